@@ -1,0 +1,84 @@
+"""JSON as data that must survive: nothing is accepted that cannot be written back, value for value.
+
+Shared by everything that reads JSON from outside: journals, answers of the API, imported histories.
+Python's own reader is more lenient than RFC 8259 and than the files we promise to keep readable, so NaN,
+Infinity, numbers that overflow to infinity, duplicate keys and absurd nesting are refused here, once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+MAX_DEPTH = 200
+"""Deepest nesting of arrays and objects accepted. Protocol Buffers, and so the API, stop at 100."""
+
+
+def loads(data: str | bytes, max_depth: int = MAX_DEPTH) -> Any:
+    """Read one JSON document.
+
+    `data` is text, or bytes in UTF-8. Raises `ValueError` (one line, says what and where) for anything that
+    is not strict JSON, `bytes` that are not UTF-8, or containers nested more than `max_depth` levels.
+    """
+    try:
+        text = data if isinstance(data, str) else data.decode("utf-8")
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique_keys)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    # Counting brackets is a cheap upper bound of the depth; only suspects are walked.
+    if text.count("[") + text.count("{") > max_depth and _deeper_than(value, max_depth):
+        raise ValueError(f"nested more than {max_depth} levels deep")
+    return value
+
+
+def dumps(value: Any) -> str:
+    """Write `value` as compact JSON on one line, keys in their order, text readable rather than escaped.
+
+    Raises `ValueError` for NaN and infinities.
+    """
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def encode(value: Any) -> bytes:
+    """`dumps` in UTF-8. Lone surrogates, which UTF-8 cannot hold, are kept as JSON escapes."""
+    try:
+        return dumps(value).encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number - number != 0.0:
+        raise ValueError(f"the number {text[:40]} is too large")
+    return number
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"the key {json.dumps(key)[:80]} stands twice in one object")
+            seen.add(key)
+    return mapping
+
+
+def _deeper_than(value: Any, limit: int) -> bool:
+    """Whether containers nest more than `limit` levels; breadth first, so depth costs no recursion."""
+    level: list[Any] = [value]
+    for _ in range(limit):
+        level = [inner for outer in level if isinstance(outer, dict | list) for inner in _children(outer)]
+        if not level:
+            return False
+    return any(isinstance(value, dict | list) for value in level)
+
+
+def _children(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return container.values() if isinstance(container, dict) else container

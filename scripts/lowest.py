@@ -1,0 +1,10 @@
+"""Print the lowest allowed version of each dependency as pip constraints, read from pyproject.toml."""
+
+import pathlib
+import re
+import tomllib
+
+project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]
+for requirement in project["dependencies"]:
+    name, _, version = re.split(r"(>=)", requirement)
+    print(f"{name.strip()}=={version.strip()}")  # noqa: T201  # printing is what it is for
