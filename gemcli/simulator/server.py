@@ -1,0 +1,184 @@
+"""An application over HTTP/1.1 on this machine's loopback, for any Gemini client and for tests.
+
+Bodies go out chunked, step by step, so that a client sees pauses and broken connections as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from socketserver import TCPServer, ThreadingMixIn
+from typing import Any
+
+from gemcli.simulator.app import App, Cut, Reply, simulate
+
+Log = Callable[[str], None]
+"""Takes one line a request."""
+
+MAX_BODY = 128 * 1024 * 1024
+"""Longest request taken; the API itself stops at 100 MB."""
+
+_BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+
+
+class Server(ThreadingMixIn, HTTPServer):
+    """A server of one application, a thread for each connection. Raises `ValueError` for hosts that are not loopback.
+
+    It listens from the start; `serve_forever` answers, or use `serve`.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128  # the default of 5 drops clients that connect all at once
+
+    def __init__(self, app: App = simulate, host: str = "127.0.0.1", port: int = 0, log: Log | None = None) -> None:
+        if not ipaddress.IPv4Address(host).is_loopback:
+            raise ValueError(f"{host} is not a loopback address")
+        self.app = app
+        self.log = log
+        self.stopping = threading.Event()
+        self._connections: set[socket.socket] = set()
+        self._guard = threading.Lock()
+        super().__init__((host, port), _Handler)
+
+    @property
+    def url(self) -> str:
+        """Where it answers, without a slash at the end: the base URL for a client."""
+        host, port = self.socket.getsockname()
+        return f"http://{host}:{port}"
+
+    def server_bind(self) -> None:
+        """Bind without asking a name server who we are, as `HTTPServer` would."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.socket.getsockname()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer one connection in its own thread, and remember it, so that `stop` can end it."""
+        with self._guard:
+            self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """End one connection."""
+        with self._guard:
+            self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Stay silent about clients that went away; anything else is a bug in an application, and is shown."""
+        import sys
+
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+    def stop(self) -> None:
+        """Stop listening, and end every connection, pauses included."""
+        self.stopping.set()
+        self.server_close()
+        with self._guard:
+            for connection in self._connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def serve(app: App = simulate, host: str = "127.0.0.1", port: int = 0, log: Log | None = None) -> Iterator[Server]:
+    """A running server, answering in the background until the `with` block ends; port 0 picks a free one."""
+    server = Server(app, host, port, log)
+    # The poll is how long ending the block can take; it costs nothing while requests come in.
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.stop()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection: reads requests, lets the application answer, acts out the reply."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # small chunks must not wait for each other
+
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]{1,15}", length):
+            # Then nobody knows where this request ends and the next begins.
+            self.close_connection = True
+            self.send_error(HTTPStatus.LENGTH_REQUIRED)
+            return
+        if int(length) > MAX_BODY:
+            self.close_connection = True
+            self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return
+        body = self.rfile.read(int(length))
+        if len(body) == int(length):  # else the client left in the middle
+            self._act(self.server.app(self.command, self.path, dict(self.headers.items()), body))
+
+    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815
+
+    def _act(self, reply: Reply) -> None:
+        """Send the reply's steps. With a Content-Length of its own a body goes out raw, and may be cut short."""
+        names = {name.lower() for name in reply.headers}
+        raw = "content-length" in names or reply.status in _BODILESS or self.request_version != "HTTP/1.1"
+        started = False
+        for step in reply.steps:
+            if isinstance(step, Cut):
+                self._log(f"{reply.status} {step.how}")
+                self._cut(step)
+                return
+            if isinstance(step, bytes):
+                if not started:
+                    self._head(reply, raw)
+                    started = True
+                self._send(step, raw)
+            elif self.server.stopping.wait(step):
+                self.close_connection = True
+                return
+        self._log(str(reply.status))  # before the end goes out, so that lines keep the order of a client's requests
+        if not started:
+            self._head(reply, raw)
+        if not raw:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _head(self, reply: Reply, raw: bool) -> None:
+        self.send_response_only(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        if not raw:
+            self.send_header("transfer-encoding", "chunked")
+        elif reply.status not in _BODILESS:
+            self.send_header("connection", "close")
+        self.end_headers()
+
+    def _send(self, data: bytes, raw: bool) -> None:
+        # An empty chunk would be the end of the body.
+        if data:
+            self.wfile.write(data if raw else b"%x\r\n%b\r\n" % (len(data), data))
+
+    def _cut(self, cut: Cut) -> None:
+        self.close_connection = True
+        if cut.how == "reset":
+            # To linger for no time is to reset. The file object must go first: it keeps the socket open.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.rfile.close()
+            self.connection.close()
+
+    def _log(self, outcome: str) -> None:
+        """One line for one request: never its query, its headers or its body, which hold keys and prompts."""
+        if self.server.log is not None:
+            path = self.path.partition("?")[0]
+            self.server.log(f"{self.command} {ascii(path)[1:-1]} {outcome}")
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that http.server uses
+        """Silence: `_log` says what there is to say."""

@@ -1,0 +1,43 @@
+"""How the simulator counts tokens: crudely, but always the same way, and growing with the conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from gemcli import strictjson
+from gemcli.contents import Part, parts_of
+
+CHARACTERS = 4
+"""Characters to a token; English prose averages about this in the real tokenizer."""
+
+MEDIA = 258
+"""Tokens for an image or a file: what the API bills for a small image."""
+
+
+def of_text(text: str) -> int:
+    """Tokens of a text: none for no text, else at least one."""
+    return -(-len(text) // CHARACTERS)
+
+
+def of_request(request: dict[str, Any]) -> int:
+    """Tokens of a prompt: every Part of its Contents and of its system instruction."""
+    contents = [request.get("systemInstruction"), *request.get("contents", [])]
+    return sum(_of_parts(parts_of(content)) for content in contents)
+
+
+def modalities(count: int) -> list[dict[str, Any]]:
+    """`promptTokensDetails` for `count` tokens. Everything is called text here."""
+    return [{"modality": "TEXT", "tokenCount": count}]
+
+
+def _of_parts(parts: Iterable[Part]) -> int:
+    return sum(map(_of_part, parts))
+
+
+def _of_part(part: Part) -> int:
+    if "text" in part:
+        return of_text(part["text"])
+    if "inlineData" in part or "fileData" in part:
+        return MEDIA
+    return of_text(strictjson.dumps(part))

@@ -1,0 +1,42 @@
+"""An application under an HTTP client, in process: no socket, no thread, no port."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import chain
+
+import httpx2
+
+from gemcli.simulator.app import App, Cut, Reply, simulate
+
+
+class Mount(httpx2.BaseTransport):
+    """A transport for `httpx2.Client(transport=…)` that lets `app` answer instead of a network."""
+
+    def __init__(self, app: App = simulate) -> None:
+        self._app = app
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """One request through the application. Pauses are slept through; a cut raises what a client sees of one."""
+        target = request.url.raw_path.decode("ascii")
+        reply = self._app(request.method, target, request.headers, request.read())
+        body = _played(reply, request)
+        first = next(body, b"")  # what happens before the first bytes happens before the head
+        return httpx2.Response(reply.status, headers=dict(reply.headers), content=chain([first], body))
+
+
+def _played(reply: Reply, request: httpx2.Request) -> Iterator[bytes]:
+    for step in reply.steps:
+        if isinstance(step, bytes):
+            yield step
+        elif isinstance(step, Cut):
+            raise _error(step, request)
+        else:
+            time.sleep(step)
+
+
+def _error(cut: Cut, request: httpx2.Request) -> httpx2.TransportError:
+    if cut.how == "reset":
+        return httpx2.ReadError("[Errno 104] Connection reset by peer", request=request)
+    return httpx2.RemoteProtocolError("peer closed connection without sending complete message body", request=request)
