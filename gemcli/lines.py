@@ -1,0 +1,67 @@
+"""A session file as bytes: its lines, the tail that a crash may have torn, and the journal they fold into."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gemcli import records
+from gemcli.errors import GemcliError
+from gemcli.journal import Journal, JournalError
+
+
+class Lines(NamedTuple):
+    """A session file taken apart: its whole lines, where they end, and what stands after them.
+
+    `end` counts bytes up to where the next record belongs, `torn` is what a crash left there, and `newline`
+    tells whether the last whole line has its newline.
+    """
+
+    lines: list[bytes]
+    end: int
+    torn: bytes
+    newline: bool
+
+
+def scan(data: bytes) -> Lines:
+    """Find the whole lines of a session file, and the torn one that a crash may have left at its end.
+
+    The last line is whole if it reads as a record, with or without a newline. It is torn if it does not, and
+    has no newline or holds a NUL byte, as blocks that were never written do.
+    """
+    newline = data.endswith(b"\n")
+    lines = data.split(b"\n")
+    if newline:
+        lines.pop()
+    last = lines[-1] if lines else b""
+    if len(lines) < 2 or (newline and b"\0" not in last) or _is_record(last):
+        return Lines(lines, len(data), b"", newline)
+    torn = last + (b"\n" if newline else b"")
+    return Lines(lines[:-1], len(data) - len(torn), torn, True)
+
+
+def fold(lines: Lines, path: str) -> Journal:
+    """The journal of a scanned file. Raises `GemcliError` naming the file, the line and what is wrong with it."""
+    if not any(lines.lines):
+        raise GemcliError("CORRUPT", f"{path} is empty", hint="a new session in its place: gemcli new --force")
+    journal = Journal([])
+    for number, line in enumerate(lines.lines, 1):
+        try:
+            journal.apply(records.decode(line))
+        except JournalError as error:
+            raise GemcliError(error.reason, f"{path}: line {number}: {error}") from None
+        except ValueError as error:
+            # A first line that is no record at all: some other file, rather than a damaged session.
+            reason = "CORRUPT" if number > 1 else "NOT_A_SESSION"
+            raise GemcliError(reason, f"{path}: line {number}: {error}", hint=_REPAIR) from None
+    return journal
+
+
+_REPAIR = "nothing was changed; restore the line from a backup, or cut the file before it with: head -n"
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        records.decode(line)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,58 @@
+"""Names: of sessions, which become paths, and of models, which become part of a URL."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from gemcli.errors import GemcliError
+
+SUFFIX = ".jsonl"
+
+DEFAULT_MODEL = "gemini-flash-latest"
+"""The model of a session that names none: an alias, because dated names are retired."""
+
+_SESSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\Z")
+_MODEL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._@-]*(/[A-Za-z0-9_-][A-Za-z0-9._@-]*)*\Z")
+
+
+def session_path(session: str, environ: Mapping[str, str]) -> str:
+    """The file of a session: a name's place under GEMCLI_HOME, or the path it is.
+
+    Anything with a `/` or ending in `.jsonl` is a path, taken as it is. Raises `GemcliError` (USAGE) for a name
+    that is not one.
+    """
+    if "\0" in session:
+        raise GemcliError("USAGE", "a session's name cannot contain NUL")
+    if "/" in session or session.endswith(SUFFIX):
+        return session
+    if not _SESSION.match(session) or len(session) > 128:
+        raise GemcliError(
+            "USAGE",
+            f"{session!r} is not a session name",
+            hint="letters, digits, '.', '_' and '-', at most 128, not starting with '.' or '-'; or a path with '/'",
+        )
+    return os.path.join(sessions_directory(environ), session + SUFFIX)
+
+
+def sessions_directory(environ: Mapping[str, str]) -> str:
+    """Where named sessions live: `$GEMCLI_HOME/sessions`, by default in the platform's data directory."""
+    home = environ.get("GEMCLI_HOME")
+    if not home:
+        import platformdirs
+
+        home = platformdirs.user_data_dir("gemcli", appauthor=False)
+    return os.path.join(home, "sessions")
+
+
+def check_model(model: str) -> str:
+    """`model` if it can stand in a URL as it is. Raises `GemcliError` (MODEL_NAME) if not."""
+    if not _MODEL.match(model) or len(model) > 256:
+        raise GemcliError("MODEL_NAME", f"{model[:80]!r} is not a model name")
+    return model
+
+
+def backend_of(model: str) -> str:
+    """Who answers for a model: `simulator` for names under `simulator/`, else `gemini`."""
+    return "simulator" if model.startswith("simulator/") else "gemini"

@@ -1,0 +1,120 @@
+"""Signals as exceptions, and the moments when they must wait.
+
+INT, TERM and HUP raise `Interrupted` in the main thread, except inside `with deferred:`. There they are
+remembered, wake whoever waits, and are raised when the block is done: a record is written whole, and an answer
+that has arrived is recorded before the program ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+
+
+class Interrupted(BaseException):
+    """A signal asked the program to stop. Not an `Exception`: nothing may catch it by accident."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+    @property
+    def name(self) -> str:
+        """The signal's name, as in `SIGINT`."""
+        return signal.Signals(self.signum).name
+
+
+class TimeUp(BaseException):
+    """The time given to `time_limit` is over."""
+
+
+class _Deferral:
+    """A stretch of code that INT, TERM and HUP must not cut in two. May be nested."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.arrived: list[int] = []
+        self._wake: Callable[[], None] | None = None
+
+    def __enter__(self) -> None:
+        self.depth += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.depth -= 1
+        # An error on its way out says more than the signal, and ends the program as well.
+        if self.depth == 0 and self.arrived and kind is None:
+            raise Interrupted(self.arrived.pop(0))
+
+    def arrive(self, signum: int) -> None:
+        """Remember a signal, and wake who waits inside the deferral. Called by the signal handler."""
+        self.arrived.append(signum)
+        if self._wake:
+            self._wake()
+
+    @contextmanager
+    def waking(self, wake: Callable[[], None]) -> Iterator[None]:
+        """Call `wake` when a signal arrives inside the block, or has arrived before it.
+
+        It runs in the signal handler, at any moment, so it may only do what is safe there: `SimpleQueue.put` is.
+        """
+        self._wake = wake
+        try:
+            if self.arrived:
+                wake()
+            yield
+        finally:
+            self._wake = None
+
+
+deferred = _Deferral()
+"""`with deferred:` holds INT, TERM and HUP back until the block is done."""
+
+
+@contextmanager
+def raised() -> Iterator[None]:
+    """Turn INT, TERM and HUP into `Interrupted` inside the block. What the parent ignores (nohup) stays ignored."""
+
+    def on_signal(signum: int, _frame: FrameType | None) -> None:
+        if deferred.depth:
+            deferred.arrive(signum)
+        else:
+            raise Interrupted(signum)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise `TimeUp` in the block once `seconds` have passed, again and again until it is left.
+
+    For system calls that have no time limit of their own. It repeats because Python may swallow an exception
+    that a signal handler raises at an unlucky moment (inside `__del__`, say).
+    """
+    armed = True
+
+    def on_alarm(_signum: int, _frame: FrameType | None) -> None:
+        if armed:
+            raise TimeUp
+
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 0.05)
+    try:
+        yield
+    finally:
+        armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
