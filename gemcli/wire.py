@@ -1,0 +1,128 @@
+"""The HTTP client under the SDK: it sends once, follows nothing, and sees every byte of the answer.
+
+Imported only when a request is made. The SDK's own reading of an answer drops unknown fields and refuses some
+answers that were paid for, so gemcli reads the bytes noted here instead.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+
+from gemcli.call import CALL, Call
+from gemcli.errors import GemcliError
+
+CONNECT_TIMEOUT = 30.0
+"""Seconds for the connection alone; the SDK knows one time limit for everything."""
+
+FAULTS: tuple[tuple[type[BaseException], str], ...] = (
+    (ssl.SSLError, "TLS"),
+    (socket.gaierror, "DNS"),
+    (httpx2.ConnectTimeout, "CONNECT_TIMEOUT"),
+    (httpx2.PoolTimeout, "CONNECT_TIMEOUT"),
+    (httpx2.TimeoutException, "TIMEOUT"),
+    (httpx2.ConnectError, "CONNECT"),
+    (httpx2.ProxyError, "CONNECT"),
+    (httpx2.UnsupportedProtocol, "BASE_URL"),
+    (httpx2.InvalidURL, "BASE_URL"),
+    (httpx2.LocalProtocolError, "BAD_KEY"),
+    (httpx2.DecodingError, "BAD_RESPONSE"),
+    (httpx2.TransportError, "CONNECTION_LOST"),
+)
+"""What a failure below HTTP means; the first class that fits the error or one of its causes decides."""
+
+
+class Client(httpx2.Client):
+    """An HTTP client that notes what it sends and receives in the thread's `CALL`."""
+
+    def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
+        """Send one request, and hand the SDK an answer whose bytes are noted as it reads them."""
+        call = CALL.get()
+        call.start()
+        self._watch(request, call)
+        inner = super().send(request, stream=True, **options)
+        call.begin(inner.status_code, {name.lower(): value for name, value in inner.headers.items()})
+        # The body is handed on decompressed, so what describes its packing must not be.
+        packing = ("content-encoding", "content-length", "transfer-encoding")
+        headers = [(name, value) for name, value in inner.headers.multi_items() if name.lower() not in packing]
+        outer = httpx2.Response(inner.status_code, headers=headers, request=request, stream=_Tee(inner, call))
+        if not stream:
+            try:
+                outer.read()
+            finally:
+                outer.close()
+        return outer
+
+    def _watch(self, request: httpx2.Request, call: Call) -> None:
+        """Learn when the request leaves, and bound the time to connect."""
+        if isinstance(self._transport, httpx2.HTTPTransport):
+            request.extensions["trace"] = lambda event, _info: _on_event(event, call)
+        else:
+            call.leave()
+        limits = request.extensions.get("timeout") or {}
+        connect = limits.get("connect")
+        request.extensions["timeout"] = {**limits, "connect": min(connect or CONNECT_TIMEOUT, CONNECT_TIMEOUT)}
+
+
+class _Tee(httpx2.SyncByteStream):
+    def __init__(self, response: httpx2.Response, call: Call) -> None:
+        self._response = response
+        self._call = call
+
+    def __iter__(self) -> Iterator[bytes]:
+        for data in self._response.iter_bytes():
+            self._call.feed(data)
+            yield data
+        self._call.complete = True
+
+    def close(self) -> None:
+        self._response.close()
+
+
+def client(base_url: str | None, transport: httpx2.BaseTransport | None) -> Client:
+    """A client for one base URL (`None`: the API's own). Certificates and proxies come from the environment."""
+    local = base_url is not None and base_url.startswith("http:")
+    # Plain HTTP is for this machine only, so no proxy may come between; nor are certificates needed.
+    verify = False if local else _certificates()
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+    return Client(
+        transport=transport, verify=verify, trust_env=not local, limits=limits, follow_redirects=False, timeout=None
+    )
+
+
+def fault(error: BaseException, call: Call) -> GemcliError:
+    """What a request that brought no whole answer means. An error that is not the network's is a bug."""
+    causes = list(_causes(error))
+    outcome = "unknown" if call.sent else "rejected"
+    for kind, reason in FAULTS:
+        # A TLS error on a connection that has carried a request is a lost connection, not a bad certificate.
+        if reason == "TLS" and call.sent:
+            continue
+        if found := next((cause for cause in causes if isinstance(cause, kind)), None):
+            what = str(found) or type(found).__name__
+            return GemcliError(reason, f"the request failed: {what}", outcome=outcome, http=call.status)
+    return GemcliError("BUG", f"{type(error).__name__}: {error}", outcome=outcome, http=call.status)
+
+
+def _certificates() -> ssl.SSLContext:
+    """The certificates to trust, chosen as the SDK does for its own client."""
+    file, directory = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if file or directory:
+        return ssl.create_default_context(cafile=file or None, capath=directory or None)
+    return httpx2.create_ssl_context()
+
+
+def _on_event(event: str, call: Call) -> None:
+    if event.endswith("send_request_headers.started"):
+        call.leave()
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
