@@ -1,0 +1,5 @@
+"""`python -m gemcli`."""
+
+from gemcli.cli import run
+
+run()

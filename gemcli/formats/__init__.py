@@ -1,0 +1,1 @@
+"""Formats that a history comes in and goes out in. They know contents and turns, not sessions."""

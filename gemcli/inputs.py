@@ -1,0 +1,100 @@
+"""What comes in: the message from arguments and stdin, and files that options name. All of it before any lock.
+
+Text is read to its end, unaltered and never cut; bytes that are not UTF-8 are an error that names the byte.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+from collections.abc import Callable
+
+from gemcli.errors import GemcliError
+
+SILENCE = 5.0
+"""Seconds without a byte from a pipe after which a note says what gemcli waits for."""
+
+LARGE = 20_000_000
+"""Bytes from which on a message gets a warning: requests of about this size are refused by the API."""
+
+LARGEST_FILE = 1 << 29
+"""Bytes that are read of a file at most: a device would never end."""
+
+
+def message(argument: str | None, *, leave_stdin: bool, notice: Callable[[str], None], stdin: int = 0) -> str:
+    """The user's message: the argument, standard input, or the one, a blank line and the other.
+
+    A terminal, `/dev/null` and a file that somebody has already read from are not read; the argument `-` asks
+    for stdin alone. The result may be empty. Raises `GemcliError` (BAD_TEXT) for text that is none.
+    """
+    explicit = argument == "-"
+    said = "" if argument is None or explicit else _from_argument(argument)
+    piped = "" if leave_stdin and not explicit else _from_stdin(stdin, explicit, notice)
+    text = f"{said}\n\n{piped}" if said and piped.strip() else said or piped
+    if len(text) > LARGE:
+        notice(f"this message has {len(text):,} characters; the API may refuse it")
+    return text
+
+
+def file_text(path: str) -> str:
+    """The text of a file that an option names. Raises `GemcliError`: FILE_MISSING, IO, TOO_LARGE or BAD_TEXT."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise GemcliError("FILE_MISSING", f"there is no file {path}") from None
+    except OSError as error:
+        raise GemcliError("IO", f"cannot read {path}: {error.strerror}") from error
+    if len(data) > LARGEST_FILE:
+        raise GemcliError("TOO_LARGE", f"{path} is larger than {LARGEST_FILE:,} bytes")
+    return as_text(data, path)
+
+
+def as_text(data: bytes, name: str) -> str:
+    """`data` as text. Raises `GemcliError` (BAD_TEXT) naming the first byte that is none: not UTF-8, or NUL."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise GemcliError(
+            "BAD_TEXT",
+            f"{name}: byte {error.start + 1} (0x{data[error.start]:02x}) is not UTF-8",
+            hint="convert it first, for example with: iconv -f latin1 -t utf-8",
+        ) from None
+    if (place := text.find("\0")) >= 0:
+        where = len(text[:place].encode()) + 1
+        raise GemcliError("BAD_TEXT", f"{name}: byte {where} is NUL: this is not text")
+    return text
+
+
+def _from_argument(argument: str) -> str:
+    # Python hands on bytes that are not UTF-8 as lone surrogates.
+    return as_text(argument.encode("utf-8", "surrogateescape"), "the message")
+
+
+def _from_stdin(fd: int, explicit: bool, notice: Callable[[str], None]) -> str:
+    try:
+        mode = os.fstat(fd)
+    except OSError:
+        return ""
+    if not explicit and not _is_input(fd, mode, notice):
+        return ""
+    if not stat.S_ISREG(mode.st_mode) and not select.select([fd], [], [], SILENCE)[0]:
+        notice("waiting for the end of standard input (-n leaves it alone)")
+    chunks = []
+    try:
+        while chunk := os.read(fd, 1 << 20):
+            chunks.append(chunk)
+    except OSError as error:
+        raise GemcliError("IO", f"cannot read standard input: {error.strerror}") from error
+    return as_text(b"".join(chunks), "standard input")
+
+
+def _is_input(fd: int, status: os.stat_result, notice: Callable[[str], None]) -> bool:
+    """Whether stdin was meant for gemcli: a pipe, a socket, or a file from its start."""
+    if stat.S_ISREG(status.st_mode):
+        if os.lseek(fd, 0, os.SEEK_CUR) != 0 and status.st_size > 0:
+            notice("standard input is a file that was already read from, so it is left alone (-n says so)")
+            return False
+        return True
+    return stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode)

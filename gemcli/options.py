@@ -1,0 +1,85 @@
+"""Options that several commands share, as decorators. They only parse: files are read in the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from gemcli import inputs, settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def session(*, required: bool = True) -> Callable[[F], F]:
+    """Which session."""
+    return click.option(
+        "-s",
+        "--session",
+        metavar="SESSION",
+        envvar="GEMCLI_SESSION",
+        required=required,
+        help="The session: a name, or a path (with '/' or ending in .jsonl).  [env: GEMCLI_SESSION]",
+    )
+
+
+def wait(seconds: float) -> Callable[[F], F]:
+    """How long to wait for a session that another gemcli holds."""
+    return click.option(
+        "--wait",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0),
+        default=seconds,
+        show_default=True,
+        help="How long to wait while another gemcli uses the session.",
+    )
+
+
+def everywhere(*, hidden: bool = True) -> Callable[[F], F]:
+    """Options that may stand anywhere on the command line. `cli` looks for them before anything is parsed."""
+
+    def decorate(function: F) -> F:
+        errors = click.option(
+            "--errors",
+            type=click.Choice(["text", "json"]),
+            envvar="GEMCLI_ERRORS",
+            expose_value=False,
+            hidden=hidden,
+            help="How to write on stderr: for people, or one JSON object a line.",
+        )
+        debug = click.option(
+            "--debug", is_flag=True, expose_value=False, hidden=hidden, help="Print a traceback with an error."
+        )
+        return errors(debug(function))
+
+    return decorate
+
+
+def generation(function: F) -> F:
+    """The settings of a generation, one option each, and `--config FILE`. They arrive by their `Setting.name`."""
+    function = click.option(
+        "--config", "config_file", metavar="FILE", help="Read settings from a YAML file; options win over it."
+    )(function)
+    for setting in reversed(settings.OPTIONS):
+        text = setting.help[0].upper() + setting.help[1:] + "."
+        option = click.option(
+            str(setting.option), setting.name, metavar=setting.metavar, multiple=setting.repeatable, help=text
+        )
+        function = option(function)
+    return function
+
+
+def config_from(values: Mapping[str, Any]) -> settings.Config:
+    """The Config of the options that `generation` adds: those of `--config` with the others over them.
+
+    Raises `GemcliError` (SETTINGS) with every problem, and what `inputs.file_text` raises.
+    """
+    given = dict(values)
+    instruction = given.get("system_instruction")
+    if instruction and instruction.startswith("@"):
+        given["system_instruction"] = inputs.file_text(instruction[1:])
+    asked = settings.from_options(given)
+    if name := given.get("config_file"):
+        return settings.merge(settings.from_yaml(inputs.file_text(name), name), asked)
+    return asked

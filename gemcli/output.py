@@ -1,0 +1,123 @@
+"""Everything that gemcli prints: answers on stdout, everything else on stderr. Nothing else writes to either.
+
+Bytes go straight to the descriptors in UTF-8, whatever the locale, and at once: there is no buffer that could
+fail later, when nobody looks. What a model or a file says is data: on a terminal its control characters are
+made visible, in JSON they are escaped.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from gemcli import strictjson
+from gemcli.errors import GemcliError
+
+STDOUT, STDERR = 1, 2
+
+# C0 (but tab and newline), DEL, C1, and what reorders or breaks lines: bidirectional marks, U+2028, U+2029.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_CONTROL_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Output:
+    """The two streams. With `errors_json` every line on stderr is one JSON object."""
+
+    def __init__(self, *, errors_json: bool = False) -> None:
+        self.errors_json = errors_json
+
+    # stdout: what was asked for
+
+    def json(self, value: Any) -> None:
+        """Print one JSON document on one line. Raises `GemcliError` (NOT_PRINTED) or `BrokenPipeError`."""
+        _write(STDOUT, as_json(value) + "\n")
+
+    def jsonl(self, values: Iterable[Any]) -> None:
+        """Print one JSON document a line, as `json` does."""
+        for value in values:
+            self.json(value)
+
+    def text(self, text: str) -> None:
+        """Print text, ended by a newline unless it is empty. Byte for byte but on a terminal."""
+        if text:
+            end = "" if text.endswith("\n") else "\n"
+            _write(STDOUT, (visible(text) if _is_terminal(STDOUT) else _SURROGATE.sub("\ufffd", text)) + end)
+
+    # stderr: what a person or a log should know
+
+    def notice(self, message: str) -> None:
+        """Say one thing that is no error."""
+        if self.errors_json:
+            self._stderr(as_json({"level": "note", "message": message}))
+        else:
+            self._stderr(f"gemcli: note: {_one_line(message)}")
+
+    def error(self, error: GemcliError, hint: str | None = None) -> None:
+        """Say what went wrong, every problem of it, and what to do next. `hint` is added to the error's own."""
+        hints = [text for text in (error.hint, hint) if text]
+        if self.errors_json:
+            facts = error.to_json() | {"hint": "; ".join(hints) or None}
+            self._stderr(as_json({"level": "error"} | facts))
+            return
+        self._stderr(f"gemcli: error: {_one_line(error.message)}")
+        for problem in error.problems:
+            self._stderr(f"  {_one_line(problem.describe())}")
+        for text in hints:
+            self._stderr(f"hint: {_one_line(text)}")
+
+    def debug(self, trace: str) -> None:
+        """Print a traceback, line by line."""
+        if self.errors_json:
+            self._stderr(as_json({"level": "debug", "message": trace}))
+        else:
+            self._stderr(visible(trace.rstrip("\n")))
+
+    def _stderr(self, line: str) -> None:
+        # There is nobody left to tell when stderr itself is gone.
+        try:
+            _write_all(STDERR, (line + "\n").encode("utf-8", "backslashreplace"))
+        except OSError:
+            return
+
+
+def as_json(value: Any) -> str:
+    """Compact JSON on one line that is safe on a terminal and in UTF-8, whatever its strings hold."""
+    return _CONTROL_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", strictjson.dumps(value))
+
+
+def visible(text: str) -> str:
+    """The text with its control characters shown as escapes; tabs and newlines stay."""
+    return _CONTROL.sub(
+        lambda match: f"\\x{ord(match[0]):02x}" if ord(match[0]) < 256 else f"\\u{ord(match[0]):04x}", text
+    )
+
+
+def _one_line(text: str) -> str:
+    return visible(text.replace("\n", "\\n").replace("\t", " "))
+
+
+def _is_terminal(fd: int) -> bool:
+    try:
+        return os.isatty(fd)
+    except OSError:
+        return False
+
+
+def _write(fd: int, text: str) -> None:
+    try:
+        _write_all(fd, text.encode("utf-8"))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise GemcliError("NOT_PRINTED", f"cannot write to standard output: {error.strerror}") from error
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
