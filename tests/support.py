@@ -21,7 +21,7 @@ PROGRAM = str(Path(sys.executable).with_name("gemcli"))
 class Done:
     """A finished run of the program: `status`, `out` and `err` as text."""
 
-    def __init__(self, process: subprocess.CompletedProcess[bytes]) -> None:
+    def __init__(self, process: subprocess.CompletedProcess[Any]) -> None:
         self.status = process.returncode
         self.bytes = process.stdout or b""
         self.out = self.bytes.decode("utf-8", "replace")
@@ -56,28 +56,22 @@ class Gemcli:
         stdin: bytes | str | int | None = None,
         env: Mapping[str, str] | None = None,
         timeout: float = 60,
-        **options: Any,
+        **given: Any,
     ) -> Done:
         """Run the program. `stdin` is what it reads, or a descriptor; None is `/dev/null`."""
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | given
         if isinstance(stdin, str | bytes):
             options["input"] = stdin.encode() if isinstance(stdin, str) else stdin
         else:
             options["stdin"] = subprocess.DEVNULL if stdin is None else stdin
         command, world = [PROGRAM, *args], {**os.environ, **(env or {})}
-        process: subprocess.CompletedProcess[bytes] = subprocess.run(
-            command, cwd=self.directory, env=world, timeout=timeout, check=False, **options
-        )
-        return Done(process)
+        return Done(subprocess.run(command, cwd=self.directory, env=world, timeout=timeout, check=False, **options))
 
-    def start(self, *args: str | Path, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:
+    def start(self, *args: str | Path, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[Any]:
         """Start the program and leave it running."""
         pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         world = {**os.environ, **(env or {})}
-        process: subprocess.Popen[bytes] = subprocess.Popen(
-            [PROGRAM, *args], cwd=self.directory, env=world, **(pipes | options)
-        )
-        return process
+        return subprocess.Popen([PROGRAM, *args], cwd=self.directory, env=world, **(pipes | options))
 
     def session(self, name: str) -> Path:
         """The file of a named session."""
