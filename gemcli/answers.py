@@ -7,7 +7,6 @@ google-genai 3.4.0; a test compares them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from gemcli import strictjson, turns
 from gemcli.contents import Content, as_sent, function_calls, says_something, text_of
 from gemcli.errors import GemcliError
-from gemcli.journal import content_of
+from gemcli.shapes import answer_fault, content_of
 
 FINISH_REASONS: dict[str, str | None] = {
     "STOP": None,
@@ -72,7 +71,7 @@ def read(body: bytes) -> dict[str, Any]:
     except ValueError as error:
         what = f"not JSON ({error})" if body.strip() else "empty"
         raise GemcliError("BAD_RESPONSE", f"the answer is {what}", outcome="unknown", http=200) from None
-    if fault := _fault(answer):
+    if fault := answer_fault(answer):
         raise GemcliError("BAD_RESPONSE", f"not an answer of the API: {fault}", outcome="unknown", http=200)
     checked: dict[str, Any] = answer
     return checked
@@ -110,127 +109,3 @@ def _reason(answer: Mapping[str, Any], finish: str | None, content: Content) -> 
     if breach := next(turns.alone(1, content), None):
         return "MALFORMED_ANSWER", f"the API would refuse its own answer: {breach.message}"
     return known, f"the answer is not whole: {finish}" if known else ""
-
-
-def _fault(answer: Any) -> str | None:
-    """What keeps a JSON value from being a GenerateContentResponse, as far as gemcli reads one."""
-    if not isinstance(answer, dict):
-        return "not an object"
-    candidates = answer.get("candidates")
-    if candidates is not None and not (isinstance(candidates, list) and all(isinstance(c, dict) for c in candidates)):
-        return "`candidates` is not a list of objects"
-    if not isinstance(answer.get("promptFeedback") or {}, dict) or not isinstance(
-        answer.get("usageMetadata") or {}, dict
-    ):
-        return "`promptFeedback` or `usageMetadata` is not an object"
-    for candidate in (candidates or [])[:1]:
-        if not isinstance(candidate.get("finishReason") or "", str):
-            return "`finishReason` is not text"
-        content = candidate.get("content")
-        if content is not None and not isinstance(content, dict):
-            return "`content` is not an object"
-        readable = {"parts": [], **(content or {}), "role": "model"}
-        if problem := next(turns.shape(0, readable), None):
-            return f"content: {problem.message}"
-    return None
-
-
-# Error answers
-
-_TOO_LONG = re.compile(r"token count|too many tokens|exceeds the maximum number of tokens", re.IGNORECASE)
-_ORDER = re.compile(r"function (call|response) turn|function response parts|multiturn|valid role|contents?\.parts")
-_DAILY = re.compile(r"per\s?day", re.IGNORECASE)
-
-_BY_STATUS = {
-    401: "UNAUTHENTICATED",
-    402: "QUOTA_DAILY",
-    403: "PERMISSION_DENIED",
-    404: "MODEL_NOT_FOUND",
-    408: "SERVER_TIMEOUT",
-    409: "ABORTED",
-    413: "TOO_LARGE",
-    429: "RATE_LIMIT",
-    499: "CANCELLED",
-    502: "UNAVAILABLE",
-    503: "UNAVAILABLE",
-    504: "SERVER_TIMEOUT",
-}
-
-
-def refusal(http: int, headers: Mapping[str, str], body: bytes) -> GemcliError:
-    """What an HTTP answer other than 200 means. Header names are in lower case.
-
-    The request counts as rejected, safe to send again, but for a 2xx that is no answer: its outcome is unknown.
-    """
-    fault = _api_error(body)
-    message = str(fault.get("message") or "").strip()
-    status = fault.get("status") if isinstance(fault.get("status"), str) else ""
-    details = [detail for detail in fault.get("details") or [] if isinstance(detail, dict)]
-    reason = _refusal_reason(http, str(status), message, details)
-    said = " ".join(f"HTTP {http} {status or ''}".split()) + (f": {message}" if message else "")
-    if http // 100 == 3:
-        said += f": to {headers.get('location', 'nowhere')}"
-    return GemcliError(
-        reason,
-        f"the API answered {said}",
-        http=http,
-        outcome="unknown" if http < 300 else "rejected",
-        retry_after=_retry_after(headers, message, details),
-    )
-
-
-def _refusal_reason(http: int, status: str, message: str, details: list[dict[str, Any]]) -> str:
-    if http < 300:
-        return "BAD_RESPONSE"
-    if http < 400:
-        return "REDIRECT"
-    if http == 400:
-        return _bad_request(status, message, details)
-    if http == 429 and _is_daily(message, details):
-        return "QUOTA_DAILY"
-    return _BY_STATUS.get(http, "SERVER_ERROR" if http >= 500 else "BAD_REQUEST")
-
-
-def _bad_request(status: str, message: str, details: list[dict[str, Any]]) -> str:
-    if any(detail.get("reason") == "API_KEY_INVALID" for detail in details) or "API key not valid" in message:
-        return "API_KEY_INVALID"
-    if status == "FAILED_PRECONDITION":
-        return "PRECONDITION"
-    if _TOO_LONG.search(message):
-        return "CONTEXT_TOO_LONG"
-    return "TURN_ORDER" if _ORDER.search(message) else "BAD_REQUEST"
-
-
-def _is_daily(message: str, details: list[dict[str, Any]]) -> bool:
-    violations = [v for detail in details for v in detail.get("violations") or [] if isinstance(v, dict)]
-    quotas = " ".join(f"{v.get('quotaId')} {v.get('quotaMetric')}" for v in violations)
-    return bool(_DAILY.search(quotas) or re.search(r"\blimit: 0\b", message))
-
-
-def _api_error(body: bytes) -> dict[str, Any]:
-    """The `error` object of an error answer; of one that is no such thing, its text as the message."""
-    try:
-        answer = strictjson.loads(body)
-    except ValueError:
-        text = re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", body.decode("utf-8", "replace"), flags=re.DOTALL)
-        return {"message": " ".join(text.split())[:200]}
-    # An error before the first event of a stream comes as a list of one.
-    if isinstance(answer, list) and answer:
-        answer = answer[0]
-    fault = answer.get("error") if isinstance(answer, dict) else None
-    if isinstance(fault, dict):
-        return fault if isinstance(fault.get("details") or [], list) else {**fault, "details": []}
-    return {"message": fault if isinstance(fault, str) else ""}
-
-
-def _retry_after(headers: Mapping[str, str], message: str, details: list[dict[str, Any]]) -> float | None:
-    """The seconds a server asks to wait: RetryInfo, else Retry-After, else the words of the message."""
-    asked = [detail.get("retryDelay") for detail in details if str(detail.get("@type", "")).endswith("RetryInfo")]
-    if found := re.search(r"[Rr]etry in ([0-9.]+m?s)", message):
-        asked.append(found[1])
-    if (header := headers.get("retry-after", "")).isdecimal():
-        asked.insert(1, f"{header}s")
-    for value in asked:
-        if isinstance(value, str) and (match := re.fullmatch(r"([0-9]+(?:\.[0-9]*)?)(ms|s)", value)):
-            return float(match[1]) / (1000 if match[2] == "ms" else 1)
-    return None

@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import urlsplit
 
-from gemcli import answers
+from gemcli import answers, refusals
 from gemcli.call import CALL, Call
 from gemcli.errors import GemcliError
 from gemcli.signals import deferred
@@ -129,7 +129,7 @@ class Gemini:
         if call.complete and call.status is not None:
             if call.status == 200:
                 return answers.read(bytes(call.body))
-            raise self._scrubbed(answers.refusal(call.status, call.headers, bytes(call.body)))
+            raise self._scrubbed(refusals.refusal(call.status, call.headers, bytes(call.body)))
         from gemcli import wire
 
         error = error or RuntimeError("the SDK returned without having made a request")

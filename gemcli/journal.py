@@ -14,6 +14,7 @@ from typing import Any
 from gemcli import turns as order
 from gemcli.contents import Content, as_sent, function_responses
 from gemcli.records import FORMAT, KINDS, Record
+from gemcli.shapes import answer_fault, config_fault, content_of
 
 PENDING = "pending"
 ANSWERED = "answered"
@@ -176,6 +177,8 @@ class Journal:
         self._format(record)
         for name, kind in (("id", str), ("model", str), ("backend", str), ("config", dict)):
             _require(record, name, kind)
+        if fault := config_fault(record["config"]):
+            raise JournalError(f"a config that is none: {fault}")
         self.header = record
 
     def _format(self, record: Record) -> None:
@@ -208,9 +211,9 @@ class Journal:
 
     def _response(self, record: Record) -> None:
         exchange = self._take_pending(record)
-        answer = _require(record, "answer", dict)
+        if fault := answer_fault(_require(record, "answer", dict)):
+            raise JournalError(f"an answer that is none: {fault}")
         if _require(record, "valid", bool):
-            _content({**content_of(answer), "role": "model"}, "the answer")
             exchange.state = ANSWERED
             self._rewinds.clear()
             if not self.live or self.live[-1].number != exchange.turn:
@@ -274,14 +277,6 @@ _APPLY: dict[str, Callable[[Journal, Record], None]] = {
 }
 
 
-def content_of(answer: dict[str, Any] | None) -> Content:
-    """The model Content of an answer's first candidate, as received; an empty one when there is none."""
-    candidates = (answer or {}).get("candidates")
-    first = candidates[0] if isinstance(candidates, list) and candidates else None
-    content = first.get("content") if isinstance(first, dict) else None
-    return content if isinstance(content, dict) else {"role": "model", "parts": []}
-
-
 def _require(record: Record, name: str, kind: type) -> Any:
     value = record.get(name)
     # A boolean is an int to Python, never to a journal.
@@ -299,7 +294,7 @@ def _content(value: Any, what: str) -> Content:
 
 def _numbers(record: Record) -> list[int]:
     numbers = _require(record, "turns", list)
-    if not all(isinstance(number, int) for number in numbers):
+    if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
         raise JournalError(f"a {record['kind']} record whose `turns` are not numbers")
     return list(numbers)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import NamedTuple
 
 from gemcli import records
@@ -48,15 +49,21 @@ def fold(lines: Lines, path: str) -> Journal:
         try:
             journal.apply(records.decode(line))
         except JournalError as error:
-            raise GemcliError(error.reason, f"{path}: line {number}: {error}") from None
+            hint = _repair(path, number) if error.reason == "CORRUPT" else None
+            raise GemcliError(error.reason, f"{path}: line {number}: {error}", hint=hint) from None
         except ValueError as error:
             # A first line that is no record at all: some other file, rather than a damaged session.
             reason = "CORRUPT" if number > 1 else "NOT_A_SESSION"
-            raise GemcliError(reason, f"{path}: line {number}: {error}", hint=_REPAIR) from None
+            raise GemcliError(reason, f"{path}: line {number}: {error}", hint=_repair(path, number)) from None
     return journal
 
 
-_REPAIR = "nothing was changed; restore the line from a backup, or cut the file before it with: head -n"
+def _repair(path: str, number: int) -> str | None:
+    """What to do about a bad line, if anything before it is worth keeping."""
+    if number == 1:
+        return None
+    whole = f"head -n {number - 1} {shlex.quote(path)} > whole.jsonl"
+    return f"restore the line from a backup, or keep what is before it: {whole}"
 
 
 def _is_record(line: bytes) -> bool:

@@ -16,6 +16,23 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Seconds(click.FloatRange):
+    """A time in seconds, up to some ten days: more than the system can count is no limit but a slip."""
+
+    def __init__(self, minimum: float) -> None:
+        super().__init__(min=minimum, max=1_000_000)
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds in `value`; NaN is refused, which passes every comparison."""
+        seconds = float(super().convert(value, param, ctx))
+        if seconds != seconds:
+            self.fail("NaN is no number of seconds.", param, ctx)
+        return seconds
+
+    def _describe_range(self) -> str:
+        return f"x>={self.min:g}"
+
+
 def session(*, required: bool = True) -> Callable[[F], F]:
     """Which session."""
     return click.option(
@@ -33,7 +50,7 @@ def wait(seconds: float) -> Callable[[F], F]:
     return click.option(
         "--wait",
         metavar="SECONDS",
-        type=click.FloatRange(min=0),
+        type=Seconds(0),
         default=seconds,
         show_default=True,
         help="How long to wait while another gemcli uses the session.",

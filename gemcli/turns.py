@@ -20,6 +20,8 @@ RULES = {
     "first": "the history starts with a user Content",
     "alternate": "user and model Contents alternate",
     "no-parts": "a Content has at least one Part",
+    "key": "keys are in the API's wire form, in camelCase",
+    "name": "functionCall and functionResponse have a name",
     "blank-part": "a Part is not empty",
     "blank-text": "a user Content has no empty text",
     "call-role": "only model Contents hold functionCall",
@@ -68,7 +70,7 @@ def check_import(contents: Sequence[Any]) -> list[Problem]:
             continue
         if content["role"] == "model" and content["parts"] and not says_something(content):
             problems.append(Problem("answer", "nothing but thoughts or empty text", index, hint="leave this turn out"))
-        problems += _base64(index, content)
+        problems += [*_keys(index, content), *_base64(index, content)]
     return sorted(problems, key=lambda problem: problem.index or 0)
 
 
@@ -130,6 +132,9 @@ def alone(index: int, content: Content) -> Iterator[Problem]:
             yield Problem("call-role", f"part {number} is a functionCall in a user Content", index)
         if "functionResponse" in part and not user:
             yield Problem("response-role", f"part {number} is a functionResponse in a model Content", index)
+        for key in ("functionCall", "functionResponse"):
+            if key in part and not (isinstance(part[key].get("name"), str) and part[key]["name"]):
+                yield Problem("name", f"part {number}: the {key} has no name", index)
         response = part.get("functionResponse", {}).get("response", {})
         if not isinstance(response, dict):
             hint = 'write {"result": …}'
@@ -173,6 +178,16 @@ def _call_identity(call: dict[str, Any]) -> tuple[str, str | None]:
 def _named(identity: tuple[str, str | None]) -> str:
     name, call_id = identity
     return f"{name} (id {call_id})" if call_id else name
+
+
+def _keys(index: int, content: Content) -> Iterator[Problem]:
+    """Keys as Python has them, which the API reads and gemcli would not."""
+    for number, part in enumerate(parts_of(content)):
+        for key in part:
+            if "_" in key:
+                head, *rest = key.split("_")
+                hint = f'write "{head + "".join(map(str.title, rest))}"; model_dump(by_alias=True) does'
+                yield Problem("key", f"part {number}: the key `{key}` is not in wire form", index, hint=hint)
 
 
 def _base64(index: int, content: Content) -> Iterator[Problem]:

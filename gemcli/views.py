@@ -11,7 +11,8 @@ from typing import Any
 
 from gemcli import turns as order
 from gemcli.contents import Content, function_calls, parts_of, text_of
-from gemcli.journal import ANSWERED, Exchange, Journal, Turn, content_of
+from gemcli.journal import ANSWERED, Exchange, Journal, Turn
+from gemcli.shapes import content_of
 
 
 def answer_view(answer: dict[str, Any] | None, content: Content) -> dict[str, Any]:

@@ -38,4 +38,5 @@ def command(app: App, /, format_: str, session: str) -> None:
 
     journal = app.read(session)
     turns.require(turns.check(journal.history), f"the turn order of {session} is broken")
-    app.output.text(import_module(f"gemcli.formats.{format_}").dump(journal.history, journal.header))
+    document = import_module(f"gemcli.formats.{format_}").dump(journal.history, journal.header)
+    app.output.text(document) if isinstance(document, str) else app.output.json(document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -41,28 +42,36 @@ def command(
     """
     if (count is not None) + (to is not None) + undo > 1:
         raise click.UsageError("-n, --to and --undo exclude each other.")
+    wanted = Wanted(session, count, to, undo)
     if dry_run:
-        document = _plan(app, session, app.read(session), count=count, to=to, undo=undo)[1]
+        journal = app.read(session)
+        if planned := plan(app, journal, wanted):
+            journal.apply(planned)
     else:
         with app.open(session, wait) as opened:
-            record, document = _plan(app, session, opened.journal, count=count, to=to, undo=undo)
-            if record:
-                opened.append(record)
-    app.output.json(document | {"dry_run": dry_run})
+            journal = opened.journal
+            if planned := plan(app, journal, wanted):
+                opened.append(planned)
+    app.output.json(_document(session, journal, planned, "restored" if undo else "rewound") | {"dry_run": dry_run})
 
 
-def _plan(
-    app: App, session: str, journal: Journal, *, count: int | None, to: int | None, undo: bool
-) -> tuple[Record | None, dict[str, Any]]:
-    """The record to append, if any, and what the command prints."""
-    if undo:
-        numbers = undone(session, journal)
-        left = [turn.number for turn in journal.live] + numbers
-        return records.undo(numbers), _document(session, journal, left, restored=numbers)
-    numbers = rewound(session, journal, count=count, to=to)
+@dataclass(frozen=True)
+class Wanted:
+    """Which turns of which session are to go, or to come back."""
+
+    session: str
+    count: int | None
+    to: int | None
+    undo: bool
+
+
+def plan(app: App, journal: Journal, wanted: Wanted) -> Record | None:
+    """The record that does what is wanted, None if nothing is to be done. Raises `GemcliError` (NO_SUCH_TURN)."""
+    if wanted.undo:
+        return records.undo(undone(wanted.session, journal))
+    numbers = rewound(wanted.session, journal, count=wanted.count, to=wanted.to)
     _tell_skipped(app, journal, numbers)
-    left = [turn.number for turn in journal.live if turn.number not in numbers]
-    return records.rewind(numbers) if numbers else None, _document(session, journal, left, rewound=numbers)
+    return records.rewind(numbers) if numbers else None
 
 
 def rewound(session: str, journal: Journal, *, count: int | None, to: int | None) -> list[int]:
@@ -95,6 +104,8 @@ def _tell_skipped(app: App, journal: Journal, numbers: list[int]) -> None:
         app.output.notice(f"turn {newest.number} is {state} and was never in the history; turn {numbers[-1]} goes")
 
 
-def _document(session: str, journal: Journal, left: list[int], **changed: list[int]) -> dict[str, Any]:
-    shown = {name: [views.turn_view(journal.turns[number]) for number in numbers] for name, numbers in changed.items()}
-    return {"session": session, **shown, "turns": len(left), "last_turn": left[-1] if left else None}
+def _document(session: str, journal: Journal, done: Record | None, change: str) -> dict[str, Any]:
+    """What the command prints: the turns that changed, and the history that is left."""
+    changed = [views.turn_view(journal.turns[number]) for number in (done or {"turns": []})["turns"]]
+    last = journal.live[-1].number if journal.live else None
+    return {"session": session, change: changed, "turns": len(journal.live), "last_turn": last}

@@ -32,7 +32,7 @@ ALLOWED = ("blocked", "incomplete", "function_call")
 @click.option(
     "--timeout",
     metavar="SECONDS",
-    type=click.FloatRange(min=0.001),
+    type=options.Seconds(0.001),
     default=300,
     show_default=True,
     help="Longest time for one request.",
@@ -40,7 +40,7 @@ ALLOWED = ("blocked", "incomplete", "function_call")
 @click.option(
     "--deadline",
     metavar="SECONDS",
-    type=click.FloatRange(min=0.001),
+    type=options.Seconds(0.001),
     default=600,
     show_default=True,
     help="Longest time for the whole command.",

@@ -36,9 +36,9 @@ def _unanswered(contents: list[Any]) -> list[Problem]:
     ]
 
 
-def dump(history: list[Content], _header: dict[str, Any]) -> str:
-    """The history as one JSON list."""
-    return strictjson.dumps(history)
+def dump(history: list[Content], _header: dict[str, Any]) -> list[Content]:
+    """The history as one list."""
+    return history
 
 
 def _list(text: str, name: str) -> tuple[list[Any], list[int]]:

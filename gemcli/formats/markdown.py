@@ -36,7 +36,7 @@ def _block(part: Part) -> str:
 
 
 def _quoted(text: str) -> str:
-    return "\n".join(f"> {line}" for line in ["*Thought:*", *text.split("\n")])
+    return "\n".join(f"> {line}" for line in ["*Thought:*", *re.split("\r\n|\n|\r", text)])
 
 
 def _fenced(text: str, language: str) -> str:

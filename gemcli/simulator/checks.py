@@ -147,6 +147,8 @@ ELSEWHERE = {
     "response-object": "fields.read refuses a response that is no Struct",
     "base64": "fields.read refuses bytes that do not decode",
     "answer": "the API takes a model Content of nothing but thoughts",
+    "key": "fields.read takes keys in either case, as the API does",
+    "name": "`_inside` names the field that is missing",
 }
 """The other rules of `turns.RULES`, and why they need no words here."""
 
@@ -157,6 +159,8 @@ ORDER_RULES = {"first", "alternate", "calls-answered", "last"}
 def _require_order(contents: Sequence[Content], breaches: Sequence[tuple[str, int]]) -> None:
     """Refuse the first breach of turn order, given as rule and index of the Content."""
     for rule, index in breaches:
+        if rule in ELSEWHERE:
+            continue
         status, wording = WORDS[rule]
         raise Refused(status, wording.format(index=index) if isinstance(wording, str) else wording(contents, index))
 
