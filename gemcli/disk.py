@@ -20,10 +20,10 @@ class Disk:
         self.fs = fs
 
     def exists(self, path: str) -> bool:
-        """Whether `path` names anything that can be reached."""
+        """Whether `path` names anything. What cannot be told is an `OSError`, never a no."""
         try:
             self.fs.stat(path)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         return True
 
@@ -33,11 +33,12 @@ class Disk:
             self.fs.close(fd)
 
     def names(self, path: str, fd: int) -> bool:
-        """Whether `path` names the open file `fd`."""
+        """Whether `path` names the open file `fd`. What cannot be told is an `OSError`, never a no."""
         try:
-            named, opened = self.fs.stat(path), self.fs.fstat(fd)
-        except OSError:
+            named = self.fs.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        opened = self.fs.fstat(fd)
         return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
 
     def read_all(self, fd: int) -> bytes:

@@ -36,6 +36,10 @@ def scan(data: bytes) -> Lines:
     last = lines[-1] if lines else b""
     if len(lines) < 2 or (newline and b"\0" not in last) or _is_record(last):
         return Lines(lines, len(data), b"", newline)
+    whole = last.rstrip(b"\0")
+    if _is_record(whole):
+        # Of the last record only the newline was never written.
+        return Lines([*lines[:-1], whole], len(data) - newline - len(last) + len(whole), b"", False)
     torn = last + (b"\n" if newline else b"")
     return Lines(lines[:-1], len(data) - len(torn), torn, True)
 

@@ -53,11 +53,19 @@ class Session:
         try:
             if self._disk.names(self.path, self._fd) and self._disk.fs.fstat(self._fd).st_size == self._size:
                 return
-            kept = self._disk.keep(self.path, "lost", self._whole()) if paid else None
+            what = f"{self.path} was changed by another program"
         except OSError as error:
-            raise Unsaved("SESSION_CHANGED", f"{self.path} was changed by another program: {error}") from error
+            what = f"{self.path} cannot be looked at ({error.strerror})"
+        kept = self._keep() if paid else None
         where = f"this turn is in {kept}, a whole session" if kept else "nothing was written"
-        raise Unsaved("SESSION_CHANGED", f"{self.path} was changed by another program; {where}", kept=kept)
+        raise Unsaved("SESSION_CHANGED", f"{what}; {where}", kept=kept)
+
+    def _keep(self) -> str | None:
+        """Put the session as it should be beside the file; the path, or None if that fails too."""
+        try:
+            return self._disk.keep(self.path, "lost", self._whole())
+        except OSError:
+            return None
 
     def _whole(self) -> bytes:
         """The session as this process knows it, its own records included."""

@@ -46,9 +46,12 @@ class _Deferral:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.depth -= 1
-        # An error on its way out says more than the signal, and ends the program as well.
-        if self.depth == 0 and self.arrived and kind is None:
-            raise Interrupted(self.arrived.pop(0))
+        if self.depth == 0 and self.arrived:
+            first = self.arrived[0]
+            self.arrived.clear()
+            # An error on its way out says more than the signal, and ends the program as well.
+            if kind is None:
+                raise Interrupted(first)
 
     def arrive(self, signum: int) -> None:
         """Remember a signal, and wake who waits inside the deferral. Called by the signal handler."""
@@ -69,6 +72,18 @@ class _Deferral:
             yield
         finally:
             self._wake = None
+
+    def sleep(self, seconds: float) -> bool:
+        """Sleep inside the deferral; whether a signal ended it early."""
+        import queue
+
+        woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        with self.waking(lambda: woken.put(None)):
+            try:
+                woken.get(timeout=seconds)
+            except queue.Empty:
+                return False
+        return True
 
 
 deferred = _Deferral()

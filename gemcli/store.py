@@ -108,21 +108,27 @@ class Store:
         return backup
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at `path`."""
-        return self.disk.exists(path)
+        """Whether there is anything at `path`. Raises `GemcliError` (IO) when that cannot be told."""
+        try:
+            return self.disk.exists(path)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return True  # something is there, which opening it will name
+            raise io_error(error, f"cannot look at {path}") from error
 
     def make_directory(self, directory: str) -> None:
         """Make a private directory and its parents, as far as they are missing."""
-        missing = []
-        while directory and not self.disk.exists(directory):
-            missing.append(directory)
-            directory = os.path.dirname(directory)
+        missing: list[str] = []
         try:
+            while directory and not self.disk.exists(directory):
+                missing.append(directory)
+                directory = os.path.dirname(directory)
             for name in reversed(missing):
                 with suppress(FileExistsError):
                     self.fs.mkdir(name)
+                self.disk.sync_directory(os.path.dirname(name))
         except OSError as error:
-            raise io_error(error, f"cannot make the directory {name}") from error
+            raise io_error(error, f"cannot make the directory {directory}") from error
 
     def names(self, directory: str) -> list[str]:
         """The names of the sessions in `directory`, sorted; none if it does not exist."""
@@ -162,6 +168,9 @@ class Store:
                 self._lock(fd, path, until)
                 if self.disk.names(path, fd):
                     return fd
+            except OSError as error:
+                self.disk.close(fd)
+                raise io_error(error, f"cannot look at {path}") from error
             except BaseException:
                 self.disk.close(fd)
                 raise
@@ -208,6 +217,7 @@ class Store:
                 self.fs.sync(fd)
                 self.notice(f"the last record of {path} was torn by a crash; what was there is in {kept}")
             elif not lines.newline:
+                self.fs.truncate(fd, lines.end)
                 self.disk.write_all(fd, b"\n")
                 self.fs.sync(fd)
         except OSError as error:

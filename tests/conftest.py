@@ -27,6 +27,8 @@ def own_world(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GEMCLI_HOME", str(home / "gemcli"))
+    # Nothing is sent again by itself, unless a test is about that and says --retries.
+    monkeypatch.setenv("GEMCLI_SEND_RETRIES", "0")
     return home
 
 

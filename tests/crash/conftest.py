@@ -1,0 +1,45 @@
+"""What the crash tests share."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.harness import Operation, Runner
+
+MEMORY = "/dev/shm"
+
+
+@pytest.fixture(scope="session")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    """Runs commands in forked children; one for all tests, since it takes a second to start."""
+    with Runner(tmp_path_factory.mktemp("runner")) as running:
+        yield running
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """A directory in memory, where there is such a thing: thousands of fsyncs would wait for a real disk."""
+    if not os.access(MEMORY, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY, prefix="gemcli-") as directory:
+        yield Path(directory)
+
+
+IN_SHORT = {"send", "send-torn", "new-force"}
+"""The operations whose repair is killed in the short form, too."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the second kill to the long form, but for some operations: it squares the number of trials."""
+    for item in items:
+        if isinstance(item, pytest.Function) and item.originalname.startswith("test_a_kill_in_the_repair"):
+            operation = item.callspec.params["operation"]
+            assert isinstance(operation, Operation)
+            if operation.name not in IN_SHORT:
+                item.add_marker(pytest.mark.torture)

@@ -1,0 +1,302 @@
+"""Operations, the worlds they run in, and what must hold of a session whatever was done to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from gemcli import turns
+from gemcli.fs import FileSystem
+from gemcli.journal import Journal
+from gemcli.simulator.app import Reply, json_reply
+from gemcli.store import Store
+from tests.crash.faults import Fault
+from tests.support import Model, contents
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 20.0
+"""After this long a command counts as hung."""
+
+NEXT = "the next one"
+
+History = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that has ended: `status` is negative for signals; `calls` are the system calls it made."""
+
+    status: int
+    calls: list[str]
+    late: bool
+    out: str
+    err: str
+
+    @property
+    def printed(self) -> Any:
+        """The document on stdout, `None` if it is not there whole."""
+        return json.loads(self.out) if self.out.endswith("\n") else None
+
+
+class Runner:
+    """Runs commands in forked children of one process that has loaded everything already."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        command = [sys.executable, "-m", "tests.crash.zygote"]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.communicate()
+
+    def __call__(
+        self,
+        *args: str,
+        env: Mapping[str, str],
+        directory: Path,
+        fault: Fault | None = None,
+        umask: int = 0o022,
+        ignored: Sequence[int] = (),
+    ) -> Ran:
+        """Run one command line; `ignored` are signals that the parent ignores, as nohup does."""
+        out, err = self._directory / "out", self._directory / "err"
+        job: dict[str, Any] = {
+            "args": args,
+            "env": dict(env),
+            "directory": str(directory),
+            "fault": asdict(fault or Fault()),
+        }
+        job |= {"out": str(out), "err": str(err), "umask": umask, "ignored": ignored, "seconds": SECONDS}
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(job).encode() + b"\n")
+        self._process.stdin.flush()
+        done = json.loads(self._process.stdout.readline())
+        return Ran(**done, out=out.read_text(), err=err.read_text())
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One command on the session `s`: what comes before it, its command line, and how it ends undisturbed.
+
+    `partway` are histories it may leave besides the one from before and the new one.
+    """
+
+    name: str
+    args: tuple[str, ...]
+    before: tuple[tuple[str, ...], ...] = ()
+    damage: Callable[[bytes], bytes] | None = None
+    reply: Reply | None = None
+    status: int = 0
+    partway: tuple[History, ...] = ()
+
+
+TORN = b'{"kind":"request","time":"2026-01-01T00:00:00.000Z","turn":2,"id":"2.1","con'
+
+
+def _tear(data: bytes) -> bytes:
+    return data + TORN
+
+
+DENIED = json_reply({"error": {"code": 403, "message": "Not for you.", "status": "PERMISSION_DENIED"}}, 403)
+BLOCKED = json_reply({"promptFeedback": {"blockReason": "SAFETY"}})
+_NEW, _FIRST, _SECOND = ("new", "-s", "s"), ("send", "-s", "s", "first"), ("send", "-s", "s", "second")
+_OTHER = (("new", "-s", "other", "--temperature", "0"), ("send", "-s", "other", "elsewhere"))
+
+OPERATIONS = (
+    Operation("new", _NEW),
+    Operation("new-force", (*_NEW, "--force", "--history", "history.json"), (_NEW, _FIRST)),
+    Operation("new-history", (*_NEW, "--history", "history.json")),
+    Operation("new-from", (*_NEW, "--from", "other"), _OTHER),
+    Operation("send-first", _FIRST, (_NEW,)),
+    Operation("send-create", (*_FIRST, "--create"), partway=([],)),
+    Operation("send", _SECOND, (_NEW, _FIRST)),
+    Operation("send-refused", _SECOND, (_NEW, _FIRST), reply=BLOCKED, status=3),
+    Operation("send-failure", _SECOND, (_NEW, _FIRST), reply=DENIED, status=77),
+    Operation("send-torn", _SECOND, (_NEW, _FIRST), damage=_tear),
+    Operation("send-no-newline", _SECOND, (_NEW, _FIRST), damage=lambda data: data.removesuffix(b"\n")),
+    Operation("rewind", ("rewind", "-s", "s"), (_NEW, _FIRST, _SECOND)),
+    Operation("rewind-undo", ("rewind", "-s", "s", "--undo"), (_NEW, _FIRST, _SECOND, ("rewind", "-s", "s"))),
+)
+"""Everything that writes to sessions."""
+
+
+class World:
+    """A directory with sessions that an operation is run in, again and again from the same start.
+
+    `before` and `after` are the session's history at the start and after an undisturbed run (`None`: there is no
+    session), and `calls` the system calls of that run.
+    """
+
+    def __init__(self, operation: Operation, runner: Runner, model: Model, directory: Path) -> None:
+        self.operation = operation
+        self.runner = runner
+        self.model = model
+        self.directory = directory / "world"
+        self.sessions = self.directory / "home" / "sessions"
+        self.path = self.sessions / "s.jsonl"
+        self.env = {"PATH": os.environ["PATH"], "GEMCLI_HOME": str(self.directory / "home"), **model.env}
+        self.env["SSL_CERT_FILE"] = str(_one_certificate(directory))
+        self._start = directory / "start"
+        self._prepare()
+        self.before = self.history()
+        clean = self.run()
+        assert clean.status == operation.status, clean
+        self.calls = clean.calls
+        self.after = self.history()
+
+    def _prepare(self) -> None:
+        self.directory.mkdir()
+        (self.directory / "history.json").write_text(json.dumps(contents("one", "two", "three", "four")))
+        for args in self.operation.before:
+            ran = self.command(*args)
+            assert ran.status == 0, ran
+        if self.operation.damage:
+            self.path.write_bytes(self.operation.damage(self.path.read_bytes()))
+        self.keep(self._start)
+
+    def keep(self, place: Path) -> None:
+        """Remember how things are now, in a directory that does not exist."""
+        shutil.copytree(self.directory, place)
+
+    def restore(self, place: Path | None = None) -> None:
+        """Go back to the start, or to what was kept."""
+        shutil.rmtree(self.directory)
+        shutil.copytree(place or self._start, self.directory)
+        self.model.requests.clear()
+        self.model.replies.clear()
+
+    def command(self, *args: str, fault: Fault | None = None) -> Ran:
+        """Run any command here."""
+        ran = self.runner(*args, env=self.env, directory=self.directory, fault=fault)
+        assert not ran.late, f"hangs: {ran.calls[-12:]}"
+        assert "Traceback" not in ran.err, ran.err
+        assert ran.status != 70, ran.err
+        return ran
+
+    def run(self, fault: Fault | None = None) -> Ran:
+        """Run the operation from the start."""
+        self.restore()
+        if self.operation.reply:
+            self.model.script(self.operation.reply)
+        ran = self.command(*self.operation.args, fault=fault)
+        self.model.replies.clear()
+        return ran
+
+    def run_next(self, message: str = NEXT, fault: Fault | None = None) -> Ran:
+        """Send another message, to whatever the operation has left."""
+        self.model.requests.clear()
+        return self.command("send", "-s", "s", "--create", message, fault=fault)
+
+    def journal(self) -> Journal | None:
+        """The session as a reader sees it, `None` if there is none. Its turn order is checked."""
+        if not self.path.exists():
+            return None
+        journal = Store(FileSystem(), _no_notice).read(str(self.path))
+        assert turns.check(journal.history) == []
+        return journal
+
+    def history(self) -> History | None:
+        """The history of the session as a reader sees it, `None` if there is none."""
+        journal = self.journal()
+        return None if journal is None else journal.history
+
+    def verify(self, ran: Ran) -> History | None:
+        """What holds after any fault in the operation; the history that is there now."""
+        now = self.history()
+        assert now in (self.before, self.after, *self.operation.partway), (ran, now)
+        if ran.printed is not None and ran.printed.get("saved", True):
+            assert now == self.after, f"what was printed is not there: {ran}"
+        if self.operation.damage is _tear:
+            assert any(TORN in file.read_bytes() for file in self.sessions.iterdir()), f"the torn tail is gone: {ran}"
+        self.verify_requests()
+        return now
+
+    def verify_requests(self) -> None:
+        """Every request that the model got was written down before."""
+        journal = self.journal()
+        asked = [one.request["content"] for one in journal.exchanges] if journal else []
+        for request in self.model.requests:
+            assert request["contents"][-1] in asked, "the model was asked something that is not on the disk"
+
+    def verify_next(self, history: History | None, message: str = NEXT) -> None:
+        """The next message goes through, and the model sees exactly the history that a reader saw."""
+        ran = self.run_next(message)
+        assert ran.status == 0, ran
+        assert ran.printed["saved"] is True
+        asked = [*(history or []), {"role": "user", "parts": [{"text": message}]}]
+        assert [request["contents"] for request in self.model.requests] == [asked]
+        now = self.history()
+        assert now is not None
+        assert now[:-1] == asked
+        strays = [name for name in os.listdir(self.sessions) if not KNOWN.fullmatch(name)]
+        assert strays == []
+
+    def state(self) -> dict[str, bytes]:
+        """The files here, without what differs from run to run: two worlds of one state go on alike."""
+        files = sorted(path for path in self.directory.rglob("*") if path.is_file())
+        return {
+            re.sub(r"[0-9a-f]{8,}", "#", str(path.relative_to(self.directory))): VOLATILE.sub(b"#", path.read_bytes())
+            for path in files
+        }
+
+
+VOLATILE = re.compile(rb'"time":"[^"]*"?|"elapsed_ms":\d+|"id":"[0-9a-f]{16}"')
+
+KNOWN = re.compile(r"(s|other)\.jsonl(\.(torn|bak|lost)-[0-9]+)?|\.(s|other)\.jsonl\.new-[0-9a-f]+")
+"""Names that may stand in the directory of sessions, whatever has happened."""
+
+
+class Seen:
+    """States that were met before."""
+
+    def __init__(self) -> None:
+        self._states: set[tuple[tuple[str, bytes], ...]] = set()
+
+    def first(self, *facts: object, state: dict[str, bytes]) -> bool:
+        """Whether this state (with these facts about it) is met for the first time."""
+        key = (("", repr(facts).encode()), *sorted(state.items()))
+        new = key not in self._states
+        self._states.add(key)
+        return new
+
+
+CHANGING = frozenset({"open", "write", "fsync", "fcntl", "ftruncate", "link", "replace", "unlink", "mkdir"})
+"""Calls that can change what is on the disk. Between two of them a killed process leaves the same files."""
+
+
+def kills(calls: Sequence[str]) -> list[Fault]:
+    """Every way to kill a process that makes these calls."""
+    return [
+        Fault(at, how)
+        for at, call in enumerate(calls, 1)
+        for how in ("kill-before", "kill-after", *(["kill-half"] if call == "write" else []))
+    ]
+
+
+def _one_certificate(directory: Path) -> Path:
+    """A file with a single certificate: the SDK loads all of them for each client, which takes longer than the rest."""
+    import certifi
+
+    end = "-----END CERTIFICATE-----\n"
+    file = directory / "certificate.pem"
+    file.write_text(Path(certifi.where()).read_text().partition(end)[0] + end)
+    return file
+
+
+def _no_notice(message: str) -> None:
+    raise AssertionError(f"a reader has nothing to tell: {message}")

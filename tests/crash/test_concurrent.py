@@ -1,0 +1,301 @@
+"""Many programs on one session at once: the installed program, real processes, a model that counts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gemcli.fs import FileSystem
+from gemcli.journal import Journal
+from gemcli.store import Store
+from tests.support import PROGRAM, Gemcli, Model, texts
+
+EXISTS, BUSY = 73, 75
+
+
+def read(path: Path) -> Journal:
+    """A session as a reader sees it."""
+    return Store(FileSystem(), lambda _: None).read(str(path))
+
+
+def ended(process: subprocess.Popen[Any], seconds: float = 500) -> tuple[int, str, str]:
+    """Wait for a process; its status, output and errors."""
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out.decode(), err.decode()
+
+
+def verify_chain(path: Path, model: Model, messages: set[str]) -> None:
+    """The session has a turn for each message, and each request carried exactly the turns before it."""
+    journal = read(path)
+    history = journal.history
+    assert set(texts(history[::2])) == messages
+    assert [turn.number for turn in journal.live] == list(range(1, len(messages) + 1))
+    assert len(model.requests) == len(messages)
+    for place, request in enumerate(model.requests):
+        assert request["contents"] == history[: 2 * place + 1], place
+
+
+@contextmanager
+def readers(path: Path) -> Iterator[list[int]]:
+    """Read a session in a loop meanwhile, without any lock; how many Contents were seen. No read may fail."""
+    done, failed, seen = threading.Event(), list[BaseException](), list[int]()
+
+    def loop() -> None:
+        try:
+            while not done.wait(0.005):
+                seen.append(len(read(path).history))
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+    assert failed == []
+    assert seen == sorted(seen)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a session's lock, as another gemcli does."""
+    fd = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def until_waiting(process: subprocess.Popen[Any]) -> None:
+    """Return when a process waits for a lock. Where the system does not tell: when it has had the time to."""
+    locks = Path("/proc/locks")
+    until = time.monotonic() + (60 if locks.exists() else 5)
+    while time.monotonic() < until:
+        if locks.exists() and any(
+            "->" in line and f" {process.pid} " in line for line in locks.read_text().splitlines()
+        ):
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    assert not locks.exists(), "it never waited"
+
+
+@pytest.mark.slow
+def test_thirty_two_senders_make_thirty_two_turns(gemcli: Gemcli, model: Model) -> None:
+    """32 sends at once: all succeed, request k saw exactly the k-1 turns before, and readers never fail."""
+    assert gemcli("new", "-s", "a", env=model.env).status == 0
+    path, messages = gemcli.session("a"), {f"message {number}" for number in range(32)}
+    with readers(path) as seen:
+        senders = [gemcli.start("send", "-s", "a", message, env=model.env) for message in sorted(messages)]
+        results = [ended(sender) for sender in senders]
+        history = gemcli("history", "-s", "a", "--check")
+    assert [(status, err) for status, _, err in results] == [(0, "")] * 32
+    assert history.status == 0
+    assert len(set(seen)) > 1
+    verify_chain(path, model, messages)
+
+
+@pytest.mark.slow
+def test_sixteen_senders_create_one_session(gemcli: Gemcli, model: Model) -> None:
+    """16 sends with --create on a missing session: one makes it, and all sixteen turns are in it."""
+    messages = {f"message {number}" for number in range(16)}
+    senders = [gemcli.start("send", "-s", "a", "--create", message, env=model.env) for message in sorted(messages)]
+    results = [ended(sender) for sender in senders]
+    assert [(status, err) for status, _, err in results] == [(0, "")] * 16
+    verify_chain(gemcli.session("a"), model, messages)
+    assert [file.name for file in gemcli.session("a").parent.iterdir()] == ["a.jsonl"]
+
+
+@pytest.mark.slow
+def test_killed_senders_do_not_disturb_the_others(gemcli: Gemcli, model: Model) -> None:
+    """With every other sender killed at some moment, the rest succeed, and no printed turn is missing."""
+    assert gemcli("new", "-s", "a", env=model.env).status == 0
+    senders = [gemcli.start("send", "-s", "a", f"message {number}", env=model.env) for number in range(12)]
+    for number, sender in enumerate(senders[::2]):
+        time.sleep(0.1 * number)
+        sender.kill()
+    results = [ended(sender) for sender in senders]
+    history = texts(read(gemcli.session("a")).history[::2])
+    for number, (status, out, _) in enumerate(results):
+        assert status == 0 or number % 2 == 0
+        assert not out or f"message {number}" in history
+    assert {f"message {number}" for number in range(1, 12, 2)} <= set(history)
+
+
+def test_of_two_new_at_once_one_wins(gemcli: Gemcli, model: Model) -> None:
+    """Of several `new` on one name one creates the session, and the others say that it exists."""
+    makers = [gemcli.start("new", "-s", "a", "--system", f"maker {number}", env=model.env) for number in range(4)]
+    results = [ended(maker) for maker in makers]
+    assert sorted(status for status, _, _ in results) == [0, EXISTS, EXISTS, EXISTS]
+    winner = next(number for number, (status, _, _) in enumerate(results) if status == 0)
+    instruction = read(gemcli.session("a")).header["config"]["systemInstruction"]
+    assert instruction["parts"] == [{"text": f"maker {winner}"}]
+
+
+def test_a_pipe_between_two_sends_on_one_session_ends(gemcli: Gemcli, model: Model) -> None:
+    """`send | send` on one session: the first gives the lock up before it prints, and both turns are there."""
+    assert gemcli("new", "-s", "a", env=model.env).status == 0
+    line = f"'{PROGRAM}' send -s a --text hello | '{PROGRAM}' send -s a"
+    env = {**os.environ, **model.env}
+    done = subprocess.run(["sh", "-c", line], env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    history = texts(read(gemcli.session("a")).history)
+    assert history[0] == "hello"
+    assert history[2] == history[1] + "\n"
+
+
+def test_a_rewind_waits_for_a_send(gemcli: Gemcli, model: Model) -> None:
+    """A rewind that comes while a turn is under way takes that turn."""
+    assert gemcli("send", "-s", "a", "--create", "first", env=model.env).status == 0
+    with held(gemcli.session("a")):
+        sender = gemcli.start("send", "-s", "a", "second", env=model.env)
+        until_waiting(sender)
+        rewinder = gemcli.start("rewind", "-s", "a")
+        until_waiting(rewinder)
+    assert [ended(process)[0] for process in (sender, rewinder)] == [0, 0]
+    journal = read(gemcli.session("a"))
+    assert len(journal.turns) == 2
+    assert len(journal.live) == 1
+
+
+@pytest.mark.parametrize("args", [("send", "-s", "a", "x"), ("rewind", "-s", "a"), ("new", "-s", "a", "--force")])
+def test_a_held_session_is_busy_at_once_without_wait(gemcli: Gemcli, model: Model, args: tuple[str, ...]) -> None:
+    """With --wait 0 a session in use is 75, SESSION_BUSY, and nothing is sent or changed."""
+    assert gemcli("send", "-s", "a", "--create", "first", env=model.env).status == 0
+    before = gemcli.session("a").read_bytes()
+    with held(gemcli.session("a")):
+        done = gemcli(*args, "--wait", "0", "--errors", "json", env=model.env, timeout=20)
+        assert gemcli("history", "-s", "a").status == 0, "readers take no lock"
+    assert (done.status, done.out) == (BUSY, "")
+    assert (done.error["reason"], done.error["retryable"]) == ("SESSION_BUSY", True)
+    assert gemcli.session("a").read_bytes() == before
+    assert len(model.requests) == 1
+    assert [file.name for file in gemcli.session("a").parent.iterdir()] == ["a.jsonl"]
+
+
+def test_a_waiter_gives_up_when_its_time_is_over(gemcli: Gemcli, model: Model) -> None:
+    """After --wait seconds without the lock a send ends with 75, and nothing was sent."""
+    assert gemcli("new", "-s", "a", env=model.env).status == 0
+    with held(gemcli.session("a")):
+        begun = time.monotonic()
+        done = gemcli("send", "-s", "a", "x", "--wait", "1", "--errors", "json", env=model.env, timeout=30)
+        waited = time.monotonic() - begun
+    assert done.status == BUSY
+    assert done.error["reason"] == "SESSION_BUSY"
+    assert waited >= 1
+    assert model.requests == []
+
+
+def test_the_deadline_bounds_the_wait(gemcli: Gemcli, model: Model) -> None:
+    """A deadline shorter than --wait ends the waiting."""
+    assert gemcli("new", "-s", "a", env=model.env).status == 0
+    with held(gemcli.session("a")):
+        done = gemcli("send", "-s", "a", "x", "--deadline", "1", env=model.env, timeout=30)
+    assert done.status == BUSY
+    assert model.requests == []
+
+
+def test_a_signal_ends_the_wait(gemcli: Gemcli, model: Model) -> None:
+    """A waiter that is told to stop stops, and has changed nothing."""
+    assert gemcli("new", "-s", "a", env=model.env).status == 0
+    before = gemcli.session("a").read_bytes()
+    with held(gemcli.session("a")):
+        sender = gemcli.start("send", "-s", "a", "x", env=model.env)
+        until_waiting(sender)
+        sender.terminate()
+        status, out, err = ended(sender, 30)
+    assert (status, out) == (143, "")
+    assert "SIGTERM" in err
+    assert gemcli.session("a").read_bytes() == before
+
+
+def test_a_waiter_goes_on_with_the_session_that_took_the_place(gemcli: Gemcli, model: Model) -> None:
+    """When the session is replaced while a sender waits for it, the sender's turn goes into the new one."""
+    assert gemcli("send", "-s", "a", "--create", "old", env=model.env).status == 0
+    assert gemcli("new", "-s", "b", "--temperature", "0", env=model.env).status == 0
+    old = gemcli.session("a").read_bytes()
+    kept = gemcli.session("a").with_name("kept")
+    kept.hardlink_to(gemcli.session("a"))
+    with held(gemcli.session("a")):
+        sender = gemcli.start("send", "-s", "a", "new", env=model.env)
+        until_waiting(sender)
+        gemcli.session("b").replace(gemcli.session("a"))
+    status, _, err = ended(sender)
+    assert (status, err) == (0, "")
+    assert texts(read(gemcli.session("a")).history[::2]) == ["new"]
+    assert model.requests[-1]["generationConfig"] == {"temperature": 0}
+    assert kept.read_bytes() == old
+
+
+def test_new_force_waits_its_turn_among_senders(gemcli: Gemcli, model: Model) -> None:
+    """`new --force` between waiting senders: each turn is in the old session or the new one, whole."""
+    assert gemcli("send", "-s", "a", "--create", "first", env=model.env).status == 0
+    with held(gemcli.session("a")):
+        commands = [("send", "-s", "a", "one"), ("new", "-s", "a", "--force"), ("send", "-s", "a", "two")]
+        started = []
+        for command in commands:
+            started.append(gemcli.start(*command, env=model.env))
+            until_waiting(started[-1])
+    results = [ended(process) for process in started]
+    assert [(status, err) for status, _, err in results] == [(0, "")] * 3
+    backup = gemcli.session("a").with_name("a.jsonl.bak-1")
+    old, new = texts(read(backup).history[::2]), texts(read(gemcli.session("a")).history[::2])
+    assert old[0] == "first"
+    assert sorted(old[1:] + new) == ["one", "two"]
+
+
+def test_a_session_deleted_while_a_sender_waits_is_missing(gemcli: Gemcli, model: Model) -> None:
+    """A session that goes while a sender waits for it is not brought back: 66, and nothing is sent."""
+    assert gemcli("new", "-s", "a", env=model.env).status == 0
+    with held(gemcli.session("a")):
+        sender = gemcli.start("send", "-s", "a", "x", env=model.env)
+        until_waiting(sender)
+        gemcli.session("a").unlink()
+    assert ended(sender)[0] == 66
+    assert model.requests == []
+    assert not gemcli.session("a").exists()
+
+
+def test_the_lock_does_not_outlive_a_killed_sender(gemcli: Gemcli, model: Model) -> None:
+    """A sender that is killed while the model answers leaves no lock behind."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    class Slow(Model):
+        def _answer(self, *request: Any) -> Any:
+            asked.set()
+            go_on.wait(60)
+            return super()._answer(*request)
+
+    with Slow() as slow:
+        sender = gemcli.start("send", "-s", "a", "--create", "x", env=slow.env)
+        assert asked.wait(60)
+        sender.kill()
+        ended(sender)
+        go_on.set()
+        done = gemcli("send", "-s", "a", "y", "--wait", "0", env=slow.env)
+    assert done.status == 0
+    assert texts(read(gemcli.session("a")).history[::2]) == ["y"]
+
+
+def test_children_of_a_program_do_not_inherit_the_lock(tmp_path: Path) -> None:
+    """Descriptors of sessions close on exec, so a child that goes on living holds no lock."""
+    path = tmp_path / "s.jsonl"
+    path.write_text("")
+    fd = FileSystem().open(str(path), os.O_RDWR)
+    code = f"import os; os.fstat({fd})"
+    done = subprocess.run([sys.executable, "-c", code], close_fds=False, capture_output=True)
+    FileSystem().close(fd)
+    assert b"Bad file descriptor" in done.stderr

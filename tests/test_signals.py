@@ -1,0 +1,129 @@
+"""Signals as exceptions, the moments when they wait, and time limits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from gemcli.signals import Interrupted, TimeUp, deferred, raised, time_limit
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+by_number = pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
+
+
+def kill_and_wait(number: int) -> None:
+    """Send this process a signal, and give it the time to arrive."""
+    os.kill(os.getpid(), number)
+    time.sleep(5)
+
+
+@by_number
+def test_a_signal_is_raised(number: signal.Signals) -> None:
+    """INT, TERM and HUP become an exception that knows its name, and the handlers come back afterwards."""
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted) as error, raised():
+        kill_and_wait(number)
+    assert (error.value.signum, error.value.name) == (number, number.name)
+    assert signal.getsignal(number) is before
+
+
+@by_number
+def test_a_signal_waits_for_the_end_of_a_deferral(number: signal.Signals) -> None:
+    """Inside `deferred` nothing is raised; at the end of the outermost block it is, once."""
+    reached = []
+
+    def nested() -> None:
+        with deferred:
+            with deferred:
+                os.kill(os.getpid(), number)
+                reached.append("inside")
+            reached.append("still inside")
+        reached.append("never")
+
+    with pytest.raises(Interrupted) as error, raised():
+        nested()
+    assert error.value.signum == number
+    assert reached == ["inside", "still inside"]
+    with raised(), deferred:
+        pass  # nothing is left of it
+
+
+def test_a_deferred_signal_wakes_who_waits() -> None:
+    """A wait inside a deferral is told, also of a signal that came before it began."""
+    woken = []
+
+    def wait_twice() -> None:
+        with deferred.waking(lambda: woken.append("during")):
+            os.kill(os.getpid(), signal.SIGTERM)
+        with deferred.waking(lambda: woken.append("before")):
+            pass
+
+    with pytest.raises(Interrupted), raised(), deferred:
+        wait_twice()
+    assert woken == ["during", "before"]
+
+
+@by_number
+def test_what_the_parent_ignores_stays_ignored(number: signal.Signals) -> None:
+    """A program under nohup, or in the background of a script, is not stopped by what it was told to ignore."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with raised():
+            os.kill(os.getpid(), number)
+            time.sleep(0.05)
+            assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def test_other_threads_leave_signals_alone() -> None:
+    """Outside the main thread `raised` changes nothing, for Python allows it nowhere else."""
+    failed: list[BaseException] = []
+
+    def enter() -> None:
+        try:
+            with raised():
+                pass
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert failed == []
+
+
+def test_a_time_limit_ends_a_wait() -> None:
+    """A call without a time limit of its own is ended, and the handler and timer are as before."""
+    before = signal.getsignal(signal.SIGALRM)
+    reader, writer = os.pipe()
+    with pytest.raises(TimeUp), time_limit(0.1):
+        os.read(reader, 1)
+    os.close(reader)
+    os.close(writer)
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_time_limit_that_is_not_reached_does_nothing() -> None:
+    """What is done in time is not disturbed, then or later."""
+    with time_limit(0.2):
+        pass
+    time.sleep(0.3)
+
+
+def test_a_time_limit_insists() -> None:
+    """An exception that gets lost is raised again, until the block is left."""
+    lost = 0
+    with time_limit(0.05):
+        while lost < 3:
+            try:
+                time.sleep(10)
+            except TimeUp:
+                lost += 1
+    assert lost == 3
