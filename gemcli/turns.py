@@ -57,8 +57,7 @@ def check(contents: Sequence[Any]) -> list[Problem]:
         if not unreadable:
             sound.append((index, content))
             problems += alone(index, content)
-    if len(sound) == len(contents):
-        problems += _order(sound)
+    problems += _order(sound)
     return sorted(problems, key=lambda problem: problem.index or 0)
 
 
@@ -142,17 +141,19 @@ def alone(index: int, content: Content) -> Iterator[Problem]:
 
 
 def _order(contents: Sequence[tuple[int, Content]]) -> Iterator[Problem]:
-    """Breaches between neighbours; every Content here has a sound shape."""
-    if contents and contents[0][1]["role"] != "user":
-        yield Problem("first", "the history starts with a model Content", contents[0][0])
-    if contents and function_responses(contents[0][1]):
-        yield Problem("calls-answered", "function responses without a call before them", contents[0][0])
-    for (_, before), (index, content) in pairwise(contents):
+    """Breaches between neighbours; every Content here has a sound shape, and those without one are left out."""
+    if contents and contents[0][0] == 0 and contents[0][1]["role"] != "user":
+        yield Problem("first", "the history starts with a model Content", 0)
+    if contents and contents[0][0] == 0 and function_responses(contents[0][1]):
+        yield Problem("calls-answered", "function responses without a call before them", 0)
+    for (place, before), (index, content) in pairwise(contents):
+        if index != place + 1:
+            continue  # what stands between them has no sound shape, and says so itself
         if before["role"] == content["role"]:
             role = content["role"]
             yield Problem("alternate", f"two {role} Contents in a row", index, hint="join them into one")
-        calls = Counter(map(_call_identity, function_calls(before) if before["role"] == "model" else []))
-        answers = Counter(map(_call_identity, function_responses(content)))
+        calls = Counter(map(identity, function_calls(before) if before["role"] == "model" else []))
+        answers = Counter(map(identity, function_responses(content)))
         if content["role"] == "user" and calls != answers:
             yield Problem("calls-answered", _mismatch(calls, answers), index)
 
@@ -170,13 +171,14 @@ def _mismatch(calls: Counter[tuple[str, str | None]], answers: Counter[tuple[str
     return "; ".join(found)
 
 
-def _call_identity(call: dict[str, Any]) -> tuple[str, str | None]:
-    identity = call.get("id")
-    return str(call.get("name")), None if identity is None else str(identity)
+def identity(call: dict[str, Any]) -> tuple[str, str | None]:
+    """What tells a function call from others, and what its response repeats: the name, and the id if it has one."""
+    call_id = call.get("id")
+    return str(call.get("name")), None if call_id is None else str(call_id)
 
 
-def _named(identity: tuple[str, str | None]) -> str:
-    name, call_id = identity
+def _named(call: tuple[str, str | None]) -> str:
+    name, call_id = call
     return f"{name} (id {call_id})" if call_id else name
 
 

@@ -8,8 +8,10 @@ import sys
 
 import click
 
-from gemcli.simulator import echo
-from gemcli.simulator.app import application
+from gemcli.errors import GemcliError
+from gemcli.inputs import file_text
+from gemcli.simulator import echo, player, rules
+from gemcli.simulator.app import App, application
 from gemcli.simulator.server import serve
 
 USAGE, IO = 2, 74  # the statuses of gemcli itself
@@ -31,28 +33,60 @@ def _model_name(_context: click.Context, _option: click.Parameter, names: tuple[
     multiple=True,
     metavar="NAME",
     callback=_model_name,
-    help="Answer to this model name too (repeatable). It is still the echo that answers.",
+    help="Answer to this model name too (repeatable). It is still the simulator that answers.",
 )
+@click.option("--rules", "file", metavar="FILE", help="Answer by the rules in this YAML file.")
 @click.option("--verbose", is_flag=True, help="Write one line for each request to stderr.")
-def main(port: int, models: tuple[str, ...], verbose: bool) -> int:
+def main(port: int, models: tuple[str, ...], file: str | None, verbose: bool) -> int:
     """Serve a simulated Gemini API on loopback, print its URL, and run until INT or TERM.
 
-    Any key is accepted. The model is simulator/echo, which says what it was sent.
-    """
+    Any key is accepted. The model is simulator/echo, which says what it was sent. With --rules it is
+    simulator/rules, which replies as the first rule says that takes the message:
+
+    \b
+      rules:
+        - when: {contains: weather}
+          answer: {calls: [{name: get_weather, args: {city: Boston}}]}
+        - when: {after_call: get_weather}
+          answer: It is sunny in Boston.
+        - when: {turn: 2}
+          times: 1
+          error: {status: RESOURCE_EXHAUSTED, retry_delay: 2.5s}
+        - {drip: 200ms, cut: {after: 2 chunks, how: reset}}
+
+    \b
+    when    contains, matches, turn, after_call, model; all must hold
+    reply   answer, block, error or raw; without one the echo answers
+    how     delay, drip, cut; times limits how often the rule is used
+
+    The whole grammar: python -m pydoc gemcli.simulator.rules
+    """  # noqa: D301 - \b is click's mark for text that is not wrapped
     # Blocked before any thread starts, so that no thread is interrupted and `sigwait` gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    app = application(dict.fromkeys((echo.NAME, *models), echo.answer))
+    app = _app(models, file)
     with serve(app, port=port, log=(lambda line: click.echo(line, err=True)) if verbose else None) as server:
         click.echo(server.url)
         return 128 + signal.sigwait(SIGNALS)
 
 
+def _app(models: tuple[str, ...], file: str | None) -> App:
+    """The application that answers to these names, by the rules in `file` if there is one."""
+    if file is None:
+        return application(dict.fromkeys((echo.NAME, *models), echo.answer))
+    played = player.Player(rules.load(file_text(file), file))
+    names = dict.fromkeys((player.NAME, *played.rules.models, *models))
+    return application({echo.NAME: echo.answer} | {name: played.model(name) for name in names})
+
+
 def run() -> int:
-    """Run the command; the exit status. Errors are one line on stderr."""
+    """Run the command; the exit status. Errors are one line on stderr, and one for each problem of a file."""
     try:
         return int(main.main(standalone_mode=False) or 0)
     except click.ClickException as error:
         message, status = error.format_message(), USAGE
+    except GemcliError as error:
+        lines = [error.message, *(problem.describe() for problem in error.problems)]
+        message, status = "\n  ".join(lines), error.exit
     except OSError as error:
         message, status = f"cannot serve: {error.strerror or error}", IO
     click.echo(f"gemcli.simulator: error: {message}", err=True)

@@ -8,64 +8,51 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from gemcli import strictjson
 from gemcli.simulator import checks, echo, tokens
+from gemcli.simulator.delivery import Scripted, deliver, refusal
 from gemcli.simulator.refusals import Refused
+from gemcli.simulator.replies import Cut, Reply, Step, json_reply
+from gemcli.simulator.streams import Form
 
-
-@dataclass(frozen=True)
-class Cut:
-    """A broken connection: `reset` by the peer, or `close`d before the body was complete."""
-
-    how: Literal["reset", "close"] = "reset"
-
-
-Step = bytes | float | Cut
-"""Bytes to send, seconds to pause, or a broken connection, which ends the reply."""
-
-
-class Reply(NamedTuple):
-    """What goes back to the client.
-
-    The head (status and headers) goes out with the first bytes: pauses and cuts before them happen before the
-    client has seen anything, and `b""` sends the head alone.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    steps: tuple[Step, ...]
-
+__all__ = [
+    "METHODS",
+    "VERBS",
+    "App",
+    "Cut",
+    "Model",
+    "Reply",
+    "Scripted",
+    "Step",
+    "application",
+    "json_reply",
+    "simulate",
+]
 
 App = Callable[[str, str, Mapping[str, str], bytes], Reply]
 """An application: method, target (path and query), headers and body to a reply."""
 
-Model = Callable[[dict[str, Any]], dict[str, Any]]
-"""A model: a checked GenerateContentRequest with camelCase names to a GenerateContentResponse."""
+Model = Callable[[dict[str, Any]], dict[str, Any] | Scripted]
+"""A model: a checked GenerateContentRequest with camelCase names to a GenerateContentResponse, or to more."""
 
 METHODS = ("generateContent", "countTokens")
-"""What the models of the simulator can do, as the list of models says it."""
-
-
-def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    """A reply with `value` as its JSON body, sent at once."""
-    plain = {"content-type": "application/json; charset=UTF-8"}
-    return Reply(status, plain | dict(headers or {}), (strictjson.encode(value),))
+"""What the models of the simulator can do, as the list of models says it; the API does not list streams."""
 
 
 def application(models: Mapping[str, Model]) -> App:
     """The API with these models, by name and without `models/`."""
 
     def app(method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        path, _, query = target.partition("?")
+        path = unquote(path)
+        form = _form(path, query)
         try:
-            path, _, query = target.partition("?")
             _require_key(query, {name.lower(): value for name, value in headers.items()})
-            return json_reply(_route(models, method, unquote(path), body))
-        except Refused as refusal:
-            return json_reply(refusal.body(), refusal.code)
+            return deliver(_route(models, method, path, body), form)
+        except Refused as refused:
+            return refusal(refused, form)
 
     return app
 
@@ -86,22 +73,29 @@ def _require_key(query: str, headers: Mapping[str, str]) -> None:
         )
 
 
+def _form(path: str, query: str) -> Form:
+    """The form of the body that is asked for; streams are arrays unless they are to be Server-Sent Events."""
+    if not path.endswith(":streamGenerateContent"):
+        return "whole"
+    return "sse" if parse_qs(query).get("alt") == ["sse"] else "array"
+
+
 _PATH = re.compile(r"/(?P<version>v1|v1beta)/models(?:/(?P<model>[^:]+)(?::(?P<verb>\w+))?)?/?", re.DOTALL)
 
 
-def _route(models: Mapping[str, Model], method: str, path: str, body: bytes) -> dict[str, Any]:
-    """The JSON answer to one request."""
+def _route(models: Mapping[str, Model], method: str, path: str, body: bytes) -> Scripted:
+    """What answers one request."""
     place = _PATH.fullmatch(path)
     if place is None:
         raise Refused("NOT_FOUND", "Requested entity was not found.")
     version, name, verb = place["version"], place["model"], place["verb"]
     if method == "GET" and name is None:
         # All fit on one page, so pageSize and pageToken change nothing.
-        return {"models": [_described(each) for each in models]}
+        return Scripted({"models": [_described(each) for each in models]})
     if method == "GET" and verb is None:
         if name not in models:
             raise Refused("NOT_FOUND", f"Model is not found: models/{name} for api version {version}")
-        return _described(name)
+        return Scripted(_described(name))
     if method == "POST" and verb in VERBS:
         if name not in models:
             raise Refused("NOT_FOUND", _no_such_model(name, version, verb))
@@ -116,23 +110,20 @@ def _no_such_model(name: str, version: str, verb: str) -> str:
     )
 
 
-def _generate(model: Model, body: bytes) -> dict[str, Any]:
-    return model(checks.generate_request(body))
+def _generate(model: Model, body: bytes) -> Scripted:
+    said = model(checks.generate_request(body))
+    return said if isinstance(said, Scripted) else Scripted(said)
 
 
-def _count(_model: Model, body: bytes) -> dict[str, Any]:
+def _count(_model: Model, body: bytes) -> Scripted:
     count = tokens.of_request(checks.count_request(body))
-    return {"totalTokens": count, "promptTokensDetails": tokens.modalities(count)}
+    return Scripted({"totalTokens": count, "promptTokensDetails": tokens.modalities(count)})
 
 
-def _no_streams(_model: Model, _body: bytes) -> dict[str, Any]:
-    raise Refused("UNIMPLEMENTED", "streamGenerateContent is not part of this simulator yet; use generateContent.")
-
-
-VERBS: dict[str, Callable[[Model, bytes], dict[str, Any]]] = {
+VERBS: dict[str, Callable[[Model, bytes], Scripted]] = {
     "generateContent": _generate,
+    "streamGenerateContent": _generate,  # the same answer, delivered in another form
     "countTokens": _count,
-    "streamGenerateContent": _no_streams,
 }
 """What can be asked of a model: the part of the path after the colon, and what answers it."""
 
@@ -143,7 +134,7 @@ def _described(name: str) -> dict[str, Any]:
         "name": f"models/{name}",
         "version": "1",
         "displayName": f"{name} (simulated)",
-        "description": "Says what it was sent; not a language model.",
+        "description": "A simulation; not a language model.",
         "inputTokenLimit": 1048576,
         "outputTokenLimit": 65536,
         "supportedGenerationMethods": list(METHODS),

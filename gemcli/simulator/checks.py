@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from gemcli import strictjson, turns
 from gemcli.contents import Content, Part, function_calls, function_responses
-from gemcli.simulator.fields import Violation, read, snake
+from gemcli.simulator import leniency
+from gemcli.simulator.fields import read, snake
 from gemcli.simulator.messages import PART_DATA
-from gemcli.simulator.refusals import Refused, invalid
+from gemcli.simulator.refusals import Refused, bad_request, invalid
 
 CALL_TURN = (
     "Please ensure that function call turn comes immediately after a user turn or after a function response turn."
@@ -34,7 +35,9 @@ def generate_request(body: bytes) -> dict[str, Any]:
     request = _message("GenerateContentRequest", body)
     _require_contents(request, "GenerateContentRequest")
     contents = request["contents"]
-    _require_order(contents, [(each.rule, each.index or 0) for each in turns.check_request(contents)])
+    _require_order(contents, [breach for breach in _breaches(contents) if breach[0] not in ORDER_RULES])
+    read = leniency.as_read(contents)
+    _require_order(read, _breaches(read))
     _require("".join(_inside(request)))
     settings = request.get("generationConfig", {})
     _require("".join(_beyond_limits(settings)))
@@ -48,9 +51,13 @@ def count_request(body: bytes) -> dict[str, Any]:
     request: dict[str, Any] = outer.get("generateContentRequest", outer)
     _require_contents(request, "CountTokensRequest")
     contents = request["contents"]
-    breaches = [(each.rule, each.index or 0) for each in turns.check(contents) if each.rule not in ORDER_RULES]
-    _require_order(contents, breaches)
+    _require_order(contents, [breach for breach in _breaches(contents) if breach[0] not in ORDER_RULES])
     return request
+
+
+def _breaches(contents: Sequence[Content]) -> list[tuple[str, int]]:
+    """Every breach of turn order, as rule and index of the Content."""
+    return [(each.rule, each.index or 0) for each in turns.check_request(contents)]
 
 
 def _require(words: str) -> None:
@@ -66,13 +73,8 @@ def _message(kind: str, body: bytes) -> dict[str, Any]:
         raise invalid(f"Invalid JSON payload received. {trouble}") from None
     message, violations = read(kind, value)
     if violations:
-        raise Refused("INVALID_ARGUMENT", "\n".join(v.description for v in violations), [_bad_request(violations)])
+        raise Refused("INVALID_ARGUMENT", "\n".join(v.description for v in violations), [bad_request(violations)])
     return message
-
-
-def _bad_request(violations: Sequence[Violation]) -> dict[str, Any]:
-    fields = [({"field": v.field} if v.field else {}) | {"description": v.description} for v in violations]
-    return {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": fields}
 
 
 def _require_contents(request: dict[str, Any], kind: str) -> None:

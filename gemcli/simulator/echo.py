@@ -5,13 +5,12 @@ Its answer is a pure function of the request. It never pretends to understand an
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 from gemcli import strictjson
 from gemcli.contents import Content, Part, function_responses, group_turns, parts_of
-from gemcli.simulator import tokens
+from gemcli.simulator import responses, tokens
 from gemcli.simulator.messages import PART_DATA
 
 NAME = "simulator/echo"
@@ -26,21 +25,7 @@ ENDS = 3
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The GenerateContentResponse to a checked request."""
     text, finish = _cut(_speech(request), request.get("generationConfig", {}))
-    prompt, spoken = tokens.of_request(request), tokens.of_text(text)
-    # The API leaves these out when nothing was said, rather than giving "" and 0; so do we.
-    content = {"parts": [{"text": text}], "role": "model"} if text else {}
-    counted = {"candidatesTokenCount": spoken} if text else {}
-    return {
-        "candidates": [{"content": content, "finishReason": finish, "index": 0}],
-        "usageMetadata": {
-            "promptTokenCount": prompt,
-            **counted,
-            "totalTokenCount": prompt + spoken,
-            "promptTokensDetails": tokens.modalities(prompt),
-        },
-        "modelVersion": NAME,
-        "responseId": hashlib.sha256(strictjson.encode(request)).hexdigest()[:16],
-    }
+    return responses.answer(request, NAME, [{"text": text}], finish)
 
 
 def _speech(request: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gemcli import strictjson
@@ -20,10 +20,10 @@ def of_text(text: str) -> int:
     return -(-len(text) // CHARACTERS)
 
 
-def of_request(request: dict[str, Any]) -> int:
+def of_request(request: Mapping[str, Any]) -> int:
     """Tokens of a prompt: every Part of its Contents and of its system instruction."""
     contents = [request.get("systemInstruction"), *request.get("contents", [])]
-    return sum(_of_parts(parts_of(content)) for content in contents)
+    return sum(of_parts(parts_of(content)) for content in contents)
 
 
 def modalities(count: int) -> list[dict[str, Any]]:
@@ -31,7 +31,8 @@ def modalities(count: int) -> list[dict[str, Any]]:
     return [{"modality": "TEXT", "tokenCount": count}]
 
 
-def _of_parts(parts: Iterable[Part]) -> int:
+def of_parts(parts: Iterable[Part]) -> int:
+    """Tokens of some Parts."""
     return sum(map(_of_part, parts))
 
 

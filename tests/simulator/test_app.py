@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gemcli import simulator
 from gemcli.simulator import echo
 from gemcli.simulator.app import METHODS, VERBS, Reply, application, json_reply, simulate
-from gemcli.simulator.refusals import HTTP_CODES
+from gemcli.simulator.refusals import STATUSES
 
 from .support import KEY, get, json_of, post, says, talk, text_of
 
@@ -30,8 +33,10 @@ def is_the_apis(reply: Reply) -> bool:
     """Whether a reply is a success, or an error in the form of Google's APIs."""
     if reply.status == 200:
         return True
-    error = json_of(reply)["error"]
-    return error["code"] == reply.status == HTTP_CODES[error["status"]] and isinstance(error["message"], str)
+    body = json_of(reply)
+    # Refusals of a stream without alt=sse come as a list of one.
+    error = (body[0] if isinstance(body, list) else body)["error"]
+    return error["code"] == reply.status == STATUSES[error["status"]].code and isinstance(error["message"], str)
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta"])
@@ -88,12 +93,14 @@ def test_an_unknown_place_is_not_found(method: str, target: str) -> None:
     assert is_the_apis(reply)
 
 
-def test_streams_are_plainly_not_there_yet() -> None:
-    """A call of streamGenerateContent is 501 and says so."""
-    reply = post(HELLO, "streamGenerateContent?alt=sse")
-    error = json_of(reply)["error"]
-    assert (reply.status, error["status"]) == (501, "UNIMPLEMENTED")
-    assert "streamGenerateContent" in error["message"]
+def test_a_refusal_has_the_form_of_the_answer() -> None:
+    """An error before the first chunk is a list of one where an array was asked for, and plain JSON elsewhere."""
+    plain = json_of(post({}))
+    assert json_of(post({}, "streamGenerateContent?alt=sse")) == plain
+    assert json_of(post({}, "streamGenerateContent")) == [plain]
+    assert json_of(post(HELLO, "streamGenerateContent", model="nonesuch"))[0]["error"]["code"] == 404
+    keyless = simulate("POST", "/v1/models/simulator/echo:streamGenerateContent", {}, b"{}")
+    assert (keyless.status, json_of(keyless)[0]["error"]["status"]) == (403, "PERMISSION_DENIED")
 
 
 @pytest.mark.parametrize(
@@ -185,6 +192,16 @@ def test_the_package_costs_nothing_to_import() -> None:
         "import gemcli.simulator.app; assert not {'httpx2', 'google', 'click', 'socketserver'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_the_simulator_knows_little_of_gemcli() -> None:
+    """Its modules import each other, and of gemcli only plain data and how files are read: no session, no SDK."""
+    allowed = {"contents", "turns", "strictjson", "errors", "yamltext", "inputs", "simulator"}
+    for file in Path(simulator.__file__).parent.glob("*.py"):
+        imports = re.findall(
+            r"^\s*from gemcli(?:\.(\w+)\S*)? import (\w+)", file.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        assert {module or name for module, name in imports} <= allowed, file
 
 
 @given(st.binary(max_size=60) | json_values, st.sampled_from(sorted(VERBS)))

@@ -162,6 +162,10 @@ def test_a_value_of_the_wrong_kind_is_refused(body: Any, message: str) -> None:
             f"{checks.RESPONSE_TURN} Got function response with name 'then'.",
         ),
         (
+            [CALLED[0], says("model", call("now", id="1")), says("user", response("now", id="2"))],
+            f"{checks.RESPONSE_TURN} Got function response with name 'now'.",
+        ),
+        (
             [CALLED[0], says("model", call("")), says("user", response(""))],
             (
                 "* GenerateContentRequest.contents[1].parts[0].function_call.name: Name cannot be empty.\n"
@@ -242,6 +246,14 @@ def test_counting_tokens_needs_contents_that_are_sound_by_themselves() -> None:
         {"contents": [*CALLED, says("user", response("now"), "and hurry")]},
         {"contents": [HELLO[0], says("model", call("a"), call("b")), says("user", response("b"), response("a"))]},
         {"contents": [HELLO[0], says("model", call("a", id="1")), says("user", response("a", id="1"))]},
+        {"contents": [HELLO[0], says("model", call("a", id="1")), says("user", response("a"))]},
+        {"contents": [HELLO[0], says("model", "a streamed "), says("model", "answer"), HELLO[0]]},
+        {
+            "contents": [
+                *(HELLO[0], says("model", call("a", id="1")), says("model", call("b"))),
+                says("user", response("b"), response("a")),
+            ]
+        },
         {"contents": [HELLO[0], says("model", "a", {"text": "", "thoughtSignature": "AA"}), HELLO[0]]},
         {"contents": [HELLO[0], says("model", {"thought": True, "text": "hm"}), HELLO[0]]},
         {"contents": [says("user", PNG, "What is this?")], "safety_settings": []},

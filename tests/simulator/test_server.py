@@ -5,20 +5,25 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx2
 import pytest
 from google import genai
 
 from gemcli.simulator.app import App, Cut, Reply, Step, json_reply
+from gemcli.simulator.grammar import RULE, WHEN
+from gemcli.simulator.rules import load
 from gemcli.simulator.server import Server, serve
 
 from .support import KEY, says
@@ -261,6 +266,58 @@ def test_a_taken_port_is_one_line(command: Command) -> None:
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (74, "")
     assert err == "gemcli.simulator: error: cannot serve: Address already in use\n"
+
+
+def test_the_command_plays_rules(command: Command, tmp_path: Path) -> None:
+    """With --rules it answers by them to simulator/rules, to the names in the file and to those it is given."""
+    file = tmp_path / "my rules.yaml"
+    file.write_text("rules: [{when: {model: gemini-x}, answer: é}, {answer: other}]", encoding="utf-8")
+    process = command("--rules", str(file), "--model", "gemini-y")
+    assert process.stdout is not None
+    with client(process.stdout.readline().strip()) as sdk:
+        names = ("gemini-x", "gemini-y", "simulator/rules", "simulator/echo")
+        said = [sdk.models.generate_content(model=name, contents="a").text for name in names]
+    assert said == ["é", "other", "other", 'Message 1 says: "a".']
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "message"),
+    [
+        (
+            b"rules:\n  - anwser: a\n  - times: 0\n",
+            2,
+            (
+                "{file}: 2 problems\n"
+                "  line 2, column 5: `anwser` is not a key of a rule [unknown-key] (did you mean `answer`?)\n"
+                '  line 3, column 12: `times` must be a whole number of at least 1, not "0" [value]\n'
+            ),
+        ),
+        (b"rules: [\xff]", 65, "{file}: byte 9 (0xff) is not UTF-8\n"),
+        (None, 66, "there is no file {file}\n"),
+    ],
+)
+def test_a_wrong_rules_file_is_told(
+    command: Command, tmp_path: Path, content: bytes | None, status: int, message: str
+) -> None:
+    """Every problem of the file is on a line of its own, with gemcli's own status; nothing is served."""
+    file = tmp_path / "rules.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    process = command("--rules", str(file))
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (status, "")
+    assert err == f"gemcli.simulator: error: {message.format(file=file)}"
+
+
+def test_the_help_shows_the_grammar(command: Command, tmp_path: Path) -> None:
+    """The example in --help is a rules file, every key of a rule is named, and the full grammar is where it says."""
+    out, err = command("--help").communicate(timeout=20)
+    assert err == ""
+    shown = re.search(r"^ +rules:\n(?: {4,}.*\n)+", out, re.MULTILINE)
+    assert shown is not None
+    assert len(load(textwrap.dedent(shown[0]), "help").rules) == 4
+    assert all(re.search(rf"\b{key}\b", out) for key in (*RULE.keys, *WHEN.keys))
+    assert "python -m pydoc gemcli.simulator.rules" in out
 
 
 @pytest.mark.parametrize("arguments", [("--port", "99999"), ("--model", "a b"), ("--nonsense",), ("extra",)])

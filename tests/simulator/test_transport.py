@@ -11,6 +11,7 @@ import pytest
 from google import genai
 
 from gemcli.simulator.app import Cut, Reply, Step
+from gemcli.simulator.player import rules_app
 from gemcli.simulator.transport import Mount
 
 
@@ -54,6 +55,25 @@ def test_the_sdk_converses(sdk: genai.Client) -> None:
         'Message 2 says: "two". Before it: 1: "one". The system instruction says: "Be brief".',
         'Message 3 says: "three". Before it: 1: "one"; 2: "two". The system instruction says: "Be brief".',
     ]
+
+
+def test_the_sdk_streams(sdk: genai.Client) -> None:
+    """A stream runs in process too, chunk by chunk, with the finish reason on the last."""
+    chunks = list(sdk.models.generate_content_stream(model="simulator/echo", contents="Hello there, and good day"))
+    assert "".join(chunk.text or "" for chunk in chunks) == 'Message 1 says: "Hello there, and good day".'
+    finishes = [candidate.finish_reason for chunk in chunks for candidate in chunk.candidates or []]
+    assert finishes == [None] * (len(chunks) - 1) + [genai.types.FinishReason.STOP]
+    assert len(chunks) > 2
+
+
+def test_rules_are_played_in_process() -> None:
+    """`rules_app` is mounted like any other application; a stream that is cut breaks as one over a socket does."""
+    app = rules_app("rules: [{cut: {after: 2 chunks, how: close}, answer: one two three four five six seven}]", "r")
+    with httpx2.Client(transport=Mount(app)) as http:
+        stream = iter(client(http).models.generate_content_stream(model="simulator/rules", contents="a"))
+        assert [next(stream).text, next(stream).text] == ["one two three ", "four five six "]
+        with pytest.raises(httpx2.RemoteProtocolError):
+            next(stream)
 
 
 def test_a_refusal_is_the_sdks_client_error(sdk: genai.Client) -> None:
