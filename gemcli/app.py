@@ -21,6 +21,7 @@ from gemcli.store import Store
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gemcli.backends import Backend
     from gemcli.gemini import Gemini
     from gemcli.journal import Journal
     from gemcli.session import Session
@@ -67,11 +68,15 @@ class App:
             _add_hint(error, session)
             raise
 
-    def gemini(self, model: str) -> Gemini:
-        """The way to `model`. Raises `GemcliError` when the environment has none; nothing is sent."""
+    def gemini(self, backend: Backend, *, dry: bool = False) -> Gemini:
+        """The way to `backend`. Raises `GemcliError` when the environment has none; nothing is sent.
+
+        A `dry` one needs no key and is good for looking at requests only.
+        """
+        from gemcli.access import access, without_key
         from gemcli.gemini import Gemini
 
-        return Gemini(names.backend_of(model), self.environ, self.output.notice)
+        return Gemini(without_key(backend, self.environ) if dry else access(backend, self.environ, self.output.notice))
 
 
 def _add_hint(error: GemcliError, session: str) -> None:

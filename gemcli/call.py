@@ -7,22 +7,29 @@ this machine by then decides what the journal says: rejected (never sent) or unk
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+
+from gemcli.sse import Events
 
 
 class Abandoned(Exception):
-    """Nobody waits for this request any more, so it is not sent."""
+    """Nobody waits for this request any more."""
 
 
 class Call:
-    """What is known of one request: whether it was sent, and the answer's status, headers and bytes so far."""
+    """What is known of one request: whether it was sent, and the answer's status, headers and bytes so far.
 
-    def __init__(self) -> None:
+    With `sink` the answer is a stream, and the data of each of its events is handed to `sink` as it arrives.
+    """
+
+    def __init__(self, sink: Callable[[bytes], None] | None = None) -> None:
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.body = bytearray()
         self.complete = False
+        self.events = Events()
+        self._sink = sink
         self._lock = threading.Lock()
         self._started = False
         self._sent = False
@@ -32,6 +39,16 @@ class Call:
     def sent(self) -> bool:
         """Whether the request had begun to leave this machine."""
         return self._sent
+
+    @property
+    def wants_stream(self) -> bool:
+        """Whether the answer is asked for as a stream."""
+        return self._sink is not None
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer is being read as a stream of events: errors are not."""
+        return self.wants_stream and self.status == 200
 
     def start(self) -> None:
         """Claim the one request this call may make; a second one is a hidden resend and refused."""
@@ -58,8 +75,13 @@ class Call:
         self.headers = dict(headers)
 
     def feed(self, data: bytes) -> None:
-        """Note some bytes of the answer's body, decompressed."""
+        """Note some bytes of the answer's body, decompressed. Raises `Abandoned` if nobody waits for more."""
+        if self._abandoned:
+            raise Abandoned
         self.body += data
+        if self._sink and self.streams:
+            for event in self.events.feed(data):
+                self._sink(event)
 
 
 CALL: ContextVar[Call] = ContextVar("CALL")

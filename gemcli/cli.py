@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -44,6 +45,9 @@ class Commands(click.Group):
         from importlib import import_module
 
         command: click.Command = import_module(f"gemcli.commands.{cmd_name}").command
+        for option in command.params:
+            if isinstance(option, click.Option) and option.envvar is None:
+                option.envvar = variable(cmd_name, option)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -52,7 +56,12 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=Commands, context_settings={"auto_envvar_prefix": "GEMCLI", "help_option_names": ["-h", "--help"]})
+def variable(command: str, option: click.Option) -> str:
+    """The environment variable of an option: `GEMCLI_SEND_TIMEOUT` for `send --timeout`."""
+    return f"GEMCLI_{command}_{max(option.opts, key=len).lstrip('-')}".replace("-", "_").upper()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @options.everywhere(hidden=False)
 @click.version_option(__version__, message="gemcli %(version)s")
 def gemcli() -> None:
@@ -66,7 +75,7 @@ def gemcli() -> None:
 def main(args: Sequence[str], environ: Mapping[str, str], fs: FileSystem | None = None) -> int:
     """Run one command line and return its exit status. Everything is printed when this returns."""
     words = list(args[: args.index("--")] if "--" in args else args)
-    debug = "--debug" in words or bool(environ.get("GEMCLI_DEBUG"))
+    debug = "--debug" in words or environ.get("GEMCLI_DEBUG", "").lower() not in ("", "0", "false", "no", "off")
     output = Output(errors_json=_wants_json(words, environ))
     app = App(environ, output, fs or FileSystem())
     with signals.raised():
@@ -77,10 +86,11 @@ def main(args: Sequence[str], environ: Mapping[str, str], fs: FileSystem | None 
         except click.exceptions.Exit as done:
             return _finish_help(output, done.exit_code)
         except click.exceptions.NoArgsIsHelpError as error:
-            click.echo(error.format_message(), err=True)
+            with suppress(OSError):
+                click.echo(error.format_message(), err=True)
             return EXIT["usage"]
         except BaseException as error:  # the last place that can give it a message and a status
-            return _report(error, output, environ, debug=debug)
+            return _report(error, output, environ, words, debug=debug)
     return EXIT["ok"]
 
 
@@ -90,16 +100,22 @@ def run() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         # Help text is Unicode, a locale may not be.
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
-    status = main(sys.argv[1:], os.environ)
+    try:
+        status = main(sys.argv[1:], os.environ)
+    except signals.Interrupted as stop:  # one more signal, while the first one was being told
+        status = 128 + stop.signum
+    _settle()
     if threading.active_count() > 1:
         # A request that was given up is still waiting in its thread; the interpreter would wait with it.
         os._exit(status)
     sys.exit(status)
 
 
-def _report(error: BaseException, output: Output, environ: Mapping[str, str], *, debug: bool) -> int:
+def _report(
+    error: BaseException, output: Output, environ: Mapping[str, str], words: Sequence[str], *, debug: bool
+) -> int:
     """Say what ended the command, and return the exit status it means."""
-    known = _as_gemcli_error(error)
+    known = _as_gemcli_error(error, words)
     if debug:
         import traceback
 
@@ -112,17 +128,21 @@ def _report(error: BaseException, output: Output, environ: Mapping[str, str], *,
     return known.exit
 
 
-def _as_gemcli_error(error: BaseException) -> GemcliError:
+def _as_gemcli_error(error: BaseException, words: Sequence[str]) -> GemcliError:
     if isinstance(error, GemcliError):
         return error
     if isinstance(error, click.UsageError):
-        command = error.ctx.command_path if error.ctx else "gemcli"
+        # The parser's own errors do not know their command.
+        named = next((word for word in words if word in COMMANDS), "")
+        command = error.ctx.command_path if error.ctx else f"gemcli {named}".strip()
         return GemcliError("USAGE", error.format_message(), hint=f"{command} --help")
     if isinstance(error, signals.Interrupted):
         hint = "gemcli history --last shows what is recorded"
         return GemcliError("INTERRUPTED", f"stopped by {error.name}", hint=hint, exit_code=128 + error.signum)
     if isinstance(error, BrokenPipeError):
         return GemcliError("READER_GONE", "nobody reads the output any more", exit_code=141)
+    if isinstance(error, OSError) and error.filename is None:  # click's printing of help and version
+        return GemcliError("NOT_PRINTED", f"cannot write to standard output: {error.strerror}")
     if isinstance(error, OSError):
         return GemcliError("IO", str(error))
     return GemcliError("BUG", f"{type(error).__name__}: {error}")
@@ -144,7 +164,7 @@ def _finish_help(output: Output, status: int) -> int:
     try:
         _flush()
     except OSError as error:
-        return _report(error, output, {}, debug=False)
+        return _report(error, output, {}, (), debug=False)
     return status
 
 
@@ -155,6 +175,15 @@ def _flush() -> None:
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
+
+
+def _settle() -> None:
+    """Give up what the standard streams could not take: at exit it would become Python's own status 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _hold_descriptors() -> None:

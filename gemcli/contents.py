@@ -60,6 +60,24 @@ def as_sent(content: Content) -> Content:
     return {**content, "role": "model", "parts": [part for part in parts_of(content) if not is_blank(part)]}
 
 
+def merged(parts: Iterable[Part]) -> list[Part]:
+    """The Parts of a streamed answer as one Content has them.
+
+    Neighbours that are plain text, or both plain thoughts, are one Part; a Part with anything else to it, such
+    as a signature, stands alone; blank ones are left out.
+    """
+    whole: list[Part] = []
+    for part in parts:
+        if is_blank(part):
+            continue
+        kind = _mergeable(part)
+        if kind and whole and _mergeable(whole[-1]) == kind:
+            whole[-1] = {**whole[-1], "text": whole[-1]["text"] + part["text"]}
+        else:
+            whole.append(part)
+    return whole
+
+
 def group_turns(contents: Iterable[Content]) -> list[list[Content]]:
     """Cut a valid history into turns: each starts at a user Content that is not a function response."""
     turns: list[list[Content]] = []
@@ -73,3 +91,10 @@ def group_turns(contents: Iterable[Content]) -> list[list[Content]]:
 def _has_data(part: Part) -> bool:
     """Whether a Part is more than a signature: an answer of only a signature says nothing."""
     return any(value for key, value in part.items() if key not in ("thought", "thoughtSignature"))
+
+
+def _mergeable(part: Part) -> str | None:
+    """`text` or `thought` for a Part that is only that."""
+    if set(part) == {"text"}:
+        return "text"
+    return "thought" if set(part) == {"text", "thought"} and part["thought"] is True else None

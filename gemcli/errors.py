@@ -82,6 +82,9 @@ REASONS = {
     "NEWER_FORMAT": Reason("data", "FAILED_PRECONDITION", hint="upgrade gemcli: pip install --upgrade gemcli"),
     "TURN_ORDER": Reason("data", "INVALID_ARGUMENT"),
     "OPEN_CALL": Reason("data", "FAILED_PRECONDITION"),
+    "TOO_MANY_TURNS": Reason(
+        "data", "OUT_OF_RANGE", hint="gemcli rewind takes turns out; gemcli new --from S --at N starts from fewer"
+    ),
     "NO_SUCH_TURN": Reason("data", "OUT_OF_RANGE"),
     "BAD_TEXT": Reason("data", "INVALID_ARGUMENT"),
     "BAD_HISTORY": Reason("data", "INVALID_ARGUMENT"),
@@ -98,7 +101,6 @@ REASONS = {
     "DISK_FULL": Reason("io", "RESOURCE_EXHAUSTED", hint="free some space; the session is as it was"),
     "NO_LOCK": Reason("io", "UNIMPLEMENTED", hint="keep sessions on a local file system"),
     "SESSION_CHANGED": Reason("io", "ABORTED"),
-    "NOT_SAVED": Reason("io", "INTERNAL"),
     "NOT_PRINTED": Reason("io", "INTERNAL"),
     "SESSION_BUSY": Reason("tempfail", "ABORTED", True, "another gemcli has the session; --wait waits longer"),
     # Answers that are no use, or not whole
@@ -130,7 +132,12 @@ REASONS = {
         "config", "NOT_FOUND", hint="check the model's name; GOOGLE_GENAI_API_VERSION=v1beta knows more models than v1"
     ),
     "BASE_URL": Reason("config", "FAILED_PRECONDITION", hint="use https, or plain http to this machine only"),
-    "ENVIRONMENT": Reason("config", "FAILED_PRECONDITION"),
+    "NO_PROJECT": Reason("config", "FAILED_PRECONDITION", hint="set GOOGLE_CLOUD_PROJECT, or gemcli new --project"),
+    "NO_CREDENTIALS": Reason(
+        "credentials",
+        "UNAUTHENTICATED",
+        hint="gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS",
+    ),
     "TLS": Reason("config", "FAILED_PRECONDITION", hint="SSL_CERT_FILE names the certificates to trust"),
     "REDIRECT": Reason(
         "config", "FAILED_PRECONDITION", hint="redirects are not followed: a portal, or a wrong base URL?"
@@ -147,6 +154,7 @@ REASONS = {
     "DNS": Reason("tempfail", "UNAVAILABLE", True, "nothing was sent: is the network up, and the base URL right?"),
     "CONNECT_TIMEOUT": Reason("tempfail", "UNAVAILABLE", True, "nothing was sent: is the network up?"),
     "CONNECTION_LOST": Reason("tempfail", "UNAVAILABLE", True, "it was sent; whether it was answered is unknown"),
+    "STREAM_CUT": Reason("tempfail", "UNAVAILABLE", True, "the answer broke off; what arrived is in the session file"),
     "TIMEOUT": Reason(
         "tempfail",
         "DEADLINE_EXCEEDED",
@@ -190,7 +198,8 @@ class GemcliError(Exception):
 
     `hint` replaces the reason's own. `outcome` says what is known of a request that was written down as sent:
     `rejected` (safe to send again) or `unknown`. `http` is the answer's status, `retry_after` the seconds a
-    server asked to wait, `problems` what is wrong when several things are. `exit_code` is only given for signals,
+    server asked to wait, `problems` what is wrong when several things are, `partial` what had arrived of an
+    answer that was cut. `exit_code` is only given for signals,
     whose status is 128 plus their number.
     """
 
@@ -206,6 +215,7 @@ class GemcliError(Exception):
         retry_after: float | None = None,
         attempts: int | None = None,
         exit_code: int | None = None,
+        partial: Any = None,
     ) -> None:
         super().__init__(message)
         kind = REASONS[reason]
@@ -221,6 +231,7 @@ class GemcliError(Exception):
         self.http = http
         self.retry_after = retry_after
         self.attempts = attempts
+        self.partial = partial
 
     def to_json(self) -> dict[str, Any]:
         """The error as one JSON object: the keys that scripts rely on, absent facts as null."""

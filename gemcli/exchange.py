@@ -9,19 +9,25 @@ the model goes through `exchange`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
-from gemcli import answers, contents, records, settings, turns
+from gemcli import answers, contents, records, settings, signatures, turns
 from gemcli.answers import Verdict
+from gemcli.backends import Backend
 from gemcli.contents import Content
 from gemcli.errors import GemcliError
-from gemcli.gemini import Gemini
-from gemcli.names import backend_of
+from gemcli.gemini import Gemini, interrupted
+from gemcli.journal import ANSWERED, Journal
+from gemcli.retry import Policy
 from gemcli.session import Session, Unsaved
 from gemcli.settings import Config
 from gemcli.signals import deferred
+
+Event = Mapping[str, Any]
+"""What happens on the way: `{"event": "chunk", "chunk": …}` or `{"event": "wait", "seconds": …, …}`."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,40 @@ class Limits:
     until: float
 
     @property
+    def left(self) -> float:
+        """Seconds until everything must be over."""
+        return self.until - time.monotonic()
+
+    @property
     def seconds(self) -> float:
         """Seconds left for a request that starts now; at least a moment, so that it ends as a timeout."""
-        return max(0.001, min(self.timeout, self.until - time.monotonic()))
+        return max(0.001, min(self.timeout, self.left))
+
+
+@dataclass(frozen=True)
+class Line:
+    """The line to the model: who answers, how long it may take, how often to try, and who hears of it.
+
+    With `on_event` the answer is streamed and every chunk and wait is told; without it, waits go to `notice`.
+    """
+
+    gemini: Gemini
+    backend: Backend
+    limits: Limits
+    retry: Policy
+    notice: Callable[[str], None]
+    on_event: Callable[[Event], None] | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request ready to be sent and recorded: the effective model, the whole body, and what this call added."""
+
+    model: str
+    body: dict[str, Any]
+    content: Content
+    config: Config
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,73 +85,102 @@ class Result:
     attempts: int
     elapsed_ms: int
     unsaved: Unsaved | None
+    notes: tuple[str, ...]
 
 
-def exchange(
-    session: Session,
-    content: Content,
-    *,
-    gemini: Gemini,
-    limits: Limits,
-    notice: Callable[[str], None],
-    model: str | None = None,
-    config: Config | None = None,
-) -> Result:
-    """Send `content` on top of the session's history and record what comes of it.
+def prepare(
+    journal: Journal, content: Content, backend: Backend, *, model: str | None = None, config: Config | None = None
+) -> Request:
+    """The request that sends `content` on top of a session's history.
 
-    `model` and `config` (REST form) are for this call only; config is merged over the session's. The answer is
-    on the disk when this returns, unless `unsaved` says otherwise. Raises `GemcliError`: TURN_ORDER, OPEN_CALL,
-    SETTINGS or TIMEOUT before anything is written; `Unsaved` when the request could not be written, and nothing
-    was sent; the call's own error when there was no answer, recorded with its outcome.
+    `model` and `config` (REST form) are for this call only; config is merged over the session's. Raises
+    `GemcliError`: OPEN_CALL, TURN_ORDER or SETTINGS when the API would refuse it.
     """
-    journal = session.journal
     name = model or journal.header["model"]
-    body = request_body(session, content, settings.merge(journal.header["config"], config or {}))
-    if limits.until <= time.monotonic():
+    calls = turns.open_calls(journal.history)
+    if calls and not contents.function_responses(content):
+        raise _open_call(calls)
+    answered = (exchange for turn in journal.live for exchange in turn.exchanges if exchange.state == ANSWERED)
+    history, dropped = signatures.history(answered, name, backend.name)
+    sent, stood_in = signatures.with_stand_ins([*history, content], name)
+    turns.require(turns.check_request(sent), "the turn order of the session is broken")
+    merged = settings.merge(journal.header["config"], config or {})
+    turns.require(settings.check(merged), "the session's config with that of this call", "SETTINGS")
+    notes = ["thought signatures of another model or backend were left out"] if dropped else []
+    notes += ["a function call without a signature was sent with the documented stand-in"] if stood_in else []
+    return Request(name, {"contents": sent, **merged}, content, config or {}, tuple(notes))
+
+
+def exchange(session: Session, request: Request, line: Line) -> Result:
+    """Send a request and record what comes of it; the answer is on the disk unless `unsaved` says otherwise.
+
+    Raises `GemcliError`: TIMEOUT before anything is written if no time is left; `Unsaved` when the request
+    could not be written, and nothing was sent; the call's own error when there was no answer, recorded with its
+    outcome and every attempt.
+    """
+    if line.limits.left <= 0:
         raise GemcliError("TIMEOUT", "the deadline passed before the request was made", outcome="rejected")
-    turn, exchange_id = journal.next_exchange(content)
-    asked = records.request(turn, exchange_id, content, model=name, backend=backend_of(name), config=config)
+    turn, name = session.journal.next_exchange(request.content)
+    asked = records.request(
+        turn, name, request.content, model=request.model, backend=line.backend.name, config=request.config
+    )
+    attempts: list[dict[str, Any]] = []
     # From here until the outcome is on the disk no signal may come in between; it ends the wait for the answer.
     with deferred:
         session.append(asked)
         start = time.monotonic()
         try:
-            answer = gemini.generate(name, body, limits.seconds)
+            answer = _call(request, line, attempts)
         except GemcliError as error:
-            error.attempts = 1
-            _record_failure(session, exchange_id, error, start, notice)
+            error.attempts = len(attempts)
+            _record_failure(session, name, error, attempts, line.notice)
             raise
-        elapsed = _since(start)
-        verdict = answers.judge(answer)
-        unsaved = _record_answer(session, exchange_id, answer, verdict, elapsed)
-    return Result(turn, exchange_id, answer, verdict, 1, elapsed, unsaved)
+        elapsed, verdict = _since(start), answers.judge(answer)
+        told = records.response(name, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed)
+        unsaved = _record_answer(session, told)
+    return Result(turn, name, answer, verdict, len(attempts), elapsed, unsaved, request.notes)
 
 
-def request_body(session: Session, content: Content, config: Config) -> dict[str, Any]:
-    """The whole body of the request that sends `content` on top of the session's history.
+def _call(request: Request, line: Line, attempts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Call the model until it answers or the retry policy gives up; each attempt is noted in `attempts`."""
+    for number in count():
+        start = time.monotonic()
+        try:
+            answer = _attempt(request, line)
+        except GemcliError as error:
+            attempts.append({"reason": error.reason, "http": error.http, "elapsed_ms": _since(start)})
+            wait = line.retry.wait(number, error, line.limits.left)
+            if wait is None:
+                raise
+            attempts[-1]["wait_s"] = round(wait, 3)
+            _tell_wait(line, error, wait)
+            if deferred.sleep(wait):
+                raise interrupted(deferred.arrived[0], sent=False) from error
+        else:
+            attempts.append({"http": 200, "elapsed_ms": _since(start)})
+            return answer
+    raise AssertionError  # pragma: no cover - count() does not end
 
-    Raises `GemcliError`: OPEN_CALL, TURN_ORDER or SETTINGS when the API would refuse it.
-    """
-    history = session.journal.history
-    calls = turns.open_calls(history)
-    if calls and not contents.function_responses(content):
-        names = ", ".join(str(call.get("name")) for call in calls)
-        raise GemcliError(
-            "OPEN_CALL",
-            f"the history ends in calls of {names} that wait for their responses; a message cannot follow them",
-            hint="gemcli rewind takes the turn with the calls out of the history",
-        )
-    turns.require(turns.check_request([*history, content]), f"the turn order of {session.path} is broken")
-    turns.require(settings.check(config), f"the config of {session.path} with that of this call", "SETTINGS")
-    return {"contents": [*history, content], **config}
+
+def _attempt(request: Request, line: Line) -> dict[str, Any]:
+    """One request to the model, streamed if anyone listens."""
+    tell = line.on_event
+    if tell is None:
+        return line.gemini.generate(request.model, request.body, line.limits.seconds)
+    return line.gemini.stream(
+        request.model, request.body, line.limits.seconds, lambda chunk: tell({"event": "chunk", "chunk": chunk})
+    )
 
 
-def _record_answer(
-    session: Session, exchange_id: str, answer: dict[str, Any], verdict: Verdict, elapsed_ms: int
-) -> Unsaved | None:
+def _tell_wait(line: Line, error: GemcliError, seconds: float) -> None:
+    if line.on_event:
+        line.on_event({"event": "wait", "seconds": round(seconds, 3), "reason": error.reason, "message": error.message})
+    else:
+        line.notice(f"{error.message}; sending again in {seconds:.1f} s")
+
+
+def _record_answer(session: Session, record: records.Record) -> Unsaved | None:
     """Append the answer; why it could not be saved, if it could not."""
-    attempts = [{"http": 200, "elapsed_ms": elapsed_ms}]
-    record = records.response(exchange_id, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed_ms)
     try:
         session.append(record, paid=True)
     except Unsaved as unsaved:
@@ -123,22 +189,35 @@ def _record_answer(
 
 
 def _record_failure(
-    session: Session, exchange_id: str, error: GemcliError, start: float, notice: Callable[[str], None]
+    session: Session,
+    exchange_id: str,
+    error: GemcliError,
+    attempts: list[dict[str, Any]],
+    notice: Callable[[str], None],
 ) -> None:
     """Append the outcome of a call that brought no answer. The error itself matters more than a failure here."""
-    attempt = {"reason": error.reason, "http": error.http, "elapsed_ms": _since(start)}
     record = records.failure(
         exchange_id,
         outcome=error.outcome or "unknown",
         code=error.code,
         reason=error.reason,
         message=error.message,
-        attempts=[attempt],
+        attempts=attempts,
+        partial=error.partial,
     )
     try:
-        session.append(record)
+        session.append(record, paid=error.partial is not None)
     except Unsaved as unsaved:
         notice(f"the failure could not be recorded: {unsaved.message}")
+
+
+def _open_call(calls: list[dict[str, Any]]) -> GemcliError:
+    names = ", ".join(str(call.get("name")) for call in calls)
+    return GemcliError(
+        "OPEN_CALL",
+        f"the history ends in calls of {names} that wait for their responses; a message cannot follow them",
+        hint="gemcli rewind takes the turn with the calls out of the history",
+    )
 
 
 def _since(start: float) -> int:

@@ -8,22 +8,23 @@ function calling.
 
 from __future__ import annotations
 
+import json
 import os
 import queue
-import re
 import signal
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
-from urllib.parse import urlsplit
 
 from gemcli import answers, refusals
+from gemcli import chunks as chunking
+from gemcli.access import Access
+from gemcli.backends import SIMULATOR, wire_name
 from gemcli.call import CALL, Call
 from gemcli.errors import GemcliError
 from gemcli.signals import deferred
-
-SIMULATOR_URL = "http://simulator.invalid"
 
 IGNORED_ENVIRONMENT = (
     "GOOGLE_GENAI_CLIENT_MODE",
@@ -41,68 +42,146 @@ class _Event(Enum):
     SIGNAL = "signal"
 
 
-class Gemini:
-    """A way to one backend. Made from the environment alone: nothing is loaded or sent until `generate`."""
+_Queue = queue.SimpleQueue["bytes | BaseException | _Event"]
 
-    def __init__(self, backend: str, environ: Mapping[str, str], notice: Callable[[str], None]) -> None:
-        """Find key and endpoint. Raises `GemcliError`: NO_KEY, BAD_KEY, BASE_URL or ENVIRONMENT."""
-        self._simulated = backend == "simulator"
-        self._key = "simulator" if self._simulated else _key(environ, notice)
-        self._base_url = SIMULATOR_URL if self._simulated else _base_url(environ)
-        self._version = environ.get("GOOGLE_GENAI_API_VERSION") or None
+
+class Gemini:
+    """A way to one backend. Nothing is loaded or sent until it is used."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
         self._client: Any = None
-        if not self._simulated and environ.get("GOOGLE_GENAI_USE_VERTEXAI", "").lower() in ("1", "true"):
-            raise GemcliError("ENVIRONMENT", "GOOGLE_GENAI_USE_VERTEXAI is set, and this version has no Vertex AI yet")
+        self._http: Any = None
+
+    def close(self) -> None:
+        """Close the connections, but for those of requests that were given up."""
+        if self._http is not None:
+            self._http.close()
+        self._client = self._http = None
 
     def generate(self, model: str, body: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """Make one generateContent request with `body` as its JSON, and return the answer as received.
 
         Ends within `seconds` whatever the network does: the request runs in a thread of its own, which is left
         behind when time is up. Raises `GemcliError` for everything but a 200 with an answer in it; its
-        `outcome` tells whether the request may have been answered. A signal that arrives while
-        signals are deferred raises INTERRUPTED.
+        `outcome` tells whether the request may have been answered. A signal that arrives while signals are
+        deferred raises INTERRUPTED.
         """
+        done: _Queue = queue.SimpleQueue()
         call = Call()
-        done: queue.SimpleQueue[BaseException | _Event] = queue.SimpleQueue()
-        work = (call, model, body, seconds, done)
-        threading.Thread(target=self._work, args=work, name="gemini", daemon=True).start()
-        with deferred.waking(lambda: done.put(_Event.SIGNAL)):
-            try:
-                event = done.get(timeout=seconds)
-            except queue.Empty:
-                raise _late(call.abandon(), seconds) from None
-        if event is _Event.SIGNAL:
-            raise _interrupted(call.abandon(), deferred.arrived[0])
-        return self._outcome(call, event if isinstance(event, BaseException) else None)
+        error = self._wait(call, done, (model, body, seconds), lambda _event: None)
+        if not call.complete or call.status != 200:
+            raise self._fault(call, error)
+        try:
+            return answers.read(bytes(call.body))
+        except GemcliError as unreadable:
+            unreadable.partial = self._text(call.body)
+            raise self._scrubbed(unreadable) from None
 
-    def _work(
-        self,
-        call: Call,
-        model: str,
-        body: Mapping[str, Any],
-        seconds: float,
-        done: queue.SimpleQueue[BaseException | _Event],
-    ) -> None:
-        """Make the request; in its own thread. What went wrong, or that it is done, is put into `done`."""
+    def stream(
+        self, model: str, body: Mapping[str, Any], seconds: float, on_chunk: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        """`generate` as streamGenerateContent: `on_chunk` gets each chunk as it arrives, the result is the whole.
+
+        A stream that breaks raises with what had arrived in `partial`; one that breaks after its finish reason
+        is an answer.
+        """
+        done: _Queue = queue.SimpleQueue()
+        call = Call(done.put)
+        chunks: list[dict[str, Any]] = []
+
+        def on_event(data: bytes) -> None:
+            chunks.append(chunking.read(data))
+            on_chunk(chunks[-1])
+
+        try:
+            error = self._wait(call, done, (model, body, seconds), on_event)
+            self._finish(call, error, chunks, on_event)
+        except GemcliError as broken:
+            if not call.complete:
+                self._give_up(call)
+            if not chunking.finished(chunks):
+                if chunks:
+                    broken.partial, broken.outcome = chunking.join(chunks), "unknown"
+                elif broken.outcome == "unknown" and call.body and broken.partial is None:
+                    broken.partial = self._text(call.body)
+                raise self._scrubbed(broken) from broken.__cause__
+        return chunking.join(chunks)
+
+    def preview(self, model: str, body: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
+        """The request as it would be sent: `method`, `url` and `body`. Nothing is sent; needs no key."""
+        from gemcli import wire
+
+        transport = wire.Preview()
+        self._client = self._connect(transport, wire.no_credentials())
+        CALL.set(Call((lambda _event: None) if stream else None))
+        self._request(model, body, 1.0, stream=stream)
+        if transport.request is None:
+            raise RuntimeError("the SDK made no request")
+        sent = json.loads(transport.request.content)
+        return {"method": transport.request.method, "url": str(transport.request.url), "body": sent}
+
+    # One request, in its own thread
+
+    def _wait(
+        self, call: Call, done: _Queue, request: tuple[str, Mapping[str, Any], float], on_event: Callable[[bytes], None]
+    ) -> BaseException | None:
+        """Make the request and wait for its end; what the SDK raised is the result.
+
+        An answer that has arrived whole is never given up, neither for a signal nor for the time.
+        """
+        until = time.monotonic() + request[2]
+        threading.Thread(target=self._work, args=(call, done, *request), name="gemini", daemon=True).start()
+        with deferred.waking(lambda: done.put(_Event.SIGNAL)):
+            while True:
+                try:
+                    event = done.get(timeout=max(0.0, until - time.monotonic()))
+                except queue.Empty:
+                    if call.complete:
+                        return None
+                    raise _late(self._give_up(call), request[2]) from None
+                if isinstance(event, bytes):
+                    on_event(event)
+                    if not call.complete and time.monotonic() > until:
+                        raise _late(self._give_up(call), request[2])
+                elif event is _Event.SIGNAL:
+                    if not call.complete:
+                        raise interrupted(deferred.arrived[0], sent=self._give_up(call))
+                else:
+                    return event if isinstance(event, BaseException) else None
+
+    def _give_up(self, call: Call) -> bool:
+        """Leave a request behind, and the client that may be stuck in it; whether the request was sent."""
+        self._client = self._http = None
+        return call.abandon()
+
+    def _work(self, call: Call, done: _Queue, model: str, body: Mapping[str, Any], seconds: float) -> None:
+        """Make the request; what went wrong, or that it is done, is put into `done`."""
         try:
             CALL.set(call)
             self._client = self._client or self._connect()
-            self._client.models.generate_content(
-                model=model,
-                contents=".",  # never reaches the wire: extra_body has the real ones
-                config={
-                    "automatic_function_calling": {"disable": True},
-                    "automatic_continuation": False,
-                    "should_return_http_response": True,
-                    "http_options": {"timeout": max(1, int(seconds * 1000)), "extra_body": dict(body)},
-                },
-            )
+            self._request(model, body, seconds, stream=call.wants_stream)
             done.put(_Event.DONE)
         except BaseException as error:  # whatever it is belongs to the thread that waits
             done.put(error)
 
-    def _connect(self) -> Any:
-        """Load the SDK and make its client."""
+    def _request(self, model: str, body: Mapping[str, Any], seconds: float, *, stream: bool) -> None:
+        options: dict[str, Any] = {
+            "automatic_function_calling": {"disable": True},
+            "automatic_continuation": False,
+            "http_options": {"timeout": max(1, int(seconds * 1000)), "extra_body": dict(body)},
+        }
+        name = wire_name(model)
+        # `contents` never reaches the wire: extra_body has the real ones.
+        if stream:
+            for _ in self._client.models.generate_content_stream(model=name, contents=".", config=options):
+                pass
+        else:
+            whole = options | {"should_return_http_response": True}
+            self._client.models.generate_content(model=name, contents=".", config=whole)
+
+    def _connect(self, transport: Any = None, credentials: Any = None) -> Any:
+        """Load the SDK and make its client; without `credentials` Vertex AI's are those of the environment."""
         import logging
         import warnings
 
@@ -114,33 +193,79 @@ class Gemini:
         from gemcli import wire
 
         logging.getLogger("google_genai").setLevel(logging.CRITICAL)
-        transport = None
-        if self._simulated:
+        access = self._access
+        if access.simulator and transport is None:
             from gemcli.simulator.transport import Mount
 
-            transport = Mount()
-        options: Any = {"httpx_client": wire.client(self._base_url, transport), "async_client_args": {"verify": False}}
-        options |= {"base_url": self._base_url} if self._base_url else {}
-        options |= {"api_version": self._version} if self._version else {}
-        return genai.Client(api_key=self._key, vertexai=False, http_options=options)
+            transport = Mount(access.simulator)
+        self._http = wire.client(access.base_url, transport)
+        # The asynchronous client is never used; without these it would load certificates of its own, for 25 ms.
+        unused = {"verify": False, "ssl": wire.no_certificates()}
+        options: Any = {"httpx_client": self._http, "async_client_args": unused}
+        options |= {"base_url": access.base_url} if access.base_url else {}
+        options |= {"api_version": access.version} if access.version else {}
+        if access.backend.name != "vertex":
+            return genai.Client(api_key=access.key, vertexai=False, http_options=options)
+        if access.key:
+            return genai.Client(api_key=access.key, vertexai=True, http_options=options)
+        project, location = access.backend.project, access.backend.location
+        return genai.Client(
+            vertexai=True, project=project, location=location, credentials=credentials, http_options=options
+        )
 
-    def _outcome(self, call: Call, error: BaseException | None) -> dict[str, Any]:
-        """The answer of a finished call. The wire decides: what the SDK made of it does not matter."""
+    # What came of it. The wire decides: what the SDK made of it does not matter.
+
+    def _finish(
+        self,
+        call: Call,
+        error: BaseException | None,
+        chunks: Sequence[Mapping[str, Any]],
+        on_event: Callable[[bytes], None],
+    ) -> None:
+        """Return if a stream that has ended is an answer. Raises `GemcliError` if it is not."""
+        if call.status != 200 or not call.complete:
+            raise self._fault(call, error)
+        rest = call.events.rest
+        try:
+            for event in call.events.end():
+                on_event(event)
+        except GemcliError as unreadable:
+            if unreadable.reason != "BAD_RESPONSE":
+                raise
+            raise GemcliError("STREAM_CUT", "the stream ended inside an event", outcome="unknown") from unreadable
+        if not chunks:
+            what = "no stream of events" if rest or call.body.strip() else "empty"
+            raise GemcliError("BAD_RESPONSE", f"the answer is {what}", outcome="unknown", http=200)
+        if not chunking.finished(chunks) and chunking.has_candidates(chunks):
+            raise GemcliError("STREAM_CUT", "the stream ended without a finish reason", outcome="unknown")
+
+    def _fault(self, call: Call, error: BaseException | None) -> GemcliError:
+        """What a request that brought no whole answer means."""
         if call.complete and call.status is not None:
-            if call.status == 200:
-                return answers.read(bytes(call.body))
-            raise self._scrubbed(refusals.refusal(call.status, call.headers, bytes(call.body)))
+            # Scrubbed before it is read: a message that is cut short could end in half a key.
+            return self._scrubbed(refusals.refusal(call.status, call.headers, self._without_key(bytes(call.body))))
         from gemcli import wire
 
         error = error or RuntimeError("the SDK returned without having made a request")
-        raise self._scrubbed(wire.fault(error, call)) from error
+        fault = self._scrubbed(wire.fault(error, call))
+        fault.__cause__ = error
+        if call.status == 200 and call.body:
+            fault.partial = self._text(call.body)
+        return fault
 
     def _scrubbed(self, error: GemcliError) -> GemcliError:
         """The error without the key, should a server or a library have quoted it."""
-        if self._key in error.message and not self._simulated:
-            error.message = error.message.replace(self._key, "[the key]")
-            error.args = (error.message,)
+        error.message = self._without_key(error.message.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
+        error.args = (error.message,)
         return error
+
+    def _text(self, body: bytearray) -> str:
+        """Bytes that were no answer, as text to keep."""
+        return self._without_key(bytes(body)).decode("utf-8", "replace")
+
+    def _without_key(self, text: bytes) -> bytes:
+        secret = self._access.key if self._access.backend.name != SIMULATOR else None
+        return text.replace(secret.encode(), b"[the key]") if secret else text
 
 
 def preload() -> None:
@@ -154,49 +279,18 @@ def preload() -> None:
     threading.Thread(target=load, name="preload", daemon=True).start()
 
 
-def _key(environ: Mapping[str, str], notice: Callable[[str], None]) -> str:
-    """The API key from the environment; GOOGLE_API_KEY wins, as in the SDK."""
-    google, gemini = environ.get("GOOGLE_API_KEY"), environ.get("GEMINI_API_KEY")
-    if google and gemini and google != gemini:
-        notice("GOOGLE_API_KEY and GEMINI_API_KEY are both set: GOOGLE_API_KEY is used")
-    key = google or gemini
-    if not key:
-        raise GemcliError("NO_KEY", "neither GEMINI_API_KEY nor GOOGLE_API_KEY is set")
-    if not re.fullmatch(r"[\x21-\x7e]+", key):
-        name = "GOOGLE_API_KEY" if google else "GEMINI_API_KEY"
-        raise GemcliError("BAD_KEY", f"{name} holds characters that no key has")
-    return key
-
-
-def _base_url(environ: Mapping[str, str]) -> str | None:
-    """GOOGLE_GEMINI_BASE_URL if it is set and safe to send a key to; `None` means the API's own."""
-    url = environ.get("GOOGLE_GEMINI_BASE_URL")
-    if not url:
-        return None
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        _ = parts.port
-    except ValueError:
-        raise GemcliError("BASE_URL", f"GOOGLE_GEMINI_BASE_URL is not a URL: {url!r}") from None
-    loopback = host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host)
-    if host and (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
-        return url
-    raise GemcliError("BASE_URL", f"GOOGLE_GEMINI_BASE_URL={url} would send the key and the conversation unprotected")
-
-
 def _late(sent: bool, seconds: float) -> GemcliError:
     if sent:
         return GemcliError("TIMEOUT", f"no answer within {seconds:.3g} s", outcome="unknown")
     return GemcliError("CONNECT_TIMEOUT", f"no connection within {seconds:.3g} s", outcome="rejected")
 
 
-def _interrupted(sent: bool, signum: int) -> GemcliError:
-    name = signal.Signals(signum).name
-    what = "whether the message was answered is unknown" if sent else "nothing was sent"
+def interrupted(signum: int, *, sent: bool) -> GemcliError:
+    """The error of a call that a signal ended; `sent` tells whether a request was under way."""
+    what = "whether the message was answered is unknown" if sent else "it was not sent, or refused"
     return GemcliError(
         "INTERRUPTED",
-        f"stopped by {name}; {what}",
+        f"stopped by {signal.Signals(signum).name}; {what}",
         outcome="unknown" if sent else "rejected",
         exit_code=128 + signum,
     )

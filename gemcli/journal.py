@@ -57,6 +57,13 @@ class Exchange:
         return self.outcome["answer"] if self.outcome and self.outcome["kind"] == "response" else None
 
     @property
+    def usage(self) -> Any:
+        """The `usageMetadata` of the answer, or of what arrived of it; None when there is none."""
+        partial = (self.outcome or {}).get("partial")
+        told = self.answer or (partial if isinstance(partial, dict) else {})
+        return told.get("usageMetadata")
+
+    @property
     def contents(self) -> list[Content]:
         """What this exchange adds to the history: the user and the model Content, or nothing."""
         return [self.request["content"], as_sent(content_of(self.answer))] if self.state == ANSWERED else []
@@ -162,10 +169,10 @@ class Journal:
     def totals(self) -> dict[str, int]:
         """Counts since the session began: live turns, requests, and tokens as billed, in the API's names.
 
-        Refused and rewound answers count, for they were paid; imported and forked ones do not.
+        Refused, broken and rewound answers count, for they were paid; imported and forked ones do not.
         """
         own = [exchange for exchange in self.exchanges if not exchange.request.get("imported")]
-        usages = [(exchange.answer or {}).get("usageMetadata") for exchange in own]
+        usages = [exchange.usage for exchange in own]
         sums = {name: sum(_count(usage, name) for usage in usages) for name in USAGE}
         return {"turns": len(self.live), "requests": len(own)} | sums
 

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 
+from gemcli.backends import RULES
 from gemcli.errors import GemcliError
 
 SUFFIX = ".jsonl"
@@ -47,12 +48,9 @@ def sessions_directory(environ: Mapping[str, str]) -> str:
 
 
 def check_model(model: str) -> str:
-    """`model` if it can stand in a URL as it is. Raises `GemcliError` (MODEL_NAME) if not."""
+    """`model` if it can stand in a URL as it is, or is a rules file. Raises `GemcliError` (MODEL_NAME) if not."""
+    if model.startswith(RULES) and len(model) > len(RULES):
+        return model
     if not _MODEL.match(model) or len(model) > 256:
         raise GemcliError("MODEL_NAME", f"{model[:80]!r} is not a model name")
     return model
-
-
-def backend_of(model: str) -> str:
-    """Who answers for a model: `simulator` for names under `simulator/`, else `gemini`."""
-    return "simulator" if model.startswith("simulator/") else "gemini"

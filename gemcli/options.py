@@ -22,7 +22,7 @@ class Seconds(click.FloatRange):
     def __init__(self, minimum: float) -> None:
         super().__init__(min=minimum, max=1_000_000)
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The seconds in `value`; NaN is refused, which passes every comparison."""
         seconds = float(super().convert(value, param, ctx))
         if seconds != seconds:

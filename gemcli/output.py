@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+import select
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gemcli import strictjson
@@ -85,6 +86,55 @@ class Output:
             return
 
 
+class Stream:
+    """Standard output while an answer is still coming in: it never holds up the recording of the answer.
+
+    What the reader does not take at once waits, to be printed with what comes next, or by `flush`.
+    """
+
+    def __init__(self, stop: Callable[[], bool]) -> None:
+        self._stop = stop
+        self._waiting = bytearray()
+        self._lost: OSError | None = None
+
+    def json(self, value: Any) -> None:
+        """Print one event on one line, as far as the reader takes it now."""
+        self._send(as_json(value) + "\n")
+
+    def text(self, text: str) -> None:
+        """Print a piece of text, as far as the reader takes it now; no newline is added."""
+        self._send(visible(text) if _is_terminal(STDOUT) else _SURROGATE.sub("\ufffd", text))
+
+    def flush(self) -> None:
+        """Print what still waits, unless `stop` says that time is up.
+
+        Raises what kept the stream from being printed: `BrokenPipeError`, or `GemcliError` (NOT_PRINTED).
+        """
+        while self._waiting and not self._lost:
+            self._write(0.2)
+            if self._waiting and not self._lost and self._stop():
+                raise GemcliError("NOT_PRINTED", "nobody read the output in time")
+        if isinstance(self._lost, BrokenPipeError):
+            raise self._lost
+        if self._lost:
+            raise _not_printed(self._lost)
+
+    def _send(self, text: str) -> None:
+        if not self._lost:
+            self._waiting += text.encode("utf-8")
+            self._write(0)
+
+    def _write(self, seconds: float) -> None:
+        """Write what can be written now; wait at most `seconds` for the reader."""
+        try:
+            while self._waiting and select.select([], [STDOUT], [], seconds)[1]:
+                # As much as a pipe takes for sure once it is ready: more could block.
+                del self._waiting[: os.write(STDOUT, self._waiting[: select.PIPE_BUF])]
+        except OSError as error:
+            self._lost = error
+            self._waiting.clear()
+
+
 def as_json(value: Any) -> str:
     """Compact JSON on one line that is safe on a terminal and in UTF-8, whatever its strings hold."""
     return _CONTROL_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", strictjson.dumps(value))
@@ -114,7 +164,11 @@ def _write(fd: int, text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise GemcliError("NOT_PRINTED", f"cannot write to standard output: {error.strerror}") from error
+        raise _not_printed(error) from error
+
+
+def _not_printed(error: OSError) -> GemcliError:
+    return GemcliError("NOT_PRINTED", f"cannot write to standard output: {error.strerror}")
 
 
 def _write_all(fd: int, data: bytes) -> None:

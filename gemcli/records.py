@@ -3,7 +3,7 @@
 A session is a journal in JSON Lines, UTF-8, one record a line, only ever appended to. Every record has `kind`
 and `time` (RFC 3339, UTC; information only, order is the order of lines).
 
-    session   first line    format, id, model, backend, config, origin
+    session   first line    format, id, model, backend, config; project, location, origin when they apply
     request   before a call turn, id, content, model, backend; key, config, imported when they apply
     response  after it      request, answer, valid, attempts, elapsed_ms; imported
     failure   or instead    request, outcome, code, reason, message, attempts, partial
@@ -56,10 +56,19 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment % 1 * 1000):03d}Z"
 
 
-def session(*, model: str, backend: str, config: dict[str, Any], origin: dict[str, Any] | None) -> Record:
-    """The first line of a new session. `config` is the REST body without contents."""
+def session(
+    *,
+    model: str,
+    backend: str,
+    config: dict[str, Any],
+    origin: dict[str, Any] | None,
+    project: str | None = None,
+    location: str | None = None,
+) -> Record:
+    """The first line of a new session; `config` is the REST body without contents."""
     header: Record = {"kind": "session", "time": now(), "format": FORMAT, "id": os.urandom(8).hex(), "model": model}
-    return header | {"backend": backend, "config": config} | ({"origin": origin} if origin else {})
+    given = {"backend": backend, "project": project, "location": location, "config": config, "origin": origin}
+    return header | {key: value for key, value in given.items() if value is not None}
 
 
 def request(

@@ -1,4 +1,7 @@
-"""What an error answer of the API means: an HTTP status, headers and a body become one reason. Pure.
+"""What an error answer of the API means: an HTTP status, headers and a body become one reason.
+
+Pure, but for a date in Retry-After, which is counted from now.
+
 
 The conditions are those of the API's own documentation of errors (ai.google.dev/gemini-api/docs/troubleshooting)
 and of the google.rpc error model (cloud.google.com/apis/design/errors).
@@ -7,6 +10,7 @@ and of the google.rpc error model (cloud.google.com/apis/design/errors).
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -104,8 +108,20 @@ def _api_error(body: bytes) -> dict[str, Any]:
 def _retry_after(headers: Mapping[str, str], message: str, details: list[dict[str, Any]]) -> float | None:
     """The seconds a server asks to wait: RetryInfo, else Retry-After, else the words of the message."""
     asked = [detail.get("retryDelay") for detail in details if str(detail.get("@type", "")).endswith("RetryInfo")]
-    asked += [f"{headers.get('retry-after', '')}s", *re.findall(r"[Rr]etry in ([0-9.]+m?s)", message)]
+    asked += [_seconds(headers.get("retry-after", "")), *re.findall(r"[Rr]etry in ([0-9.]+m?s)", message)]
     for value in asked:
         if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]*)?)(ms|s)", value)):
             return float(match[1]) / (1000 if match[2] == "ms" else 1)
     return None
+
+
+def _seconds(header: str) -> str:
+    """A Retry-After header as seconds with their unit: it holds seconds, or the date to wait for."""
+    if header.strip().isdecimal():
+        return f"{header.strip()}s"
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return f"{max(0.0, parsedate_to_datetime(header).timestamp() - time.time()):.3f}s"
+    except (ValueError, TypeError):
+        return ""

@@ -45,8 +45,6 @@ def content_of(answer: dict[str, Any] | None) -> Content:
 def _candidate_fault(candidate: dict[str, Any]) -> str | None:
     if not isinstance(candidate.get("finishReason") or "", str):
         return "`finishReason` is not text"
-    if not isinstance(candidate.get("index") or 0, int):
-        return "`index` is not a number"
     return _content_fault("content", candidate.get("content") or {})
 
 

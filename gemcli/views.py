@@ -7,10 +7,11 @@ the API, so that they can be handed back.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from gemcli import turns as order
-from gemcli.contents import Content, function_calls, parts_of, text_of
+from gemcli.contents import Content, function_calls, is_blank, parts_of, text_of
 from gemcli.journal import ANSWERED, Exchange, Journal, Turn
 from gemcli.shapes import content_of
 
@@ -30,6 +31,18 @@ def answer_view(answer: dict[str, Any] | None, content: Content) -> dict[str, An
         "model_version": answer.get("modelVersion"),
         "response_id": answer.get("responseId"),
     }
+
+
+def chunk_events(chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The events that a chunk of a stream is told as, one for each of its Parts that has anything to show."""
+    for part in parts_of(content_of(chunk)):
+        if "functionCall" in part:
+            yield {"event": "call", "function_call": part["functionCall"]}
+        elif isinstance(part.get("text"), str):
+            if part["text"]:
+                yield {"event": "thought" if part.get("thought") else "chunk", "text": part["text"]}
+        elif not is_blank(part):
+            yield {"event": "part", "part": part}
 
 
 def turn_view(turn: Turn) -> dict[str, Any]:
@@ -80,7 +93,8 @@ def session_view(session: str, path: str, journal: Journal) -> dict[str, Any]:
     """A session as a whole."""
     header = journal.header
     view = {"session": session, "path": path, "id": header["id"], "model": header["model"]}
-    view |= {"backend": header["backend"], "config": header["config"], "turns": len(journal.live)}
+    view |= {"backend": header["backend"], "project": header.get("project"), "location": header.get("location")}
+    view |= {"config": header["config"], "turns": len(journal.live)}
     return view | {"last_turn": journal.live[-1].number if journal.live else None, "origin": header.get("origin")}
 
 

@@ -11,7 +11,11 @@ import socket
 import ssl
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
+import google.auth.credentials
+import google.auth.exceptions
+import google.oauth2.credentials
 import httpx2
 
 from gemcli.call import CALL, Call
@@ -23,6 +27,8 @@ CONNECT_TIMEOUT = 30.0
 FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (ssl.SSLError, "TLS"),
     (socket.gaierror, "DNS"),
+    (google.auth.exceptions.TransportError, "CONNECT"),
+    (google.auth.exceptions.GoogleAuthError, "NO_CREDENTIALS"),
     (httpx2.ConnectTimeout, "CONNECT_TIMEOUT"),
     (httpx2.PoolTimeout, "CONNECT_TIMEOUT"),
     (httpx2.TimeoutException, "TIMEOUT"),
@@ -61,7 +67,7 @@ class Client(httpx2.Client):
     def _watch(self, request: httpx2.Request, call: Call) -> None:
         """Learn when the request leaves, and bound the time to connect."""
         if isinstance(self._transport, httpx2.HTTPTransport):
-            request.extensions["trace"] = lambda event, _info: _on_event(event, call)
+            request.extensions["trace"] = lambda event, info: _on_event(event, info, call)
         else:
             call.leave()
         limits = request.extensions.get("timeout") or {}
@@ -77,16 +83,36 @@ class _Tee(httpx2.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         for data in self._response.iter_bytes():
             self._call.feed(data)
-            yield data
+            # The SDK gets a hollow event for each piece of a stream: its own reader would stop at the first
+            # thing it does not know, and what follows was paid for.
+            yield b"data: {}\n\n" if self._call.streams else data
         self._call.complete = True
 
     def close(self) -> None:
         self._response.close()
 
 
+class Preview(httpx2.BaseTransport):
+    """A transport that sends nothing, and remembers the request it was given."""
+
+    def __init__(self) -> None:
+        self.request: httpx2.Request | None = None
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Keep the request; the answer is an empty object."""
+        request.read()
+        self.request = request
+        return httpx2.Response(200, json={})
+
+
+def no_credentials() -> google.auth.credentials.Credentials:
+    """Google Cloud credentials for a request that is not sent."""
+    return google.oauth2.credentials.Credentials("no-token")  # type: ignore[no-untyped-call]  # google-auth is untyped
+
+
 def client(base_url: str | None, transport: httpx2.BaseTransport | None) -> Client:
     """A client for one base URL (`None`: the API's own). Certificates and proxies come from the environment."""
-    local = base_url is not None and base_url.startswith("http:")
+    local = base_url is not None and urlsplit(base_url).scheme == "http"
     # Plain HTTP is for this machine only, so no proxy may come between; nor are certificates needed.
     verify = False if local else _certificates()
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
@@ -95,16 +121,24 @@ def client(base_url: str | None, transport: httpx2.BaseTransport | None) -> Clie
     )
 
 
+def no_certificates() -> ssl.SSLContext:
+    """A TLS context that trusts nobody, for a client that is never used."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 def fault(error: BaseException, call: Call) -> GemcliError:
     """What a request that brought no whole answer means. An error that is not the network's is a bug."""
     causes = list(_causes(error))
     outcome = "unknown" if call.sent else "rejected"
-    for kind, reason in FAULTS:
+    for kind, name in FAULTS:
         # A TLS error on a connection that has carried a request is a lost connection, not a bad certificate.
-        if reason == "TLS" and call.sent:
+        if name == "TLS" and call.sent:
             continue
         if found := next((cause for cause in causes if isinstance(cause, kind)), None):
             what = str(found) or type(found).__name__
+            # A server of tokens that is busy says nothing about the credentials.
+            busy = name == "NO_CREDENTIALS" and getattr(found, "retryable", False)
+            reason = "UNAVAILABLE" if busy else name
             return GemcliError(reason, f"the request failed: {what}", outcome=outcome, http=call.status)
     return GemcliError("BUG", f"{type(error).__name__}: {error}", outcome=outcome, http=call.status)
 
@@ -117,8 +151,9 @@ def _certificates() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def _on_event(event: str, call: Call) -> None:
-    if event.endswith("send_request_headers.started"):
+def _on_event(event: str, info: dict[str, Any], call: Call) -> None:
+    # A proxy is first asked for a tunnel; that request carries nothing of ours.
+    if event.endswith("send_request_headers.started") and getattr(info.get("request"), "method", b"") != b"CONNECT":
         call.leave()
 
 

@@ -21,15 +21,15 @@ VIEWS = ("contents", "check", "usage", "path", "sessions")
 @options.session(required=False)
 @click.option("--text", "as_text", is_flag=True, help="Print 'role: text' instead of JSON.")
 @click.option("--last", is_flag=True, help="Only the last turn.")
-@click.option("--raw", is_flag=True, help="With --last or --turn: the API's whole answer.")
+@click.option("--raw", is_flag=True, help="With --last or --turn: the API's whole answer, as it was received.")
 @click.option(
     "--turn", metavar="N", type=click.IntRange(min=1), help="Only turn N, whether or not it is in the history."
 )
 @click.option("--all", "everything", is_flag=True, help="Also the turns that are refused, failed, in doubt or rewound.")
 @click.option("--contents", is_flag=True, help="The Contents that the next request will carry, one a line.")
 @click.option("--check", is_flag=True, help="Check the file and the turn order; report every breach.")
-@click.option("--usage", is_flag=True, help="The session's totals: turns, requests, tokens.")
-@click.option("--path", is_flag=True, help="The session's file.")
+@click.option("--usage", is_flag=True, help="Only the session's totals: turns, requests, tokens.")
+@click.option("--path", is_flag=True, help="Only the path of the session's file.")
 @click.option("--sessions", is_flag=True, help="List the named sessions.")
 @options.everywhere()
 @click.pass_obj
@@ -45,6 +45,9 @@ def command(
     **view: bool,
 ) -> None:
     """Show the turns of a session, oldest first, one JSON document a line.
+
+    The turns of the history are those that the next request will carry; --all and --turn show the others, too.
+    Nothing is locked or changed, so this may be run at any time.
 
     \b
     Examples:

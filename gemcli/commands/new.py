@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
-from gemcli import inputs, names, options, records, strictjson, turns, views
+from gemcli import backends, inputs, names, options, records, strictjson, turns, views
 from gemcli.app import App
+from gemcli.backends import Backend
 from gemcli.errors import GemcliError
 from gemcli.formats import contents
 from gemcli.journal import Journal
@@ -20,7 +22,14 @@ from gemcli.settings import Config, merge
 @click.command("new", short_help="Create a session.")
 @options.session()
 @click.option(
-    "--model", metavar="MODEL", help=f"The model that answers. [default: $GEMCLI_MODEL or {names.DEFAULT_MODEL}]"
+    "--model", metavar="MODEL", help=f"The model that answers.  [default: $GEMCLI_MODEL or {names.DEFAULT_MODEL}]"
+)
+@click.option(
+    "--backend", type=click.Choice(backends.NAMES), help="Who answers. [default: as the SDK's environment says, gemini]"
+)
+@click.option("--project", metavar="PROJECT", help="Google Cloud project, for Vertex AI. [default: the environment's]")
+@click.option(
+    "--location", metavar="LOCATION", help="Google Cloud location, for Vertex AI. [default: the environment's]"
 )
 @options.generation
 @click.option(
@@ -44,6 +53,9 @@ def command(
     /,
     session: str,
     model: str | None,
+    backend: str | None,
+    project: str | None,
+    location: str | None,
     history_file: str | None,
     source: str | None,
     at: int | None,
@@ -66,38 +78,55 @@ def command(
         raise click.UsageError("--at needs --from.")
     if source is not None and history_file is not None:
         raise click.UsageError("--from and --history exclude each other.")
-    config = options.config_from(given)
+    if (project or location) and backend == "gemini":
+        raise click.UsageError("--project and --location are Vertex AI's.")
+    wanted = Wanted(model, _backend(backend, project, location), options.config_from(given))
     if source is not None:
-        content = forked(_source(app, source, at), source, at, model, config)
+        content = forked(app, _source(app, source, at), wanted, {"kind": "fork", "session": source, "turn": at})
     else:
-        content = begun(app, model, config, history_file)
+        content = begun(app, wanted, history_file)
     app.output.json(make(app, session, content, force=force, wait=wait))
 
 
-def begun(app: App, model: str | None, config: Config, history_file: str | None = None) -> list[Record]:
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for of a new session; None is for its source, or the default, to say."""
+
+    model: str | None = None
+    backend: Backend | None = None
+    config: Config = field(default_factory=dict)
+
+
+def _backend(name: str | None, project: str | None, location: str | None) -> Backend | None:
+    """The backend that the options name, if they name one: a project alone means Vertex AI."""
+    if name is None and project is None and location is None:
+        return None
+    return Backend(name or "vertex", project, location)
+
+
+def begun(app: App, wanted: Wanted, history_file: str | None = None) -> list[Record]:
     """The records of a session that begins here, perhaps with a history from a file."""
     if history_file is None:
-        return [_header(model or default_model(app), config, None)]
+        return [_header(app, wanted, None, None)]
     text = inputs.file_text(history_file)
     if _is_session(text):
         journal = fold(scan(text.encode()), history_file)
-        return forked(journal, history_file, None, model, config, kind="import")
+        return forked(app, journal, wanted, {"kind": "import", "file": history_file})
     history = contents.load(text, history_file)
-    header = _header(model or default_model(app), config, {"kind": "import", "file": history_file})
+    header = _header(app, wanted, None, {"kind": "import", "file": history_file})
     return [header, *records.imported(history, model=header["model"], backend=header["backend"])]
 
 
-def forked(
-    journal: Journal, source: str, at: int | None, model: str | None, config: Config, kind: str = "fork"
-) -> list[Record]:
-    """The records of a session that goes on from another one, with its model and config unless given anew."""
-    problems = turns.check(journal.history)
-    turns.require(problems, f"the turn order of {source} is broken")
-    origin = {"kind": kind, "session": source, "id": journal.header["id"], "turn": at}
-    if at is None:
-        origin["turn"] = journal.live[-1].number if journal.live else 0
-    header = _header(model or journal.header["model"], merge(journal.header["config"], config), origin)
-    return [header, *journal.fork()]
+def forked(app: App, journal: Journal, wanted: Wanted, origin: dict[str, Any]) -> list[Record]:
+    """The records of a session that goes on from another one, with what that has unless wanted otherwise."""
+    turns.require(turns.check(journal.history), "the turn order of the source is broken")
+    last = journal.live[-1].number if journal.live else 0
+    turn = last if origin.get("turn") is None else origin["turn"]
+    whole = {name: value for name, value in origin.items() if name != "turn"} | {
+        "id": journal.header["id"],
+        "turn": turn,
+    }
+    return [_header(app, wanted, journal.header, whole), *journal.fork()]
 
 
 def make(app: App, session: str, content: list[Record], *, force: bool = False, wait: float = 0) -> dict[str, Any]:
@@ -114,9 +143,20 @@ def default_model(app: App) -> str:
     return app.environ.get("GEMCLI_MODEL") or names.DEFAULT_MODEL
 
 
-def _header(model: str, config: Config, origin: dict[str, Any] | None) -> Record:
-    names.check_model(model)
-    return records.session(model=model, backend=names.backend_of(model), config=config, origin=origin)
+def _header(app: App, wanted: Wanted, source: Record | None, origin: dict[str, Any] | None) -> Record:
+    """The session record, with the source's model, backend and config where nothing else is wanted."""
+    base: Record = (
+        source or {"model": default_model(app), "config": {}} | backends.from_environment(app.environ).to_json()
+    )
+    model = names.check_model(base["model"] if wanted.model is None else wanted.model)
+    backend = wanted.backend or backends.of(base, model, app.environ)
+    if backends.is_simulated(model):
+        backend = Backend(backends.SIMULATOR)
+    elif backend.name == base["backend"] == "vertex":
+        project, location = backend.project or base.get("project"), backend.location or base.get("location")
+        backend = Backend("vertex", project, location)
+    config = merge(base["config"], wanted.config)
+    return records.session(model=model, config=config, origin=origin, **backend.to_json())
 
 
 def _source(app: App, source: str, at: int | None) -> Journal:

@@ -2,147 +2,222 @@
 
 from __future__ import annotations
 
+import random
 import shlex
 import time
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from gemcli import inputs, names, options, views
+from gemcli import backends, inputs, names, options, views
 from gemcli.app import App
+from gemcli.backends import Backend
 from gemcli.commands import new
 from gemcli.contents import user_text
-from gemcli.errors import EXIT, GemcliError
-from gemcli.exchange import Limits, Result, exchange
+from gemcli.errors import GemcliError
+from gemcli.exchange import Limits, Line, Request, Result, exchange, prepare
 from gemcli.gemini import preload
+from gemcli.journal import Journal
+from gemcli.output import Stream
+from gemcli.retry import Policy
 from gemcli.settings import Config
+from gemcli.signals import TimeUp, deferred, time_limit
 
 ALLOWED = ("blocked", "incomplete", "function_call")
 """The statuses that --allow can turn into success."""
+
+SECONDS = options.Seconds(0.001)
 
 
 @click.command("send", short_help="Send one message and print the answer.")
 @click.argument("message", required=False, help="The message; '-' is standard input.")
 @options.session()
 @click.option("--text", "as_text", is_flag=True, help="Print the answer's text only.")
+@click.option("--stream", is_flag=True, help="Print the answer as it comes: JSONL events, or text with --text.")
 @click.option("-n", "--no-stdin", is_flag=True, help="Leave standard input alone.")
 @click.option("--create", is_flag=True, help="Make the session first if it is missing, with the settings given here.")
 @click.option("--model", metavar="MODEL", help="Another model, for this message.")
 @options.generation
-@click.option(
-    "--timeout",
-    metavar="SECONDS",
-    type=options.Seconds(0.001),
-    default=300,
-    show_default=True,
-    help="Longest time for one request.",
-)
-@click.option(
-    "--deadline",
-    metavar="SECONDS",
-    type=options.Seconds(0.001),
-    default=600,
-    show_default=True,
-    help="Longest time for the whole command.",
-)
+@click.option("--retries", metavar="N", type=click.IntRange(min=0), default=4, show_default=True, help=(
+    "How often to send again what the API rejected or what never reached it."))  # fmt: skip
+@click.option("--timeout", metavar="SECONDS", type=SECONDS, default=300, show_default=True, help=(
+    "Longest time for one request."))  # fmt: skip
+@click.option("--deadline", metavar="SECONDS", type=SECONDS, default=600, show_default=True, help=(
+    "Longest time for the whole command, waits included."))  # fmt: skip
 @options.wait(300)
-@click.option(
-    "--allow",
-    metavar="STATUS,…",
-    default="",
-    help="Exit 0 also when the answer is blocked, incomplete or a function_call.",
-)
+@click.option("--max-turns", metavar="N", type=click.IntRange(min=0), help=(
+    "Send nothing if the history has N turns already."))  # fmt: skip
+@click.option("--allow", metavar="STATUS,…", default="", help=(
+    "Exit 0 also when the answer is blocked, incomplete or a function_call."))  # fmt: skip
 @click.option("--skip-empty", is_flag=True, help="With an empty message send nothing and exit 0.")
+@click.option("--dry-run", is_flag=True, help="Print the request that would be sent, and do nothing. Needs no key.")
 @options.everywhere()
 @click.pass_obj
 def command(
-    app: App,
-    /,
-    message: str | None,
-    session: str,
-    as_text: bool,
-    no_stdin: bool,
-    create: bool,
-    skip_empty: bool,
-    allow: str,
-    **given: Any,
+    app: App, /, message: str | None, session: str, no_stdin: bool, skip_empty: bool, allow: str, **given: Any
 ) -> None:
     """Send one message and print the answer as one JSON document.
 
     Without MESSAGE, standard input is the message. With MESSAGE and a pipe or a redirected file, what comes from
-    there follows the message after a blank line. Request and answer are on the disk before anything is printed.
+    there follows the message after a blank line. Request and answer are on the disk before anything is printed;
+    with --stream, before the final event is.
+
+    An answer that is blocked, cut short or a function call is printed too, and ends in an exit status of its own.
 
     \b
     Examples:
       gemcli send -s bug42 "What does this function do?" < main.c
       git diff | gemcli send -s bug42 --text "What could break?"
       gemcli send -s bug42 "In one word?" --temperature 0 | jq -r .text
+      gemcli send -s bug42 --stream --text "Now at length"
     """
     allowed = _allowed(allow)
-    text = inputs.message(message, leave_stdin=no_stdin, notice=app.output.notice)
+    text = _message(app, message, leave_stdin=no_stdin, deadline=given["deadline"])
     if not text.strip():
         if skip_empty:
             return
         raise GemcliError("EMPTY_MESSAGE", "there is no message: give MESSAGE, or pipe one in")
-    result, document = deliver(app, session, text, create=create, **given)
+    order = Order(
+        session,
+        text,
+        options.config_from(given),
+        **{name: given[name] for name in Order.__annotations__ if name in given},
+    )
+    if order.dry_run:
+        app.output.json(preview(app, order))
+    elif order.stream:
+        streamed(app, order, allowed)
+    else:
+        answered(app, order, allowed)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the command line asks `send` for, read and checked. Times are in seconds."""
+
+    session: str
+    message: str
+    config: Config
+    as_text: bool
+    stream: bool
+    create: bool
+    model: str | None
+    retries: int
+    timeout: float
+    deadline: float
+    wait: float
+    max_turns: int | None
+    dry_run: bool
+
+
+def _message(app: App, argument: str | None, *, leave_stdin: bool, deadline: float) -> str:
+    """The message, read within the deadline: it bounds the whole command, a silent pipe included."""
     try:
-        app.output.text(result.verdict.text) if as_text else app.output.json(document)
+        with time_limit(app.started + deadline - time.monotonic()):
+            return inputs.message(argument, leave_stdin=leave_stdin, notice=app.output.notice)
+    except TimeUp:
+        what = "standard input did not end before the deadline"
+        raise GemcliError("TIMEOUT", what, outcome="rejected", hint="-n leaves standard input alone") from None
+
+
+def answered(app: App, order: Order, allowed: list[str]) -> None:
+    """Send, and print the answer when it is whole."""
+    result, document = deliver(app, order, None)
+    try:
+        app.output.text(result.verdict.text) if order.as_text else app.output.json(document)
     except GemcliError as error:
-        where = f"the answer is in the session: gemcli history -s {shlex.quote(session)} --last"
-        raise GemcliError(error.reason, error.message, hint=None if result.unsaved else where) from error
-    if result.unsaved:
-        raise result.unsaved
-    if result.verdict.error and result.verdict.error.status not in allowed:
-        raise result.verdict.error
+        raise _still_saved(error, order, result) from error
+    if left := _left_to_say(result, allowed):
+        raise left
+
+
+def streamed(app: App, order: Order, allowed: list[str]) -> None:
+    """Send, and print the answer as it comes; last the final event, which has the exit status."""
+    until = app.started + order.deadline
+    stream = Stream(lambda: bool(deferred.arrived) or time.monotonic() > until)
+    try:
+        result, document = deliver(app, order, _teller(app, order, stream))
+    except GemcliError as error:
+        _finish(order, stream, {"session": order.session}, "", error)
+        # The failure matters more than that nobody reads of it.
+        with suppress(GemcliError, BrokenPipeError):
+            stream.flush()
+        raise
+    left = _left_to_say(result, allowed)
+    _finish(order, stream, document, result.verdict.text, left)
+    try:
+        stream.flush()
+    except GemcliError as unprinted:
+        raise result.unsaved or _still_saved(unprinted, order, result) from unprinted
+    if left is not None:
+        raise left
+
+
+def _finish(order: Order, stream: Stream, document: dict[str, Any], text: str, error: GemcliError | None) -> None:
+    """Print the end of a stream: the final event, or the newline that a text lacks."""
+    if not order.as_text:
+        told = {"exit": error.exit if error else 0, "error": error.to_json() if error else None}
+        stream.json({"event": "final", **document, **told})
+    elif text and not text.endswith("\n"):
+        stream.text("\n")
 
 
 def deliver(
-    app: App,
-    session: str,
-    text: str,
-    *,
-    create: bool,
-    model: str | None,
-    timeout: float,
-    deadline: float,
-    wait: float,
-    **given: Any,
+    app: App, order: Order, on_event: Callable[[Mapping[str, Any]], None] | None
 ) -> tuple[Result, dict[str, Any]]:
-    """Send `text` and return what came of it, with its JSON document. The session is free again after this."""
-    config = options.config_from(given)
-    if model:
-        names.check_model(model)
-    limits = Limits(timeout, app.started + deadline)
-    if create and _create(app, session, model, config):
-        model, config = None, {}
-    elif not create:
-        app.require(session)
+    """Send the message and return what came of it, with its JSON document. The session is free again after this."""
+    limits = Limits(order.timeout, app.started + order.deadline)
+    created = order.create and _create(app, order)
+    if not order.create:
+        app.require(order.session)
     preload()
-    with app.open(session, min(wait, max(0.0, limits.until - time.monotonic()))) as opened:
-        gemini = app.gemini(model or opened.journal.header["model"])
-        result = exchange(
-            opened, user_text(text), gemini=gemini, limits=limits, notice=app.output.notice, model=model, config=config
-        )
-        document = answer_document(session, result) | {"totals": views.totals_view(opened.journal)}
+    with app.open(order.session, min(order.wait, max(0.0, limits.left))) as opened:
+        request, backend = _request(app, opened.journal, order, stored=created)
+        retry = Policy(order.retries, random.random)
+        with closing(app.gemini(backend)) as gemini:
+            result = exchange(opened, request, Line(gemini, backend, limits, retry, app.output.notice, on_event))
+        document = answer_document(order.session, result, views.totals_view(opened.journal))
     return result, document
 
 
-def answer_document(session: str, result: Result) -> dict[str, Any]:
+def preview(app: App, order: Order) -> dict[str, Any]:
+    """The request that would be sent, without a key and without sending it."""
+    journal = app.read(order.session)
+    request, backend = _request(app, journal, order, stored=False)
+    shown = app.gemini(backend, dry=True).preview(request.model, request.body, stream=order.stream)
+    return {"session": order.session, "model": request.model, "backend": backend.name, **shown, "notes": request.notes}
+
+
+def answer_document(session: str, result: Result, totals: dict[str, Any]) -> dict[str, Any]:
     """What `send` prints: the answer, where it stands, and whether it is saved."""
     error = result.verdict.error
     document = {"session": session, "turn": result.turn, "id": result.id}
     document |= views.answer_view(result.answer, result.verdict.content)
     document |= {"status": error.status if error else "ok", "reason": error.reason if error else None}
     document |= {"attempts": result.attempts, "elapsed_ms": result.elapsed_ms, "saved": result.unsaved is None}
-    return document
+    return document | {"totals": totals, "notes": list(result.notes)}
 
 
-def _create(app: App, session: str, model: str | None, config: Config) -> bool:
+def _request(app: App, journal: Journal, order: Order, *, stored: bool) -> tuple[Request, Backend]:
+    """The request for the message, and who answers it. `stored` settings are the session's own already."""
+    if order.max_turns is not None and len(journal.live) >= order.max_turns:
+        what = f"{order.session} has {len(journal.live)} turns, and --max-turns is {order.max_turns}"
+        raise GemcliError("TOO_MANY_TURNS", f"{what}; nothing was sent")
+    model = names.check_model(journal.header["model"] if order.model is None else order.model)
+    backend = backends.of(journal.header, model, app.environ)
+    config = {} if stored else order.config
+    return prepare(journal, user_text(order.message), backend, model=model, config=config), backend
+
+
+def _create(app: App, order: Order) -> bool:
     """Make the session if it is missing; whether it was made here."""
-    if app.store.exists(app.path(session)):
+    if app.store.exists(app.path(order.session)):
         return False
     try:
-        new.make(app, session, new.begun(app, model, config))
+        new.make(app, order.session, new.begun(app, new.Wanted(order.model, None, order.config)))
     except GemcliError as error:
         if error.reason != "SESSION_EXISTS":
             raise
@@ -150,10 +225,39 @@ def _create(app: App, session: str, model: str | None, config: Config) -> bool:
     return True
 
 
+def _teller(app: App, order: Order, stream: Stream) -> Callable[[Mapping[str, Any]], None]:
+    """What is told of the events on the way: JSON events, or the bare text."""
+
+    def tell(event: Mapping[str, Any]) -> None:
+        for one in views.chunk_events(event["chunk"]) if event["event"] == "chunk" else [event]:
+            if not order.as_text:
+                stream.json(one)
+            elif one["event"] == "chunk":
+                stream.text(one["text"])
+            elif one["event"] == "wait":
+                app.output.notice(f"{one['message']}; sending again in {one['seconds']:.1f} s")
+
+    return tell
+
+
+def _left_to_say(result: Result, allowed: list[str]) -> GemcliError | None:
+    """What a script must still be told when the answer is printed: that it is not saved, or not whole."""
+    if result.unsaved:
+        return result.unsaved
+    error = result.verdict.error
+    return error if error and error.status not in allowed else None
+
+
+def _still_saved(error: GemcliError, order: Order, result: Result | None) -> GemcliError:
+    """The error of an answer that could not be printed, with the place where it can be read."""
+    where = f"the answer is in the session: gemcli history -s {shlex.quote(order.session)} --last"
+    return GemcliError(error.reason, error.message, hint=where if result and not result.unsaved else None)
+
+
 def _allowed(text: str) -> list[str]:
     """The statuses named by --allow. Raises `click.UsageError` for one that cannot be allowed."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     for word in words:
-        if word not in ALLOWED or word not in EXIT:
+        if word not in ALLOWED:
             raise click.UsageError(f"--allow takes {', '.join(ALLOWED)}; not {word!r}.")
     return words

@@ -60,7 +60,7 @@ def _dumper() -> type[Any]:
         breaks = any(mark in value for mark in "\r\x85\u2028\u2029")
         # In a config, a plain number, boolean or null would be read as one.
         looks_typed = value[:1] in "+-.0123456789~" or value.lower() in ("true", "false", "null")
-        style = '"' if breaks or looks_typed else "|" if "\n" in value else None
+        style = '"' if breaks else "|" if "\n" in value else '"' if looks_typed else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)

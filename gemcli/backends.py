@@ -1,0 +1,59 @@
+"""Backends: who answers. A session names its own; a model under `simulator/` brings the simulator with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NAMES = ("gemini", "vertex")
+"""The backends that can be chosen: the Gemini API with a key, or Vertex AI with Google Cloud credentials."""
+
+SIMULATOR = "simulator"
+
+RULES = "simulator/rules:"
+"""What the name of a model begins with that a rules file scripts; the rest is the file."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A backend by `name`.
+
+    `project` and `location` are Vertex AI's, and None means the environment's; `rules` is the file that scripts
+    the simulator.
+    """
+
+    name: str
+    project: str | None = None
+    location: str | None = None
+    rules: str | None = None
+
+    def to_json(self) -> dict[str, str]:
+        """The fields it has in a session record."""
+        given = {"project": self.project, "location": self.location}
+        return {"backend": self.name} | {key: value for key, value in given.items() if value}
+
+
+def from_environment(environ: Mapping[str, str]) -> Backend:
+    """The backend that the SDK's own variables ask for."""
+    asked = (environ.get("GOOGLE_GENAI_USE_ENTERPRISE") or environ.get("GOOGLE_GENAI_USE_VERTEXAI") or "").lower()
+    return Backend("vertex" if asked in ("1", "true") else "gemini")
+
+
+def of(header: Mapping[str, Any], model: str, environ: Mapping[str, str]) -> Backend:
+    """Who answers when a session sends to `model`."""
+    if is_simulated(model):
+        return Backend(SIMULATOR, rules=model.removeprefix(RULES) if model.startswith(RULES) else None)
+    if header["backend"] == SIMULATOR:
+        return from_environment(environ)
+    return Backend(header["backend"], header.get("project"), header.get("location"))
+
+
+def is_simulated(model: str) -> bool:
+    """Whether a model's name is one of the simulator's."""
+    return model.startswith("simulator/")
+
+
+def wire_name(model: str) -> str:
+    """A model's name as it stands in a URL: that of a rules file is no business of the wire."""
+    return RULES.rstrip(":") if model.startswith(RULES) else model

@@ -1,0 +1,287 @@
+"""`gemcli history`: the views of a session, which it never changes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from gemcli import records
+from tests.commands import CALL, RESPONSE, Here, asked, header, mixed, told, turn, write
+from tests.support import answer
+
+
+@pytest.fixture
+def here(capfdbinary: pytest.CaptureFixture[bytes]) -> Here:
+    """The program in this process."""
+    return Here(capfdbinary)
+
+
+def test_the_turns_of_the_history(here: Here) -> None:
+    """Without options the live turns are printed, oldest first, one a line."""
+    write("a", *mixed())
+    lines = here("history", "-s", "a").lines
+    assert [(line["turn"], line["user"], line["text"], line["state"]) for line in lines] == [
+        (1, "question 1", "answer 1", "answered"),
+        (6, "question 6", "answer 6", "answered"),
+    ]
+
+
+def test_all_turns_with_their_states(here: Here) -> None:
+    """`--all` shows every turn that ever was, with what came of it, and why."""
+    write("a", *mixed(), asked(7, "q"), told(7, CALL))
+    lines = here("history", "-s", "a", "--all").lines
+    assert [(line["turn"], line["state"]) for line in lines] == [
+        (1, "answered"),
+        (2, "refused"),
+        (3, "failed"),
+        (4, "in_doubt"),
+        (5, "rewound"),
+        (6, "answered"),
+        (7, "open"),
+    ]
+    assert [line["text"] for line in lines] == ["answer 1", "half an answer", "", "", "answer 5", "answer 6", ""]
+    assert [line["finish_reason"] for line in lines[1:4]] == ["SAFETY", None, None]
+    failure = lines[2]["exchanges"][0]
+    assert (failure["state"], failure["reason"], failure["message"]) == ("failed", "UNAVAILABLE", "overloaded")
+    assert lines[5]["exchanges"][0]["user"] == {"role": "user", "parts": [{"text": "question 6"}]}
+
+
+def test_an_empty_session_has_no_lines(here: Here) -> None:
+    """A session without turns prints nothing and is no error."""
+    write("a", header())
+    for option in ([], ["--text"], ["--all"], ["--contents"]):
+        done = here("history", "-s", "a", *option)
+        assert (done.status, done.out, done.err) == (0, "", "")
+
+
+def test_text(here: Here) -> None:
+    """`--text` is `role: text`, a paragraph for each; line ends at the end of a text are not doubled."""
+    write("a", header(), *turn(1, "one\ntwo\n", "three"), *turn(2, "four", "five\n\n"))
+    assert here("history", "-s", "a", "--text").out == ("user: one\ntwo\nmodel: three\n\nuser: four\nmodel: five\n")
+
+
+def test_text_of_all_turns(here: Here) -> None:
+    """`--all --text` says of a turn without an answer in the history what became of it."""
+    write("a", *mixed()[:7])
+    assert here("history", "-s", "a", "--all", "--text").out == (
+        "user: question 1\nmodel: answer 1\n\nuser: question 2\nnote: refused\n\nuser: question 3\nnote: failed\n"
+    )
+
+
+def test_thoughts_are_no_text(here: Here) -> None:
+    """Thoughts are left out of texts, and kept among the parts."""
+    write("a", header(), asked(1, "q"), told(1, {"text": "hm", "thought": True}, "so"))
+    line = here("history", "-s", "a").json
+    assert line["text"] == "so"
+    assert line["exchanges"][0]["model"]["parts"][0] == {"text": "hm", "thought": True}
+    assert here("history", "-s", "a", "--text").out == "user: q\nmodel: so\n"
+
+
+def test_a_turn_of_two_exchanges(here: Here) -> None:
+    """A turn with a function call is one line, with both exchanges and the final answer."""
+    write("a", header(), asked(1, "q"), told(1, CALL), asked(1, RESPONSE, ordinal=2), told(1, "end", ordinal=2))
+    line = here("history", "-s", "a").json
+    assert (line["user"], line["text"], line["state"], line["function_calls"]) == ("q", "end", "answered", [])
+    assert [exchange["id"] for exchange in line["exchanges"]] == ["1.1", "1.2"]
+    assert here("history", "-s", "a", "--text").out == "user: q\nmodel: end\n"
+    assert len(here("history", "-s", "a", "--contents").lines) == 4
+
+
+def test_last(here: Here) -> None:
+    """`--last` is the last live turn, with `--all` the last that ever was."""
+    write("a", *mixed()[:-2])
+    assert here("history", "-s", "a", "--last").json["turn"] == 1
+    assert here("history", "-s", "a", "--last", "--all").json["turn"] == 5
+    assert here("history", "-s", "a", "--last", "--text").out == "user: question 1\nmodel: answer 1\n"
+
+
+def test_last_of_nothing(here: Here) -> None:
+    """`--last` of a session without turns is 65, so that a script does not take "" for an answer."""
+    write("a", header())
+    done = here("history", "-s", "a", "--last")
+    assert (done.status, done.out) == (65, "")
+    assert "a has no turns yet" in done.err
+
+
+@pytest.mark.parametrize(("number", "state"), [(1, "answered"), (2, "refused"), (3, "failed"), (5, "rewound")])
+def test_one_turn_in_any_state(here: Here, number: int, state: str) -> None:
+    """`--turn N` shows turn N whether or not it is in the history."""
+    write("a", *mixed())
+    line = here("history", "-s", "a", "--turn", str(number)).json
+    assert (line["turn"], line["state"]) == (number, state)
+
+
+@pytest.mark.parametrize(("number", "status"), [("9", 65), ("0", 2), ("-1", 2), ("one", 2)])
+def test_a_turn_that_is_none(here: Here, number: str, status: int) -> None:
+    """A turn that never was is 65; what is no number of a turn is 2."""
+    write("a", *mixed())
+    done = here("history", "-s", "a", "--turn", number)
+    assert (done.status, done.out) == (status, "")
+
+
+def test_raw(here: Here) -> None:
+    """`--last --raw` and `--turn N --raw` are the API's whole answer, as it came, refused ones too."""
+    write("a", header(), asked(1, "q"), told(1, "x", valid=False, finish="SAFETY"), *turn(2))
+    assert here("history", "-s", "a", "--last", "--raw").json == answer("answer 2")
+    assert here("history", "-s", "a", "--turn", "1", "--raw").json == answer("x", finish="SAFETY")
+
+
+def test_raw_keeps_unknown_fields_in_their_order(here: Here) -> None:
+    """What the API may say one day comes back value for value, keys in their order."""
+    strange = {
+        "zeta": 1,
+        "candidates": [{"content": {"parts": [{"text": "x", "new": {"b": 1.50, "a": None}}]}}],
+        "a": [],
+    }
+    response = told(1, "x") | {"answer": strange}
+    write("a", header(), asked(1, "q"), response)
+    assert here("history", "-s", "a", "--last", "--raw").out == json.dumps(strange, separators=(",", ":")) + "\n"
+
+
+def test_raw_without_an_answer(here: Here) -> None:
+    """`--raw` of a turn that was never answered is 65; without `--last` or `--turn` it is 2."""
+    write("a", *mixed())
+    done = here("history", "-s", "a", "--turn", "3", "--raw")
+    assert (done.status, done.out) == (65, "")
+    assert "turn 3 of a has no answer" in done.err
+    assert here("history", "-s", "a", "--raw").status == 2
+
+
+def test_contents(here: Here) -> None:
+    """`--contents` is what the next request carries: answered live turns only, as the API takes them."""
+    refused_role = told(7, "x")
+    refused_role["answer"]["candidates"][0]["content"] = {"parts": [{"text": "x"}, {"text": ""}]}
+    write("a", *mixed(), asked(7, "q"), refused_role)
+    lines = here("history", "-s", "a", "--contents").lines
+    assert [content["role"] for content in lines] == ["user", "model"] * 3
+    assert lines[-1] == {"role": "model", "parts": [{"text": "x"}]}
+
+
+def test_check(here: Here) -> None:
+    """`--check` of a sound session counts what is in its history."""
+    write("a", *mixed())
+    assert here("history", "-s", "a", "--check").json == {"session": "a", "ok": True, "turns": 2, "contents": 4}
+
+
+def test_check_tells_every_breach(here: Here) -> None:
+    """`--check` names every breach with its Content and rule, and ends with 65; the session still shows."""
+    write("a", header(), asked(1, ""), told(1, "x"), asked(2, "q", {}), told(2, RESPONSE))
+    done = here("history", "-s", "a", "--check")
+    assert (done.status, done.out) == (65, "")
+    assert done.err.splitlines() == [
+        "gemcli: error: the turn order of a is broken: 3 problems",
+        "  content 0: part 0 is empty text [blank-text]",
+        "  content 2: part 1 is empty [blank-part]",
+        "  content 3: part 0 is a functionResponse in a model Content [response-role]",
+    ]
+    assert here("history", "-s", "a").status == 0
+
+
+def test_usage_counts_what_was_paid(here: Here) -> None:
+    """`--usage` counts refused and rewound answers too, for they were billed, and no tokens for failures."""
+    write("a", *mixed())
+    usage = here("history", "-s", "a", "--usage").json
+    assert (usage["turns"], usage["requests"]) == (2, 6)
+    assert (usage["prompt_token_count"], usage["candidates_token_count"], usage["total_token_count"]) == (12, 16, 28)
+
+
+def test_path(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--path` is the absolute path of the file, which need not load; a link is not followed."""
+    path = write("a", header())
+    assert here("history", "-s", "a", "--path").out == f"{path}\n"
+    path.write_text("nonsense")
+    assert here("history", "-s", "a", "--path").out == f"{path}\n"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "l.jsonl").symlink_to(path)
+    assert here("history", "-s", "l.jsonl", "--path").out == f"{tmp_path}/l.jsonl\n"
+    assert here("history", "-s", "no.jsonl", "--path").status == 66
+
+
+def test_sessions(here: Here) -> None:
+    """`--sessions` lists the named sessions in order; one that does not load is listed with its error."""
+    assert here("history", "--sessions").out == ""
+    write("b", header(), *turn(1))
+    write("c", header())
+    path = write("a", header())
+    path.write_text("nonsense\nmore\n")
+    for stray in ("b.jsonl.bak-1", ".x.jsonl", "notes.txt"):
+        (path.parent / stray).write_text("")
+    done = here("history", "--sessions")
+    assert done.status == 0
+    assert [(line["session"], line.get("turns"), line.get("error")) for line in done.lines] == [
+        ("a", None, "NOT_A_SESSION"),
+        ("b", 1, None),
+        ("c", 0, None),
+    ]
+
+
+def test_sessions_whose_names_nobody_gave(here: Here) -> None:
+    """A file in the directory of sessions whose name is no session name does not break the list."""
+    path = write("good", header())
+    (path.parent / "a b.jsonl").write_bytes(path.read_bytes())
+    (path.parent / "d.jsonl").mkdir()
+    done = here("history", "--sessions")
+    assert done.status == 0
+    assert [line["session"] for line in done.lines if "error" not in line] == ["good"]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--check", "--usage"],
+        ["--contents", "--path"],
+        ["--sessions", "--check"],
+    ],
+    ids=" ".join,
+)
+def test_views_that_exclude_each_other(here: Here, args: list[str]) -> None:
+    """At most one of the views that replace the turns can be asked for."""
+    write("a", header(), *turn(1))
+    done = here("history", "-s", "a", *args)
+    assert (done.status, done.out) == (2, "")
+
+
+def test_no_session_at_all(here: Here) -> None:
+    """Without -s and GEMCLI_SESSION there is nothing to show."""
+    done = here("history")
+    assert done.status == 2
+    assert "Missing option '-s' / '--session'." in done.err
+
+
+def test_nothing_is_changed(here: Here) -> None:
+    """Reading repairs nothing: a torn last line stays where it is, and is not shown."""
+    path = write("a", header(), *turn(1))
+    torn = path.read_bytes() + b'{"kind":"requ'
+    path.write_bytes(torn)
+    for args in ([], ["--check"], ["--usage"], ["--contents"], ["--all"]):
+        assert here("history", "-s", "a", *args).status == 0
+    assert path.read_bytes() == torn
+    assert os.listdir(path.parent) == ["a.jsonl"]
+
+
+def test_reading_does_not_wait_for_the_lock(here: Here) -> None:
+    """A session that a `send` holds can be read meanwhile."""
+    import fcntl
+
+    path = write("a", header(), *turn(1))
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert here("history", "-s", "a").json["turn"] == 1
+
+
+def test_a_session_without_a_newline_at_its_end(here: Here) -> None:
+    """A last record without its newline is whole."""
+    path = write("a", header(), *turn(1))
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    assert here("history", "-s", "a").json["text"] == "answer 1"
+
+
+def test_unknown_keys_are_ignored(here: Here) -> None:
+    """Keys that a newer program may add to records do not matter."""
+    write(
+        "a", header() | {"colour": "blue"}, *(record | {"x": [1]} for record in turn(1)), records.rewind([1]) | {"y": 1}
+    )
+    assert here("history", "-s", "a", "--all").json["state"] == "rewound"

@@ -1,0 +1,357 @@
+"""`gemcli new`: a session from nothing, from a history, from another session."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gemcli import records
+from gemcli.names import DEFAULT_MODEL
+from gemcli.settings import OPTIONS
+from tests.commands import CALL, RESPONSE, Here, asked, header, mixed, told, turn, write
+from tests.support import Gemcli, contents, texts
+
+
+@pytest.fixture
+def here(capfdbinary: pytest.CaptureFixture[bytes]) -> Here:
+    """The program in this process."""
+    return Here(capfdbinary)
+
+
+def first_record(name: str) -> dict[str, Any]:
+    """The session record of a named session."""
+    path = Path(os.environ["GEMCLI_HOME"]) / "sessions" / f"{name}.jsonl"
+    record: dict[str, Any] = json.loads(path.read_bytes().splitlines()[0])
+    return record
+
+
+def history(here: Here, name: str) -> list[dict[str, Any]]:
+    """The Contents of a named session."""
+    return here("history", "-s", name, "--contents").lines
+
+
+SETTINGS: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "--system": (["Be brief"], {"systemInstruction": {"parts": [{"text": "Be brief"}]}}),
+    "--temperature": (["0.5"], {"generationConfig": {"temperature": 0.5}}),
+    "--top-p": (["1"], {"generationConfig": {"topP": 1.0}}),
+    "--top-k": (["40"], {"generationConfig": {"topK": 40}}),
+    "--seed": (["-7"], {"generationConfig": {"seed": -7}}),
+    "--max-output-tokens": (["100"], {"generationConfig": {"maxOutputTokens": 100}}),
+    "--stop": (["END", "no"], {"generationConfig": {"stopSequences": ["END", "no"]}}),
+    "--safety": (
+        ["harassment=none", "hate-speech=only-high"],
+        {
+            "safetySettings": [
+                {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"},
+                {"category": "HARM_CATEGORY_HATE_SPEECH", "threshold": "BLOCK_ONLY_HIGH"},
+            ]
+        },
+    ),
+    "--thinking-budget": (["0"], {"generationConfig": {"thinkingConfig": {"thinkingBudget": 0}}}),
+    "--thinking-level": (["low"], {"generationConfig": {"thinkingConfig": {"thinkingLevel": "LOW"}}}),
+}
+"""Each setting as it is typed, and in the form that the session keeps and the API takes."""
+
+
+def test_every_setting_has_a_row_here() -> None:
+    """A new option for a setting needs a row in the table above."""
+    assert set(SETTINGS) == {setting.option for setting in OPTIONS}
+
+
+@pytest.mark.parametrize(("option", "given", "kept"), [(o, *row) for o, row in SETTINGS.items()], ids=SETTINGS)
+def test_a_setting_is_kept_in_rest_form(here: Here, option: str, given: list[str], kept: dict[str, Any]) -> None:
+    """A setting stands in the session record in the API's own form, and is printed so."""
+    made = here("new", "-s", "a", *(word for value in given for word in (option, value))).json
+    assert made["config"] == kept == first_record("a")["config"]
+
+
+def test_an_empty_session(here: Here) -> None:
+    """Without options a session has the default model, no settings and no turns, in one record."""
+    made = here("new", "-s", "a").json
+    assert (made["model"], made["backend"], made["config"], made["turns"]) == (DEFAULT_MODEL, "gemini", {}, 0)
+    assert made["path"] == str(Path(os.environ["GEMCLI_HOME"]) / "sessions" / "a.jsonl")
+    record = first_record("a")
+    assert (record["kind"], record["format"], record["id"]) == ("session", 1, made["id"])
+    assert Path(made["path"]).read_bytes().count(b"\n") == 1
+
+
+def test_two_sessions_are_never_the_same(here: Here) -> None:
+    """Each session has an id of its own."""
+    assert here("new", "-s", "a").json["id"] != here("new", "-s", "b").json["id"]
+
+
+def test_files_and_directories_are_private(here: Here) -> None:
+    """Sessions and the directories made for them are for their owner alone, whatever the umask."""
+    before = os.umask(0)
+    try:
+        path = Path(here("new", "-s", "a").json["path"])
+    finally:
+        os.umask(before)
+    modes = [each.stat().st_mode & 0o777 for each in (path, path.parent, path.parent.parent)]
+    assert modes == [0o600, 0o700, 0o700]
+
+
+def test_the_model_of_the_environment(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GEMCLI_MODEL is the model of sessions that name none; an empty one is none."""
+    monkeypatch.setenv("GEMCLI_MODEL", "from-env")
+    assert here("new", "-s", "a").json["model"] == "from-env"
+    assert here("new", "-s", "b", "--model", "simulator/echo").json["model"] == "simulator/echo"
+    monkeypatch.setenv("GEMCLI_MODEL", "")
+    assert here("new", "-s", "c").json["model"] == DEFAULT_MODEL
+
+
+def test_the_default_model_is_an_alias() -> None:
+    """The default model has no date and no number: those are retired."""
+    assert DEFAULT_MODEL.endswith("-latest")
+
+
+def test_a_system_instruction_from_a_file(here: Here, tmp_path: Path) -> None:
+    """`--system @FILE` is the text of the file, unaltered."""
+    (tmp_path / "s.txt").write_text("Be brief.\n\nBe kind: ü\n")
+    made = here("new", "-s", "a", "--system", f"@{tmp_path}/s.txt").json
+    assert made["config"] == {"systemInstruction": {"parts": [{"text": "Be brief.\n\nBe kind: ü\n"}]}}
+
+
+def test_options_win_over_the_config_file(here: Here, tmp_path: Path) -> None:
+    """Settings of `--config` hold where no option says otherwise; safety settings are merged by category."""
+    (tmp_path / "c.yaml").write_text(
+        "temperature: 0.2\ntop_p: 0.9\nstop_sequences: [END]\nsystem_instruction: from file\n"
+        "thinking_config: {thinking_budget: 5, include_thoughts: true}\n"
+        "safety_settings:\n- {category: harassment, threshold: block_only_high}\n- harassment_ = off\n".replace(
+            "- harassment_ = off\n", "- {category: hate_speech, threshold: 'off'}\n"
+        )
+    )
+    options = ["--temperature", "1", "--safety", "harassment=none", "--thinking-level", "high"]
+    made = here("new", "-s", "a", "--config", tmp_path / "c.yaml", *options).json
+    assert made["config"] == {
+        "generationConfig": {
+            "temperature": 1.0,
+            "topP": 0.9,
+            "stopSequences": ["END"],
+            "thinkingConfig": {"includeThoughts": True, "thinkingLevel": "HIGH"},
+        },
+        "systemInstruction": {"parts": [{"text": "from file"}]},
+        "safetySettings": [
+            {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"},
+            {"category": "HARM_CATEGORY_HATE_SPEECH", "threshold": "OFF"},
+        ],
+    }
+
+
+def test_an_existing_session_is_kept(here: Here) -> None:
+    """Without --force an existing session is 73, and not touched."""
+    path = write("a", header(), *turn(1))
+    before = path.read_bytes()
+    done = here("new", "-s", "a")
+    assert (done.status, done.out) == (73, "")
+    assert "a.jsonl exists already" in done.err
+    assert "hint: --force keeps it as a backup" in done.err
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == ["a.jsonl"]
+
+
+def test_force_keeps_what_it_replaces(here: Here) -> None:
+    """With --force the old session is kept as .bak-1, the next as .bak-2, whole; the printed backup is its file."""
+    path = write("a", header(), *turn(1))
+    old = path.read_bytes()
+    first = here("new", "-s", "a", "--force").json
+    middle = path.read_bytes()
+    second = here("new", "-s", "a", "--force").json
+    assert [first["backup"], second["backup"]] == [f"{path}.bak-1", f"{path}.bak-2"]
+    assert Path(first["backup"]).read_bytes() == old
+    assert Path(second["backup"]).read_bytes() == middle
+    assert here("history", "-s", "a").out == ""
+    assert here("history", "-s", f"./{os.path.relpath(first['backup'])}").json["turn"] == 1
+
+
+def test_force_without_a_session(here: Here) -> None:
+    """--force makes a session that is not there, and has no backup to tell of."""
+    assert here("new", "-s", "a", "--force").json["backup"] is None
+
+
+def test_force_replaces_a_corrupt_session(here: Here) -> None:
+    """A session that does not load can be replaced, as the hint for an empty one says, and is kept."""
+    path = write("a")
+    path.write_text("nonsense")
+    made = here("new", "-s", "a", "--force").json
+    assert Path(made["backup"]).read_text() == "nonsense"
+
+
+# --history
+
+
+@pytest.mark.parametrize("form", ["list", "pretty", "jsonl", "jsonl-with-blank-lines"])
+def test_a_history_from_a_file(here: Here, tmp_path: Path, form: str) -> None:
+    """A history comes in as a JSON list or as JSON Lines, value for value, and counts as no request."""
+    told_ = [*contents("q1", "a1"), contents("q2")[0], {"role": "model", "parts": [CALL]}]
+    told_ += [
+        {"role": "user", "parts": [RESPONSE]},
+        {"role": "model", "parts": [{"text": "a2", "later": {"é": [1.5]}}]},
+    ]
+    lines = [json.dumps(content, ensure_ascii=False) for content in told_]
+    text = {
+        "list": json.dumps(told_),
+        "pretty": "\n  " + json.dumps(told_, indent=2),
+        "jsonl": "\n".join(lines),
+        "jsonl-with-blank-lines": "\n\n".join(lines) + "\n\n",
+    }[form]
+    (tmp_path / "h").write_text(text)
+    made = here("new", "-s", "a", "--history", tmp_path / "h").json
+    assert (made["turns"], made["last_turn"]) == (2, 2)
+    assert made["origin"] == {"kind": "import", "file": str(tmp_path / "h")}
+    assert history(here, "a") == told_
+    usage = here("history", "-s", "a", "--usage").json
+    assert (usage["turns"], usage["requests"], usage["total_token_count"]) == (2, 0, 0)
+
+
+def test_an_empty_history(here: Here, tmp_path: Path) -> None:
+    """A history without Contents is a session without turns."""
+    (tmp_path / "h").write_text("[]")
+    assert here("new", "-s", "a", "--history", tmp_path / "h").json["turns"] == 0
+
+
+def test_a_history_that_ends_in_a_call(here: Here, tmp_path: Path) -> None:
+    """A history may end in calls that wait for their responses: the turn is open."""
+    (tmp_path / "h").write_text(json.dumps([contents("q")[0], {"role": "model", "parts": [CALL]}]))
+    assert here("new", "-s", "a", "--history", tmp_path / "h").status == 0
+    assert here("history", "-s", "a").json["state"] == "open"
+
+
+def test_a_session_file_as_history(here: Here) -> None:
+    """A session file brings its history, model and config; options win over them."""
+    path = write("a", header(config={"generationConfig": {"topK": 3, "seed": 1}}), *mixed()[1:])
+    made = here("new", "-s", "b", "--history", path, "--seed", "2").json
+    assert (made["model"], made["turns"], made["last_turn"]) == ("simulator/echo", 2, 6)
+    assert made["config"] == {"generationConfig": {"topK": 3, "seed": 2}}
+    assert made["origin"] == {"kind": "import", "file": str(path), "id": first_record("a")["id"], "turn": 6}
+    assert history(here, "b") == history(here, "a")
+
+
+# --from
+
+
+def test_a_fork_has_the_history_only(here: Here) -> None:
+    """A fork copies the live turns with their numbers, model and config; what was rewound or refused stays behind."""
+    write("a", header(config={"generationConfig": {"topK": 3}}), *mixed()[1:])
+    made = here("new", "-s", "b", "--from", "a").json
+    assert (made["model"], made["config"], made["turns"]) == ("simulator/echo", {"generationConfig": {"topK": 3}}, 2)
+    assert made["origin"] == {"kind": "fork", "session": "a", "id": first_record("a")["id"], "turn": 6}
+    assert history(here, "b") == history(here, "a")
+    assert [line["turn"] for line in here("history", "-s", "b", "--all").lines] == [1, 6]
+    assert b"half an answer" not in Path(made["path"]).read_bytes()
+
+
+def test_a_fork_does_not_pay_again(here: Here) -> None:
+    """Forked turns count as turns, not as requests or tokens."""
+    write("a", header(), *turn(1))
+    assert here("history", "-s", "a", "--usage").json["total_token_count"] == 7
+    here("new", "-s", "b", "--from", "a")
+    usage = here("history", "-s", "b", "--usage").json
+    assert (usage["turns"], usage["requests"], usage["total_token_count"]) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(("at", "turns"), [(0, []), (1, [1]), (2, [1]), (3, [1]), (4, [1]), (5, [1, 5]), (6, [1, 6])])
+def test_a_fork_at_a_turn(here: Here, at: int, turns: list[int]) -> None:
+    """`--at N` is the session as it was after turn N: a rewound turn is still there, at its own time."""
+    write("a", *mixed())
+    made = here("new", "-s", "b", "--from", "a", "--at", str(at)).json
+    assert [line["turn"] for line in here("history", "-s", "b").lines] == turns
+    assert (made["turns"], made["origin"]["turn"]) == (len(turns), at)
+
+
+def test_a_fork_at_no_turn(here: Here) -> None:
+    """A turn that never was is 65, with the command that lists the turns; nothing is made."""
+    write("a", *mixed())
+    done = here("new", "-s", "b", "--from", "a", "--at", "9")
+    assert (done.status, done.out) == (65, "")
+    assert "a has no turn 9" in done.err
+    assert "hint: gemcli history -s a --all" in done.err
+    assert not (Path(os.environ["GEMCLI_HOME"]) / "sessions" / "b.jsonl").exists()
+
+
+def test_a_fork_with_other_settings(here: Here) -> None:
+    """Options win over the settings of the source; another model may answer."""
+    write("a", header(config={"generationConfig": {"topK": 3, "seed": 1}}), *turn(1))
+    made = here("new", "-s", "b", "--from", "a", "--seed", "5", "--model", "gemini-x").json
+    assert made["config"] == {"generationConfig": {"topK": 3, "seed": 5}}
+    assert (made["model"], made["backend"]) == ("gemini-x", "gemini")
+
+
+def test_the_model_of_the_environment_does_not_change_a_fork(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GEMCLI_MODEL is a default: a fork keeps the model of its source."""
+    monkeypatch.setenv("GEMCLI_MODEL", "from-env")
+    write("a", header())
+    assert here("new", "-s", "b", "--from", "a").json["model"] == "simulator/echo"
+
+
+def test_a_fork_of_an_open_turn(here: Here) -> None:
+    """A fork may end in calls that wait; forked before them it does not."""
+    write("a", header(), *turn(1), asked(2, "q"), told(2, CALL))
+    assert here("new", "-s", "b", "--from", "a").json["turns"] == 2
+    assert here("history", "-s", "b", "--last").json["state"] == "open"
+    assert here("new", "-s", "c", "--from", "a", "--at", "1").json["turns"] == 1
+
+
+def test_a_turn_of_two_exchanges_is_forked_whole(here: Here) -> None:
+    """`--at` takes a turn with all of its calls and responses."""
+    call = [asked(1, "q"), told(1, CALL), asked(1, RESPONSE, ordinal=2), told(1, "a", ordinal=2)]
+    write("a", header(), *call, *turn(2))
+    here("new", "-s", "b", "--from", "a", "--at", "1")
+    assert len(history(here, "b")) == 4
+
+
+def test_a_session_can_be_made_from_itself(here: Here) -> None:
+    """`new --force -s a --from a --at N` goes on from an earlier turn under the same name; the rest is the backup."""
+    path = write("a", header(), *turn(1), *turn(2))
+    made = here("new", "-s", "a", "--from", "a", "--at", "1", "--force").json
+    assert (made["turns"], made["backup"]) == (1, f"{path}.bak-1")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--at", "1"], "--at needs --from."),
+        (["--from", "x", "--history", "y"], "--from and --history exclude each other."),
+        (["--from", "x", "--at", "-1"], "--at"),
+        (["--from", "x", "--at", "one"], "--at"),
+        (["extra"], "unexpected extra argument"),
+    ],
+    ids=["at-alone", "from-and-history", "negative", "no-number", "argument"],
+)
+def test_options_that_do_not_fit(here: Here, args: list[str], words: str) -> None:
+    """Options that make no sense together are 2, before any file is looked at."""
+    done = here("new", "-s", "a", *args)
+    assert (done.status, done.out) == (2, "")
+    assert words in done.err
+    assert "hint: gemcli new --help" in done.err
+
+
+def test_a_fork_of_a_missing_session(here: Here) -> None:
+    """The source that is missing is the one that is named."""
+    done = here("new", "-s", "b", "--from", "nope")
+    assert done.status == 66
+    assert "hint: make it: gemcli new -s nope" in done.err
+
+
+def test_a_fork_goes_on(gemcli: Gemcli) -> None:
+    """A fork is sent with the turns it came with, and gives the next one a number above them."""
+    write("a", *mixed())
+    assert gemcli("new", "-s", "b", "--from", "a").status == 0
+    done = gemcli("send", "-s", "b", "new")
+    assert done.json["turn"] == 7
+    assert 'Before it: 1: "question 1"; 2: "question 6".' in done.json["text"]
+    assert texts(gemcli("history", "-s", "b", "--contents").lines)[::2] == ["question 1", "question 6", "new"]
+
+
+def test_records_are_not_shared_with_the_source(here: Here) -> None:
+    """A rewind in the fork changes nothing in the source."""
+    source = write("a", header(), *turn(1))
+    before = source.read_bytes()
+    here("new", "-s", "b", "--from", "a")
+    assert here("rewind", "-s", "b").status == 0
+    assert source.read_bytes() == before
+    assert records.decode(before.splitlines()[1]).get("imported") is None

@@ -1,0 +1,239 @@
+"""`gemcli rewind`: whole turns out of the history and back, nothing out of the file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gemcli import records
+from tests.commands import CALL, RESPONSE, Here, asked, failed, header, mixed, told, turn, write
+from tests.support import Done, Gemcli
+
+
+@pytest.fixture
+def here(capfdbinary: pytest.CaptureFixture[bytes]) -> Here:
+    """The program in this process."""
+    return Here(capfdbinary)
+
+
+@pytest.fixture
+def five() -> Path:
+    """A session of five turns, named a."""
+    return write("a", header(), *(record for number in range(1, 6) for record in turn(number)))
+
+
+def live(here: Here, name: str = "a") -> list[int]:
+    """The numbers of the live turns; an error unless the session is sound."""
+    assert here("history", "-s", name, "--check").status == 0
+    return [line["turn"] for line in here("history", "-s", name).lines]
+
+
+def refused(done: Done, status: int, words: str) -> None:
+    """The run failed with this status and these words, and printed nothing."""
+    assert (done.status, done.out) == (status, "")
+    assert words in done.err
+
+
+def test_the_last_turn(here: Here, five: Path) -> None:
+    """Without options the last turn goes; the file only grows, by one record."""
+    before = five.read_bytes()
+    done = here("rewind", "-s", "a").json
+    assert ([each["turn"] for each in done["rewound"]], done["turns"], done["last_turn"]) == ([5], 4, 4)
+    assert done["rewound"][0]["user"] == "question 5"
+    assert live(here) == [1, 2, 3, 4]
+    after = five.read_bytes()
+    assert after.startswith(before)
+    assert after[len(before) :].count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "gone", "left"),
+    [
+        (["-n", "1"], [5], [1, 2, 3, 4]),
+        (["-n", "2"], [4, 5], [1, 2, 3]),
+        (["--number", "5"], [1, 2, 3, 4, 5], []),
+        (["--to", "4"], [5], [1, 2, 3, 4]),
+        (["--to", "1"], [2, 3, 4, 5], [1]),
+        (["--to", "0"], [1, 2, 3, 4, 5], []),
+        (["--to", "5"], [], [1, 2, 3, 4, 5]),
+    ],
+    ids=["last", "two", "all", "to-4", "to-1", "to-0", "to-5"],
+)
+def test_several_turns(here: Here, five: Path, args: list[str], gone: list[int], left: list[int]) -> None:
+    """`-n` takes so many turns, `--to` makes a turn the last, 0 takes all; a dry run plans the same."""
+    before = five.read_bytes()
+    plan = here("rewind", "-s", "a", *args, "--dry-run").json
+    assert five.read_bytes() == before
+    done = here("rewind", "-s", "a", *args).json
+    assert ([each["turn"] for each in done["rewound"]], done["turns"]) == (gone, len(left))
+    assert done["last_turn"] == (left[-1] if left else None)
+    assert live(here) == left
+    assert (plan["dry_run"], done["dry_run"]) == (True, False)
+    assert [each["turn"] for each in plan["rewound"]] == gone
+    assert (plan["turns"], plan["last_turn"]) == (done["turns"], done["last_turn"])
+    assert (five.read_bytes() == before) == (not gone)
+
+
+def test_undo(here: Here, five: Path) -> None:
+    """`--undo` brings back what the last rewind took, then what the one before took, and so on."""
+    here("rewind", "-s", "a")
+    here("rewind", "-s", "a", "-n", "2")
+    assert live(here) == [1, 2]
+    plan = here("rewind", "-s", "a", "--undo", "--dry-run").json
+    assert live(here) == [1, 2]
+    done = here("rewind", "-s", "a", "--undo").json
+    assert [each["turn"] for each in done["restored"]] == [each["turn"] for each in plan["restored"]] == [3, 4]
+    assert (done["turns"], done["last_turn"]) == (4, 4)
+    assert [each["state"] for each in done["restored"]] == ["answered", "answered"]
+    here("rewind", "-s", "a", "--undo")
+    assert live(here) == [1, 2, 3, 4, 5]
+    refused(here("rewind", "-s", "a", "--undo"), 65, "there is no rewind to take back in a")
+
+
+def test_the_state_after_a_rewind(here: Here, five: Path) -> None:
+    """What was taken is printed as it is now: rewound."""
+    assert [each["state"] for each in here("rewind", "-s", "a").json["rewound"]] == ["rewound"]
+
+
+def test_undo_after_an_answer(gemcli: Gemcli) -> None:
+    """After the next answer a rewind is final, and the hint says how to get at older turns."""
+    write("a", header(), *turn(1), *turn(2))
+    assert gemcli("rewind", "-s", "a").status == 0
+    assert gemcli("send", "-s", "a", "x").json["turn"] == 3
+    done = gemcli("rewind", "-s", "a", "--undo")
+    refused(done, 65, "there is no rewind to take back")
+    assert "gemcli new --from S --at N" in done.err
+
+
+def test_undo_after_a_failure(here: Here) -> None:
+    """A turn that failed or was refused since then does not make a rewind final."""
+    write("a", header(), *turn(1))
+    here("rewind", "-s", "a")
+    path = Path(here("history", "-s", "a", "--path").out.strip())
+    with path.open("ab") as file:
+        file.write(b"".join(map(records.encode, [asked(2, "q"), failed(2, "rejected")])))
+    assert here("rewind", "-s", "a", "--undo").json["last_turn"] == 1
+    assert live(here) == [1]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["-n", "6"], "cannot take 6 from a: it has 5 turns in its history"),
+        (["-n", "99999999999999999999"], "cannot take 99999999999999999999 from a"),
+        (["--to", "6"], "turn 6 is not in the history of a"),
+        (["--undo"], "there is no rewind to take back"),
+    ],
+    ids=["past-the-start", "far-past-the-start", "to-nowhere", "nothing-to-undo"],
+)
+def test_what_cannot_be(here: Here, five: Path, args: list[str], words: str) -> None:
+    """What is not there cannot be taken or brought back: 65, and not a byte is written."""
+    before = five.read_bytes()
+    refused(here("rewind", "-s", "a", *args), 65, words)
+    refused(here("rewind", "-s", "a", *args, "--dry-run"), 65, words)
+    assert five.read_bytes() == before
+
+
+def test_an_empty_history(here: Here) -> None:
+    """In a session without turns there is nothing to take; `--to 0` has nothing to do."""
+    path = write("a", header())
+    refused(here("rewind", "-s", "a"), 65, "cannot take 1 from a: it has 0 turns in its history")
+    assert here("rewind", "-s", "a", "--to", "0").json["rewound"] == []
+    assert path.read_bytes().count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["-n", "1", "--to", "1"],
+        ["-n", "1", "--undo"],
+        ["--to", "0", "--undo"],
+        ["-n", "0"],
+        ["-n", "-1"],
+        ["--to", "-1"],
+        ["-n", "x"],
+        ["1"],
+    ],
+    ids=" ".join,
+)
+def test_options_that_do_not_fit(here: Here, five: Path, args: list[str]) -> None:
+    """Options that exclude each other, and numbers that are none, are 2 and write nothing."""
+    before = five.read_bytes()
+    assert here("rewind", "-s", "a", *args).status == 2
+    assert five.read_bytes() == before
+
+
+@pytest.mark.parametrize(("length", "word"), [(5, "refused"), (7, "failed"), (9, "in doubt")])
+def test_after_a_turn_that_never_was_in_the_history(here: Here, length: int, word: str) -> None:
+    """After a refused or failed turn the answered one before it goes, and a note says so."""
+    write("a", *mixed()[:length])
+    done = here("rewind", "-s", "a")
+    newest = (length - 1) // 2
+    assert done.err == f"gemcli: note: turn {newest} is {word} and was never in the history; turn 1 goes\n"
+    assert [each["turn"] for each in done.json["rewound"]] == [1]
+
+
+def test_after_a_turn_that_was_interrupted(here: Here) -> None:
+    """A last request without an outcome, as a crash leaves it, is told of like any turn that is not in the history."""
+    write("a", header(), *turn(1), asked(2, "lost"))
+    done = here("rewind", "-s", "a")
+    assert "note: turn 2 is " in done.err
+    assert "never in the history; turn 1 goes" in done.err
+    assert here("history", "-s", "a", "--turn", "2").json["state"] == "in_doubt"
+
+
+def test_an_open_turn_goes_whole(here: Here) -> None:
+    """A turn goes with its calls and responses, so no call is left without its response."""
+    call = [asked(2, "q"), told(2, CALL), asked(2, RESPONSE, ordinal=2), told(2, CALL, ordinal=2)]
+    write("a", header(), *turn(1), *call)
+    done = here("rewind", "-s", "a")
+    assert (done.json["rewound"][0]["turn"], done.err) == (2, "")
+    assert live(here) == [1]
+
+
+def test_numbers_are_never_used_twice(gemcli: Gemcli, five: Path) -> None:
+    """After a rewind the next turn has a number above all that ever were, and does not see what was taken."""
+    gemcli("rewind", "-s", "a", "--to", "1")
+    done = gemcli("send", "-s", "a", "new").json
+    assert done["turn"] == 6
+    assert done["text"] == 'Message 2 says: "new". Before it: 1: "question 1".'
+    assert done["totals"]["turns"] == 2
+
+
+def test_a_busy_session(here: Here, five: Path) -> None:
+    """A session that another process holds is 75 after --wait, and is not changed; a dry run needs no lock."""
+    import fcntl
+
+    before = five.read_bytes()
+    with five.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused(here("rewind", "-s", "a", "--wait", "0.1"), 75, "is in use by another gemcli")
+        assert here("rewind", "-s", "a", "--dry-run").status == 0
+    assert five.read_bytes() == before
+    assert here("rewind", "-s", "a", "--wait", "0").status == 0
+
+
+def test_a_torn_tail_is_mended_first(here: Here, five: Path) -> None:
+    """What a crash tore off is kept beside the session and told of; then the rewind is done."""
+    five.write_bytes(five.read_bytes() + b'{"kind":"requ')
+    done = here("rewind", "-s", "a")
+    assert done.status == 0
+    assert f"what was there is in {five}.torn-1" in done.err
+    assert Path(f"{five}.torn-1").read_bytes() == b'{"kind":"requ'
+    assert live(here) == [1, 2, 3, 4]
+
+
+def test_a_dry_run_leaves_a_torn_tail(here: Here, five: Path) -> None:
+    """A dry run changes nothing at all, not even a torn line."""
+    torn = five.read_bytes() + b'{"kind":"requ'
+    five.write_bytes(torn)
+    assert here("rewind", "-s", "a", "--dry-run").status == 0
+    assert five.read_bytes() == torn
+    assert os.listdir(five.parent) == ["a.jsonl"]
+
+
+def test_past_the_start_has_a_reason(here: Here, five: Path) -> None:
+    """A script can tell by the reason that there are not so many turns."""
+    assert here("rewind", "-s", "a", "-n", "6", "--errors", "json").error["reason"] == "NO_SUCH_TURN"

@@ -1,0 +1,231 @@
+"""The model `simulator/rules:FILE`: the program with answers and faults from a rules file and no key."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands import Here
+from tests.support import Gemcli
+from tests.system import clients_collected
+
+HELLO = "rules:\n  - when: {contains: hello}\n    answer: Hello yourself.\n  - answer: What?\n"
+MODEL = ("--model", "simulator/rules:r.yaml")
+
+
+class Local(Here):
+    """The program in this process, in an empty directory, with what `Gemcli` tells of its sessions."""
+
+    def __init__(self, capture: pytest.CaptureFixture[bytes], directory: Path) -> None:
+        super().__init__(capture)
+        self.directory = directory
+
+    def session(self, name: str) -> Path:
+        """The file of a named session."""
+        return Path(os.environ["GEMCLI_HOME"]) / "sessions" / f"{name}.jsonl"
+
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """The records of a named session."""
+        return [json.loads(line) for line in self.session(name).read_bytes().splitlines()]
+
+
+Program = Gemcli | Local
+
+
+@pytest.fixture
+def here(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Local]:
+    """The program in this process and an empty directory; no connection is left to the next test."""
+    monkeypatch.chdir(tmp_path)
+    with clients_collected():
+        yield Local(capfdbinary, tmp_path)
+
+
+def put(here: Program, text: str, name: str = "r.yaml") -> Path:
+    """Write a rules file into the directory that the program runs in."""
+    path = here.directory / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def send(here: Program, *options: str) -> Any:
+    """What a message that is answered prints."""
+    done = here("send", "-s", "a", *options)
+    assert (done.status, done.err) == (0, "")
+    return done.json
+
+
+@pytest.mark.parametrize("name", ["r.yaml", "a b.yaml", "sub/ü 'x'.yaml", "-r", "a:b?c#d%20", "..r"])
+def test_a_file_by_its_path(here: Program, name: str) -> None:
+    """The file is found relative to the current directory, whatever it is called, and the session goes on with it."""
+    put(here, HELLO, name)
+    assert here("new", "-s", "a", "--model", f"simulator/rules:{name}").status == 0
+    assert send(here, "say hello")["text"] == "Hello yourself."
+    assert send(here, "bye")["text"] == "What?"
+    header, request = here.records("a")[:2]
+    assert (header["model"], header["backend"]) == (f"simulator/rules:{name}", "simulator")
+    assert (request["model"], request["backend"]) == (f"simulator/rules:{name}", "simulator")
+
+
+def test_an_absolute_path(here: Program, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An absolute path is taken as it is."""
+    path = tmp_path_factory.mktemp("else where") / "r.yaml"
+    path.write_text(HELLO)
+    here("new", "-s", "a", "--model", f"simulator/rules:{path}")
+    assert send(here, "hello")["text"] == "Hello yourself."
+
+
+def test_for_one_message(here: Program) -> None:
+    """A rules file can answer a single message of a session with another model."""
+    put(here, HELLO)
+    here("new", "-s", "a", "--model", "simulator/echo")
+    assert send(here, "hello", *MODEL)["text"] == "Hello yourself."
+    assert send(here, "hello")["text"] != "Hello yourself."
+
+
+def test_turns_are_counted_in_the_history(here: Program) -> None:
+    """`turn` counts the user's messages of the history, so it holds across commands and after a rewind."""
+    put(here, "rules:\n  - when: {turn: 1}\n    answer: one\n  - when: {turn: 2}\n    answer: two\n")
+    here("new", "-s", "a", *MODEL)
+    assert [send(here, "x")["text"] for _ in range(2)] == ["one", "two"]
+    assert here("rewind", "-s", "a").status == 0
+    assert send(here, "x")["text"] == "two"
+
+
+@pytest.mark.parametrize("options", [[], ["--stream"], ["--dry-run"]], ids=["whole", "stream", "dry-run"])
+def test_a_missing_file(here: Program, options: list[str]) -> None:
+    """Without its file the model is 66; the message names the file, and nothing is recorded."""
+    here("new", "-s", "a", *MODEL)
+    before = here.session("a").read_bytes()
+    done = here("send", "-s", "a", "hello", "--errors", "json", *options)
+    assert (done.status, done.error["reason"]) == (66, "FILE_MISSING")
+    assert "r.yaml" in done.error["message"]
+    assert here.session("a").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("rules:\n  - answer: a\n    anser: b\n  - when: {turn: none}\n    answer: c\n", [3, 4]),
+        ("rules:\n  - answer: a\n\tx: [\n", [3]),
+        ("", [1]),
+        ("- answer: a\n", [1]),
+    ],
+    ids=["two", "no-yaml", "empty", "no-rules"],
+)
+def test_bad_rules(here: Program, text: str, lines: list[int]) -> None:
+    """Everything wrong with the rules is said with its line: 2, and nothing is recorded."""
+    here("new", "-s", "a", *MODEL)
+    before = here.session("a").read_bytes()
+    put(here, text)
+    done = here("send", "-s", "a", "hello", "--errors", "json")
+    assert (done.status, done.out) == (2, "")
+    assert [problem.get("line") for problem in done.error["problems"]] == lines
+    assert "r.yaml" in done.error["message"]
+    assert here.session("a").read_bytes() == before
+
+
+def test_a_directory(here: Program) -> None:
+    """A directory is no rules file, and no bug of ours: nothing is recorded."""
+    (here.directory / "r.yaml").mkdir()
+    here("new", "-s", "a", *MODEL)
+    before = here.session("a").read_bytes()
+    done = here("send", "-s", "a", "hello", "--errors", "json")
+    assert (done.status, done.error["reason"]) == (74, "IO")
+    assert here.session("a").read_bytes() == before
+
+
+def test_no_file_at_all(here: Program) -> None:
+    """`simulator/rules:` without a file is no model name, and no session is made."""
+    done = here("new", "-s", "a", "--model", "simulator/rules:", "--errors", "json")
+    assert (done.status, done.error["reason"]) == (2, "MODEL_NAME")
+    assert not here.session("a").exists()
+
+
+def test_a_stream(here: Program) -> None:
+    """--stream gets several chunks, which make the recorded answer."""
+    put(here, "rules:\n  - answer: {text: A longer answer in many words than one chunk would hold., thoughts: Hm}\n")
+    here("new", "-s", "a", *MODEL)
+    done = here("send", "-s", "a", "hello", "--stream")
+    *chunks, final = done.lines
+    assert done.status == 0
+    assert len(chunks) > 1
+    said = "".join(chunk.get("text") or "" for chunk in chunks)
+    assert final["text"] == "A longer answer in many words than one chunk would hold."
+    assert final["text"] in said
+    parts = here.records("a")[-1]["answer"]["candidates"][0]["content"]["parts"]
+    assert parts == [{"text": "Hm", "thought": True}, {"text": final["text"]}]
+
+
+def test_a_broken_stream(here: Program) -> None:
+    """A stream that is cut is 75 and in doubt; the record keeps what arrived."""
+    put(here, "rules:\n  - cut: {after: 1 chunks, how: reset}\n    answer: Nobody will ever see the end of this one.\n")
+    here("new", "-s", "a", *MODEL)
+    done = here("send", "-s", "a", "hello", "--stream", "--errors", "json")
+    assert (done.status, done.error["outcome"]) == (75, "unknown")
+    last = here.records("a")[-1]
+    assert (last["kind"], last["outcome"], bool(last["partial"])) == ("failure", "unknown", True)
+
+
+def test_a_retry_after_the_wait_asked_for(here: Program) -> None:
+    """A refusal with RetryInfo is sent again after its wait; the second rule answers, and both attempts are kept."""
+    put(here, "rules:\n  - times: 1\n    error: {status: UNAVAILABLE, retry_delay: 0.2s}\n  - answer: at last\n")
+    here("new", "-s", "a", *MODEL)
+    done = here("send", "-s", "a", "hello", "--retries", "1")
+    assert (done.status, done.json["text"], done.json["attempts"]) == (0, "at last", 2)
+    assert "sending again in" in done.err
+    attempts = here.records("a")[-1]["attempts"]
+    assert [attempt["http"] for attempt in attempts] == [503, 200]
+    assert 0.2 <= attempts[0]["wait_s"] < 5
+
+
+def test_no_retries_left(here: Program) -> None:
+    """The same refusal without retries is 75, and says how long to wait."""
+    put(here, "rules:\n  - error: {status: RESOURCE_EXHAUSTED, retry_delay: 7s}\n")
+    here("new", "-s", "a", *MODEL)
+    done = here("send", "-s", "a", "hello", "--retries", "0", "--errors", "json")
+    assert (done.status, done.out) == (75, "")
+    assert (done.error["reason"], done.error["retry_after_s"], done.error["outcome"]) == ("RATE_LIMIT", 7.0, "rejected")
+
+
+def test_a_function_call_and_a_rewind(gemcli: Gemcli) -> None:
+    """A call is printed and ends in status 5; a message cannot follow it (65) until a rewind takes it out."""
+    rules = "rules:\n  - when: {contains: weather}\n    answer: {calls: [{name: get, args: {city: Rome}, id: c1}]}\n"
+    put(gemcli, rules + "  - answer: fine\n")
+    gemcli("new", "-s", "a", *MODEL)
+    called = gemcli("send", "-s", "a", "the weather?")
+    assert (called.status, called.json["status"]) == (5, "function_call")
+    assert '"args":{"city":"Rome"}' in json.dumps(gemcli.records("a")[-1], separators=(",", ":"))
+    before = gemcli.session("a").read_bytes()
+    refused = gemcli("send", "-s", "a", "well?", "--errors", "json")
+    assert (refused.status, refused.error["reason"]) == (65, "OPEN_CALL")
+    assert gemcli.session("a").read_bytes() == before
+    assert gemcli("rewind", "-s", "a").status == 0
+    assert send(gemcli, "well?")["text"] == "fine"
+    assert send(gemcli, "and?")["totals"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "status"),
+    [
+        ("block: SAFETY", 3),
+        ("answer: {text: half, finish: MAX_TOKENS}", 4),
+        ("answer: {text: half, finish: SAFETY}", 3),
+        ("error: {status: UNAUTHENTICATED}", 77),
+        ("error: {status: NOT_FOUND}", 78),
+        ("raw: not json", 76),
+        ("cut: reset", 75),
+    ],
+)
+def test_each_ending_has_its_status(here: Program, rule: str, status: int) -> None:
+    """What the rules file makes happen has the exit status that it has with the API, and the session still loads."""
+    put(here, f"rules:\n  - {rule}\n")
+    here("new", "-s", "a", *MODEL)
+    assert here("send", "-s", "a", "hello", "--retries", "0").status == status
+    assert here("history", "-s", "a", "--check").status == 0
+    assert len(here.records("a")) == 3

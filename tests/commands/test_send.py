@@ -1,0 +1,383 @@
+"""`gemcli send`: one message, one exchange; where the message comes from, and what the answer comes to."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gemcli.commands.send import ALLOWED
+from tests.commands import CALL, ECHO, asked, header, told, turn, write
+from tests.support import Done, Gemcli, Model, answer, json_reply, texts
+
+
+def said(gemcli: Gemcli, name: str = "a") -> str:
+    """The message of the last turn that was sent."""
+    message: str = gemcli.records(name)[-2]["content"]["parts"][0]["text"]
+    return message
+
+
+# Where the message comes from
+
+
+@pytest.mark.parametrize(
+    ("args", "stdin", "message"),
+    [
+        (["hello"], None, "hello"),
+        ([], "hello\n", "hello\n"),
+        (["what?"], "x = 1\n", "what?\n\nx = 1\n"),
+        (["what?"], "", "what?"),
+        (["what?"], " \n", "what?"),
+        (["-"], "x\n", "x\n"),
+        (["-n", "what?"], "x\n", "what?"),
+        (["--no-stdin", "what?"], "x\n", "what?"),
+        (["-n", "-"], "x\n", "x\n"),
+        (["--", "--help"], None, "--help"),
+        (["  indented\n"], None, "  indented\n"),
+        ([], "\ufeffwith BOM\r\n\ttab", "\ufeffwith BOM\r\n\ttab"),
+    ],
+    ids=[
+        "argument",
+        "stdin",
+        "both",
+        "empty-pipe",
+        "blank-pipe",
+        "dash",
+        "leave-stdin",
+        "leave-stdin-long",
+        "dash-wins",
+        "after-two-dashes",
+        "unaltered-argument",
+        "unaltered-stdin",
+    ],
+)
+def test_the_message(gemcli: Gemcli, args: list[str], stdin: str | None, message: str) -> None:
+    """The message is MESSAGE, what comes from stdin, or both with a blank line between them, unaltered."""
+    write("a", header())
+    done = gemcli("send", "-s", "a", *args, stdin=stdin)
+    assert (done.status, done.err) == (0, "")
+    assert said(gemcli) == message
+
+
+def test_a_redirected_file(gemcli: Gemcli) -> None:
+    """A redirected file follows MESSAGE as a pipe does; one that was already read from is left alone, with a note."""
+    write("a", header())
+    path = gemcli.directory / "f.txt"
+    path.write_text("line 1\nline 2\n")
+    with path.open("rb", buffering=0) as file:
+        assert gemcli("send", "-s", "a", "read", stdin=file.fileno()).status == 0
+        assert said(gemcli) == "read\n\nline 1\nline 2\n"
+        file.seek(7)
+        done = gemcli("send", "-s", "a", "again", stdin=file.fileno())
+        assert said(gemcli) == "again"
+        assert "gemcli: note: standard input is a file that was already read from" in done.err
+        assert file.tell() == 7
+
+
+def test_an_empty_redirected_file(gemcli: Gemcli) -> None:
+    """An empty file says nothing."""
+    write("a", header())
+    (gemcli.directory / "f").touch()
+    with (gemcli.directory / "f").open("rb") as file:
+        done = gemcli("send", "-s", "a", "hi", stdin=file.fileno())
+    assert (done.status, done.err, said(gemcli)) == (0, "", "hi")
+
+
+def test_two_messages(gemcli: Gemcli) -> None:
+    """Words that were not quoted are an error, not a message of one word."""
+    write("a", header())
+    done = gemcli("send", "-s", "a", "two", "words")
+    assert (done.status, done.out) == (2, "")
+    assert len(gemcli.records("a")) == 1
+
+
+# What is sent
+
+
+def test_settings_of_one_call_do_not_stick(gemcli: Gemcli, model: Model) -> None:
+    """Settings given to `send` are merged over the session's for this message, recorded with it, and then gone."""
+    env = model.env
+    gemcli("new", "-s", "a", "--system", "Be brief", "--temperature", "0.5", "--top-k", "3", env=env)
+    gemcli("send", "-s", "a", "one", "--temperature", "1", "--stop", "END", env=env)
+    gemcli("send", "-s", "a", "two", env=env)
+    system = {"parts": [{"text": "Be brief"}]}
+    first, second = model.requests
+    assert first["generationConfig"] == {"temperature": 1.0, "topK": 3, "stopSequences": ["END"]}
+    assert second["generationConfig"] == {"temperature": 0.5, "topK": 3}
+    assert first["systemInstruction"] == second["systemInstruction"] == system
+    requests = [record for record in gemcli.records("a") if record["kind"] == "request"]
+    assert [record.get("config") for record in requests] == [
+        {"generationConfig": {"temperature": 1.0, "stopSequences": ["END"]}},
+        None,
+    ]
+
+
+def test_another_model_for_one_message(gemcli: Gemcli, model: Model) -> None:
+    """`--model` answers this message only, is recorded with it, and gets the same history."""
+    gemcli("new", "-s", "a", env=model.env)
+    gemcli("send", "-s", "a", "one", "--model", "gemini-other", env=model.env)
+    gemcli("send", "-s", "a", "two", env=model.env)
+    assert ["gemini-other" in target for target in model.targets] == [True, False]
+    assert ["gemini-test" in target for target in model.targets] == [False, True]
+    lines = gemcli("history", "-s", "a").lines
+    assert [line["model"] for line in lines] == ["gemini-other", "gemini-test"]
+    assert len(model.requests[1]["contents"]) == 3
+
+
+def test_a_config_file_for_one_message(gemcli: Gemcli, model: Model) -> None:
+    """`--config` and `--system @FILE` work for one message as they do for a session."""
+    (gemcli.directory / "c.yaml").write_text("temperature: 0.1\nseed: 7\n")
+    (gemcli.directory / "s.txt").write_text("In French")
+    gemcli("new", "-s", "a", "--system", "In German", env=model.env)
+    gemcli("send", "-s", "a", "x", "--config", "c.yaml", "--seed", "8", "--system", "@s.txt", env=model.env)
+    assert model.requests[0]["generationConfig"] == {"temperature": 0.1, "seed": 8}
+    assert model.requests[0]["systemInstruction"] == {"parts": [{"text": "In French"}]}
+
+
+def test_what_is_not_in_the_history_is_not_sent(gemcli: Gemcli, model: Model) -> None:
+    """Refused, failed and rewound turns never go out again."""
+    model.script(
+        answer("no", finish="SAFETY"),
+        json_reply({"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}}, 429),
+        answer("gone"),
+        answer("kept"),
+    )
+    gemcli("new", "-s", "a", env=model.env)
+    once = model.env | {"GEMCLI_SEND_RETRIES": "0"}
+    statuses = [gemcli("send", "-s", "a", f"message {number}", env=once).status for number in (1, 2, 3)]
+    gemcli("rewind", "-s", "a")
+    statuses += [gemcli("send", "-s", "a", f"message {number}", env=model.env).status for number in (4, 5)]
+    assert statuses == [3, 75, 0, 0, 0]
+    assert texts(model.requests[-1]["contents"]) == ["message 4", "kept", "message 5"]
+    assert gemcli("history", "-s", "a", "--last").json["turn"] == 5
+
+
+# What comes of it
+
+
+def test_totals_grow(gemcli: Gemcli, model: Model) -> None:
+    """`totals` counts the whole session with every answer, refused ones too; `usage_metadata` only this one."""
+    model.script(answer("1"), answer("2", finish="SAFETY"), answer("3"))
+    gemcli("new", "-s", "a", env=model.env)
+    documents = [gemcli("send", "-s", "a", "x", env=model.env).json for _ in range(3)]
+    counted = [[each["totals"][name] for name in ("turns", "requests", "total_token_count")] for each in documents]
+    assert counted == [[1, 1, 7], [1, 2, 14], [2, 3, 21]]
+    assert [each["usage_metadata"]["total_token_count"] for each in documents] == [7, 7, 7]
+
+
+def test_text_only(gemcli: Gemcli, model: Model) -> None:
+    """`--text` prints the answer's text and one line end, without thoughts; nothing at all for an empty one."""
+    model.script(answer({"text": "hm", "thought": True}, "so", "on\n"), {"promptFeedback": {"blockReason": "OTHER"}})
+    gemcli("new", "-s", "a", env=model.env)
+    assert gemcli("send", "-s", "a", "--text", "x", env=model.env).out == "soon\n"
+    blocked = gemcli("send", "-s", "a", "--text", "x", env=model.env)
+    assert (blocked.status, blocked.out) == (3, "")
+
+
+ANSWERS: dict[str, tuple[dict[str, Any], int]] = {
+    "blocked": ({"promptFeedback": {"blockReason": "SAFETY"}}, 3),
+    "incomplete": (answer("half", finish="MAX_TOKENS"), 4),
+    "function_call": (answer(CALL), 5),
+}
+
+
+def test_every_status_that_can_be_allowed_has_a_row_here() -> None:
+    """A new word for --allow needs a row in the table above."""
+    assert set(ANSWERS) == set(ALLOWED)
+
+
+@pytest.mark.parametrize("word", ANSWERS)
+def test_allow(gemcli: Gemcli, model: Model, word: str) -> None:
+    """A status named by --allow is 0 without a word on stderr, any other is not; the document says the same."""
+    reply, status = ANSWERS[word]
+    others = [other for other in ANSWERS if other != word]
+    model.script(reply, reply)
+    gemcli("new", "-s", "a", env=model.env)
+    gemcli("new", "-s", "b", env=model.env)
+    strict = gemcli("send", "-s", "a", "x", "--allow", ",".join(others), env=model.env)
+    allowed = gemcli("send", "-s", "b", "x", "--allow", f" {word} ,incomplete", env=model.env)
+    assert (strict.status, allowed.status, allowed.err) == (status, 0, "")
+    assert strict.json["status"] == allowed.json["status"] == word
+    assert "gemcli: error: " in strict.err
+
+
+@pytest.mark.parametrize("words", ["ok", "tempfail", "blocked;incomplete", "BLOCKED"])
+def test_allow_what_cannot_be_allowed(gemcli: Gemcli, words: str) -> None:
+    """A word that --allow does not know is 2 before anything is sent."""
+    write("a", header())
+    done = gemcli("send", "-s", "a", "x", "--allow", words)
+    assert done.status == 2
+    assert "--allow takes blocked, incomplete, function_call" in done.err
+    assert len(gemcli.records("a")) == 1
+
+
+def test_an_open_call_takes_no_message(gemcli: Gemcli) -> None:
+    """A message cannot follow a call that waits; the error says how to go on, and nothing is written."""
+    write("a", header(), asked(1, "q"), told(1, CALL))
+    done = gemcli("send", "-s", "a", "x")
+    assert (done.status, done.out) == (65, "")
+    assert "calls of f that wait for their responses" in done.err
+    assert "hint: gemcli rewind" in done.err
+    assert len(gemcli.records("a")) == 3
+
+
+# Sessions
+
+
+def test_create(gemcli: Gemcli) -> None:
+    """`--create` makes a missing session with the settings given, and leaves an existing one as it is."""
+    first = gemcli("send", "-s", "a", "--create", "--model", ECHO, "--system", "Be brief", "--seed", "1", "one")
+    assert first.json["turn"] == 1
+    record = gemcli.records("a")[0]
+    assert (record["model"], record["config"]["generationConfig"]) == (ECHO, {"seed": 1})
+    second = gemcli("send", "-s", "a", "--create", "--seed", "2", "two")
+    assert second.json["turn"] == 2
+    assert 'The system instruction says: "Be brief"' in second.json["text"]
+    records = gemcli.records("a")
+    assert records[0] == record
+    assert [each.get("config") for each in records if each["kind"] == "request"] == [
+        None,
+        {"generationConfig": {"seed": 2}},
+    ]
+    assert gemcli("send", "-s", "a", "--text", "three").out.startswith("Message 3")
+
+
+def test_create_with_the_model_of_the_environment(gemcli: Gemcli) -> None:
+    """A session that `--create` makes has the default model of `new`."""
+    assert gemcli("send", "-s", "a", "--create", "x", env={"GEMCLI_MODEL": ECHO}).status == 0
+    assert gemcli.records("a")[0]["model"] == ECHO
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "status"),
+    [(["--temperature", "9"], {}, 2), (["--model", "a b"], {}, 2), ([""], {}, 2), (["--config", "no"], {}, 66)],
+    ids=["setting", "model", "empty", "config"],
+)
+def test_create_makes_nothing_when_nothing_is_sent(
+    gemcli: Gemcli, args: list[str], env: dict[str, str], status: int
+) -> None:
+    """With arguments that are wrong no session is made."""
+    message = [] if args == [""] else ["x"]
+    assert gemcli("send", "-s", "a", "--create", *message, *args, env=env).status == status
+    assert not gemcli.session("a").exists()
+
+
+def test_without_create(gemcli: Gemcli) -> None:
+    """A missing session is 66 and is not made: a typo never starts a conversation without context."""
+    done = gemcli("send", "-s", "typo", "x", env={"GEMCLI_MODEL": ECHO})
+    assert (done.status, done.out) == (66, "")
+    assert "hint: make it: gemcli new -s typo" in done.err
+    assert not gemcli.session("typo").exists()
+
+
+def test_wait(gemcli: Gemcli) -> None:
+    """A session in use is 75 after --wait, with nothing sent; free in time, it is used."""
+    path = write("a", header())
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        busy = gemcli("send", "-s", "a", "--wait", "0.2", "x", "--errors", "json")
+        assert (busy.status, busy.out) == (75, "")
+        assert (busy.error["reason"], busy.error["retryable"]) == ("SESSION_BUSY", True)
+        at_once = gemcli("send", "-s", "a", "--wait", "0", "x")
+        assert at_once.status == 75
+        with gemcli.start("send", "-s", "a", "waiting") as waiting:
+            time.sleep(1)
+            assert waiting.poll() is None
+            fcntl.flock(held, fcntl.LOCK_UN)
+            out, _ = waiting.communicate(timeout=60)
+    assert json.loads(out)["turn"] == 1
+    assert waiting.returncode == 0
+    assert len(gemcli.records("a")) == 3
+
+
+def test_the_deadline_bounds_the_wait(gemcli: Gemcli) -> None:
+    """--deadline bounds the whole command, waiting for the session too."""
+    path = write("a", header())
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = gemcli("send", "-s", "a", "--deadline", "0.3", "x")
+    assert done.status == 75
+
+
+@pytest.mark.parametrize("option", ["--timeout", "--deadline"])
+def test_time_limits(gemcli: Gemcli, model: Model, option: str) -> None:
+    """A model that does not answer in time is 75, and told as unknown if it was asked, as rejected if not."""
+    model.script(json_reply({})._replace(steps=(300.0, b"{}")))
+    gemcli("new", "-s", "a", env=model.env)
+    done = gemcli("send", "-s", "a", "x", option, "3", "--errors", "json", env=model.env)
+    assert (done.status, done.out) == (75, "")
+    told_ = (done.error["reason"], done.error["outcome"], gemcli("history", "-s", "a", "--all").json["state"])
+    # On a busy machine three seconds may be over before the request is made.
+    expected = ("TIMEOUT", "unknown", "in_doubt") if model.requests else ("CONNECT_TIMEOUT", "rejected", "failed")
+    assert told_ == expected
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "soon", ""])
+@pytest.mark.parametrize("option", ["--timeout", "--deadline"])
+def test_time_limits_that_are_none(gemcli: Gemcli, option: str, value: str) -> None:
+    """A limit that is no time is 2."""
+    write("a", header())
+    assert gemcli("send", "-s", "a", "x", f"{option}={value}").status == 2
+
+
+@pytest.mark.parametrize("option", ["--timeout", "--deadline", "--wait"])
+def test_nan_is_no_time(gemcli: Gemcli, option: str) -> None:
+    """NaN is no number of seconds: 2, and nothing is written."""
+    path = write("a", header())
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = gemcli("send", "-s", "a", "x", "--wait", "0.1", f"{option}=nan")
+    assert done.status == 2, done.err
+    assert len(gemcli.records("a")) == 1
+
+
+@pytest.mark.parametrize("value", ["inf", "1e10", "1e300"])
+def test_a_limit_beyond_all_time(gemcli: Gemcli, value: str) -> None:
+    """A limit longer than the system can count is either refused or as good as none, and no bug."""
+    write("a", header())
+    done = gemcli("send", "-s", "a", "x", "--timeout", value, "--deadline", value)
+    assert done.status in (0, 2), done.err
+    assert [line["state"] for line in gemcli("history", "-s", "a", "--all").lines] in ([], ["answered"])
+
+
+@pytest.mark.parametrize("value", ["inf", "1e10"])
+def test_a_wait_beyond_all_time(gemcli: Gemcli, value: str) -> None:
+    """The same goes for the wait for a session that is in use."""
+    path = write("a", header(), *turn(1))
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with gemcli.start("rewind", "-s", "a", "--wait", value) as waiting:
+            time.sleep(0.5)
+            fcntl.flock(held, fcntl.LOCK_UN)
+            _, err = waiting.communicate(timeout=60)
+    assert waiting.returncode in (0, 2), err
+
+
+def test_the_answer_is_on_disk_before_it_is_printed(gemcli: Gemcli, model: Model) -> None:
+    """Whoever sees the answer finds it in the session."""
+    model.script(answer("paid"))
+    gemcli("new", "-s", "a", env=model.env)
+    gemcli("send", "-s", "a", "x", env=model.env)
+    request, response = gemcli.records("a")[1:]
+    assert (request["kind"], request["id"], request["turn"]) == ("request", "1.1", 1)
+    assert (response["kind"], response["request"], response["valid"]) == ("response", "1.1", True)
+    assert response["answer"] == answer("paid")
+
+
+def answers_of(done: Done) -> list[str]:
+    """The texts in the JSON documents that were printed."""
+    return [line["text"] for line in done.lines]
+
+
+def test_a_session_by_its_path(gemcli: Gemcli) -> None:
+    """A session can be sent to by its path, absolute or not."""
+    path = write("a", header(), *turn(1))
+    (gemcli.directory / "s.jsonl").write_bytes(Path(path).read_bytes())
+    done = gemcli("send", "-s", "s.jsonl", "x")
+    assert answers_of(done) == ['Message 2 says: "x". Before it: 1: "question 1".']
+    assert done.json["session"] == "s.jsonl"
+    assert gemcli("send", "-s", path, "y").json["session"] == str(path)

@@ -1,0 +1,396 @@
+"""`gemcli send --stream`: the events and their keys, and readers that leave, stall or stop early."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gemcli.commands.send import ALLOWED
+from gemcli.signals import deferred
+from tests.commands import CALL, header, write
+from tests.support import PROGRAM, Gemcli, Model, Reply, answer, json_reply, texts
+from tests.system import Inside, clients_collected
+
+ERROR = {
+    "code", "reason", "exit", "message", "hint", "retryable", "retry_after_s", "http", "attempts", "outcome",
+    "problems",
+}  # fmt: skip
+FINAL = {
+    "event", "session", "turn", "id", "text", "parts", "function_calls", "finish_reason", "block_reason",
+    "usage_metadata", "model_version", "response_id", "status", "reason", "attempts", "elapsed_ms", "saved", "notes",
+    "totals", "exit", "error",
+}  # fmt: skip
+"""The keys of the final event: a contract, retyped."""
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Leave neither a connection nor a signal to the next test."""
+    with clients_collected():
+        yield
+    deferred.arrived.clear()
+
+
+@pytest.fixture
+def inside(capfd: pytest.CaptureFixture[str], model: Model) -> Inside:
+    """The program in this process, with an empty session `s`."""
+    run = Inside(capfd, model.env)
+    run.ok("new", "-s", "s")
+    return run
+
+
+def records() -> list[dict[str, Any]]:
+    """The records of the session `s`."""
+    path = Path(os.environ["GEMCLI_HOME"]) / "sessions" / "s.jsonl"
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def sse(*events: Any) -> bytes:
+    """The bytes of a stream."""
+    return b"".join(b"data: " + json.dumps(event).encode() + b"\r\n\r\n" for event in events)
+
+
+def streaming(*steps: Any) -> Reply:
+    """A 200 with these steps as its stream."""
+    return Reply(200, {"content-type": "text/event-stream"}, steps)
+
+
+def said(*parts: Any, finish: str | None = None) -> dict[str, Any]:
+    """A chunk with these Parts (text, or whole Parts)."""
+    return answer(*parts, finish=finish)
+
+
+LONG = [said("0123456789" * 800) for _ in range(40)]
+"""Chunks of more text than any pipe holds."""
+
+
+# Events
+
+
+def test_events(inside: Inside, model: Model) -> None:
+    """Each kind of event has its keys; together they say what the final event says."""
+    image = {"inlineData": {"mimeType": "image/png", "data": "AA=="}}
+    busy = json_reply({"error": {"code": 503, "message": "busy"}}, 503, {"retry-after": "0"})
+    parts = [{"text": "hm", "thought": True}, "Hel", "lo", {"text": "", "thoughtSignature": "c2ln"}, image, CALL]
+    model.script(busy, streaming(sse(*map(said, parts), said(finish="STOP"))))
+    status, out, err = inside("send", "-s", "s", "--stream", "hello", "--allow", "function_call", "--retries", "1")
+    *events, final = [json.loads(line) for line in out.splitlines()]
+    assert (status, err) == (0, "")
+    assert events[0].keys() == {"event", "seconds", "reason", "message"}
+    assert (events[0]["event"], events[0]["reason"]) == ("wait", "UNAVAILABLE")
+    assert events[1:] == [
+        {"event": "thought", "text": "hm"},
+        {"event": "chunk", "text": "Hel"},
+        {"event": "chunk", "text": "lo"},
+        {"event": "part", "part": image},
+        {"event": "call", "function_call": CALL["functionCall"]},
+    ]
+    assert final.keys() == FINAL
+    assert (final["event"], final["text"], final["attempts"]) == ("final", "Hello", 2)
+    assert final["function_calls"] == [CALL["functionCall"]]
+    assert final["parts"] == [parts[0], {"text": "Hello"}, *parts[3:]]
+    assert (final["status"], final["exit"], final["error"], final["saved"]) == ("function_call", 0, None, True)
+
+
+def test_several_parts_in_one_chunk(inside: Inside, model: Model) -> None:
+    """Each Part of a chunk is an event of its own, in order."""
+    model.script(streaming(sse(said({"text": "a", "thought": True}, "b", "", "c", finish="STOP"))))
+    events = inside.ok("send", "-s", "s", "--stream", "hello")
+    assert [(event["event"], event["text"]) for event in events] == [
+        ("thought", "a"),
+        ("chunk", "b"),
+        ("chunk", "c"),
+        ("final", "bc"),
+    ]
+
+
+def test_events_are_safe_lines(inside: Inside, model: Model) -> None:
+    """What a model says cannot break a line of events or reach a terminal as an escape."""
+    odd = "a\nb\u2028\u2029\x1b[31m\x9b\ud800\x00"
+    model.script(streaming(sse(said(odd, finish="STOP"))))
+    status, out, _ = inside("send", "-s", "s", "--stream", "hello")
+    assert status == 0
+    assert len(out.splitlines()) == out.count("\n") == 2
+    assert json.loads(out.splitlines()[0])["text"] == odd
+    assert not {"\x1b", "\x9b", "\x00", "\u2028"} & set(out)
+
+
+@pytest.mark.parametrize("word", ALLOWED)
+@pytest.mark.parametrize("as_text", [False, True], ids=["events", "text"])
+def test_allow(as_text: bool, word: str, inside: Inside, model: Model) -> None:
+    """--allow turns a status into success, in the final event too; without it the event has the exit status."""
+    finish, part, expected = {
+        "blocked": ("SAFETY", "x", 3),
+        "incomplete": ("MAX_TOKENS", "x", 4),
+        "function_call": ("STOP", CALL, 5),
+    }[word]
+    for session, more, exit_code in (("a", [], expected), ("b", ["--allow", word], 0)):
+        inside.ok("new", "-s", session)
+        model.script(streaming(sse(said(part, finish=finish))))
+        status, out, err = inside("send", "-s", session, "--stream", *["--text"] * as_text, "hello", *more)
+        assert (status, bool(err)) == (exit_code, exit_code > 0)
+        if not as_text:
+            final = json.loads(out.splitlines()[-1])
+            assert (final["status"], final["exit"], final["saved"]) == (word, exit_code, True)
+            assert bool(final["error"]) == bool(exit_code)
+
+
+# Failures
+
+
+@pytest.mark.parametrize(
+    ("args", "reply", "exit_code", "reason"),
+    [
+        (["-s", "s"], json_reply({"error": {"code": 400}}, 400), 65, "BAD_REQUEST"),
+        (["-s", "s"], json_reply({"error": {"code": 401}}, 401), 77, "UNAUTHENTICATED"),
+        (["-s", "s"], streaming(sse(said("x"))), 75, "STREAM_CUT"),
+        (["-s", "s"], streaming(b"<html>"), 76, "BAD_RESPONSE"),
+        (["-s", "missing"], None, 66, "SESSION_MISSING"),
+        (["-s", "s", "--max-turns", "0"], None, 65, "TOO_MANY_TURNS"),
+    ],
+    ids=["400", "401", "cut", "html", "missing", "max-turns"],
+)
+def test_failures(
+    args: list[str], reply: Reply | None, exit_code: int, reason: str, inside: Inside, model: Model
+) -> None:
+    """A failure ends the stream with a final event that has its exit status and its error; stderr has it too."""
+    model.script(*[reply] if reply else [])
+    status, out, error = inside.error("send", *args, "--stream", "hello")
+    final = json.loads(out.splitlines()[-1])
+    assert final.keys() == {"event", "session", "exit", "error"}
+    assert (final["event"], final["session"], final["exit"], status) == ("final", args[1], exit_code, exit_code)
+    assert final["error"].keys() == ERROR
+    assert (final["error"]["reason"], error["reason"]) == (reason, reason)
+
+
+def test_answer_that_cannot_be_saved(inside: Inside, gemcli: Gemcli, model: Model) -> None:
+    """An answer to a session that was replaced meanwhile is printed, as not saved: 74 in the final event."""
+    path = gemcli.session("s")
+
+    def replace(method: str, target: str, headers: Any, body: bytes) -> Reply:
+        other = path.with_name("other")
+        other.write_bytes(path.read_bytes())
+        other.replace(path)
+        return streaming(sse(said("dear", finish="STOP")))
+
+    from gemcli.simulator.server import serve
+
+    with serve(replace) as server:
+        inside.env["GOOGLE_GEMINI_BASE_URL"] = server.url
+        status, out, error = inside.error("send", "-s", "s", "--stream", "hello")
+    final = json.loads(out.splitlines()[-1])
+    assert (status, error["reason"]) == (74, "SESSION_CHANGED")
+    assert (final["text"], final["saved"], final["exit"]) == ("dear", False, 74)
+
+
+# Text
+
+
+@pytest.mark.parametrize(
+    ("pieces", "out"),
+    [
+        (["Hel", "lo"], "Hello\n"),
+        (["Hello\n"], "Hello\n"),
+        (["a\n", "b"], "a\nb\n"),
+        (["a\n\n"], "a\n\n"),
+        ([{"text": "hm", "thought": True}, "é漢"], "é漢\n"),
+        (["a", CALL], "a\n"),
+        ([CALL], ""),
+    ],
+    ids=["joined", "newline", "lines", "newlines", "thought", "call", "call-only"],
+)
+def test_text(pieces: list[Any], out: str, inside: Inside, model: Model) -> None:
+    """--stream --text prints the text of the answer and nothing else, the same as --text alone."""
+    allow = ["--allow", "function_call"]
+    model.script(streaming(sse(*map(said, pieces), said(finish="STOP"))))
+    assert inside("send", "-s", "s", "--stream", "--text", "hello", *allow) == (0, out, "")
+    inside.ok("new", "-s", "t")
+    model.script(answer(*pieces))
+    assert inside("send", "-s", "t", "--text", "hello", *allow) == (0, out, "")
+
+
+def test_text_comes_as_it_comes(gemcli: Gemcli, model: Model) -> None:
+    """The first text is there while the model is still at the rest."""
+    write("s", header("gemini-test") | {"backend": "gemini"})
+    model.script(streaming(sse(said("first")), 3.0, sse(said("last", finish="STOP"))))
+    with gemcli.start("send", "-s", "s", "--stream", "--text", "hello", env=model.env) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(5) == b"first"
+        assert records()[-1]["kind"] == "request"
+        assert process.communicate(timeout=20) == (b"last\n", b"")
+    assert process.returncode == 0
+
+
+def test_text_of_a_broken_stream(inside: Inside, model: Model) -> None:
+    """Text that came before a stream broke stays printed; the status tells that it is not whole."""
+    model.script(streaming(sse(said("half"))))
+    status, out, err = inside("send", "-s", "s", "--stream", "--text", "hello")
+    assert (status, out.rstrip("\n")) == (75, "half")
+    assert "without a finish reason" in err
+
+
+def test_dry_run(inside: Inside, model: Model) -> None:
+    """--dry-run shows the request of a stream and sends nothing."""
+    (shown,) = inside.ok("send", "-s", "s", "--stream", "--dry-run", "hello")
+    assert shown["url"].endswith(":streamGenerateContent?alt=sse")
+    assert texts(shown["body"]["contents"]) == ["hello"]
+    assert (model.requests, len(records())) == ([], 1)
+
+
+def test_simulator(inside: Inside) -> None:
+    """The built-in model streams too, and says what it says unstreamed."""
+    inside.ok("new", "-s", "echo", "--model", "simulator/echo")
+    *events, final = inside.ok("send", "-s", "echo", "--stream", "one two three four five six")
+    assert len(events) > 1
+    assert "".join(event["text"] for event in events) == final["text"]
+
+
+# The reader
+
+
+def test_final_event_is_printed_after_the_record(gemcli: Gemcli, model: Model) -> None:
+    """When a reader sees the final event, the answer is on the disk and the session is free."""
+    gemcli("new", "-s", "s", env=model.env)
+    model.script(streaming(sse(said("a")), 0.5, sse(said("b", finish="STOP"))))
+    with gemcli.start("send", "-s", "s", "--stream", "hello", env=model.env) as process:
+        assert process.stdout is not None
+        seen = [(json.loads(line)["event"], records()[-1]["kind"]) for line in process.stdout]
+        assert process.wait(20) == 0
+    assert seen[0] == ("chunk", "request")
+    assert seen[-1] == ("final", "response")
+
+
+def test_next_send_in_a_pipe(gemcli: Gemcli, model: Model) -> None:
+    """A stream piped into the next send of the same session is no deadlock: the lock is free by its end."""
+    gemcli("new", "-s", "s", env=model.env)
+    script = f'"{PROGRAM}" send -s s --stream --text one | "{PROGRAM}" send -s s --text'
+    world = {**os.environ, **model.env}
+    done = subprocess.run(["bash", "-c", script], cwd=gemcli.directory, env=world, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert [record["kind"] for record in records()] == ["session", *["request", "response"] * 2]
+
+
+@pytest.mark.parametrize("as_text", [False, True], ids=["events", "text"])
+def test_reader_goes_away(as_text: bool, gemcli: Gemcli, model: Model) -> None:
+    """When the reader leaves, the rest is still received and recorded; the status is 141, and nothing is said."""
+    gemcli("new", "-s", "s", env=model.env)
+    model.script(streaming(sse(said("a\n")), 0.5, sse(*LONG, said("z", finish="STOP"))))
+    words = ["send", "-s", "s", "--stream", *["--text"] * as_text, "hello"]
+    with gemcli.start(*words, env=model.env) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(20) == 141
+        assert process.stderr.read() == b""
+    response = records()[-1]
+    assert (response["kind"], response["valid"]) == ("response", True)
+    (part,) = response["answer"]["candidates"][0]["content"]["parts"]
+    assert len(part["text"]) == 3 + 40 * 8000
+
+
+def stuck(gemcli: Gemcli, model: Model, *words: str) -> subprocess.Popen[Any]:
+    """A stream whose reader never reads, with more in it than the pipe holds."""
+    gemcli("new", "-s", "s", env=model.env)
+    model.script(streaming(sse(*LONG, said("z", finish="STOP"))))
+    return gemcli.start("send", "-s", "s", "--stream", *words, "hello", env=model.env)
+
+
+def assert_whole_answer() -> None:
+    """The last record is the whole long answer."""
+    response = records()[-1]
+    assert (response["kind"], response["valid"]) == ("response", True)
+    assert len(response["answer"]["candidates"][0]["content"]["parts"][0]["text"]) == 1 + 40 * 8000
+
+
+def test_reader_that_never_reads(gemcli: Gemcli, model: Model) -> None:
+    """A reader that never reads cannot keep the command beyond its deadline, nor the answer from the disk: 74."""
+    start = time.monotonic()
+    with stuck(gemcli, model, "--deadline", "4", "--errors", "json") as process:
+        assert process.stderr is not None
+        err = process.stderr.read()
+        assert process.wait(20) == 74
+    assert time.monotonic() - start < 9
+    assert_whole_answer()
+    error = json.loads(err.splitlines()[-1])
+    assert (error["reason"], error["exit"]) == ("NOT_PRINTED", 74)
+    assert "gemcli history -s s --last" in error["hint"]
+
+
+def test_reader_that_reads_late_does_not_hold_up_the_record(gemcli: Gemcli, model: Model) -> None:
+    """An answer is on the disk when it is whole, however long its reader takes; then the reader gets all of it."""
+    with stuck(gemcli, model, "--deadline", "60") as process:
+        end = time.monotonic() + 10
+        while records()[-1]["kind"] != "response" and time.monotonic() < end:
+            time.sleep(0.1)
+        kind = records()[-1]["kind"]
+        out, _ = process.communicate(timeout=30)
+    assert kind == "response"
+    assert process.returncode == 0
+    assert json.loads(out.splitlines()[-1])["event"] == "final"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_signal_while_nobody_reads(number: signal.Signals, gemcli: Gemcli, model: Model) -> None:
+    """A signal ends a stream that nobody reads, and the answer that had arrived is recorded whole."""
+    with stuck(gemcli, model) as process:
+        while not model.requests:
+            time.sleep(0.05)
+        time.sleep(1)
+        process.send_signal(number)
+        start = time.monotonic()
+        assert process.wait(20) == 128 + number
+        process.communicate()
+    assert time.monotonic() - start < 5
+    assert_whole_answer()
+
+
+@pytest.mark.parametrize("as_text", [False, True], ids=["events", "text"])
+@pytest.mark.parametrize("place", ["> /dev/full", ">&-"], ids=["full", "closed"])
+def test_full_stdout(place: str, as_text: bool, gemcli: Gemcli, model: Model) -> None:
+    """A stream that cannot be printed is recorded whole; the status is 74, and the hint says where it is."""
+    gemcli("new", "-s", "s", env=model.env)
+    model.script(streaming(sse(said("a"), said("b", finish="STOP"))))
+    words = f'"{PROGRAM}" send -s s --stream {"--text" * as_text} --errors json hello {place}'
+    world = {**os.environ, **model.env}
+    done = subprocess.run(["bash", "-c", words], cwd=gemcli.directory, env=world, capture_output=True, timeout=60)
+    assert done.returncode == 74
+    error = json.loads(done.stderr.splitlines()[-1])
+    assert error["reason"] == "NOT_PRINTED"
+    assert "gemcli history -s s --last" in error["hint"]
+    assert records()[-1]["kind"] == "response"
+
+
+@pytest.mark.parametrize("stream", [[], ["--stream"]], ids=["whole", "stream"])
+def test_full_stdout_of_an_incomplete_answer(stream: list[str], gemcli: Gemcli, model: Model) -> None:
+    """Status 4 means recorded and printed: an incomplete answer that could not be printed is 74, streamed or not."""
+    gemcli("new", "-s", "s", env=model.env)
+    body = said("a", finish="MAX_TOKENS")
+    model.script(streaming(sse(body)) if stream else body)
+    with open("/dev/full", "wb") as full:
+        done = gemcli("send", "-s", "s", *stream, "hello", env=model.env, stdout=full)
+    assert done.status == 74
+    assert records()[-1]["kind"] == "response"
+
+
+@pytest.mark.parametrize("stream", [[], ["--stream"]], ids=["whole", "stream"])
+def test_reader_of_an_incomplete_answer_is_gone(stream: list[str], gemcli: Gemcli, model: Model) -> None:
+    """An incomplete answer whose reader left before the end is 141, streamed or not."""
+    gemcli("new", "-s", "s", env=model.env)
+    body = said("a", finish="MAX_TOKENS")
+    model.script(streaming(0.5, sse(body)) if stream else body)
+    with gemcli.start("send", "-s", "s", *stream, "hello", env=model.env) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(20) == 141
+        assert process.stderr is not None
+        process.stderr.read()
+    assert records()[-1]["kind"] == "response"

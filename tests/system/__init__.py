@@ -1,0 +1,129 @@
+"""The program as its users meet it: whole command lines, real files, real HTTP, real signals."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import socket
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from gemcli.cli import main
+
+
+class Inside:
+    """The program run in this process, which is twenty times as fast: `inside("send", …)` gives status, out, err."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str], env: Mapping[str, str]) -> None:
+        self._capture = capture
+        self.env = dict(env)
+
+    def __call__(self, *args: str) -> tuple[int, str, str]:
+        """Run one command line; stdin is not read."""
+        self._capture.readouterr()
+        status = main(list(args), {**os.environ, **self.env})
+        out, err = self._capture.readouterr()
+        return status, out, err
+
+    def ok(self, *args: str) -> list[Any]:
+        """Run one command line that must succeed; the JSON documents it printed."""
+        status, out, err = self(*args)
+        assert status == 0, (args, status, err)
+        return [json.loads(line) for line in out.splitlines()]
+
+    def error(self, *args: str) -> tuple[int, str, Any]:
+        """Run one command line that must not succeed: its status, what it printed, and its error as JSON."""
+        status, out, err = self(*args, "--errors", "json")
+        assert status != 0, (args, out)
+        return status, out, json.loads(err.splitlines()[-1])
+
+
+@contextlib.contextmanager
+def clients_collected() -> Iterator[None]:
+    """Collect the HTTP clients that the block leaves behind; a program closes their connections by ending."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    gc.freeze()  # what is left stays: the next collection need not look at it again
+
+
+class Listener:
+    """A bare TCP server on loopback: `seen` is what each connection has sent, in the order of their arrival."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.port = sock.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.seen: list[bytearray] = []
+        self.stop = threading.Event()
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment that makes this the model."""
+        return {"GEMINI_API_KEY": "test-key", "GOOGLE_GEMINI_BASE_URL": self.url, "GEMCLI_MODEL": "gemini-test"}
+
+    def request(self, connection: socket.socket) -> bytes:
+        """Read one whole HTTP request from a connection."""
+        data = self.seen[-1]
+        while b"\r\n\r\n" not in data:
+            data += _received(connection)
+        head, _, body = bytes(data).partition(b"\r\n\r\n")
+        sizes = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        while len(body) < int(sizes[0] if sizes else 0):
+            data += (more := _received(connection))
+            body += more
+        return bytes(data)
+
+
+Handler = Callable[[Listener, socket.socket], None]
+"""What a bare server does with one connection; it is closed afterwards."""
+
+
+@contextlib.contextmanager
+def listening(handle: Handler) -> Iterator[Listener]:
+    """A bare TCP server that lets `handle` deal with each connection, in a thread of its own."""
+    connections: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+
+    def one(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            handle(listener, connection)
+
+    def accept() -> None:
+        while not listener.stop.is_set():
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            listener.seen.append(bytearray())
+            connections.append(connection)
+            threads.append(threading.Thread(target=one, args=[connection], daemon=True))
+            threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        listener = Listener(server)
+        accepting = threading.Thread(target=accept, daemon=True)
+        accepting.start()
+        try:
+            yield listener
+        finally:
+            listener.stop.set()
+            server.shutdown(socket.SHUT_RDWR)
+            for connection in connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+            for thread in [accepting, *threads]:
+                thread.join(10)
+
+
+def _received(connection: socket.socket) -> bytes:
+    data = connection.recv(65536)
+    if not data:
+        raise ConnectionResetError("the client has left")
+    return data

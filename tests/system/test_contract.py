@@ -1,0 +1,253 @@
+"""The contract with scripts: the keys of every JSON document, typed here a second time.
+
+Keys are added to, never changed or taken away. Whoever changes one of these lists breaks somebody's script.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.commands import CALL, asked, header, mixed, told, turn, write
+from tests.support import Gemcli, Model, answer, json_reply
+
+SESSION = ["session", "path", "id", "model", "backend", "project", "location", "config", "turns", "last_turn", "origin"]
+NEW = [*SESSION, "backup"]
+COUNTERS = [
+    "turns",
+    "requests",
+    "prompt_token_count",
+    "cached_content_token_count",
+    "candidates_token_count",
+    "thoughts_token_count",
+    "tool_use_prompt_token_count",
+    "total_token_count",
+]
+SEND = [
+    "session",
+    "turn",
+    "id",
+    "text",
+    "parts",
+    "function_calls",
+    "finish_reason",
+    "block_reason",
+    "usage_metadata",
+    "model_version",
+    "response_id",
+    "status",
+    "reason",
+    "attempts",
+    "elapsed_ms",
+    "saved",
+    "totals",
+    "notes",
+]
+TURN = [
+    "turn",
+    "time",
+    "state",
+    "model",
+    "user",
+    "text",
+    "function_calls",
+    "finish_reason",
+    "usage_metadata",
+    "exchanges",
+]
+EXCHANGE = ["id", "state", "user", "model", "reason", "message"]
+ERROR = [
+    "level",
+    "code",
+    "reason",
+    "exit",
+    "message",
+    "hint",
+    "retryable",
+    "retry_after_s",
+    "http",
+    "attempts",
+    "outcome",
+    "problems",
+]
+PROBLEM = ["rule", "message", "index", "line", "column", "hint"]
+
+API_FORM = {"parts", "config", "function_calls", "problems", "user", "model"}
+"""Keys below which values are in the form of the API (Contents, Parts, config) or are no keys of ours."""
+
+
+def keys(value: Any, *, of: str = "") -> Iterator[str]:
+    """Every key of a document and of the objects in it, but for what is in the API's own form."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            if key not in API_FORM or not isinstance(inner, dict | list):
+                yield from keys(inner, of=key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys(inner, of=of)
+
+
+def assert_snake_case(document: Any) -> None:
+    """Names of our own are in snake_case."""
+    assert [key for key in keys(document) if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", key)] == []
+
+
+def assert_turn(document: dict[str, Any]) -> None:
+    """A turn has exactly the promised keys, and so has each of its exchanges."""
+    assert list(document) == TURN
+    assert isinstance(document["text"], str)
+    assert isinstance(document["user"], str)
+    assert [list(exchange) for exchange in document["exchanges"]] == [EXCHANGE] * len(document["exchanges"])
+    assert document["exchanges"]
+    assert_snake_case(document)
+
+
+def test_new(gemcli: Gemcli) -> None:
+    """`new` prints the session, with the same keys whatever it was made from."""
+    made = gemcli("new", "-s", "a", "--max-output-tokens", "5").json
+    assert list(made) == NEW
+    assert_snake_case(made)
+    assert made["config"] == {"generationConfig": {"maxOutputTokens": 5}}
+    assert (made["origin"], made["backup"], made["last_turn"]) == (None, None, None)
+    forked = gemcli("new", "-s", "b", "--from", "a").json
+    assert list(forked) == NEW
+    assert list(forked["origin"]) == ["kind", "session", "id", "turn"]
+
+
+def test_send(gemcli: Gemcli, model: Model) -> None:
+    """`send` prints the answer, where it stands and what was used, under the SDK's names."""
+    usage = {"promptTokenCount": 3, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 3}]}
+    model.script(answer("Hi", usageMetadata=usage, responseId="r1"))
+    done = gemcli("send", "-s", "a", "--create", "hello", env=model.env)
+    assert list(done.json) == SEND
+    assert list(done.json["totals"]) == COUNTERS
+    assert_snake_case(done.json)
+    assert done.json["usage_metadata"] == {
+        "prompt_token_count": 3,
+        "prompt_tokens_details": [{"modality": "TEXT", "token_count": 3}],
+    }
+    assert (done.json["status"], done.json["reason"], done.json["saved"]) == ("ok", None, True)
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "reason", "exit_status"),
+    [
+        ({"promptFeedback": {"blockReason": "SAFETY"}}, "blocked", "PROMPT_BLOCKED", 3),
+        ({}, "blocked", "EMPTY_ANSWER", 3),
+        (answer({"text": "hm", "thought": True}), "blocked", "EMPTY_ANSWER", 3),
+        (answer("half", finish="MAX_TOKENS"), "incomplete", "INCOMPLETE", 4),
+        (answer(CALL), "function_call", "FUNCTION_CALL", 5),
+    ],
+    ids=["prompt-blocked", "empty", "thoughts-only", "max-tokens", "function-call"],
+)
+def test_send_what_is_no_plain_success(
+    gemcli: Gemcli, model: Model, reply: dict[str, Any], status: str, reason: str, exit_status: int
+) -> None:
+    """A blocked, empty, cut or open answer is printed with the same keys, `text` as text, and its own status."""
+    model.script(reply)
+    done = gemcli("send", "-s", "a", "--create", "--errors", "json", "hello", env=model.env)
+    assert done.status == exit_status
+    assert list(done.json) == SEND
+    assert (done.json["status"], done.json["reason"], type(done.json["text"])) == (status, reason, str)
+    assert (done.error["reason"], done.error["exit"]) == (reason, exit_status)
+    assert list(done.error) == ERROR
+    assert_snake_case(done.json)
+
+
+def test_history(gemcli: Gemcli) -> None:
+    """`history` prints the same keys for a turn in any state."""
+    write("a", *mixed(), asked(7, "call it"), told(7, CALL))
+    lines = gemcli("history", "-s", "a", "--all").lines
+    assert len(lines) == 7
+    for line in lines:
+        assert_turn(line)
+    assert lines[6]["function_calls"] == [CALL["functionCall"]]
+
+
+def test_history_views(gemcli: Gemcli) -> None:
+    """The other views of `history` have their keys, too; a Content is in the API's form."""
+    write("a", header(), *turn(1))
+    write("bad", header(), {"kind": "nonsense"})
+    usage = gemcli("history", "-s", "a", "--usage").json
+    assert list(usage) == ["session", *COUNTERS]
+    assert all(type(usage[name]) is int for name in COUNTERS)
+    assert list(gemcli("history", "-s", "a", "--check").json) == ["session", "ok", "turns", "contents"]
+    good, bad = gemcli("history", "--sessions").lines
+    assert (list(good), list(bad)) == (SESSION, ["session", "error", "message"])
+    assert [set(content) for content in gemcli("history", "-s", "a", "--contents").lines] == [{"parts", "role"}] * 2
+
+
+def test_rewind(gemcli: Gemcli) -> None:
+    """`rewind` prints the turns that it took, `--undo` those that it brought back."""
+    write("a", header(), *turn(1))
+    gone = gemcli("rewind", "-s", "a").json
+    assert list(gone) == ["session", "rewound", "turns", "last_turn", "dry_run"]
+    assert_turn(gone["rewound"][0])
+    back = gemcli("rewind", "-s", "a", "--undo").json
+    assert list(back) == ["session", "restored", "turns", "last_turn", "dry_run"]
+    assert_turn(back["restored"][0])
+
+
+def test_errors(gemcli: Gemcli) -> None:
+    """An error is one JSON object with all its keys, and so is each of its problems; stdout stays empty."""
+    (gemcli.directory / "h.json").write_text('[{"role":"user","parts":[]},{"role":"assistant","parts":[]}]')
+    done = gemcli("new", "-s", "a", "--history", "h.json", "--errors", "json")
+    assert done.out == ""
+    assert list(done.error) == ERROR
+    assert [list(problem) for problem in done.error["problems"]] == [PROBLEM] * 2
+    assert done.error["level"] == "error"
+    assert done.error["exit"] == done.status == 65
+    assert_snake_case(done.error)
+
+
+def test_errors_json_from_the_environment(gemcli: Gemcli) -> None:
+    """GEMCLI_ERRORS=json makes every line on stderr a JSON object with `level`, notes included."""
+    write("a", *mixed()[:5])
+    done = gemcli("rewind", "-s", "a", env={"GEMCLI_ERRORS": "json"})
+    notes = [json.loads(line) for line in done.err.splitlines()]
+    assert [list(note) for note in notes] == [["level", "message"]]
+    assert notes[0]["level"] == "note"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["--nope"], ["nope"], ["send"], ["send", "-s", "a", "--timeout", "soon"], ["history", "--last=3"], []],
+    ids=["option", "command", "no-session", "type", "flag-value", "nothing"],
+)
+def test_usage_errors_are_json_too(gemcli: Gemcli, args: list[str]) -> None:
+    """What is wrong with the command line itself is told as JSON, when that was asked for."""
+    done = gemcli("--errors", "json", *args)
+    assert done.status == 2
+    assert (done.error["reason"], done.error["exit"], done.out) == ("USAGE", 2, "")
+    assert done.error["message"]
+
+
+def test_an_api_error(gemcli: Gemcli, model: Model) -> None:
+    """An error of the API carries its HTTP status, the attempts made and whether sending again is safe."""
+    model.script(json_reply({"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}}, 503))
+    done = gemcli("send", "-s", "a", "--create", "--errors=json", "--retries=0", "x", env=model.env)
+    assert done.status == 75
+    facts = {name: done.error[name] for name in ("code", "reason", "retryable", "http", "attempts", "outcome")}
+    assert facts == {
+        "code": "UNAVAILABLE",
+        "reason": "UNAVAILABLE",
+        "retryable": True,
+        "http": 503,
+        "attempts": 1,
+        "outcome": "rejected",
+    }
+
+
+@pytest.mark.parametrize("command", ["new", "history", "rewind"])
+def test_one_document_on_one_line_of_ascii_safe_json(gemcli: Gemcli, command: str) -> None:
+    """Output is compact: no line holds blanks between its items, and each line is one document."""
+    write("a", header(), *turn(1))
+    done = gemcli(command, "-s", "b" if command == "new" else "a")
+    assert done.status == 0
+    for line in done.out.splitlines():
+        assert line == json.dumps(json.loads(line), ensure_ascii=False, separators=(",", ":"))

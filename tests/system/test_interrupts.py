@@ -1,0 +1,260 @@
+"""Signals at any moment: the command ends at once, the session stays whole, and the record says what is known."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support import Gemcli, Model, Reply, answer, contents, json_reply
+from tests.system import Listener, listening
+from tests.system.test_network import full_backlog
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+by_name = pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+
+
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[Any]) -> None:
+    """Wait until something has come about, as long as the process runs."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.01)
+
+
+def ended(process: subprocess.Popen[Any]) -> tuple[int, str, str]:
+    """The status and the output of a process that must end now."""
+    out, err = process.communicate(timeout=20)
+    return process.returncode, out.decode(), err.decode()
+
+
+def assert_whole(gemcli: Gemcli, model: Model) -> list[dict[str, Any]]:
+    """The session loads, is valid and takes the next message; its records before that."""
+    records = gemcli.records("s")
+    assert gemcli("history", "-s", "s", "--check").status == 0
+    model.replies.clear()
+    done = gemcli("send", "-s", "s", "go on", "--wait", "0", env=model.env)
+    assert done.status == 0, done.err
+    return records
+
+
+@by_name
+def test_while_the_model_thinks(number: signal.Signals, gemcli: Gemcli, model: Model) -> None:
+    """A signal during the call ends it at once: 128 + n, outcome unknown, recorded; the session goes on."""
+    gemcli("new", "-s", "s", env=model.env)
+    model.script(Reply(200, {}, (30.0,)))
+    process = gemcli.start("send", "-s", "s", "hello", "--errors", "json", env=model.env)
+    wait_until(lambda: model.requests, process)
+    start = time.monotonic()
+    process.send_signal(number)
+    status, out, err = ended(process)
+    assert time.monotonic() - start < 5
+    error = json.loads(err.splitlines()[-1])
+    assert (status, out, error["reason"], error["outcome"]) == (128 + number, "", "INTERRUPTED", "unknown")
+    assert error["exit"] == 128 + number
+    failure = assert_whole(gemcli, model)[-1]
+    assert (failure["kind"], failure["reason"], failure["outcome"]) == ("failure", "INTERRUPTED", "unknown")
+    assert model.requests[-1]["contents"] == contents("go on")
+
+
+@by_name
+def test_before_the_request_leaves(number: signal.Signals, gemcli: Gemcli, model: Model) -> None:
+    """A signal while the connection hangs ends the command: 128 + n, rejected, for nothing was sent."""
+    gemcli("new", "-s", "s", env=model.env)
+    with full_backlog() as port:
+        env = model.env | {"GOOGLE_GEMINI_BASE_URL": f"http://127.0.0.1:{port}"}
+        process = gemcli.start("send", "-s", "s", "hello", "--errors", "json", env=env)
+        wait_until(lambda: len(gemcli.records("s")) == 2, process)
+        process.send_signal(number)
+        status, _, err = ended(process)
+    assert (status, json.loads(err.splitlines()[-1])["outcome"]) == (128 + number, "rejected")
+    failure = assert_whole(gemcli, model)[-1]
+    assert (failure["kind"], failure["outcome"]) == ("failure", "rejected")
+
+
+@by_name
+def test_while_waiting_for_the_lock(number: signal.Signals, gemcli: Gemcli, model: Model) -> None:
+    """A signal while another gemcli has the session ends the command and writes nothing."""
+    gemcli("new", "-s", "s", env=model.env)
+    model.script(Reply(200, {}, (30.0,)))
+    first = gemcli.start("send", "-s", "s", "first", env=model.env)
+    wait_until(lambda: model.requests, first)
+    second = gemcli.start("send", "-s", "s", "second", env=model.env)
+    time.sleep(1)
+    second.send_signal(number)
+    assert ended(second)[0] == 128 + number
+    assert first.poll() is None
+    first.terminate()
+    assert ended(first)[0] == 143
+    assert [record.get("turn") for record in assert_whole(gemcli, model) if record["kind"] == "request"] == [1]
+
+
+def test_while_reading_standard_input(gemcli: Gemcli, model: Model) -> None:
+    """Ctrl-C while the message is still being piped in ends the command with 130 and writes nothing."""
+    gemcli("new", "-s", "s", env=model.env)
+    process = gemcli.start("send", "-s", "s", env=model.env, stdin=subprocess.PIPE)
+    process.stdin.write(b"hel")  # type: ignore[union-attr]
+    process.stdin.flush()  # type: ignore[union-attr]
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    process.communicate()
+    assert len(assert_whole(gemcli, model)) == 1
+
+
+def test_twice(gemcli: Gemcli, model: Model) -> None:
+    """An impatient second and third Ctrl-C change nothing: 130, recorded once, no traceback."""
+    gemcli("new", "-s", "s", env=model.env)
+    model.script(Reply(200, {}, (30.0,)))
+    process = gemcli.start("send", "-s", "s", "hello", env=model.env)
+    wait_until(lambda: model.requests, process)
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+    status, _, err = ended(process)
+    assert status == 130
+    assert "Traceback" not in err
+    assert [record["kind"] for record in assert_whole(gemcli, model)] == ["session", "request", "failure"]
+
+
+def test_different_signals(gemcli: Gemcli, model: Model) -> None:
+    """Of two signals the first decides the status."""
+    gemcli("new", "-s", "s", env=model.env)
+    model.script(Reply(200, {}, (30.0,)))
+    process = gemcli.start("send", "-s", "s", "hello", env=model.env)
+    wait_until(lambda: model.requests, process)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert ended(process)[0] == 143
+    assert_whole(gemcli, model)
+
+
+def ignore_hangup() -> None:
+    """What nohup does before it starts a program."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def test_nohup(gemcli: Gemcli, model: Model) -> None:
+    """Under nohup a hangup changes nothing: the answer is waited for, recorded and printed."""
+    gemcli("new", "-s", "s", env=model.env)
+    model.script(Reply(200, {}, (1.5, json.dumps(answer("patience")).encode())))
+    process = gemcli.start("send", "-s", "s", "hello", "--text", env=model.env, preexec_fn=ignore_hangup)
+    wait_until(lambda: model.requests, process)
+    process.send_signal(signal.SIGHUP)
+    status, out, err = ended(process)
+    assert (status, out, err) == (0, "patience\n", "")
+    assert assert_whole(gemcli, model)[-1]["kind"] == "response"
+
+
+def test_nohup_can_be_stopped(gemcli: Gemcli, model: Model) -> None:
+    """Under nohup other signals still end the command."""
+    gemcli("new", "-s", "s", env=model.env)
+    model.script(Reply(200, {}, (30.0,)))
+    process = gemcli.start("send", "-s", "s", "hello", env=model.env, preexec_fn=ignore_hangup)
+    wait_until(lambda: model.requests, process)
+    process.terminate()
+    assert ended(process)[0] == 143
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_as_soon_as_the_answer_is_recorded(number: signal.Signals, gemcli: Gemcli, model: Model) -> None:
+    """A signal just after the answer was recorded cannot unmake it: printed or not, it is in the history."""
+    gemcli("new", "-s", "s", env=model.env)
+    for place in range(1, 4):
+        model.script(answer(f"answer {place}"))
+        process = gemcli.start("send", "-s", "s", f"question {place}", env=model.env)
+        wait_until_record(gemcli, process, 1 + 2 * place)
+        process.send_signal(number)
+        status, _, _ = ended(process)
+        assert status in (0, 128 + number, -number)
+    assert [record["kind"] for record in gemcli.records("s")[1:]] == ["request", "response"] * 3
+    assert_whole(gemcli, model)
+    assert len(model.requests[-1]["contents"]) == 7
+
+
+def wait_until_record(gemcli: Gemcli, process: subprocess.Popen[Any], number: int) -> None:
+    """Wait until a session has so many lines, or the process has ended."""
+    while process.poll() is None and gemcli.session("s").read_bytes().count(b"\n") < number:
+        time.sleep(0.001)
+
+
+@pytest.mark.slow
+def test_around_the_answer(gemcli: Gemcli) -> None:
+    """Signals in the moments in which an answer arrives: it is recorded whole, or the exchange is in doubt."""
+    delays = iter([0.0, 0.002, 0.004, 0.008, 0.016, 0.032])
+    process: subprocess.Popen[Any]
+
+    def handle(listener: Listener, connection: socket.socket) -> None:
+        listener.request(connection)
+        body = json.dumps(answer("hi")).encode()
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        time.sleep(next(delays))
+        process.send_signal(signal.SIGTERM)
+
+    with listening(handle) as listener:
+        gemcli("new", "-s", "s", env=listener.env)
+        for _ in range(6):
+            process = gemcli.start("send", "-s", "s", "hello", env=listener.env)
+            status, out, err = ended(process)
+            last = gemcli.records("s")[-1]
+            assert status in (0, 143, -15), err
+            assert "Traceback" not in err
+            if last["kind"] == "failure":
+                assert (status, out, last["outcome"]) == (143, "", "unknown")
+            else:
+                assert (last["kind"], last["answer"]) == ("response", answer("hi"))
+            assert gemcli("history", "-s", "s", "--check").status == 0
+
+
+@pytest.mark.torture
+@by_name
+def test_random_moments(number: signal.Signals, gemcli: Gemcli, model: Model) -> None:
+    """A signal at any moment of a send: it ends, the session loads, and no request that was sent lacks its outcome."""
+    gemcli("new", "-s", "s", env=model.env)
+    moments = random.Random(number)  # the same moments each time
+    start = time.monotonic()
+    assert gemcli("send", "-s", "s", "how long?", env=model.env).status == 0
+    whole = time.monotonic() - start
+    for place in range(7):
+        before, asked = gemcli.records("s"), len(model.requests)
+        model.script(Reply(200, {"content-type": "application/json"}, (0.2, json.dumps(answer("hi")).encode())))
+        process = gemcli.start("send", "-s", "s", f"question {place}", env=model.env)
+        timer = threading.Timer(moments.uniform(0.02, whole + 0.3), process.send_signal, [number])
+        timer.start()
+        status, out, err = ended(process)
+        timer.join()
+        # Before the program has begun and after it has ended, signals are the interpreter's.
+        assert status in (0, 128 + number, -number), err
+        new = gemcli.records("s")[len(before) :]
+        kinds = [record["kind"] for record in new]
+        assert kinds in ([], ["request", "failure"], ["request", "response"]), err
+        if len(model.requests) > asked:
+            assert kinds, "a request was sent and not written down"
+        if kinds[1:] == ["failure"] and new[1]["outcome"] == "rejected":
+            assert len(model.requests) == asked
+        if out:
+            assert (kinds[1:], json.loads(out)["text"]) == (["response"], "hi")
+        model.replies.clear()
+    assert_whole(gemcli, model)
+
+
+def test_stopped_and_continued(gemcli: Gemcli, model: Model) -> None:
+    """A process that was stopped and continued goes on where it was."""
+    gemcli("new", "-s", "s", env=model.env)
+    model.script(json_reply(answer("hi"))._replace(steps=(1.0, json.dumps(answer("hi")).encode())))
+    process = gemcli.start("send", "-s", "s", "hello", "--text", env=model.env)
+    wait_until(lambda: model.requests, process)
+    os.kill(process.pid, signal.SIGSTOP)
+    time.sleep(1.5)
+    os.kill(process.pid, signal.SIGCONT)
+    assert ended(process) == (0, "hi\n", "")

@@ -1,0 +1,428 @@
+"""Networks at their worst, and the environment at its oddest: the command ends in time, and sends what was asked."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import Done, Gemcli, Model, Reply, answer, contents, json_reply
+from tests.system import Handler, Inside, Listener, clients_collected, listening
+
+LIMIT = 8
+"""Seconds given to a command: long enough to have loaded the SDK and sent the request on a slow machine."""
+
+
+@pytest.fixture
+def inside(capfd: pytest.CaptureFixture[str], model: Model) -> Iterator[Inside]:
+    """The program in this process."""
+    with clients_collected():
+        yield Inside(capfd, model.env)
+
+
+def timed(gemcli: Gemcli, *args: str, env: Mapping[str, str]) -> Done:
+    """Send to the session `s` with errors as JSON. It must end within its limit and a little more."""
+    start = time.monotonic()
+    done = gemcli("send", "-s", "s", "hello", "--errors", "json", *args, env=env)
+    assert time.monotonic() - start < LIMIT + 15
+    return done
+
+
+# Time
+
+
+def silence(listener: Listener, connection: socket.socket) -> None:
+    """Say nothing to whatever comes."""
+    listener.stop.wait()
+
+
+def sends(data: bytes, every: float | None = None) -> Handler:
+    """Read a request, send `data` at once or a byte `every` so many seconds, then stall."""
+
+    def handle(listener: Listener, connection: socket.socket) -> None:
+        listener.request(connection)
+        for piece in [data] if every is None else [bytes([byte]) for byte in data]:
+            connection.sendall(piece)
+            if every and listener.stop.wait(every):
+                return
+        listener.stop.wait()
+
+    return handle
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n"
+SLOW: dict[str, Handler] = {
+    "never-answers": sends(b""),
+    "stalls-in-the-head": sends(HEAD),
+    "drips-the-head": sends(HEAD + b"x: " + b"y" * 5000, every=1),
+    "stalls-before-the-body": sends(HEAD + b"\r\n"),
+    "stalls-in-the-body": sends(HEAD + b'\r\n{"candidates": ['),
+    "drips-the-body": sends(HEAD + b"\r\n" + b" " * 5000, every=1),
+    "drips-the-body-fast": sends(HEAD + b"\r\n" + b" " * 5000, every=0.02),
+}
+
+
+@pytest.mark.parametrize("handle", SLOW.values(), ids=SLOW)
+def test_time_limits(handle: Handler, inside: Inside, gemcli: Gemcli) -> None:
+    """Whatever a server is slow at, the command ends in time: 75, outcome unknown, recorded, and asked only once."""
+    inside.ok("send", "-s", "s", "--create", "warm up")  # loads the SDK, which takes its time
+    with listening(handle) as listener:
+        inside.env = listener.env
+        start = time.monotonic()
+        status, out, error = inside.error("send", "-s", "s", "hello", "--timeout", "1.5")
+        assert time.monotonic() - start < 5
+        assert len(listener.seen) == 1
+    assert (status, out, error["reason"]) == (75, "", "TIMEOUT")
+    assert (error["code"], error["outcome"]) == ("DEADLINE_EXCEEDED", "unknown")
+    record = gemcli.records("s")[-1]
+    assert (record["kind"], record["outcome"], record["reason"]) == ("failure", "unknown", "TIMEOUT")
+    inside.ok("history", "-s", "s", "--check")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["--timeout", "--deadline"])
+def test_program_ends(option: str, gemcli: Gemcli) -> None:
+    """The program itself ends too, although its request is still waiting for a server that drips."""
+    with listening(SLOW["drips-the-head"]) as listener:
+        gemcli("new", "-s", "s", env=listener.env)
+        done = timed(gemcli, option, str(LIMIT), env=listener.env)
+    assert (done.status, done.out, done.error["code"]) == (75, "", "DEADLINE_EXCEEDED")
+    assert done.error["outcome"] == gemcli.records("s")[-1]["outcome"] == "unknown"
+
+
+@contextlib.contextmanager
+def full_backlog() -> Iterator[int]:
+    """A port on which connections hang: its queue is full and nobody takes any out."""
+    with contextlib.ExitStack() as held:
+        server = held.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        port: int = server.getsockname()[1]
+        for _ in range(4):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting.connect(("127.0.0.1", port))
+        yield port
+
+
+@pytest.mark.parametrize("option", ["--timeout", "--deadline"])
+def test_hanging_connect(option: str, gemcli: Gemcli, model: Model) -> None:
+    """A connection that never comes about ends in time: 75, rejected, because nothing was sent."""
+    with full_backlog() as port:
+        env = model.env | {"GOOGLE_GEMINI_BASE_URL": f"http://127.0.0.1:{port}"}
+        gemcli("new", "-s", "s", env=env)
+        done = timed(gemcli, option, str(LIMIT), env=env)
+    assert (done.status, done.error["reason"], done.error["outcome"]) == (75, "CONNECT_TIMEOUT", "rejected")
+    assert gemcli.records("s")[-1]["outcome"] == "rejected"
+
+
+def test_hanging_handshake(gemcli: Gemcli, model: Model) -> None:
+    """A server that accepts and never does TLS ends in time: 75, rejected, and it has not seen the key."""
+    with listening(silence) as listener:
+        env = model.env | {"GOOGLE_GEMINI_BASE_URL": listener.url.replace("http:", "https:")}
+        gemcli("new", "-s", "s", env=env)
+        done = timed(gemcli, "--timeout", str(LIMIT), env=env)
+    assert (done.status, done.error["reason"], done.error["outcome"]) == (75, "CONNECT_TIMEOUT", "rejected")
+
+
+def test_deadline_includes_the_lock(gemcli: Gemcli, model: Model) -> None:
+    """The deadline also ends the wait for a session that somebody else holds: 75, nothing written, nothing sent."""
+    gemcli("new", "-s", "s", env=model.env)
+    before = gemcli.session("s").read_bytes()
+    with gemcli.session("s").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = timed(gemcli, "--wait", "60", "--deadline", str(LIMIT), env=model.env)
+    assert (done.status, done.error["reason"]) == (75, "SESSION_BUSY")
+    assert (gemcli.session("s").read_bytes(), model.requests) == (before, [])
+
+
+def test_deadline_includes_standard_input(gemcli: Gemcli, model: Model) -> None:
+    """The deadline bounds the whole command, so it also ends the wait for input that never ends."""
+    gemcli("new", "-s", "s", env=model.env)
+    reading, writing = os.pipe()
+    try:
+        done = gemcli("send", "-s", "s", "--deadline", "1", stdin=reading, env=model.env, timeout=8)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert done.status == 75
+    assert model.requests == []
+
+
+def test_session_is_free_after_a_timeout(gemcli: Gemcli, model: Model) -> None:
+    """A command that gave up waiting leaves nothing behind: the next one sends at once."""
+    gemcli("new", "-s", "s", env=model.env)
+    model.script(Reply(200, {}, (30.0,)), answer("fine"))
+    assert timed(gemcli, "--timeout", str(LIMIT), env=model.env).error["outcome"] == "unknown"
+    done = gemcli("send", "-s", "s", "again", "--wait", "0", env=model.env)
+    assert (done.status, done.json["text"]) == (0, "fine")
+    assert model.requests[-1]["contents"] == contents("again")
+
+
+# Other servers than the one that was meant
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_redirects(code: int, gemcli: Gemcli, model: Model) -> None:
+    """A redirect to another server is an error that names where it points; that server hears nothing."""
+    gemcli("new", "-s", "s", env=model.env)
+    with Model() as other:
+        model.script(Reply(code, {"location": f"{other.url}/v1/models/x:generateContent"}, (b"",)))
+        done = timed(gemcli, env=model.env)
+        assert (other.requests, other.targets) == ([], [])
+    assert (done.status, done.error["reason"], done.error["outcome"]) == (78, "REDIRECT", "rejected")
+    assert done.error["http"] == code
+    assert other.url in done.error["message"]
+    assert len(model.requests) == 1
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"])
+def test_proxy_never_sees_plain_http(variable: str, gemcli: Gemcli, model: Model) -> None:
+    """Requests to this machine go there, whatever proxy the environment names."""
+    with Model() as proxy:
+        env = model.env | {variable: proxy.url}
+        done = gemcli("send", "-s", "s", "--create", "hello", env=env)
+        assert (done.status, proxy.targets) == (0, [])
+    assert len(model.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://example.org", "http://127.0.0.1.example.org/", "http://127.0.0.1@example.org", "http://", "nonsense"],
+)
+def test_unprotected_base_url(url: str, gemcli: Gemcli, model: Model) -> None:
+    """A base URL that would send the key unprotected is 78; nothing is written and nothing is sent."""
+    gemcli("new", "-s", "s", env=model.env)
+    before = gemcli.session("s").read_bytes()
+    with Model() as proxy:
+        done = timed(gemcli, env=model.env | {"GOOGLE_GEMINI_BASE_URL": url, "HTTP_PROXY": proxy.url})
+        assert proxy.targets == []
+    assert (done.status, done.out, done.error["reason"]) == (78, "", "BASE_URL")
+    assert gemcli.session("s").read_bytes() == before
+
+
+# The environment
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"GOOGLE_GENAI_CLIENT_MODE": "replay"},
+        {"GOOGLE_GENAI_CLIENT_MODE": "record", "GOOGLE_GENAI_REPLAYS_DIRECTORY": "recorded"},
+        {"GOOGLE_GENAI_HTTP_CLIENT": "httpx"},
+        {"GOOGLE_GENAI_USE_VERTEXAI": "false", "GOOGLE_CLOUD_PROJECT": "p", "GOOGLE_CLOUD_LOCATION": "l"},
+        {"PYTHONWARNINGS": "always"},
+    ],
+    ids=["replay", "record", "httpx", "cloud", "warnings"],
+)
+def test_environment_changes_nothing(extra: dict[str, str], gemcli: Gemcli, model: Model) -> None:
+    """Environment that would silently make the SDK another client has no effect, and leaves no file and no word."""
+    done = gemcli("send", "-s", "s", "--create", "hello", env=model.env | extra)
+    assert (done.status, done.err) == (0, "")
+    assert len(model.requests) == 1
+    assert list(gemcli.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize(("version", "path"), [(None, "/v1/"), ("v1", "/v1/"), ("v1beta", "/v1beta/")])
+def test_api_version(version: str | None, path: str, inside: Inside, model: Model) -> None:
+    """GOOGLE_GENAI_API_VERSION is the version in the path."""
+    inside.env |= {"GOOGLE_GENAI_API_VERSION": version} if version else {}
+    inside.ok("send", "-s", "s", "--create", "hello")
+    assert model.targets == [f"{path}models/gemini-test:generateContent"]
+
+
+def test_base_url_with_a_path(inside: Inside, model: Model) -> None:
+    """The path of a base URL stays in front of the API's own."""
+    inside.env["GOOGLE_GEMINI_BASE_URL"] = model.url + "/gateway/"
+    model.script(answer("hi"))
+    inside.ok("send", "-s", "s", "--create", "hello")
+    assert model.targets == ["/gateway/v1/models/gemini-test:generateContent"]
+
+
+def test_two_keys(gemcli: Gemcli, model: Model) -> None:
+    """Of two keys GOOGLE_API_KEY goes out, in a header and nowhere else, and a note says so."""
+    done = gemcli("send", "-s", "s", "--create", "hello", env=model.env | {"GOOGLE_API_KEY": "first-key"})
+    assert done.status == 0
+    assert done.err == "gemcli: note: GOOGLE_API_KEY and GEMINI_API_KEY are both set: GOOGLE_API_KEY is used\n"
+    assert model.headers[0]["x-goog-api-key"] == "first-key"
+    assert "key" not in model.targets[0]
+    assert "test-key" not in str(model.headers[0])
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("", "NO_KEY"),
+        ("abc\n", "BAD_KEY"),
+        ("abc\ndef", "BAD_KEY"),
+        ("   ", "BAD_KEY"),
+        ("abc def", "BAD_KEY"),
+        ("“abc”", "BAD_KEY"),
+    ],
+    ids=["empty", "newline", "inner-newline", "blank", "two-words", "smart-quotes"],
+)
+def test_keys(key: str, reason: str, gemcli: Gemcli, model: Model) -> None:
+    """A key that is none is 77 with a hint; nothing is written and nothing is sent."""
+    gemcli("new", "-s", "s", env=model.env)
+    before = gemcli.session("s").read_bytes()
+    done = timed(gemcli, env=model.env | {"GEMINI_API_KEY": key})
+    assert (done.status, done.out, done.error["reason"], done.error["code"]) == (77, "", reason, "UNAUTHENTICATED")
+    assert done.error["hint"]
+    assert (gemcli.session("s").read_bytes(), model.requests) == (before, [])
+
+
+BAD_MODELS = [
+    "..",
+    "../x",
+    "a/../b",
+    "a?b",
+    "a#b",
+    "a b",
+    "a\nb",
+    "a\r\nHost: b",
+    "a:b",
+    "a%2fb",
+    "/a",
+    "a/",
+    "é",
+    "x" * 300,
+]
+
+
+@pytest.mark.parametrize("name", BAD_MODELS, ids=ascii)
+def test_model_names(name: str, inside: Inside, model: Model, gemcli: Gemcli) -> None:
+    """A name that could change the URL is no model name: 2, from any source, and nothing is sent."""
+    inside.ok("new", "-s", "s")
+    before = gemcli.session("s").read_bytes()
+    for line in (["send", "-s", "s", "hi", "--model", name], ["new", "-s", "t", "--model", name]):
+        status, _, error = inside.error(*line)
+        assert (status, error["reason"]) == (2, "MODEL_NAME")
+    inside.env["GEMCLI_MODEL"] = name
+    assert inside.error("send", "-s", "t", "--create", "hi")[2]["reason"] == "MODEL_NAME"
+    assert (gemcli.session("s").read_bytes(), model.requests) == (before, [])
+    assert not gemcli.session("t").exists()
+
+
+@pytest.mark.parametrize("name", ["../x", "a?b", "a:countTokens?", "a\r\nHost: b", ""], ids=ascii)
+def test_model_name_in_the_file(name: str, inside: Inside, model: Model, gemcli: Gemcli) -> None:
+    """A session file from somebody else whose model could change the URL is refused; nothing is sent."""
+    inside.ok("new", "-s", "s")
+    (header,) = gemcli.records("s")
+    gemcli.session("s").write_text(json.dumps(header | {"model": name}) + "\n")
+    before = gemcli.session("s").read_bytes()
+    status, _, error = inside.error("send", "-s", "s", "hi")
+    assert status in (2, 65), error
+    assert (gemcli.session("s").read_bytes(), model.requests) == (before, [])
+
+
+@pytest.mark.parametrize("name", ["models/gemini-test", "tunedModels/mine-1", "gemini-2.5-flash@001"])
+def test_model_paths(name: str, inside: Inside, model: Model) -> None:
+    """The full names of models work as well as the short ones."""
+    model.script(answer("hi"))
+    inside.ok("send", "-s", "s", "--create", "hi", "--model", name)
+    (target,) = model.targets
+    assert target == f"/v1/{name if '/' in name else f'models/{name}'}:generateContent"
+
+
+# What goes over the wire
+
+
+CONFIG = """
+system_instruction: "Be brief.\\nSehr kurz."
+temperature: 0.25
+max_output_tokens: 100
+stop_sequences: ["END", "{x}"]
+seed: 7
+"""
+
+
+def test_body(inside: Inside, model: Model, tmp_path: Path) -> None:
+    """The body is the history and the config in REST form; options of one call are merged over it and do not stick."""
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    (created,) = inside.ok("new", "-s", "s", "--config", str(tmp_path / "config.yaml"))
+    model.script(answer("one"), answer("two"), answer("three"))
+    inside.ok("send", "-s", "s", "1")
+    inside.ok("send", "-s", "s", "2", "--temperature", "1.5", "--top-p", "0.5", "--model", "other")
+    inside.ok("send", "-s", "s", "3")
+
+    generation = {"temperature": 0.25, "maxOutputTokens": 100, "stopSequences": ["END", "{x}"], "seed": 7}
+    config = {"systemInstruction": {"parts": [{"text": "Be brief.\nSehr kurz."}]}, "generationConfig": generation}
+    assert created["config"] == config
+    other = config | {"generationConfig": generation | {"temperature": 1.5, "topP": 0.5}}
+    assert model.requests == [
+        {"contents": contents("1"), **config},
+        {"contents": contents("1", "one", "2"), **other},
+        {"contents": contents("1", "one", "2", "two", "3"), **config},
+    ]
+    assert [target.split("/")[-1].partition(":")[0] for target in model.targets] == [
+        "gemini-test",
+        "other",
+        "gemini-test",
+    ]
+
+
+def test_history_goes_out_as_it_came_in(inside: Inside, model: Model, tmp_path: Path) -> None:
+    """Unknown keys, signatures and numbers of an imported history reach the wire value for value."""
+    history: list[dict[str, Any]] = [
+        {
+            "role": "user",
+            "parts": [{"text": "a\u2028\ud83d\ude00", "newKey": {"b_c": None}, "n": 2**70}],
+            "x": [1.0],
+        },
+        {"role": "model", "parts": [{"text": "ok", "thoughtSignature": "c2ln"}, {"text": "t", "thought": True}]},
+        {"parts": [{"inlineData": {"mimeType": "image/png", "data": "aGk="}}, {"text": "<b>"}], "role": "user"},
+        {"role": "model", "parts": [{"executableCode": {"code": "1"}}, {"text": "done"}]},
+    ]
+    (tmp_path / "history.json").write_text(json.dumps(history))
+    inside.ok("new", "-s", "s", "--history", str(tmp_path / "history.json"))
+    model.script(answer("fine"))
+    inside.ok("send", "-s", "s", "next")
+    assert json.dumps(model.requests[0]["contents"]) == json.dumps([*history, *contents("next")])
+
+
+MESSAGES: dict[str, str] = {
+    "lines": "one\ntwo\n",
+    "blanks": "  padded  ",
+    "umlauts": "äöü ß",
+    "emoji": "\U0001f469\u200d\U0001f4bb",
+    "separators": "a\u2028b\u2029c\x85d",
+    "controls": "\x01\x1b[0m\x7f",
+    "json": '{"text": "\\u0041"}',
+    "template": "{{name}} {0} %s $HOME",
+    "large": "0123456789" * 200_000,
+}
+
+
+@pytest.mark.parametrize("text", MESSAGES.values(), ids=MESSAGES)
+def test_message_goes_out_unaltered(text: str, gemcli: Gemcli, model: Model) -> None:
+    """The message on standard input reaches the model character for character."""
+    model.script(answer("fine"))
+    done = gemcli("send", "-s", "s", "--create", stdin=text, env=model.env)
+    assert done.status == 0, done.err
+    assert model.requests[0]["contents"] == contents(text)
+
+
+def test_one_exchange_is_one_request(inside: Inside, model: Model) -> None:
+    """No answer makes the SDK send again by itself: not a continuation, not a call, not an error."""
+    inside.ok("new", "-s", "s")
+    replies: list[Callable[[], Reply]] = [
+        lambda: json_reply(answer("part", finish="CONTINUATION", continuationToken="t")),
+        lambda: json_reply({"error": {"code": 503, "status": "UNAVAILABLE"}}, 503),
+        lambda: json_reply({"error": {"code": 408}}, 408),
+        lambda: Reply(200, {}, (b"",)),
+        lambda: json_reply(answer({"functionCall": {"name": "f", "args": {}}})),
+    ]
+    for place, reply in enumerate(replies, 1):
+        model.script(reply(), answer("too much"))
+        inside("send", "-s", "s", "hi")
+        assert len(model.requests) == place
+        model.replies.clear()

@@ -1,0 +1,206 @@
+"""Model text is data: on a terminal its control characters are made visible, in a pipe they are left as they are."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import termios
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.commands import header, turn, write
+from tests.support import PROGRAM, Gemcli, Model, answer, json_reply
+
+ESCAPES = {
+    "csi": ("\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"),
+    "osc-8": ("\x1b]8;;http://evil\x07link\x1b]8;;\x07", "\\x1b]8;;http://evil\\x07link\\x1b]8;;\\x07"),
+    "osc-52": ("\x1b]52;c;aGk=\x1b\\", "\\x1b]52;c;aGk=\\x1b\\"),
+    "dcs": ("\x1bPq#0\x1b\\", "\\x1bPq#0\\x1b\\"),
+    "c1-csi": ("\x9b31mred", "\\x9b31mred"),
+    "lone-escape": ("a\x1b", "a\\x1b"),
+    "overwrite": ("harmless\rrm -rf", "harmless\\x0drm -rf"),
+    "backspace": ("yes\x08\x08\x08no", "yes\\x08\\x08\\x08no"),
+    "bell": ("\x07", "\\x07"),
+    "delete": ("a\x7f", "a\\x7f"),
+    "bidi": ("a\u202eb\u2066c\u200fd", "a\\u202eb\\u2066c\\u200fd"),
+    "line-separators": ("a\u2028b\u2029c", "a\\u2028b\\u2029c"),
+}
+
+DANGEROUS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"]
+DANGEROUS += list("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c\u2028\u2029")
+
+
+class Terminal:
+    """A terminal that the program runs on: `terminal(args)` is its status and everything it printed."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def __call__(self, *args: str | bytes, typed: bytes = b"", env: Mapping[str, str] | None = None) -> tuple[int, str]:
+        """Run the program with all its streams on a terminal of its own."""
+        ours, theirs = pty.openpty()
+        raw = termios.tcgetattr(theirs)
+        raw[1] &= ~termios.OPOST  # so that what is read here is what was written
+        raw[3] &= ~termios.ECHO
+        termios.tcsetattr(theirs, termios.TCSANOW, raw)
+        try:
+            world = {**os.environ, **(env or {})}
+            command = [PROGRAM, *args]
+            process = subprocess.Popen(
+                command, cwd=self.directory, env=world, stdin=theirs, stdout=theirs, stderr=theirs
+            )
+            os.close(theirs)
+            if typed:
+                os.write(ours, typed)
+            printed = b""
+            # On Linux a terminal that nobody holds any more is an error to read, not its end.
+            with suppress(OSError):
+                while data := os.read(ours, 65536):
+                    printed += data
+            return process.wait(timeout=60), printed.decode("utf-8")
+        finally:
+            os.close(ours)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    """A terminal in an empty directory."""
+    return Terminal(tmp_path)
+
+
+def assert_harmless(printed: str) -> None:
+    """Nothing that was printed can move the cursor, colour, reorder or overwrite."""
+    assert [character for character in DANGEROUS if character in printed] == []
+
+
+@pytest.mark.parametrize(("text", "shown"), ESCAPES.values(), ids=ESCAPES)
+def test_history_on_a_terminal(terminal: Terminal, text: str, shown: str) -> None:
+    """What a model said is shown with its control characters made visible."""
+    write("a", header(), *turn(1, f"ask {text} end", f"say {text} end"))
+    status, printed = terminal("history", "-s", "a", "--text")
+    assert status == 0
+    assert printed == f"user: ask {shown} end\nmodel: say {shown} end\n"
+
+
+def test_text_of_an_answer_on_a_terminal(terminal: Terminal, model: Model) -> None:
+    """`send --text` shows every escape of an answer; tabs, line ends and other letters stay."""
+    said = "\tgrüße 😀\n" + " ".join(text for text, _ in ESCAPES.values())
+    model.script(answer(said))
+    status, printed = terminal("send", "-s", "a", "--create", "--text", "hi", env=model.env)
+    assert status == 0
+    assert printed == "\tgrüße 😀\n" + " ".join(shown for _, shown in ESCAPES.values()) + "\n"
+
+
+def test_text_in_a_pipe(gemcli: Gemcli, model: Model) -> None:
+    """In a pipe the text is what the model said, byte for byte."""
+    said = " ".join(text for text, _ in ESCAPES.values())
+    model.script(answer(said))
+    done = gemcli("send", "-s", "a", "--create", "--text", "hi", env=model.env)
+    assert done.bytes == said.encode() + b"\n"
+    assert gemcli("history", "-s", "a", "--text").bytes == b"user: hi\nmodel: " + said.encode() + b"\n"
+    assert said.encode() in gemcli("export", "markdown", "-s", "a").bytes
+
+
+@pytest.mark.parametrize(
+    "command", [["history"], ["history", "--last", "--raw"], ["rewind"], ["history", "--contents"]]
+)
+def test_json_is_harmless_everywhere(gemcli: Gemcli, command: list[str]) -> None:
+    """JSON has all of it escaped, in a pipe too, and reads back to what was said."""
+    said = " ".join(text for text, _ in ESCAPES.values())
+    write("a", header(), *turn(1, said, said))
+    done = gemcli(*command, "-s", "a")
+    assert done.status == 0
+    assert_harmless(done.out)
+    assert said in json_strings(done.lines)
+
+
+def json_strings(value: object) -> set[str]:
+    """Every string in a JSON value."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return set().union(*map(json_strings, inner))
+    return {value} if isinstance(value, str) else set()
+
+
+def test_the_answer_as_json(gemcli: Gemcli, model: Model) -> None:
+    """`send` prints an answer with all its escapes escaped."""
+    said = " ".join(text for text, _ in ESCAPES.values())
+    model.script(answer(said, modelVersion="\x9bm\u202e", responseId="\x1b[2J"))
+    done = gemcli("send", "-s", "a", "--create", "hi", env=model.env)
+    assert_harmless(done.out)
+    assert (done.json["text"], done.json["model_version"], done.json["response_id"]) == (said, "\x9bm\u202e", "\x1b[2J")
+
+
+@pytest.mark.parametrize("errors", ["text", "json"])
+def test_a_file_name_with_escapes(gemcli: Gemcli, errors: str) -> None:
+    """A file name cannot write to the terminal by way of an error message, and not by way of a hint."""
+    name = "./\x1b[31m\u202ex\n\x9b2J.jsonl"
+    done = gemcli("history", "-s", name, "--errors", errors)
+    assert done.status == 66
+    assert_harmless(done.err)
+    assert done.err.count("\n") == (1 if errors == "json" else 2)
+    assert "1b" in done.err
+
+
+@pytest.mark.parametrize("errors", ["text", "json"])
+def test_an_error_of_the_api_with_escapes(gemcli: Gemcli, model: Model, errors: str) -> None:
+    """A message of the API cannot write to the terminal, nor forge a second line of ours."""
+    message = "no\x1b[2J\rgemcli: all is well\nhint: rm -rf \x9b\u202e"
+    model.script(json_reply({"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}, 400))
+    done = gemcli("send", "-s", "a", "--create", "hi", "--errors", errors, env=model.env)
+    assert done.status == 65
+    assert_harmless(done.err)
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "args", [["new", "-s", "a\x1b[31m"], ["\x1b[31m"], ["history", "--\x1b[31m"], ["export", "\x9bm"]]
+)
+def test_what_was_typed_with_escapes(gemcli: Gemcli, args: list[str]) -> None:
+    """Usage errors quote what was typed with its control characters made visible."""
+    done = gemcli(*args)
+    assert done.status == 2
+    assert_harmless(done.err)
+
+
+def test_a_traceback_with_escapes(gemcli: Gemcli) -> None:
+    """--debug prints tracebacks that are as harmless as any other message."""
+    done = gemcli("history", "-s", "./\x1b[31m\u202e", "--debug")
+    assert "Traceback" in done.err
+    assert_harmless(done.err)
+
+
+def test_a_terminal_is_not_read(gemcli: Gemcli, terminal: Terminal) -> None:
+    """What is typed while `send` runs is no message: only the argument is."""
+    write("a", header())
+    status, printed = terminal("send", "-s", "a", "--text", "hello", typed=b"typed\n\x04")
+    assert (status, printed) == (0, 'Message 1 says: "hello".\n')
+    assert gemcli("history", "-s", "a").json["user"] == "hello"
+
+
+def test_no_message_on_a_terminal(terminal: Terminal) -> None:
+    """Without MESSAGE on a terminal `send` says so at once, rather than waiting for somebody to type."""
+    write("a", header())
+    status, printed = terminal("send", "-s", "a")
+    assert status == 2
+    assert "there is no message: give MESSAGE, or pipe one in" in printed
+
+
+def test_a_terminal_is_read_when_asked_for(gemcli: Gemcli, terminal: Terminal) -> None:
+    """`-` asks for what is typed, up to its end."""
+    write("a", header())
+    status, _ = terminal("send", "-s", "a", "--text", "-", typed=b"typed\n\x04")
+    assert status == 0
+    assert gemcli("history", "-s", "a").json["user"] == "typed\n"
+
+
+def test_export_on_a_terminal(terminal: Terminal) -> None:
+    """An export to a terminal is as harmless as any other text."""
+    write("a", header(), *turn(1, "ask", "\x1b[31m\u202e"))
+    status, printed = terminal("export", "markdown", "-s", "a")
+    assert status == 0
+    assert_harmless(printed)

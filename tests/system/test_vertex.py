@@ -1,0 +1,340 @@
+"""Vertex AI: real Google Cloud credentials of a service account, against a stand-in on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from gemcli import backends
+from gemcli.simulator.app import Reply, json_reply, simulate
+from gemcli.simulator.server import serve
+from tests.support import answer
+from tests.system import Inside, clients_collected
+
+GENERATE = "/v1beta1/projects/p1/locations/global/publishers/google/models/gemini-test:generateContent"
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Leave no connection to the next test."""
+    with clients_collected():
+        yield
+
+
+class Cloud:
+    """Vertex AI and the token endpoint of Google Cloud in one server, which remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.grants: list[str] = []
+        self.targets: list[str] = []
+        self.headers: list[Mapping[str, str]] = []
+        self.bodies: list[Any] = []
+        self.replies: list[Reply] = []
+        self.token = json_reply({"access_token": "the-token", "expires_in": 3600, "token_type": "Bearer"})
+
+    def __call__(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Grant a token, or answer a request of the model."""
+        if target == "/token":
+            self.grants += parse_qs(body.decode())["grant_type"]
+            return self.token
+        self.targets.append(target)
+        self.headers.append({name.lower(): value for name, value in headers.items()})
+        self.bodies.append(json.loads(body))
+        if self.replies:
+            return self.replies.pop(0)
+        return simulate(method, f"/v1beta/models/simulator/echo:{target.rpartition(':')[2]}", headers, body)
+
+
+@pytest.fixture(scope="session")
+def private_key() -> str:
+    """The private key of a service account."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return pem.decode()
+
+
+def account(path: Path, private_key: str, token_uri: str) -> str:
+    """A file with a service account whose tokens come from `token_uri`; its path."""
+    path.write_text(
+        json.dumps(
+            {
+                "type": "service_account",
+                "project_id": "of-the-account",
+                "private_key_id": "1",
+                "private_key": private_key,
+                "client_email": "someone@of-the-account.iam.gserviceaccount.com",
+                "client_id": "1",
+                "token_uri": token_uri,
+            }
+        )
+    )
+    return str(path)
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private_key: str) -> Iterator[Cloud]:
+    """A running stand-in, and an environment with credentials for it. No project is set."""
+    running = Cloud()
+    with serve(running) as server:
+        monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", server.url)
+        file = account(tmp_path / "a.json", private_key, f"{server.url}/token")
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
+        monkeypatch.setenv("GEMCLI_MODEL", "gemini-test")
+        monkeypatch.setenv("NO_GCE_CHECK", "true")  # no look at the network for the credentials of a machine
+        yield running
+
+
+@pytest.fixture
+def inside(capfd: pytest.CaptureFixture[str]) -> Inside:
+    """The program in this process."""
+    return Inside(capfd, {})
+
+
+def path_of(session: str) -> Path:
+    """The file of a named session."""
+    return Path(os.environ["GEMCLI_HOME"]) / "sessions" / f"{session}.jsonl"
+
+
+def recorded(session: str) -> list[dict[str, Any]]:
+    """The records of a named session."""
+    return [json.loads(line) for line in path_of(session).read_bytes().splitlines()]
+
+
+# Requests
+
+
+def test_a_request(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request goes to the project's path with a token of the credentials, and no API key goes with it."""
+    monkeypatch.setenv("GOOGLE_API_KEY", "secret-key")
+    monkeypatch.setenv("GEMINI_API_KEY", "private-key")
+    inside.ok("new", "-s", "a", "--backend", "vertex", "--project", "p1", "--location", "europe-west4")
+    told = inside.ok("send", "-s", "a", "hello", "--retries", "0")[0]
+    assert (told["text"] != "", told["saved"], cloud.grants) == (
+        True, True, ["urn:ietf:params:oauth:grant-type:jwt-bearer"],
+    )  # fmt: skip
+    assert cloud.targets == [GENERATE.replace("global", "europe-west4")]
+    assert cloud.headers[0]["authorization"] == "Bearer the-token"
+    assert "x-goog-api-key" not in cloud.headers[0]
+    assert not any("-key" in value for value in cloud.headers[0].values())
+    assert cloud.bodies[0]["contents"] == [{"role": "user", "parts": [{"text": "hello"}]}]
+    header, request, _ = recorded("a")
+    assert (header["backend"], header["project"], header["location"]) == ("vertex", "p1", "europe-west4")
+    assert request["backend"] == "vertex"
+    assert b"the-token" not in path_of("a").read_bytes()
+
+
+def test_a_conversation(inside: Inside, cloud: Cloud) -> None:
+    """The second request carries the first exchange, signature included, as on the Gemini API."""
+    cloud.replies.append(json_reply(answer({"text": "hi", "thoughtSignature": "c2ln"})))
+    inside.ok("new", "-s", "a", "--project", "p1")
+    inside.ok("send", "-s", "a", "one")
+    told = inside.ok("send", "-s", "a", "two")[0]
+    assert cloud.targets == [GENERATE] * 2
+    assert cloud.bodies[1]["contents"][1] == {"role": "model", "parts": [{"text": "hi", "thoughtSignature": "c2ln"}]}
+    assert told["notes"] == []
+
+
+def test_a_stream(inside: Inside, cloud: Cloud) -> None:
+    """--stream asks streamGenerateContent for events, and records one answer."""
+    inside.ok("new", "-s", "a", "--project", "p1")
+    *chunks, final = inside.ok("send", "-s", "a", "--stream", "hello")
+    assert cloud.targets == [GENERATE.replace(":generate", ":streamGenerate") + "?alt=sse"]
+    assert cloud.headers[0]["authorization"] == "Bearer the-token"
+    assert "".join(chunk["text"] for chunk in chunks) == final["text"] != ""
+    assert [record["kind"] for record in recorded("a")] == ["session", "request", "response"]
+
+
+# The environment
+
+
+@pytest.mark.parametrize("name", ["GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE"])
+def test_the_names_of_the_environment(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The variables of the SDK choose backend, project, location and API version."""
+    for variable, value in (
+        (name, "true"),
+        ("GOOGLE_CLOUD_PROJECT", "p2"),
+        ("GOOGLE_CLOUD_LOCATION", "us-east1"),
+        ("GOOGLE_GENAI_API_VERSION", "v1"),
+    ):
+        monkeypatch.setenv(variable, value)
+    inside.ok("new", "-s", "a")
+    inside.ok("send", "-s", "a", "hello")
+    path = "/v1/projects/p2/locations/us-east1/publishers/google/models/gemini-test:generateContent"
+    assert cloud.targets == [path]
+    assert recorded("a")[0]["backend"] == "vertex"
+
+
+@pytest.mark.parametrize("enterprise", [None, "true", "TRUE", "1", "false", "yes"])
+@pytest.mark.parametrize("vertexai", [None, "", "true", "1", "0"])
+def test_the_choice_of_the_sdk(monkeypatch: pytest.MonkeyPatch, vertexai: str | None, enterprise: str | None) -> None:
+    """Whatever the two variables say together, a new session gets the backend that the SDK itself would choose."""
+    from google import genai
+
+    for name, value in (("VERTEXAI", vertexai), ("ENTERPRISE", enterprise)):
+        if value is not None:
+            monkeypatch.setenv(f"GOOGLE_GENAI_USE_{name}", value)
+    monkeypatch.setenv("GOOGLE_API_KEY", "k")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the SDK warns when the two contradict each other
+        client = genai.Client()
+    with client:
+        chosen = "vertex" if client.vertexai else "gemini"
+    assert backends.from_environment(os.environ).name == chosen
+
+
+def test_the_session_wins_over_the_environment(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Project and location of the session are used although the environment names others."""
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "other")
+    monkeypatch.setenv("GOOGLE_CLOUD_LOCATION", "elsewhere")
+    inside.ok("new", "-s", "a", "--project", "p1", "--location", "global")
+    inside.ok("send", "-s", "a", "hello")
+    assert cloud.targets == [GENERATE]
+
+
+def test_a_session_of_vertex_stays_there(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session made for Vertex AI goes there although the environment no longer says so and has a key."""
+    inside.ok("new", "-s", "a", "--project", "p1")
+    monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "false")
+    monkeypatch.setenv("GEMINI_API_KEY", "k")
+    inside.ok("send", "-s", "a", "hello")
+    assert cloud.targets == [GENERATE]
+
+
+def test_a_session_of_gemini_stays_there(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session made for the Gemini API goes there with its key although the environment says Vertex AI by now."""
+    inside.ok("new", "-s", "a")
+    for variable, value in (("USE_VERTEXAI", "true"), ("USE_ENTERPRISE", "true")):
+        monkeypatch.setenv(f"GOOGLE_GENAI_{variable}", value)
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p1")
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", os.environ["GOOGLE_VERTEX_BASE_URL"])
+    monkeypatch.setenv("GEMINI_API_KEY", "the-key")
+    inside.ok("send", "-s", "a", "hello")
+    assert cloud.targets == ["/v1/models/gemini-test:generateContent"]
+    assert cloud.headers[0]["x-goog-api-key"] == "the-key"
+    assert "authorization" not in cloud.headers[0]
+    assert (recorded("a")[0]["backend"], cloud.grants) == ("gemini", [])
+
+
+def test_a_fork_keeps_project_and_location(inside: Inside, cloud: Cloud) -> None:
+    """A fork is at the place of its source; another location alone leaves the project as it is."""
+    inside.ok("new", "-s", "a", "--project", "p1", "--location", "l1")
+    inside.ok("new", "-s", "b", "--from", "a")
+    inside.ok("new", "-s", "c", "--from", "a", "--location", "l2")
+    place = [(recorded(name)[0].get("project"), recorded(name)[0].get("location")) for name in "bc"]
+    assert place == [("p1", "l1"), ("p1", "l2")]
+
+
+def test_a_fork_to_the_other_backend(inside: Inside, cloud: Cloud) -> None:
+    """A fork for the Gemini API has neither project nor location."""
+    inside.ok("new", "-s", "a", "--project", "p1")
+    inside.ok("new", "-s", "b", "--from", "a", "--backend", "gemini")
+    header = recorded("b")[0]
+    assert (header["backend"], "project" in header, "location" in header) == ("gemini", False, False)
+
+
+# Express mode
+
+
+def test_express_mode(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With GOOGLE_API_KEY and no project the key goes with a path that names none; nobody asks for a token."""
+    monkeypatch.setenv("GOOGLE_API_KEY", "express-key")
+    inside.ok("new", "-s", "a", "--backend", "vertex")
+    inside.ok("send", "-s", "a", "hello")
+    assert cloud.targets == ["/v1beta1/publishers/google/models/gemini-test:generateContent"]
+    assert cloud.headers[0]["x-goog-api-key"] == "express-key"
+    assert ("authorization" in cloud.headers[0], cloud.grants) == (False, [])
+    assert b"express-key" not in path_of("a").read_bytes()
+
+
+# What is refused
+
+
+def failed_send(inside: Inside, *more: str) -> tuple[int, Any]:
+    """Status and error of a message that brings no answer; nothing is printed."""
+    status, out, error = inside.error("send", "-s", "a", "hello", "--retries", "0", *more)
+    assert out == ""
+    return status, error
+
+
+def test_no_project(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without project and express key it is 78 with the variable to set; nothing is asked, nothing is written."""
+    monkeypatch.setenv("GEMINI_API_KEY", "of-the-other-backend")
+    inside.ok("new", "-s", "a", "--backend", "vertex")
+    before = path_of("a").read_bytes()
+    status, error = failed_send(inside)
+    assert (status, error["reason"]) == (78, "NO_PROJECT")
+    assert "GOOGLE_CLOUD_PROJECT" in error["hint"]
+    assert (cloud.targets, cloud.grants, path_of("a").read_bytes()) == ([], [], before)
+
+
+@pytest.mark.parametrize("what", ["unset", "missing", "empty", "no-json", "no-key"])
+def test_no_credentials(
+    inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
+    """Without usable credentials it is 77; nothing was sent, and the record says that it may be sent again."""
+    bad = tmp_path / "bad.json"
+    if what == "unset":
+        monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
+    else:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(bad))
+    if what not in ("unset", "missing"):
+        bad.write_text({"empty": "", "no-json": "{", "no-key": '{"type": "service_account"}'}[what])
+    inside.ok("new", "-s", "a", "--project", "p1")
+    status, error = failed_send(inside)
+    assert (status, error["reason"], error["outcome"]) == (77, "NO_CREDENTIALS", "rejected")
+    assert (cloud.targets, cloud.grants) == ([], [])
+    assert (recorded("a")[-1]["kind"], recorded("a")[-1]["outcome"]) == ("failure", "rejected")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_refused_token(inside: Inside, cloud: Cloud, stream: bool) -> None:
+    """A token endpoint that refuses the account is 77: the model was not asked."""
+    cloud.token = json_reply({"error": "invalid_grant", "error_description": "Account not found"}, 400)
+    inside.ok("new", "-s", "a", "--project", "p1")
+    status, _, error = inside.error("send", "-s", "a", "hello", *(["--stream"] if stream else []))
+    assert (status, error["reason"], error["outcome"]) == (77, "NO_CREDENTIALS", "rejected")
+    assert "invalid_grant" in error["message"]
+    assert (len(cloud.grants), cloud.targets) == (1, [])
+    assert recorded("a")[-1]["outcome"] == "rejected"
+
+
+def test_a_token_endpoint_that_is_down(
+    inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private_key: str
+) -> None:
+    """A token endpoint that cannot be reached is a failed connection, to be tried again: 75, nothing was sent."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    file = account(tmp_path / "down.json", private_key, f"http://127.0.0.1:{port}/token")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
+    inside.ok("new", "-s", "a", "--project", "p1")
+    status, error = failed_send(inside, "--deadline", "20")
+    assert (status, error["reason"], error["outcome"], error["retryable"]) == (75, "CONNECT", "rejected", True)
+    assert cloud.targets == []
+    assert recorded("a")[-1]["outcome"] == "rejected"
+
+
+def test_a_busy_token_endpoint(inside: Inside, cloud: Cloud) -> None:
+    """A token endpoint that answers 503 is no lack of credentials but something to try again: 75."""
+    cloud.token = json_reply({"error": "internal_failure"}, 503)
+    inside.ok("new", "-s", "a", "--project", "p1")
+    status, error = failed_send(inside, "--deadline", "20")
+    assert (status, error["outcome"], error["retryable"], cloud.targets) == (75, "rejected", True, [])
+
+
+def test_a_token_that_the_model_refuses(inside: Inside, cloud: Cloud) -> None:
+    """A 401 of Vertex AI is 77, and the request is not in doubt."""
+    cloud.replies += [json_reply({"error": {"code": 401, "message": "no", "status": "UNAUTHENTICATED"}}, 401)] * 3
+    inside.ok("new", "-s", "a", "--project", "p1")
+    status, error = failed_send(inside)
+    assert (status, error["outcome"], error["http"]) == (77, "rejected", 401)
+    assert len(cloud.targets) == 1

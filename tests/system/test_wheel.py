@@ -1,0 +1,120 @@
+"""The wheel: what is in it, and that the program in it runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gemcli import __version__
+from gemcli.cli import COMMANDS
+
+PROJECT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project as a wheel, built by pip with the build backend that pyproject.toml names."""
+    place = tmp_path_factory.mktemp("wheel")
+    _pip("wheel", "--no-deps", "--wheel-dir", place, PROJECT)
+    (built,) = place.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with what the wheel installs."""
+    place = tmp_path_factory.mktemp("installed")
+    _pip("install", "--no-deps", "--no-compile", "--target", place, wheel)
+    return place
+
+
+def _pip(*args: str | Path) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *args]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _run(installed: Path, directory: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    # PYTHONPATH comes before an editable installation of the project.
+    world = {**os.environ, "PYTHONPATH": str(installed), "COLUMNS": "100"}
+    command = [sys.executable, str(installed / "bin" / "gemcli"), *args]
+    return subprocess.run(
+        command,
+        cwd=directory,
+        env=world,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    """Every file of the package is in the wheel, with man pages, metadata and licence; nothing else is."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    package = {
+        str(path.relative_to(PROJECT))
+        for path in (PROJECT / "gemcli").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    pages = {f"gemcli-{__version__}.data/data/share/man/man1/{path.name}" for path in (PROJECT / "man").glob("*.1")}
+    metadata = f"gemcli-{__version__}.dist-info"
+    assert {name for name in names if not name.startswith(metadata)} == package | pages
+    assert {f"{metadata}/METADATA", f"{metadata}/entry_points.txt", f"{metadata}/licenses/LICENSE"} <= names
+
+
+def test_the_wheel_is_marked_as_typed(wheel: Path) -> None:
+    """The package says that it is typed (PEP 561), as its classifier `Typing :: Typed` promises."""
+    with zipfile.ZipFile(wheel) as archive:
+        assert "gemcli/py.typed" in archive.namelist()
+
+
+def test_the_metadata_names_what_is_needed(wheel: Path) -> None:
+    """The wheel needs what pyproject.toml declares, and has the README as its description."""
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read(f"gemcli-{__version__}.dist-info/METADATA").decode("utf-8")
+        entry = archive.read(f"gemcli-{__version__}.dist-info/entry_points.txt").decode("utf-8")
+    needed = {line.split()[1].partition(">")[0] for line in metadata.splitlines() if line.startswith("Requires-Dist: ")}
+    assert needed == {"click", "google-genai", "jsonlines", "platformdirs", "pyyaml"}
+    assert (PROJECT / "README.md").read_text(encoding="utf-8").strip() in metadata
+    assert "gemcli = gemcli.cli:run" in entry
+
+
+def test_the_installed_program_is_the_one_of_the_wheel(installed: Path, tmp_path: Path) -> None:
+    """The package that runs is the one in the wheel, not the one in the source tree."""
+    world = {**os.environ, "PYTHONPATH": str(installed)}
+    command = [sys.executable, "-c", "import gemcli; print(gemcli.__file__)"]
+    done = subprocess.run(command, cwd=tmp_path, env=world, capture_output=True, text=True, timeout=60, check=True)
+    assert Path(done.stdout.strip()) == installed / "gemcli" / "__init__.py"
+
+
+def test_version_and_help_of_every_command(installed: Path, tmp_path: Path) -> None:
+    """--version tells the version, and each command has its help."""
+    assert _run(installed, tmp_path, "--version").stdout == f"gemcli {__version__}\n"
+    overview = _run(installed, tmp_path, "--help")
+    assert overview.returncode == 0
+    for name, summary in COMMANDS.items():
+        assert summary in overview.stdout
+        done = _run(installed, tmp_path, name, "--help")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"Usage: gemcli {name} ")
+
+
+def test_a_conversation_with_the_simulator(installed: Path, tmp_path: Path) -> None:
+    """The installed program makes a session, holds a conversation in it and shows it."""
+    assert _run(installed, tmp_path, "new", "-s", "a", "--model", "simulator/echo").returncode == 0
+    for number in (1, 2):
+        done = _run(installed, tmp_path, "send", "-s", "a", "--text", f"hello {number}")
+        assert (done.returncode, done.stderr) == (0, "")
+    shown = _run(installed, tmp_path, "history", "-s", "a", "--text").stdout
+    assert shown.splitlines()[-1] == 'model: Message 2 says: "hello 2". Before it: 1: "hello 1".'
+    assert _run(installed, tmp_path, "export", "script", "-s", "a").stdout.endswith("- hello 1\n- hello 2\n")

@@ -1,0 +1,139 @@
+"""The tables of statuses and reasons: what a script relies on, retyped."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gemcli.errors import EXIT, REASONS, STATUSES, GemcliError, Problem
+
+CONTRACT = {
+    "ok": 0,
+    "usage": 2,
+    "blocked": 3,
+    "incomplete": 4,
+    "function_call": 5,
+    "data": 65,
+    "no_input": 66,
+    "quota": 69,
+    "internal": 70,
+    "exists": 73,
+    "io": 74,
+    "tempfail": 75,
+    "protocol": 76,
+    "credentials": 77,
+    "config": 78,
+    "signal": 128,
+}
+
+RPC_CODES = {
+    "CANCELLED",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+}
+
+
+def test_exit_statuses() -> None:
+    """The exit statuses and their names are a contract; 1 is never one of them."""
+    assert EXIT == CONTRACT
+    assert [status.code for status in STATUSES] == sorted(CONTRACT.values())
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_reasons(reason: str) -> None:
+    """Every reason ends in a known status other than ok, has a google.rpc code, and its hint is one line."""
+    kind = REASONS[reason]
+    assert kind.status in EXIT
+    assert kind.status != "ok"
+    assert kind.code in RPC_CODES
+    assert kind.hint is None or (kind.hint and "\n" not in kind.hint)
+
+
+def test_every_status_has_a_reason() -> None:
+    """There is no status that nothing can end in."""
+    assert {kind.status for kind in REASONS.values()} == CONTRACT.keys() - {"ok"}
+
+
+def test_what_may_be_run_again() -> None:
+    """What ends in tempfail may be run again, all of it; nothing that would fail the same way may."""
+    again = {kind.status for kind in REASONS.values() if kind.retryable}
+    assert again == {"tempfail", "blocked", "signal"}
+    assert all(kind.retryable for kind in REASONS.values() if kind.status == "tempfail")
+
+
+def test_error_keys() -> None:
+    """The keys of an error as JSON are a contract; absent facts are null."""
+    assert GemcliError("RATE_LIMIT", "slow down").to_json() == {
+        "code": "RESOURCE_EXHAUSTED",
+        "reason": "RATE_LIMIT",
+        "exit": 75,
+        "message": "slow down",
+        "hint": "wait and run the same command again",
+        "retryable": True,
+        "retry_after_s": None,
+        "http": None,
+        "attempts": None,
+        "outcome": None,
+        "problems": [],
+    }
+
+
+def test_error_facts() -> None:
+    """An error hands on every fact it is given; its own hint wins over the reason's."""
+    problem = Problem("role", "no role", index=1, line=2, column=3, hint="add one")
+    error = GemcliError(
+        "INTERRUPTED",
+        "stopped",
+        hint="go on",
+        problems=[problem],
+        outcome="unknown",
+        http=200,
+        retry_after=1.5,
+        attempts=2,
+        exit_code=130,
+    )
+    facts = error.to_json()
+    assert str(error) == "stopped"
+    assert facts | {"problems": []} == {
+        "code": "CANCELLED",
+        "reason": "INTERRUPTED",
+        "exit": 130,
+        "message": "stopped",
+        "hint": "go on",
+        "retryable": True,
+        "retry_after_s": 1.5,
+        "http": 200,
+        "attempts": 2,
+        "outcome": "unknown",
+        "problems": [],
+    }
+    assert json.loads(json.dumps(facts["problems"])) == [
+        {"rule": "role", "message": "no role", "index": 1, "line": 2, "column": 3, "hint": "add one"}
+    ]
+
+
+DESCRIBED = {
+    "bare": (Problem("role", "no role"), "no role [role]"),
+    "content": (Problem("role", "no role", 0), "content 0: no role [role]"),
+    "line": (Problem("json", "bad", line=3), "line 3: bad [json]"),
+    "all": (Problem("r", "m", 1, 2, 3, "h"), "line 2, column 3, content 1: m [r] (h)"),
+}
+
+
+@pytest.mark.parametrize(("problem", "line"), DESCRIBED.values(), ids=DESCRIBED)
+def test_described(problem: Problem, line: str) -> None:
+    """A problem is told in one line: where, what, which rule, and what to do."""
+    assert problem.describe() == line

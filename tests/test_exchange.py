@@ -1,0 +1,398 @@
+"""The exchange on a real session over real HTTP: what is on the disk when, and when nothing is sent."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import pytest
+
+from gemcli import records
+from gemcli.access import access
+from gemcli.backends import Backend
+from gemcli.contents import user_text
+from gemcli.errors import GemcliError
+from gemcli.exchange import Limits, Line, Result, exchange, prepare
+from gemcli.fs import FileSystem
+from gemcli.gemini import Gemini
+from gemcli.retry import Policy
+from gemcli.session import Unsaved
+from gemcli.signals import deferred, raised
+from gemcli.store import Store
+from tests.support import Model, Reply, answer, contents, json_reply
+from tests.system import Listener, clients_collected, listening
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BACKEND = Backend("gemini")
+
+CALL = {"functionCall": {"name": "roll", "args": {}}}
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Leave neither a connection nor a signal to the next test."""
+    with clients_collected():
+        yield
+    deferred.arrived.clear()
+
+
+class Talk:
+    """A session in a file and a way to the model: `talk("hello")` is one exchange."""
+
+    def __init__(self, path: Path, environ: dict[str, str]) -> None:
+        self.path = str(path)
+        self.gemini = Gemini(access(BACKEND, environ, lambda note: None))
+        self.notes: list[str] = []
+        self.fs = FileSystem()
+
+    def begin(self, *history: dict[str, Any], config: dict[str, Any] | None = None) -> None:
+        """Make the session, with a history if one is given."""
+        header = records.session(model="gemini-test", backend="gemini", config=config or {}, origin=None)
+        imported = records.imported(history, model="gemini-test", backend="gemini")
+        Store(self.fs, self.notes.append).create(self.path, [header, *imported])
+
+    def __call__(
+        self, message: str | dict[str, Any] = "hello", *, timeout: float = 20, left: float = 60, **more: Any
+    ) -> Result:
+        """One exchange with `timeout` seconds for the request and `left` until the deadline."""
+        content = user_text(message) if isinstance(message, str) else message
+        limits = Limits(timeout, time.monotonic() + left)
+        line = Line(self.gemini, BACKEND, limits, Policy(0, lambda: 0.0), self.notes.append)
+        with Store(self.fs, self.notes.append).open(self.path, 5) as session:
+            return exchange(session, prepare(session.journal, content, BACKEND, **more), line)
+
+    def failed(self, *args: Any, **more: Any) -> GemcliError:
+        """The error of one exchange."""
+        with pytest.raises(GemcliError) as caught:
+            self(*args, **more)
+        return caught.value
+
+    @property
+    def bytes(self) -> bytes:
+        """The session file."""
+        return Path(self.path).read_bytes()
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The records of the session."""
+        return [json.loads(line) for line in self.bytes.splitlines()]
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The history of the session."""
+        return Store(FileSystem(), self.notes.append).read(self.path).history
+
+
+@pytest.fixture
+def talk(tmp_path: Path, model: Model) -> Talk:
+    """A way to the scripted model, with no session yet."""
+    return Talk(tmp_path / "s.jsonl", model.env)
+
+
+# Order
+
+
+def test_request_is_on_the_disk_before_the_call(tmp_path: Path) -> None:
+    """The model is asked only when the request stands in the file; the answer follows before anyone hears of it."""
+    seen: list[list[dict[str, Any]]] = []
+
+    def handle(listener: Listener, connection: Any) -> None:
+        listener.request(connection)
+        seen.append(own.records)
+        body = json.dumps(answer("hi")).encode()
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+
+    with listening(handle) as listener:
+        own = Talk(tmp_path / "s.jsonl", listener.env)
+        own.begin()
+        result = own("hello")
+    assert [record["kind"] for record in seen[0]] == ["session", "request"]
+    assert seen[0][1] == own.records[1]
+    assert (seen[0][1]["id"], seen[0][1]["content"]) == ("1.1", user_text("hello"))
+    assert [record["kind"] for record in own.records] == ["session", "request", "response"]
+    assert (result.turn, result.id, result.attempts, result.unsaved) == (1, "1.1", 1, None)
+    assert own.records[2]["elapsed_ms"] == result.elapsed_ms
+
+
+class Traced(FileSystem):
+    """Writes down each write and sync of a session file."""
+
+    def __init__(self) -> None:
+        self.trace: list[str] = []
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make the call and remember it."""
+        done = function(*args, **kwargs)
+        if function is os.write or function is os.fsync:
+            self.trace.append(function.__name__)
+        return done
+
+
+def test_every_record_is_synced(talk: Talk, model: Model) -> None:
+    """Request and outcome are each written and synced, one after the other."""
+    talk.begin()
+    talk.fs = traced = Traced()
+    talk("hello")
+    model.script(json_reply({}, 503))
+    talk.failed("again")
+    assert traced.trace == ["write", "fsync"] * 4
+
+
+# Nothing is written, nothing is sent
+
+
+def test_deadline_passed(talk: Talk, model: Model) -> None:
+    """A deadline that is over before the request writes nothing and sends nothing: TIMEOUT, rejected."""
+    talk.begin()
+    before = talk.bytes
+    error = talk.failed("hello", left=-0.1)
+    assert (error.reason, error.exit, error.outcome) == ("TIMEOUT", 75, "rejected")
+    assert (talk.bytes, model.requests) == (before, [])
+
+
+def test_open_call(talk: Talk, model: Model) -> None:
+    """A message on an open call is refused: OPEN_CALL, nothing written, nothing sent."""
+    talk.begin(*contents("roll"), {"role": "model", "parts": [CALL]})
+    before = talk.bytes
+    error = talk.failed("hello")
+    assert (error.reason, error.exit, error.outcome) == ("OPEN_CALL", 65, None)
+    assert "roll" in error.message
+    assert (talk.bytes, model.requests) == (before, [])
+
+
+def test_function_response(talk: Talk, model: Model) -> None:
+    """Function responses go on with the open turn and close it."""
+    talk.begin(*contents("roll"), {"role": "model", "parts": [CALL]})
+    response = {"role": "user", "parts": [{"functionResponse": {"name": "roll", "response": {"result": 4}}}]}
+    model.script(answer("a four"))
+    result = talk(response)
+    assert (result.turn, result.id, result.verdict.error) == (1, "1.2", None)
+    assert model.requests[0]["contents"] == [*contents("roll"), {"role": "model", "parts": [CALL]}, response]
+    assert len(talk.history) == 4
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"role": "user", "parts": [{"functionResponse": {"name": "flip", "response": {}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "roll", "response": 4}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "roll", "response": {}}}] * 2},
+    ],
+    ids=["other-name", "scalar", "twice"],
+)
+def test_wrong_function_response(content: dict[str, Any], talk: Talk, model: Model) -> None:
+    """Responses that do not answer the calls are refused: TURN_ORDER, nothing written, nothing sent."""
+    talk.begin(*contents("roll"), {"role": "model", "parts": [CALL]})
+    before = talk.bytes
+    assert talk.failed(content).reason == "TURN_ORDER"
+    assert (talk.bytes, model.requests) == (before, [])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"role": "user", "parts": []},
+        {"role": "user", "parts": [{"text": ""}]},
+        {"role": "user", "parts": [{}]},
+        {"role": "model", "parts": [{"text": "hello"}]},
+        {"role": "user", "parts": [CALL]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "roll", "response": {}}}]},
+    ],
+    ids=["no-parts", "empty-text", "empty-part", "model", "call", "response-to-nothing"],
+)
+def test_turn_order(content: dict[str, Any], talk: Talk, model: Model) -> None:
+    """A Content that the API would refuse is refused first: TURN_ORDER, nothing written, nothing sent."""
+    talk.begin(*contents("one", "two"))
+    before = talk.bytes
+    error = talk.failed(content)
+    assert (error.reason, error.exit, error.outcome) == ("TURN_ORDER", 65, None)
+    assert error.problems
+    assert (talk.bytes, model.requests) == (before, [])
+
+
+def test_broken_history(talk: Talk, model: Model) -> None:
+    """A session whose history the API would refuse is named with its breaches before a token is spent."""
+    talk.begin({"role": "user", "parts": [{"text": ""}]}, {"role": "model", "parts": [{"text": "ok"}]})
+    before = talk.bytes
+    error = talk.failed("hello")
+    assert (error.reason, [problem.rule for problem in error.problems]) == ("TURN_ORDER", ["blank-text"])
+    assert (talk.bytes, model.requests) == (before, [])
+
+
+def test_broken_config(talk: Talk, model: Model) -> None:
+    """A config in the file that is out of range is refused: SETTINGS, nothing written, nothing sent."""
+    talk.begin(config={"generationConfig": {"temperature": 99}})
+    before = talk.bytes
+    error = talk.failed("hello")
+    assert (error.reason, error.exit) == ("SETTINGS", 2)
+    assert (talk.bytes, model.requests) == (before, [])
+
+
+# The outcome
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason", "outcome"),
+    [
+        (json_reply({"error": {"code": 503}}, 503), "UNAVAILABLE", "rejected"),
+        (Reply(200, {}, (b"<html>",)), "BAD_RESPONSE", "unknown"),
+        (Reply(200, {}, (5.0,)), "TIMEOUT", "unknown"),
+    ],
+    ids=["503", "html", "silence"],
+)
+def test_failure_is_recorded(reply: Reply, reason: str, outcome: str, talk: Talk, model: Model) -> None:
+    """A call without an answer leaves a failure record that says what happened, in the words of the error."""
+    talk.begin()
+    talk("warm up")
+    model.script(reply)
+    error = talk.failed("hello", timeout=1)
+    record = talk.records[-1]
+    assert (error.reason, error.outcome, error.attempts) == (reason, outcome, 1)
+    assert (record["kind"], record["request"], record["reason"]) == ("failure", "2.1", reason)
+    assert (record["outcome"], record["code"], record["message"]) == (outcome, error.code, error.message)
+    assert [attempt["reason"] for attempt in record["attempts"]] == [reason]
+    assert record.get("partial") == ("<html>" if reason == "BAD_RESPONSE" else None)
+
+
+def test_timeout_is_the_smaller_limit(talk: Talk, model: Model) -> None:
+    """A deadline that is nearer than the time limit of a request ends it."""
+    talk.begin()
+    talk("warm up")
+    model.script(Reply(200, {}, (10.0,)))
+    start = time.monotonic()
+    error = talk.failed("hello", timeout=60, left=1)
+    assert time.monotonic() - start < 4
+    assert (error.reason, error.outcome) == ("TIMEOUT", "unknown")
+
+
+def test_after_doubt(talk: Talk, model: Model) -> None:
+    """After an exchange in doubt the next one goes on from the last answer."""
+    talk.begin()
+    model.script(answer("one"), Reply(200, {}, (b"?",)), answer("three"))
+    talk("1")
+    talk.failed("2")
+    assert talk("3").id == "3.1"
+    assert model.requests[-1]["contents"] == contents("1", "one", "3")
+
+
+def test_only_for_this_call(talk: Talk, model: Model) -> None:
+    """Model and config of one call are recorded with it, merged over the session's, and do not stick."""
+    talk.begin(config={"generationConfig": {"temperature": 1, "topP": 0.5}})
+    talk("one", model="other-model", config={"generationConfig": {"temperature": 0}})
+    talk("two")
+    assert [target.rpartition("/")[2] for target in model.targets] == [
+        "other-model:generateContent",
+        "gemini-test:generateContent",
+    ]
+    assert [sent["generationConfig"] for sent in model.requests] == [
+        {"temperature": 0, "topP": 0.5},
+        {"temperature": 1, "topP": 0.5},
+    ]
+    first, second = (record for record in talk.records if record["kind"] == "request")
+    assert (first["model"], first["config"]) == ("other-model", {"generationConfig": {"temperature": 0}})
+    assert (second["model"], "config" in second) == ("gemini-test", False)
+
+
+# Disks that fail
+
+
+class Failing(FileSystem):
+    """Fails the n-th sync (or write) that it makes, counted from 1."""
+
+    def __init__(self, function: Callable[..., Any], number: int) -> None:
+        self.function, self.number, self.made = function, number, 0
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make the call, unless it is the one."""
+        if function is self.function:
+            self.made += 1
+            if self.made == self.number:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return function(*args, **kwargs)
+
+
+@pytest.mark.parametrize("function", [os.write, os.fsync], ids=["write", "sync"])
+def test_request_cannot_be_written(function: Callable[..., Any], talk: Talk, model: Model) -> None:
+    """A request that is not safely on the disk is not sent, and the file is as it was."""
+    talk.begin()
+    before = talk.bytes
+    talk.fs = Failing(function, 1)
+    error = talk.failed("hello")
+    assert isinstance(error, Unsaved)
+    assert (error.reason, error.exit) == ("DISK_FULL", 74)
+    assert (talk.bytes, model.requests) == (before, [])
+
+
+@pytest.mark.parametrize("function", [os.write, os.fsync], ids=["write", "sync"])
+def test_answer_cannot_be_written(function: Callable[..., Any], talk: Talk, model: Model) -> None:
+    """An answer that could not be saved is handed over all the same, and says why it is not saved."""
+    talk.begin()
+    talk.fs = Failing(function, 2)
+    model.script(answer("dear"))
+    result = talk("hello")
+    assert (result.answer, result.verdict.text) == (answer("dear"), "dear")
+    assert result.unsaved is not None
+    assert result.unsaved.reason == "DISK_FULL"
+    # What did reach the file stays: it was paid for.
+    assert len(talk.history) == (2 if function is os.fsync else 0)
+
+
+def test_failure_cannot_be_written(talk: Talk, model: Model) -> None:
+    """When not even the failure can be recorded, the call's own error is what is told, and a note of the rest."""
+    talk.begin()
+    talk.fs = Failing(os.write, 2)
+    model.script(json_reply({"error": {"code": 503}}, 503))
+    assert talk.failed("hello").reason == "UNAVAILABLE"
+    assert len(talk.notes) == 1
+    assert "could not be recorded" in talk.notes[0]
+    assert [record["kind"] for record in talk.records] == ["session", "request"]
+
+
+def test_changed_during_the_call(tmp_path: Path) -> None:
+    """A session that an editor replaced during the call is left alone; the answer is in a session beside it."""
+
+    def handle(listener: Listener, connection: Any) -> None:
+        listener.request(connection)
+        (tmp_path / "new").write_bytes(edited)
+        os.replace(tmp_path / "new", talk.path)
+        body = json.dumps(answer("dear")).encode()
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+
+    with listening(handle) as listener:
+        talk = Talk(tmp_path / "s.jsonl", listener.env)
+        talk.begin()
+        edited = talk.bytes
+        result = talk("hello")
+    assert result.unsaved is not None
+    assert (result.unsaved.reason, result.unsaved.kept) == ("SESSION_CHANGED", f"{talk.path}.lost-1")
+    assert talk.bytes == edited
+    kept = Store(FileSystem(), talk.notes.append).read(f"{talk.path}.lost-1")
+    assert kept.history == contents("hello", "dear")
+
+
+# Signals
+
+
+def test_signal_during_the_call(talk: Talk, tmp_path: Path) -> None:
+    """A signal ends the call; the failure is on the disk before the error is told."""
+
+    def handle(listener: Listener, connection: Any) -> None:
+        listener.request(connection)
+        os.kill(os.getpid(), signal.SIGTERM)
+        listener.stop.wait()
+
+    with listening(handle) as listener, raised():
+        talk = Talk(tmp_path / "t.jsonl", listener.env)
+        talk.begin()
+        error = talk.failed("hello")
+    assert (error.reason, error.exit, error.outcome) == ("INTERRUPTED", 143, "unknown")
+    assert [record["kind"] for record in talk.records] == ["session", "request", "failure"]
+    assert (talk.records[-1]["reason"], talk.records[-1]["outcome"]) == ("INTERRUPTED", "unknown")
