@@ -6,6 +6,7 @@ No API key, no configuration and no home of the person who runs the tests; no co
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,11 @@ from typing import Any
 import pytest
 
 from tests.support import Gemcli, Model
+
+# Who runs the tests in the background, or under nohup, has these ignored, and so would have every program started
+# here: gemcli leaves an ignored signal alone.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 FOREIGN = ("GOOGLE_", "GEMINI_", "GEMCLI_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_")
 

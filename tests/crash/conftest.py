@@ -31,7 +31,7 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
         yield Path(directory)
 
 
-IN_SHORT = {"send", "send-torn", "new-force"}
+IN_SHORT = {"send-torn", "new-force"}
 """The operations whose repair is killed in the short form, too."""
 
 

@@ -21,6 +21,7 @@ by_number = pytest.mark.parametrize(
 by_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 
 
+@pytest.mark.torture
 @by_operation
 def test_a_signal_at_any_call_leaves_whole_records(
     operation: Operation,
