@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from gemcli.contents import Content, is_blank, parts_of
+from gemcli.contents import Content, function_responses, is_blank, parts_of
 from gemcli.journal import Exchange
 
 STAND_IN = "skip_thought_signature_validator"
@@ -43,7 +43,11 @@ def with_stand_ins(contents: list[Content], model: str) -> tuple[list[Content], 
     if not _NEEDS_SIGNATURES.search(model):
         return contents, False
     start = max(
-        (place for place, content in enumerate(contents) if content["role"] == "user" and not _responds(content)),
+        (
+            place
+            for place, content in enumerate(contents)
+            if content["role"] == "user" and not function_responses(content)
+        ),
         default=0,
     )
     changed = [_stood_in(content) if place > start else content for place, content in enumerate(contents)]
@@ -58,10 +62,6 @@ def _without(content: Content) -> Content:
     """The Content without signatures, and without Parts that held nothing else."""
     bare = [{key: value for key, value in part.items() if key != "thoughtSignature"} for part in parts_of(content)]
     return {**content, "parts": [part for part in bare if not is_blank(part)]}
-
-
-def _responds(content: Content) -> bool:
-    return any("functionResponse" in part for part in parts_of(content))
 
 
 def _stood_in(content: Content) -> Content:
