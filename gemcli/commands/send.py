@@ -126,10 +126,8 @@ def _message(app: App, argument: str | None, *, leave_stdin: bool, deadline: flo
 def answered(app: App, order: Order, allowed: list[str]) -> None:
     """Send, and print the answer when it is whole."""
     result, document = deliver(app, order, None)
-    try:
-        app.output.text(result.verdict.text) if order.as_text else app.output.json(document)
-    except GemcliError as error:
-        raise _still_saved(error, order, result) from error
+    text = result.verdict.text
+    show(order, result, lambda: app.output.text(text) if order.as_text else app.output.json(document))
     if left := _left_to_say(result, allowed):
         raise left
 
@@ -148,10 +146,7 @@ def streamed(app: App, order: Order, allowed: list[str]) -> None:
         raise
     left = _left_to_say(result, allowed)
     _finish(order, stream, document, result.verdict.text, left)
-    try:
-        stream.flush()
-    except GemcliError as unprinted:
-        raise result.unsaved or _still_saved(unprinted, order, result) from unprinted
+    show(order, result, stream.flush)
     if left is not None:
         raise left
 
@@ -248,10 +243,17 @@ def _left_to_say(result: Result, allowed: list[str]) -> GemcliError | None:
     return error if error and error.status not in allowed else None
 
 
-def _still_saved(error: GemcliError, order: Order, result: Result | None) -> GemcliError:
-    """The error of an answer that could not be printed, with the place where it can be read."""
-    where = f"the answer is in the session: gemcli history -s {shlex.quote(order.session)} --last"
-    return GemcliError(error.reason, error.message, hint=where if result and not result.unsaved else None)
+def show(order: Order, result: Result, printing: Callable[[], None]) -> None:
+    """Print an answer. When that fails, say where it can be read, or that it is not saved, which matters more."""
+    try:
+        printing()
+    except (GemcliError, BrokenPipeError) as unprinted:
+        if result.unsaved:
+            raise result.unsaved from unprinted
+        if isinstance(unprinted, BrokenPipeError):
+            raise
+        where = f"the answer is in the session: gemcli history -s {shlex.quote(order.session)} --last"
+        raise GemcliError(unprinted.reason, unprinted.message, hint=where) from unprinted
 
 
 def _allowed(text: str) -> list[str]:

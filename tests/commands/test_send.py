@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
-from gemcli.commands.send import ALLOWED
+from gemcli.answers import judge
+from gemcli.commands.send import ALLOWED, Order, show
+from gemcli.errors import GemcliError
+from gemcli.exchange import Result
+from gemcli.session import Unsaved
 from tests.commands import CALL, ECHO, asked, header, told, turn, write
 from tests.support import Done, Gemcli, Model, answer, json_reply, texts
 
@@ -381,3 +385,18 @@ def test_a_session_by_its_path(gemcli: Gemcli) -> None:
     assert answers_of(done) == ['Message 2 says: "x". Before it: 1: "question 1".']
     assert done.json["session"] == "s.jsonl"
     assert gemcli("send", "-s", path, "y").json["session"] == str(path)
+
+
+@pytest.mark.parametrize("fault", [BrokenPipeError(), GemcliError("NOT_PRINTED", "full")], ids=["no-reader", "full"])
+def test_an_answer_neither_saved_nor_printed_is_told_as_unsaved(fault: Exception) -> None:
+    """When an answer could not be saved and nobody reads it, the status is that of the session, never a quiet 141."""
+    order = Order("a", "x", {}, False, False, False, None, 0, 1.0, 1.0, 0.0, None, False)
+    unsaved = Unsaved("DISK_FULL", "no space")
+    result = Result(1, "1.1", answer("hi"), judge(answer("hi")), 1, 1, unsaved, ())
+
+    def printing() -> None:
+        raise fault
+
+    with pytest.raises(Unsaved) as caught:
+        show(order, result, printing)
+    assert caught.value.exit == 74
