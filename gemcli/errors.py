@@ -8,7 +8,7 @@ whether the same command may be run again. Everything that fails raises `GemcliE
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -168,6 +168,14 @@ REASONS = {
     "BUG": Reason("internal", "INTERNAL", hint="please report this, with the output of --debug"),
 }
 """Every reason gemcli can give, the one place that decides what a condition means for a script."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """The hint that names the `known` word nearest to `word`, None if none is near."""
+    import difflib
+
+    nearest = difflib.get_close_matches(word, list(known), 1)
+    return f"did you mean `{nearest[0]}`?" if nearest else None
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 
 from gemcli import settings_kinds as kinds
 from gemcli import yamltext
-from gemcli.errors import GemcliError, Problem
-from gemcli.settings_kinds import Fault, Path, did_you_mean, show
+from gemcli.errors import GemcliError, Problem, did_you_mean
+from gemcli.settings_kinds import Fault, Path, show
 from gemcli.settings_table import EXCLUSIVE, MISPLACED, OPTIONS, REFUSED, SETTINGS, Setting
 
 __all__ = [

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from gemcli.errors import did_you_mean
 from gemcli.yamltext import Mapping, Node, Sequence, Text, plain_value
 
 Path = tuple[str | int, ...]
@@ -356,11 +357,3 @@ def show(value: Any) -> str:
         return "an object" if isinstance(value, dict) else "a list"
     text = json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= 40 else text[:39] + "…"
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """The hint that names the `known` word nearest to `word`, None if none is near."""
-    import difflib
-
-    nearest = difflib.get_close_matches(word, list(known), 1)
-    return f"did you mean `{nearest[0]}`?" if nearest else None

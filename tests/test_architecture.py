@@ -56,7 +56,8 @@ ALLOWED: dict[str, str] = {
     "views": "contents turns shapes journal",
     # Settings: pure
     "yamltext": "errors",
-    "settings_kinds": "yamltext",
+    "forms": "errors strictjson yamltext",
+    "settings_kinds": "errors yamltext",
     "settings_table": "settings_kinds",
     "settings": "errors yamltext settings_kinds settings_table",
     # Sessions on disk
@@ -112,11 +113,10 @@ ALLOWED: dict[str, str] = {
         "simulator.checks simulator.delivery simulator.echo simulator.refusals simulator.replies simulator.streams "
         "simulator.tokens"
     ),
-    "simulator.forms": "errors strictjson yamltext",
     "simulator.grammar": (
-        "contents yamltext simulator.delivery simulator.forms simulator.refusals simulator.replies simulator.responses"
+        "contents forms yamltext simulator.delivery simulator.refusals simulator.replies simulator.responses"
     ),
-    "simulator.rules": "errors yamltext simulator.forms simulator.grammar",
+    "simulator.rules": "errors forms yamltext simulator.grammar",
     "simulator.player": (
         "contents strictjson simulator.app simulator.delivery simulator.echo simulator.grammar simulator.refusals "
         "simulator.replies simulator.responses simulator.rules"

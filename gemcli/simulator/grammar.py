@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from gemcli import yamltext
+from gemcli import forms, yamltext
 from gemcli.contents import Part
-from gemcli.simulator import forms, refusals
+from gemcli.forms import BASE64, COUNT, REGEX, TEXT, Form, Reading, choice, list_of, map_of, matching, scalar
+from gemcli.simulator import refusals
 from gemcli.simulator.delivery import NOTHING, Amount, Break
-from gemcli.simulator.forms import BASE64, COUNT, REGEX, TEXT, Form, Reading, choice, list_of, map_of, matching, scalar
 from gemcli.simulator.refusals import STATUSES, Refused
 from gemcli.simulator.replies import Reply
 from gemcli.simulator.responses import COUNTS
+
+RULES = forms.RULES | {"unreachable": "no rule stands after one that takes every message"}
+"""Every rule by its stable name, the name that problems carry; YAML has its own in `yamltext.RULES`."""
 
 FINISH_REASONS = (
     *("STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "LANGUAGE", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"),

@@ -74,7 +74,7 @@ from dataclasses import dataclass
 
 from gemcli import yamltext
 from gemcli.errors import GemcliError
-from gemcli.simulator.forms import Reading
+from gemcli.forms import Reading
 from gemcli.simulator.grammar import FILE, Rule
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gemcli import yamltext
 from gemcli.errors import GemcliError
-from gemcli.simulator import forms, grammar, refusals, responses, rules
+from gemcli.simulator import grammar, refusals, responses, rules
 from gemcli.simulator.delivery import Amount, Break
 from gemcli.simulator.grammar import Answer, Rule, When
 from gemcli.simulator.replies import Reply
@@ -69,8 +69,8 @@ def test_the_names_are_the_apis() -> None:
 def test_every_problem_has_a_rule() -> None:
     """The names that problems carry are listed, and none of them is YAML's."""
     listed = {rule for case in BAD for rule in re.findall(r"\[([a-z-]+)\]", " ".join(case[1]))}
-    assert listed >= forms.RULES.keys()
-    assert not forms.RULES.keys() & yamltext.RULES.keys()
+    assert listed >= grammar.RULES.keys()
+    assert not grammar.RULES.keys() & yamltext.RULES.keys()
 
 
 def test_an_answer_in_short() -> None:
@@ -255,4 +255,4 @@ def test_any_text_is_rules_or_an_error(text: str) -> None:
         found = []
     except GemcliError as error:
         found = [problem.rule for problem in error.problems] or ["none"]
-    assert set(found) <= forms.RULES.keys() | yamltext.RULES.keys()
+    assert set(found) <= grammar.RULES.keys() | yamltext.RULES.keys()

@@ -1,13 +1,13 @@
 """Typed values out of a YAML tree, by tables, with everything that is wrong in one go.
 
 A kind reads one node: it gives the node's value, or notes a problem in the `Reading` and gives None. Kinds are
-made from kinds, so that a grammar is a table of them; `rules` has one.
+made from kinds, so that a grammar is a table of them: that of replay scripts is one, that of the simulator's rules
+another.
 """
 
 from __future__ import annotations
 
 import base64
-import difflib
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from itertools import combinations
 from typing import Any
 
 from gemcli import strictjson, yamltext
-from gemcli.errors import GemcliError, Problem
+from gemcli.errors import GemcliError, Problem, did_you_mean
 from gemcli.yamltext import Node, Text
 
 RULES = {
@@ -25,7 +25,6 @@ RULES = {
     "unknown-key": "a key is one of those that may stand there",
     "missing-key": "a key that must be there is there",
     "exclusive": "keys that exclude each other do not stand together",
-    "unreachable": "no rule stands after one that takes every message",
 }
 """Every rule by its stable name, the name that problems carry; YAML has its own in `yamltext.RULES`."""
 
@@ -165,12 +164,6 @@ class Form:
 def any_two(*keys: str) -> tuple[tuple[str, str], ...]:
     """Every pair of these keys: at most one of them may stand in a mapping."""
     return tuple(combinations(keys, 2))
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """The hint that names the `known` word nearest to `word`, None if none is near."""
-    nearest = difflib.get_close_matches(word, list(known), 1)
-    return f"did you mean `{nearest[0]}`?" if nearest else None
 
 
 def matching(pattern: str, convert: Callable[[re.Match[str]], Any] = lambda match: match[0]) -> Callable[[Text], Any]:
