@@ -45,6 +45,13 @@ FINISH_REASONS: dict[str, str | None] = {
 """What each finish reason makes of an answer; `None` is a plain success. Unknown ones are taken as success."""
 
 
+BLOCK_REASONS = (
+    *("SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "IMAGE_SAFETY", "MODEL_ARMOR", "JAILBREAK"),
+    "BLOCKED_REASON_UNSPECIFIED",
+)
+"""Why the API blocks a prompt."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What an answer is worth.

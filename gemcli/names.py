@@ -18,6 +18,11 @@ _SESSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\Z")
 _MODEL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._@-]*(/[A-Za-z0-9_-][A-Za-z0-9._@-]*)*\Z")
 
 
+def is_session_name(text: str) -> bool:
+    """Whether `text` is the name of a session, and so can be that of a file anywhere."""
+    return _SESSION.match(text) is not None and len(text) <= 128
+
+
 def session_path(session: str, environ: Mapping[str, str]) -> str:
     """The file of a session: a name's place under GEMCLI_HOME, or the path it is.
 
@@ -28,7 +33,7 @@ def session_path(session: str, environ: Mapping[str, str]) -> str:
         raise GemcliError("USAGE", "a session's name cannot contain NUL")
     if "/" in session or session.endswith(SUFFIX):
         return session
-    if not _SESSION.match(session) or len(session) > 128:
+    if not is_session_name(session):
         raise GemcliError(
             "USAGE",
             f"{session!r} is not a session name",

@@ -24,6 +24,7 @@ __all__ = [
     "Setting",
     "check",
     "from_options",
+    "from_tree",
     "from_yaml",
     "merge",
 ]
@@ -110,10 +111,16 @@ def from_yaml(text: str, name: str) -> Config:
         shape = "text" if isinstance(tree, yamltext.Text) else "a list"
         _require([_problem(Fault("shape", f"must be a mapping, not {shape}"), "the config", tree)], name)
         return {}
+    config, problems = from_tree(tree)
+    _require(problems, name)
+    return config
+
+
+def from_tree(tree: yamltext.Mapping) -> tuple[Config, list[Problem]]:
+    """The Config that a mapping asks for, as in `from_yaml`, and everything wrong with it, line by line."""
     reading = _Reading()
     reading.mapping(tree, ())
-    _require(reading.finish(), name)
-    return reading.config
+    return reading.config, reading.finish()
 
 
 def check(config: Any) -> list[Problem]:

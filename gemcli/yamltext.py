@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from gemcli.errors import GemcliError, Problem
 
@@ -44,19 +44,21 @@ RULES = {
 class Text(str):
     """A scalar as written, with where it began (`line`, `column`, from 1).
 
-    `plain` says that it stood there without quotes and not as a block: only then may it mean a number.
+    `plain` says that it stood there without quotes and not as a block: only then may it mean a number. `comment`
+    says that a comment follows it on its last line, which may have been meant as text.
     """
 
-    __slots__ = ("column", "line", "plain")
+    __slots__ = ("column", "comment", "line", "plain")
 
     line: int
     column: int
     plain: bool
+    comment: bool
 
-    def __new__(cls, value: str, line: int = 1, column: int = 1, plain: bool = True) -> Text:
+    def __new__(cls, value: str, line: int = 1, column: int = 1, plain: bool = True, *, comment: bool = False) -> Self:
         """Make the text `value` that began at `line` and `column`."""
         text = super().__new__(cls, value)
-        text.line, text.column, text.plain = line, column, plain
+        text.line, text.column, text.plain, text.comment = line, column, plain, comment
         return text
 
 
@@ -129,6 +131,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.problems: list[Problem] = []
         self.text = text
+        self.lines: list[str] | None = None
         self.events = self._parse()
         self.mark: tuple[int, int] = (1, 1)
 
@@ -181,12 +184,21 @@ class _Reader:
         if isinstance(event, yaml.ScalarEvent):
             if _SURROGATE.search(event.value):
                 self._refuse("yaml-character", "half a surrogate pair is not text")
-            return Text(event.value, line, column, event.implicit[0])
+            return Text(event.value, line, column, event.implicit[0], comment=self._is_cut_short(event))
         if depth > MAX_DEPTH:
             self._refuse("yaml-depth", f"nested more than {MAX_DEPTH} levels deep")
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(Mapping(line, column), depth)
         return self._sequence(Sequence(line, column), depth)
+
+    def _is_cut_short(self, event: Any) -> bool:
+        """Whether a comment follows a scalar without quotes on its line."""
+        if not event.implicit[0] or not event.value or "#" not in self.text:
+            return False
+        if self.lines is None:
+            self.lines = _LINE_BREAK.split(self.text)
+        end = event.end_mark
+        return end.line < len(self.lines) and _COMMENT.match(self.lines[end.line], end.column) is not None
 
     def _refuse_marks(self, event: Any) -> None:
         """Refuse the anchor and the tag of a node; the node itself is read on, for what else is wrong with it."""
@@ -238,6 +250,7 @@ class _Reader:
             raise _StopReading
 
 
+_COMMENT = re.compile("[ \t]+#")
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 # What YAML calls printable, which is what both of PyYAML's parsers accept.
 _UNPRINTABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gemcli import answers, turns
-from gemcli.answers import FINISH_REASONS, judge, read
+from gemcli.answers import BLOCK_REASONS, FINISH_REASONS, judge, read
 from gemcli.errors import EXIT, REASONS, GemcliError
 from gemcli.refusals import refusal
 from tests.support import answer
@@ -31,6 +31,7 @@ def candidate(**fields: Any) -> dict[str, Any]:
 def test_finish_reasons_are_those_of_the_sdk() -> None:
     """Every finish reason of the installed SDK is known, and none that it does not have."""
     assert FINISH_REASONS.keys() == {reason.value for reason in types.FinishReason}
+    assert set(BLOCK_REASONS) == {reason.value for reason in types.BlockedReason}
 
 
 # name: body, valid, reason, exit status, text
