@@ -25,7 +25,7 @@ class Status(NamedTuple):
 
 STATUSES = (
     Status(0, "ok", "done, on disk, printed", "yes", ""),
-    Status(2, "usage", "arguments or config wrong; nothing was sent", "no", "no"),
+    Status(2, "usage", "arguments, script or config wrong; nothing was sent", "no", "no"),
     Status(
         3,
         "blocked",
@@ -35,6 +35,27 @@ STATUSES = (
     ),
     Status(4, "incomplete", "stopped at MAX_TOKENS or CONTINUATION; recorded and printed", "yes", "your choice"),
     Status(5, "function_call", "the model waits for function responses; recorded, printed", "yes, open", "answer it"),
+    Status(
+        10,
+        "expectation",
+        "`replay`: it is done, and an expectation was not met",
+        "yes",
+        "edit the script",
+    ),
+    Status(
+        13,
+        "in_doubt",
+        "`replay`, `send --key`: this was sent before, and its outcome is not known; nothing was sent",
+        "no",
+        "with `--on-unknown resend`",
+    ),
+    Status(
+        14,
+        "diverged",
+        "`replay`, `send --key`: another message was answered in this place; nothing was sent",
+        "no",
+        "in a new session",
+    ),
     Status(65, "data", "corrupt session, broken turn order, invalid input text, too long", "no", "no"),
     Status(66, "no_input", "session or file missing", "no", "no"),
     Status(69, "quota", "daily quota or billing: not soon", "no", "tomorrow"),
@@ -72,6 +93,7 @@ REASONS = {
     # What was typed
     "USAGE": Reason("usage", "INVALID_ARGUMENT"),
     "SETTINGS": Reason("usage", "INVALID_ARGUMENT"),
+    "SCRIPT": Reason("usage", "INVALID_ARGUMENT"),
     "EMPTY_MESSAGE": Reason(
         "usage", "INVALID_ARGUMENT", hint="with --skip-empty an empty message sends nothing and exits 0"
     ),
@@ -115,6 +137,12 @@ REASONS = {
     "MALFORMED_ANSWER": Reason("blocked", "INTERNAL", True, "the model broke its format; sending again may help"),
     "INCOMPLETE": Reason("incomplete", "OUT_OF_RANGE", hint="raise --max-output-tokens, or send 'go on'"),
     "FUNCTION_CALL": Reason("function_call", "FAILED_PRECONDITION"),
+    # What was sent before
+    "EXPECTATION": Reason("expectation", "FAILED_PRECONDITION"),
+    "IN_DOUBT": Reason(
+        "in_doubt", "UNKNOWN", hint="--on-unknown resend sends it again; if it was answered, that is paid for twice"
+    ),
+    "DIVERGED": Reason("diverged", "FAILED_PRECONDITION"),
     # The way to the API
     "NO_KEY": Reason(
         "credentials",
@@ -182,7 +210,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 class Problem:
     """One of several things wrong with an input, all reported at once.
 
-    `rule` is a stable name; `index` counts Contents from 0; `line` counts lines of the file from 1.
+    `rule` is a stable name; `index` counts Contents from 0; `line` and `column` count from 1 in `file`, or in the
+    one input there is.
     """
 
     rule: str
@@ -191,10 +220,15 @@ class Problem:
     line: int | None = None
     column: int | None = None
     hint: str | None = None
+    file: str | None = None
 
     def describe(self) -> str:
         """One line: where, what, the rule's name, and what to do."""
-        where = [f"line {self.line}" if self.line is not None else "", f"column {self.column}" if self.column else ""]
+        if self.file:
+            where = [":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)]
+        else:
+            where = [f"line {self.line}" if self.line is not None else ""]
+            where += [f"column {self.column}" if self.column else ""]
         where.append(f"content {self.index}" if self.index is not None else "")
         place = ", ".join(part for part in where if part)
         advice = f" ({self.hint})" if self.hint else ""

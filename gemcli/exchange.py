@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -20,7 +20,7 @@ from gemcli.backends import Backend
 from gemcli.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.gemini import Gemini, interrupted
-from gemcli.journal import ANSWERED, Journal
+from gemcli.journal import ANSWERED, Exchange, Journal
 from gemcli.retry import Policy
 from gemcli.session import Session, Unsaved
 from gemcli.settings import Config
@@ -32,10 +32,14 @@ Event = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Limits:
-    """How long things may take: `timeout` seconds for one request, `until` on the monotonic clock for all."""
+    """How long things may take: `timeout` seconds for one request, `until` on the monotonic clock for all.
+
+    After a signal the request under way has `grace` more seconds; a second signal ends it at once.
+    """
 
     timeout: float
     until: float
+    grace: float = 0.0
 
     @property
     def left(self) -> float:
@@ -52,7 +56,7 @@ class Limits:
 class Line:
     """The line to the model: who answers, how long it may take, how often to try, and who hears of it.
 
-    With `on_event` the answer is streamed and every chunk and wait is told; without it, waits go to `notice`.
+    Waits are told to `on_event`, and every chunk too if the answer is to `stream`; without it, waits go to `notice`.
     """
 
     gemini: Gemini
@@ -61,37 +65,57 @@ class Line:
     retry: Policy
     notice: Callable[[str], None]
     on_event: Callable[[Event], None] | None = None
+    stream: bool = False
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request ready to be sent and recorded: the effective model, the whole body, and what this call added."""
+    """A request ready to be sent and recorded: the effective model, the whole body, and what this call added.
+
+    By its `key`, if it has one, it is known again (`keys`).
+    """
 
     model: str
     body: dict[str, Any]
     content: Content
     config: Config
     notes: tuple[str, ...] = ()
+    key: str | None = None
 
 
 @dataclass(frozen=True)
 class Result:
-    """An answered exchange, usable or not. `unsaved` tells why it is not in the session, if it is not."""
+    """An answered exchange, usable or not. `unsaved` tells why it is not in the session, if it is not.
+
+    `attempts` are those of its record, `elapsed_ms` the time from the first of them to the answer.
+    """
 
     turn: int
     id: str
     answer: dict[str, Any]
     verdict: Verdict
-    attempts: int
+    attempts: list[dict[str, Any]]
     elapsed_ms: int
     unsaved: Unsaved | None
     notes: tuple[str, ...]
 
+    @property
+    def latency_ms(self) -> int:
+        """How long the attempt that was answered took; without the waits, and what came before them."""
+        last: dict[str, Any] = self.attempts[-1] if self.attempts else {}
+        return int(last.get("elapsed_ms", self.elapsed_ms))
+
 
 def prepare(
-    journal: Journal, content: Content, backend: Backend, *, model: str | None = None, config: Config | None = None
+    journal: Journal,
+    content: Content,
+    backend: Backend,
+    *,
+    model: str | None = None,
+    config: Config | None = None,
+    key: str | None = None,
 ) -> Request:
-    """The request that sends `content` on top of a session's history.
+    """The request that sends `content` on top of a session's history, under `key` if it has one.
 
     `model` and `config` (REST form) are for this call only; config is merged over the session's. Raises
     `GemcliError`: OPEN_CALL, TURN_ORDER or SETTINGS when the API would refuse it.
@@ -108,7 +132,7 @@ def prepare(
     turns.require(settings.check(merged), "the session's config with that of this call", "SETTINGS")
     notes = ["thought signatures of another model or backend were left out"] if dropped else []
     notes += ["a function call without a signature was sent with the documented stand-in"] if stood_in else []
-    return Request(name, {"contents": sent, **merged}, content, config or {}, tuple(notes))
+    return Request(name, {"contents": sent, **merged}, content, config or {}, tuple(notes), key)
 
 
 def exchange(session: Session, request: Request, line: Line) -> Result:
@@ -122,7 +146,13 @@ def exchange(session: Session, request: Request, line: Line) -> Result:
         raise GemcliError("TIMEOUT", "the deadline passed before the request was made", outcome="rejected")
     turn, name = session.journal.next_exchange(request.content)
     asked = records.request(
-        turn, name, request.content, model=request.model, backend=line.backend.name, config=request.config
+        turn,
+        name,
+        request.content,
+        model=request.model,
+        backend=line.backend.name,
+        config=request.config,
+        key=request.key,
     )
     attempts: list[dict[str, Any]] = []
     # From here until the outcome is on the disk no signal may come in between; it ends the wait for the answer.
@@ -138,7 +168,15 @@ def exchange(session: Session, request: Request, line: Line) -> Result:
         elapsed, verdict = _since(start), answers.judge(answer)
         told = records.response(name, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed)
         unsaved = _record_answer(session, told)
-    return Result(turn, name, answer, verdict, len(attempts), elapsed, unsaved, request.notes)
+    return Result(turn, name, answer, verdict, attempts, elapsed, unsaved, request.notes)
+
+
+def recalled(exchange: Exchange) -> Result:
+    """The result of an exchange that was answered before, from its records."""
+    outcome, answer = exchange.outcome or {}, exchange.answer or {}
+    verdict = replace(answers.judge(answer), valid=exchange.state == ANSWERED)
+    attempts, elapsed = outcome.get("attempts") or [], outcome.get("elapsed_ms") or 0
+    return Result(exchange.turn, exchange.id, answer, verdict, attempts, elapsed, None, ())
 
 
 def _call(request: Request, line: Line, attempts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -164,11 +202,11 @@ def _call(request: Request, line: Line, attempts: list[dict[str, Any]]) -> dict[
 
 def _attempt(request: Request, line: Line) -> dict[str, Any]:
     """One request to the model, streamed if anyone listens."""
-    tell = line.on_event
-    if tell is None:
-        return line.gemini.generate(request.model, request.body, line.limits.seconds)
+    tell, limits = line.on_event, line.limits
+    if tell is None or not line.stream:
+        return line.gemini.generate(request.model, request.body, limits.seconds, limits.grace)
     return line.gemini.stream(
-        request.model, request.body, line.limits.seconds, lambda chunk: tell({"event": "chunk", "chunk": chunk})
+        request.model, request.body, limits.seconds, lambda chunk: tell({"event": "chunk", "chunk": chunk})
     )
 
 

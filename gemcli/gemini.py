@@ -59,17 +59,18 @@ class Gemini:
             self._http.close()
         self._client = self._http = None
 
-    def generate(self, model: str, body: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    def generate(self, model: str, body: Mapping[str, Any], seconds: float, grace: float = 0.0) -> dict[str, Any]:
         """Make one generateContent request with `body` as its JSON, and return the answer as received.
 
         Ends within `seconds` whatever the network does: the request runs in a thread of its own, which is left
         behind when time is up. Raises `GemcliError` for everything but a 200 with an answer in it; its
         `outcome` tells whether the request may have been answered. A signal that arrives while signals are
-        deferred raises INTERRUPTED.
+        deferred leaves `grace` seconds for the answer to what was sent, and then raises INTERRUPTED; a second one
+        does so at once.
         """
         done: _Queue = queue.SimpleQueue()
         call = Call()
-        error = self._wait(call, done, (model, body, seconds), lambda _event: None)
+        error = self._wait(call, done, (model, body, seconds), lambda _event: None, grace)
         if not call.complete or call.status != 200:
             raise self._fault(call, error)
         try:
@@ -124,7 +125,12 @@ class Gemini:
     # One request, in its own thread
 
     def _wait(
-        self, call: Call, done: _Queue, request: tuple[str, Mapping[str, Any], float], on_event: Callable[[bytes], None]
+        self,
+        call: Call,
+        done: _Queue,
+        request: tuple[str, Mapping[str, Any], float],
+        on_event: Callable[[bytes], None],
+        grace: float = 0.0,
     ) -> BaseException | None:
         """Make the request and wait for its end; what the SDK raised is the result.
 
@@ -139,14 +145,17 @@ class Gemini:
                 except queue.Empty:
                     if call.complete:
                         return None
+                    if deferred.arrived:
+                        raise interrupted(deferred.arrived[0], sent=self._give_up(call)) from None
                     raise _late(self._give_up(call), request[2]) from None
                 if isinstance(event, bytes):
                     on_event(event)
                     if not call.complete and time.monotonic() > until:
                         raise _late(self._give_up(call), request[2])
                 elif event is _Event.SIGNAL:
-                    if not call.complete:
+                    if not call.complete and not (grace and call.sent):
                         raise interrupted(deferred.arrived[0], sent=self._give_up(call))
+                    until, grace = min(until, time.monotonic() + grace), 0.0
                 else:
                     return event if isinstance(event, BaseException) else None
 
@@ -268,15 +277,20 @@ class Gemini:
         return text.replace(secret.encode(), b"[the key]") if secret else text
 
 
-def preload() -> None:
-    """Begin to load the SDK in the background: it takes longer than everything else before the first request."""
+def preload() -> threading.Thread:
+    """Begin to load the SDK in the background: it takes longer than everything else before the first request.
+
+    The thread that does it can be waited for, if the time of loading is not to count as that of a request.
+    """
 
     def load() -> None:
         from google import genai  # noqa: F401  # loaded for the one that needs it next
 
         from gemcli import wire  # noqa: F401
 
-    threading.Thread(target=load, name="preload", daemon=True).start()
+    thread = threading.Thread(target=load, name="preload", daemon=True)
+    thread.start()
+    return thread
 
 
 def _late(sent: bool, seconds: float) -> GemcliError:

@@ -22,14 +22,14 @@ LARGEST_FILE = 1 << 29
 """Bytes that are read of a file at most: a device would never end."""
 
 
-def message(argument: str | None, *, leave_stdin: bool, notice: Callable[[str], None], stdin: int = 0) -> str:
+def message(given: str | None, *, leave_stdin: bool, notice: Callable[[str], None], stdin: int = 0) -> str:
     """The user's message: the argument, standard input, or the one, a blank line and the other.
 
     A terminal, `/dev/null` and a file that somebody has already read from are not read; the argument `-` asks
     for stdin alone. The result may be empty. Raises `GemcliError` (BAD_TEXT) for text that is none.
     """
-    explicit = argument == "-"
-    said = "" if argument is None or explicit else _from_argument(argument)
+    explicit = given == "-"
+    said = "" if given is None or explicit else argument(given, "the message")
     piped = "" if leave_stdin and not explicit else _from_stdin(stdin, explicit, notice)
     text = f"{said}\n\n{piped}" if said and piped.strip() else said or piped
     if len(text) > LARGE:
@@ -51,6 +51,19 @@ def file_text(path: str) -> str:
     return as_text(data, path)
 
 
+def document(path: str, stdin: int = 0) -> str:
+    """The text of a file, or with `-` of standard input. Raises as `file_text` does."""
+    if path != "-":
+        return file_text(path)
+    return _read_all(stdin)
+
+
+def argument(text: str, name: str) -> str:
+    """Text from the command line. Raises `GemcliError` (BAD_TEXT) for what is none; `name` says what it was for."""
+    # Python hands on bytes that are not UTF-8 as lone surrogates.
+    return as_text(text.encode("utf-8", "surrogateescape"), name)
+
+
 def as_text(data: bytes, name: str) -> str:
     """`data` as text. Raises `GemcliError` (BAD_TEXT) naming the first byte that is none: not UTF-8, or NUL."""
     try:
@@ -67,11 +80,6 @@ def as_text(data: bytes, name: str) -> str:
     return text
 
 
-def _from_argument(argument: str) -> str:
-    # Python hands on bytes that are not UTF-8 as lone surrogates.
-    return as_text(argument.encode("utf-8", "surrogateescape"), "the message")
-
-
 def _from_stdin(fd: int, explicit: bool, notice: Callable[[str], None]) -> str:
     try:
         mode = os.fstat(fd)
@@ -81,6 +89,11 @@ def _from_stdin(fd: int, explicit: bool, notice: Callable[[str], None]) -> str:
         return ""
     if not stat.S_ISREG(mode.st_mode) and not select.select([fd], [], [], SILENCE)[0]:
         notice("waiting for the end of standard input (-n leaves it alone)")
+    return _read_all(fd)
+
+
+def _read_all(fd: int) -> str:
+    """The text that comes on a descriptor until its end."""
     chunks = []
     try:
         while chunk := os.read(fd, 1 << 20):

@@ -72,11 +72,19 @@ def session(
 
 
 def request(
-    turn: int, exchange: str, content: Content, *, model: str, backend: str, config: dict[str, Any] | None = None
+    turn: int,
+    exchange: str,
+    content: Content,
+    *,
+    model: str,
+    backend: str,
+    config: dict[str, Any] | None = None,
+    key: str | None = None,
 ) -> Record:
-    """A user Content about to be sent; `config` is what this call adds to the session's."""
+    """A user Content about to be sent; `config` is what this call adds to the session's, `key` tells it from others."""
     record: Record = {"kind": "request", "time": now(), "turn": turn, "id": exchange, "content": content}
-    return record | {"model": model, "backend": backend} | ({"config": config} if config else {})
+    record |= {"model": model, "backend": backend} | ({"config": config} if config else {})
+    return record | ({"key": key} if key is not None else {})
 
 
 def response(

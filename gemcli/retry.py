@@ -22,10 +22,14 @@ LONGEST = 60.0
 
 @dataclass(frozen=True)
 class Policy:
-    """How often to send again (`retries`), and a source of numbers from 0 to 1 that spreads the waits."""
+    """How often to send again (`retries`), and a source of numbers from 0 to 1 that spreads the waits.
+
+    A wait of more than `patience` seconds is not begun.
+    """
 
     retries: int
     dice: Callable[[], float]
+    patience: float = float("inf")
 
     def wait(self, attempt: int, error: GemcliError, left: float) -> float | None:
         """Seconds to wait before sending again, `None` for not at all.
@@ -41,4 +45,4 @@ class Policy:
         else:
             longest = min(LONGEST, 2.0 ** min(attempt, 6))
             seconds = longest / 2 + self.dice() * longest / 2
-        return seconds if seconds < left else None
+        return seconds if seconds < left and seconds <= self.patience else None

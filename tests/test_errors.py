@@ -14,6 +14,9 @@ CONTRACT = {
     "blocked": 3,
     "incomplete": 4,
     "function_call": 5,
+    "expectation": 10,
+    "in_doubt": 13,
+    "diverged": 14,
     "data": 65,
     "no_input": 66,
     "quota": 69,
@@ -43,6 +46,7 @@ RPC_CODES = {
     "UNAVAILABLE",
     "DATA_LOSS",
     "UNAUTHENTICATED",
+    "UNKNOWN",
 }
 
 
@@ -121,7 +125,7 @@ def test_error_facts() -> None:
         "problems": [],
     }
     assert json.loads(json.dumps(facts["problems"])) == [
-        {"rule": "role", "message": "no role", "index": 1, "line": 2, "column": 3, "hint": "add one"}
+        {"rule": "role", "message": "no role", "index": 1, "line": 2, "column": 3, "hint": "add one", "file": None}
     ]
 
 

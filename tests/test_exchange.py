@@ -118,7 +118,7 @@ def test_request_is_on_the_disk_before_the_call(tmp_path: Path) -> None:
     assert seen[0][1] == own.records[1]
     assert (seen[0][1]["id"], seen[0][1]["content"]) == ("1.1", user_text("hello"))
     assert [record["kind"] for record in own.records] == ["session", "request", "response"]
-    assert (result.turn, result.id, result.attempts, result.unsaved) == (1, "1.1", 1, None)
+    assert (result.turn, result.id, len(result.attempts), result.unsaved) == (1, "1.1", 1, None)
     assert own.records[2]["elapsed_ms"] == result.elapsed_ms
 
 

@@ -12,22 +12,26 @@ from typing import Any
 
 import click
 
-from gemcli import backends, inputs, names, options, views
+from gemcli import backends, inputs, keys, names, options, views
 from gemcli.app import App
 from gemcli.backends import Backend
 from gemcli.commands import new
-from gemcli.contents import user_text
+from gemcli.contents import Content, user_text
 from gemcli.errors import GemcliError
-from gemcli.exchange import Limits, Line, Request, Result, exchange, prepare
+from gemcli.exchange import Limits, Line, Request, Result, exchange, prepare, recalled
 from gemcli.gemini import preload
-from gemcli.journal import Journal
+from gemcli.journal import REFUSED, Exchange, Journal
 from gemcli.output import Stream
+from gemcli.records import Record
 from gemcli.retry import Policy
-from gemcli.settings import Config
+from gemcli.settings import Config, merge
 from gemcli.signals import TimeUp, deferred, time_limit
 
 ALLOWED = ("blocked", "incomplete", "function_call")
 """The statuses that --allow can turn into success."""
+
+LONGEST_KEY = 256
+"""Characters of a key at most."""
 
 SECONDS = options.Seconds(0.001)
 
@@ -48,6 +52,12 @@ SECONDS = options.Seconds(0.001)
 @click.option("--deadline", metavar="SECONDS", type=SECONDS, default=600, show_default=True, help=(
     "Longest time for the whole command, waits included."))  # fmt: skip
 @options.wait(300)
+@click.option("--key", metavar="KEY", help=(
+    "Send under this key, once: if it was answered before, print that answer again."))  # fmt: skip
+@click.option("--if-turns", metavar="N", type=click.IntRange(min=0), help=(
+    "Send only as what follows N turns: if that was answered before, print its answer again."))  # fmt: skip
+@click.option("--on-unknown", type=click.Choice(["fail", "resend"]), default="fail", show_default=True, help=(
+    "With --key or --if-turns: what to do when nobody knows if the message was answered."))  # fmt: skip
 @click.option("--max-turns", metavar="N", type=click.IntRange(min=0), help=(
     "Send nothing if the history has N turns already."))  # fmt: skip
 @click.option("--allow", metavar="STATUS,…", default="", help=(
@@ -67,13 +77,18 @@ def command(
 
     An answer that is blocked, cut short or a function call is printed too, and ends in an exit status of its own.
 
+    In a loop that may be run again, --key says which message this is: what was answered is not sent again, and what
+    may have been answered is not sent without being told to (13).
+
     \b
     Examples:
       gemcli send -s bug42 "What does this function do?" < main.c
       git diff | gemcli send -s bug42 --text "What could break?"
       gemcli send -s bug42 "In one word?" --temperature 0 | jq -r .text
       gemcli send -s bug42 --stream --text "Now at length"
+      gemcli send -s daily --create --key "$(date +%F)" "What should I read today?"
     """
+    _require_key(given)
     allowed = _allowed(allow)
     text = _message(app, message, leave_stdin=no_stdin, deadline=given["deadline"])
     if not text.strip():
@@ -111,6 +126,23 @@ class Order:
     wait: float
     max_turns: int | None
     dry_run: bool
+    key: str | None = None
+    if_turns: int | None = None
+    on_unknown: str = "fail"
+
+    @property
+    def once(self) -> bool:
+        """Whether the message is known again when it is sent a second time."""
+        return self.key is not None or self.if_turns is not None
+
+
+def _require_key(given: Mapping[str, Any]) -> None:
+    """Raise what is wrong with the options that tell a message from others: `click.UsageError` or BAD_TEXT."""
+    key = given["key"]
+    if key is not None and given["if_turns"] is not None:
+        raise click.UsageError("--key and --if-turns exclude each other.")
+    if key is not None and not 0 < len(inputs.argument(key, "--key")) <= LONGEST_KEY:
+        raise click.UsageError(f"--key takes 1 to {LONGEST_KEY} characters.")
 
 
 def _message(app: App, argument: str | None, *, leave_stdin: bool, deadline: float) -> str:
@@ -168,31 +200,42 @@ def deliver(
     created = order.create and _create(app, order)
     if not order.create:
         app.require(order.session)
-    preload()
+    if not order.once:
+        preload()
     with app.open(order.session, min(order.wait, max(0.0, limits.left))) as opened:
+        if past := _sent_before(opened.journal, order):
+            if on_event and past.answer:
+                on_event({"event": "chunk", "chunk": past.answer})
+            result = recalled(past)
+            return result, answer_document(order, result, views.totals_view(opened.journal), sent=False)
         request, backend = _request(app, opened.journal, order, stored=created)
         retry = Policy(order.retries, random.random)
         with closing(app.gemini(backend)) as gemini:
-            result = exchange(opened, request, Line(gemini, backend, limits, retry, app.output.notice, on_event))
-        document = answer_document(order.session, result, views.totals_view(opened.journal))
+            line = Line(gemini, backend, limits, retry, app.output.notice, on_event, order.stream)
+            result = exchange(opened, request, line)
+        document = answer_document(order, result, views.totals_view(opened.journal))
     return result, document
 
 
 def preview(app: App, order: Order) -> dict[str, Any]:
     """The request that would be sent, without a key and without sending it."""
     journal = app.read(order.session)
+    if past := _sent_before(journal, order):
+        nothing = dict.fromkeys(("model", "backend", "method", "url", "body"))
+        notes = [f"answered before, as turn {past.turn}: nothing is sent"]
+        return {"session": order.session, **nothing, "notes": notes}
     request, backend = _request(app, journal, order, stored=False)
     shown = app.gemini(backend, dry=True).preview(request.model, request.body, stream=order.stream)
     return {"session": order.session, "model": request.model, "backend": backend.name, **shown, "notes": request.notes}
 
 
-def answer_document(session: str, result: Result, totals: dict[str, Any]) -> dict[str, Any]:
-    """What `send` prints: the answer, where it stands, and whether it is saved."""
+def answer_document(order: Order, result: Result, totals: dict[str, Any], *, sent: bool = True) -> dict[str, Any]:
+    """What `send` prints: the answer, where it stands, whether it is saved, and whether it was `sent` for now."""
     error = result.verdict.error
-    document = {"session": session, "turn": result.turn, "id": result.id}
+    document = {"session": order.session, "turn": result.turn, "id": result.id, "key": order.key, "sent": sent}
     document |= views.answer_view(result.answer, result.verdict.content)
     document |= {"status": error.status if error else "ok", "reason": error.reason if error else None}
-    document |= {"attempts": result.attempts, "elapsed_ms": result.elapsed_ms, "saved": result.unsaved is None}
+    document |= {"attempts": len(result.attempts), "elapsed_ms": result.elapsed_ms, "saved": result.unsaved is None}
     return document | {"totals": totals, "notes": list(result.notes)}
 
 
@@ -204,7 +247,40 @@ def _request(app: App, journal: Journal, order: Order, *, stored: bool) -> tuple
     model = names.check_model(journal.header["model"] if order.model is None else order.model)
     backend = backends.of(journal.header, model, app.environ)
     config = {} if stored else order.config
-    return prepare(journal, user_text(order.message), backend, model=model, config=config), backend
+    return prepare(journal, user_text(order.message), backend, model=model, config=config, key=order.key), backend
+
+
+def _sent_before(journal: Journal, order: Order) -> Exchange | None:
+    """The exchange whose answer is to be printed again, if the message was sent before.
+
+    Raises `GemcliError`: IN_DOUBT if it may have been answered, DIVERGED if another message was.
+    """
+    content = user_text(order.message)
+    if order.key is not None:
+        last = keys.newest(journal, order.key)
+    elif order.if_turns is not None:
+        last = keys.following(journal, order.if_turns, content)
+    else:
+        return None
+    past = keys.recall(journal, last, resend=order.on_unknown == "resend")
+    if past is None or (change := _difference(journal, past.request, order, content)) is None:
+        return past
+    if past.state == REFUSED:
+        return None
+    hint = f"gemcli history -s {shlex.quote(order.session)} --turn {past.turn} shows it"
+    raise GemcliError("DIVERGED", f"turn {past.turn} was answered for another {change}; nothing was sent", hint=hint)
+
+
+def _difference(journal: Journal, request: Record, order: Order, content: Content) -> str | None:
+    """What a message that was sent before had otherwise, None if it is the same one."""
+    if request["content"] != content:
+        return "message"
+    if request.get("imported"):
+        return None
+    if request["model"] != (order.model or journal.header["model"]):
+        return "model"
+    before, now = (merge(journal.header["config"], config) for config in (request.get("config") or {}, order.config))
+    return None if before == now else "config"
 
 
 def _create(app: App, order: Order) -> bool:

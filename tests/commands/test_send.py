@@ -392,7 +392,7 @@ def test_an_answer_neither_saved_nor_printed_is_told_as_unsaved(fault: Exception
     """When an answer could not be saved and nobody reads it, the status is that of the session, never a quiet 141."""
     order = Order("a", "x", {}, False, False, False, None, 0, 1.0, 1.0, 0.0, None, False)
     unsaved = Unsaved("DISK_FULL", "no space")
-    result = Result(1, "1.1", answer("hi"), judge(answer("hi")), 1, 1, unsaved, ())
+    result = Result(1, "1.1", answer("hi"), judge(answer("hi")), [], 1, unsaved, ())
 
     def printing() -> None:
         raise fault

@@ -26,7 +26,7 @@ ERROR = {
 FINAL = {
     "event", "session", "turn", "id", "text", "parts", "function_calls", "finish_reason", "block_reason",
     "usage_metadata", "model_version", "response_id", "status", "reason", "attempts", "elapsed_ms", "saved", "notes",
-    "totals", "exit", "error",
+    "totals", "exit", "error", "key", "sent",
 }  # fmt: skip
 """The keys of the final event: a contract, retyped."""
 

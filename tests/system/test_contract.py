@@ -31,6 +31,8 @@ SEND = [
     "session",
     "turn",
     "id",
+    "key",
+    "sent",
     "text",
     "parts",
     "function_calls",
@@ -74,7 +76,7 @@ ERROR = [
     "outcome",
     "problems",
 ]
-PROBLEM = ["rule", "message", "index", "line", "column", "hint"]
+PROBLEM = ["rule", "message", "index", "line", "column", "hint", "file"]
 
 API_FORM = {"parts", "config", "function_calls", "problems", "user", "model"}
 """Keys below which values are in the form of the API (Contents, Parts, config) or are no keys of ours."""

@@ -1,0 +1,98 @@
+"""Keys: how a message that was sent before is known again, so that nobody pays for it twice. Pure.
+
+A message may be sent under a key, which its `request` record carries. The newest request with that key decides
+what may be done with it: what was answered is not sent again; of what is in doubt nobody knows, so it is not sent
+again without being told to; what was rejected never counted.
+
+Replay makes its keys itself: each covers the model, the config, the message and, by the key before it, everything
+that was said before. What a session was created with (a fork, an import) was asked under no key of this session.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+from gemcli import answers
+from gemcli.contents import Content
+from gemcli.errors import GemcliError
+from gemcli.journal import ANSWERED, FAILED, REFUSED, Exchange, Journal, Turn
+
+
+class Standing(Enum):
+    """What a message's past means for sending it now."""
+
+    UNSENT = "it was never sent, or rejected, or its answer was taken out of the history"
+    ANSWERED = "its answer is in the history"
+    REFUSED = "it was answered with a refusal that sending again would not change"
+    IN_DOUBT = "it was sent, and what became of it is not known"
+
+
+def first(history: Sequence[Content]) -> str:
+    """What a chain of keys begins with when the conversation goes on from `history`."""
+    return _digest(["gemcli", 1, history])
+
+
+def chained(before: str, model: str, config: dict[str, Any], content: Content) -> str:
+    """The key of a message: `before` is the key of the one before it, `config` the whole one it is sent with."""
+    return _digest([model, config, content, before])
+
+
+def newest(journal: Journal, key: str) -> Exchange | None:
+    """The newest exchange that was asked under `key` in this session."""
+    found = (one for one in journal.exchanges if one.request.get("key") == key and not one.request.get("imported"))
+    return max(found, key=lambda one: one.turn, default=None)
+
+
+def following(journal: Journal, place: int, content: Content) -> Exchange | None:
+    """The exchange behind the first `place` turns of the history: the answered one, or the newest try of `content`.
+
+    Raises `GemcliError` (DIVERGED) when the history has fewer turns.
+    """
+    live = journal.live
+    if len(live) > place:
+        return live[place].exchanges[0]
+    if len(live) < place:
+        have = f"{len(live)} turns" if len(live) != 1 else "1 turn"
+        raise GemcliError("DIVERGED", f"the history has {have}, not {place}", hint="messages before it are missing")
+    last = next(reversed(journal.turns.values()), None)
+    tried = last.exchanges[0] if last and not last.rewound and not last.contents else None
+    return tried if tried and tried.request["content"] == content else None
+
+
+def standing(journal: Journal, exchange: Exchange | None) -> Standing:
+    """What `exchange`, the newest of its key, means for sending the message now."""
+    if exchange is None or exchange.state == FAILED:
+        return Standing.UNSENT
+    if exchange.state == ANSWERED:
+        return Standing.UNSENT if journal.turns[exchange.turn].rewound else Standing.ANSWERED
+    if exchange.state == REFUSED:
+        error = answers.judge(exchange.answer or {}).error
+        return Standing.UNSENT if error is None or error.retryable else Standing.REFUSED
+    return Standing.IN_DOUBT
+
+
+def recall(journal: Journal, exchange: Exchange | None, *, resend: bool) -> Exchange | None:
+    """The `exchange`, the newest of its key, if its answer stands; None if the message is to be sent.
+
+    Raises `GemcliError` (IN_DOUBT) when it may have been answered, unless it is to be sent again then.
+    """
+    found = standing(journal, exchange)
+    if exchange and found is Standing.IN_DOUBT and not resend:
+        what = "is not recorded" if exchange.outcome is None else "is unknown"
+        raise GemcliError("IN_DOUBT", f"it was sent before, as turn {exchange.turn}, and what came of it {what}")
+    return exchange if found in (Standing.ANSWERED, Standing.REFUSED) else None
+
+
+def own_turns(journal: Journal) -> list[Turn]:
+    """The turns of the history that were sent in this session, oldest first: all but those it was created with."""
+    return [turn for turn in journal.live if not turn.exchanges[0].request.get("imported")]
+
+
+def _digest(value: Any) -> str:
+    """A fingerprint of plain values, whatever the order of keys."""
+    # ASCII, so that a lone surrogate, which JSON can hold, can be hashed too.
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
