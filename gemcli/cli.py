@@ -27,6 +27,7 @@ COMMANDS = {
     "history": "Show the turns of a session.",
     "rewind": "Take turns out of the history.",
     "export": "Write the history in another format.",
+    "replay": "Send the messages of a script, each once.",
 }
 """Every command with its summary. `gemcli.commands.<name>.command` is the command itself."""
 

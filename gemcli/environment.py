@@ -17,7 +17,7 @@ class Variable(NamedTuple):
     reader: str = "gemcli"
 
 
-ASKING = ("send",)
+ASKING = ("send", "replay")
 """The commands that ask a model: only to them keys, endpoints and proxies matter."""
 
 ENVIRONMENT = (
@@ -29,14 +29,14 @@ ENVIRONMENT = (
         "GEMCLI_HOME", "where named sessions live, in its `sessions`; by default gemcli's folder for the user's data"
     ),
     Variable("GEMCLI_SESSION", "the session when `-s` is absent"),
-    Variable("GEMCLI_MODEL", "the model of a new session without `--model`", ("new", "send")),
+    Variable("GEMCLI_MODEL", "the model of a new session without `--model`", ("new", *ASKING)),
     Variable("GEMCLI_ERRORS", "`json` writes one JSON object a line on stderr, like `--errors json`"),
     Variable("GEMCLI_DEBUG", "`1` prints a traceback with an error, like `--debug`"),
     Variable("GEMCLI_<COMMAND>_<OPTION>", "any option of a command, as in `GEMCLI_SEND_TIMEOUT=60`", reader="click"),
     Variable("GOOGLE_GEMINI_BASE_URL", "another endpoint: https, or plain http to this machine", ASKING),
     Variable("GOOGLE_GENAI_API_VERSION", "another version of the API, as in `v1`", ASKING),
-    Variable("GOOGLE_GENAI_USE_VERTEXAI", "`true` or `1`: new sessions are answered by Vertex AI", ("new", "send")),
-    Variable("GOOGLE_GENAI_USE_ENTERPRISE", "the same", ("new", "send")),
+    Variable("GOOGLE_GENAI_USE_VERTEXAI", "`true` or `1`: new sessions are answered by Vertex AI", ("new", *ASKING)),
+    Variable("GOOGLE_GENAI_USE_ENTERPRISE", "the same", ("new", *ASKING)),
     Variable("GOOGLE_CLOUD_PROJECT", "the project on Vertex AI, where a session names none", ASKING),
     Variable("GOOGLE_CLOUD_LOCATION", "the location on Vertex AI; by default `global`", ASKING),
     Variable("GOOGLE_VERTEX_BASE_URL", "another endpoint for Vertex AI", ASKING),

@@ -71,6 +71,11 @@ class Output:
         for text in hints:
             self._stderr(f"hint: {_one_line(text)}")
 
+    def progress(self, line: str) -> None:
+        """Say how things go, if somebody watches: on a terminal."""
+        if not self.errors_json and _is_terminal(STDERR):
+            self._stderr(_one_line(line))
+
     def debug(self, trace: str) -> None:
         """Print a traceback, line by line."""
         if self.errors_json:
@@ -104,6 +109,11 @@ class Stream:
     def text(self, text: str) -> None:
         """Print a piece of text, as far as the reader takes it now; no newline is added."""
         self._send(visible(text) if _is_terminal(STDOUT) else _SURROGATE.sub("\ufffd", text))
+
+    @property
+    def broken(self) -> bool:
+        """Whether nothing can be printed any more, which `flush` will say."""
+        return self._lost is not None
 
     def flush(self) -> None:
         """Print what still waits, unless `stop` says that time is up.

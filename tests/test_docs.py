@@ -233,6 +233,8 @@ def test_commands_are_found_in_shell() -> None:
 FILES = {
     "main.c": "int main(void) { return 0; }\n",
     "contents.json": json.dumps(contents("I am Alice", "Hello Alice")),
+    "nightly.yaml": "- My name is Alice\n- user: What is my name?\n  expect: {contains: Alice}\n",
+    "questions.jsonl": '{"id":"q1","turns":["One?","Two?"]}\n{"id":"q2","turns":["Three?"]}\n',
 }
 """The files that examples read, besides the session bug42."""
 
@@ -242,12 +244,15 @@ def test_every_example_runs(line: str, gemcli: Gemcli, model: Model) -> None:
     """Each gemcli in it succeeds, where there is a session with some turns and the files that examples name."""
     for name, text in FILES.items():
         (gemcli.directory / name).write_text(text)
+    (gemcli.directory / "runs").mkdir()
     (gemcli.directory / "history.json").write_text(json.dumps(contents(*"abcdefgh")))
     world = model.env
     commands = list(command_lines(line))
     assert commands, "there is no gemcli in this example"
     if commands[0][:3] != ["new", "-s", "bug42"]:
         assert gemcli("new", "-s", "bug42", "--history", "history.json", env=world).status == 0
+    if "old.jsonl" in line:
+        assert gemcli("new", "-s", "old.jsonl", "--history", "history.json", env=world).status == 0
     if "--undo" in line:  # there must be something to undo
         assert gemcli("rewind", "-s", "bug42", env=world).status == 0
     for args in commands:

@@ -107,14 +107,14 @@ def _backend(name: str | None, project: str | None, location: str | None) -> Bac
 def begun(app: App, wanted: Wanted, history_file: str | None = None) -> list[Record]:
     """The records of a session that begins here, perhaps with a history from a file."""
     if history_file is None:
-        return [_header(app, wanted, None, None)]
+        return [header(app, wanted, None, None)]
     text = inputs.file_text(history_file)
     if _is_session(text):
         journal = fold(scan(text.encode()), history_file)
         return forked(app, journal, wanted, {"kind": "import", "file": history_file})
     history = contents.load(text, history_file)
-    header = _header(app, wanted, None, {"kind": "import", "file": history_file})
-    return [header, *records.imported(history, model=header["model"], backend=header["backend"])]
+    first = header(app, wanted, None, {"kind": "import", "file": history_file})
+    return [first, *records.imported(history, model=first["model"], backend=first["backend"])]
 
 
 def forked(app: App, journal: Journal, wanted: Wanted, origin: dict[str, Any]) -> list[Record]:
@@ -126,7 +126,7 @@ def forked(app: App, journal: Journal, wanted: Wanted, origin: dict[str, Any]) -
         "id": journal.header["id"],
         "turn": turn,
     }
-    return [_header(app, wanted, journal.header, whole), *journal.fork()]
+    return [header(app, wanted, journal.header, whole), *journal.fork()]
 
 
 def make(app: App, session: str, content: list[Record], *, force: bool = False, wait: float = 0) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def default_model(app: App) -> str:
     return app.environ.get("GEMCLI_MODEL") or names.DEFAULT_MODEL
 
 
-def _header(app: App, wanted: Wanted, source: Record | None, origin: dict[str, Any] | None) -> Record:
+def header(app: App, wanted: Wanted, source: Record | None, origin: dict[str, Any] | None) -> Record:
     """The session record, with the source's model, backend and config where nothing else is wanted."""
     base: Record = (
         source or {"model": default_model(app), "config": {}} | backends.from_environment(app.environ).to_json()

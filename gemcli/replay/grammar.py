@@ -1,0 +1,326 @@
+"""The grammar of scripts: what may stand where, as tables; everything wrong with a script comes out at once.
+
+    script  = [turn, …]  |  {header…, turns: [turn, …]}
+    header  = name | model | system | config | vars: {name: text} | on_fail: stop, continue | on_unknown: fail, resend
+    turn    = text  |  {id, user: text, raw: true, wait: seconds, config: {…}, expect: {check: …}}
+    checks  = contains, icontains, not_contains, equals, starts_with, regex, not_regex: text, or a list of texts
+            | finish: a finish reason, or a list of them
+            | words, chars, latency_ms: bound  |  tokens: {input, output, thoughts, total: bound}
+    bound   = "<n", "<=n", ">n", ">=n" or "low..high"
+
+`{{name}}` in a message, and in the texts of `expect`, stands for one of `vars`. A message is text whatever it
+looks like: `- yes`, `- 12:30` and `- null` say just that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gemcli import settings, yamltext
+from gemcli.answers import BLOCK_REASONS, FINISH_REASONS
+from gemcli.contents import user_text
+from gemcli.errors import GemcliError, Problem
+from gemcli.forms import Form, Kind, Reading, choice, list_of, map_of, matching, scalar
+from gemcli.jsontext import Literal
+from gemcli.names import check_model, is_session_name
+from gemcli.replay import checks, template
+from gemcli.replay.checks import PATTERNS, TEXT_CHECKS, TOKENS, Expected
+from gemcli.replay.script import Script, Turn
+from gemcli.yamltext import Node, Text
+
+RULES = {
+    "unquoted-message": "a message with a colon in it is in quotes",
+    "empty-message": "a message says something",
+    "empty-script": "a script has a message",
+    "duplicate-id": "the ids of turns differ",
+    "undefined": "a template names one of `vars`",
+    "unused": "what --var defines is used",
+    "filter": "a template's filter is one of " + ", ".join(template.FILTERS),
+    "comment": "no text of a message is lost to a comment (`--strict`)",
+}
+"""The rules that only scripts have, by their stable names; the others are in `forms`, `settings` and `yamltext`."""
+
+
+class ScriptReading(Reading):
+    """The problems of one script, the warnings, and the texts that templates may stand for.
+
+    `given` texts win over the script's own; `used` are the names that it declares or has templates for.
+    """
+
+    def __init__(self, given: Mapping[str, str], *, templates: bool = True) -> None:
+        super().__init__()
+        self.warnings: list[Problem] = []
+        self.templates = templates
+        self.given = given
+        self.vars: dict[str, str] = dict(given)
+        self.used: set[str] = set()
+
+
+# Kinds
+
+
+def _said(node: Text) -> str:
+    if isinstance(node, Literal):
+        raise ValueError("in JSON, text is in quotes")
+    if node.plain and not node:
+        raise ValueError('"" is text without a character')
+    return str(node)
+
+
+def _pattern(node: Text) -> str:
+    text = _said(node)
+    if not template.names(text):
+        checks.compiled(text)
+    return text
+
+
+def _model(node: Text) -> str:
+    try:
+        return check_model(_said(node))
+    except GemcliError as error:
+        raise ValueError(error.hint) from None
+
+
+def _name(node: Text) -> str:
+    if not is_session_name(node):
+        raise ValueError
+    return str(node)
+
+
+def _flag(node: Text) -> bool:
+    if not node.plain or node not in ("true", "false"):
+        raise ValueError
+    return node == "true"
+
+
+def _seconds(node: Text) -> float:
+    seconds = float(matching(r"[0-9]{1,6}(\.[0-9]{1,6})?")(node))
+    if not node.plain or seconds > LONGEST_WAIT:
+        raise ValueError
+    return seconds
+
+
+def _config(reading: Reading, label: str, node: Node) -> Any:
+    if not isinstance(node, yamltext.Mapping):
+        reading.refuse("shape", f"{label} must be a mapping of settings", node)
+        return None
+    config, problems = settings.from_tree(node)
+    reading.problems += problems
+    return config
+
+
+def _one_or_more(item: Kind) -> Kind:
+    """The kind of one thing or a list of them; a tuple."""
+
+    def read(reading: Reading, label: str, node: Node) -> Any:
+        if isinstance(node, yamltext.Sequence):
+            return tuple(list_of(item)(reading, label, node) or ())
+        return (item(reading, label, node),)
+
+    return read
+
+
+LONGEST_WAIT = 86400
+
+TEXT = scalar("text", _said)
+FLAG = scalar("true or false", _flag)
+BOUND = scalar("a bound like <=6, >0 or 3..9", checks.bound)
+PATTERN = scalar("a regular expression", _pattern)
+NAME = scalar("a name of letters, digits, '.', '_' and '-'", _name)
+FINISH = choice("a finish or block reason of the API", dict.fromkeys((*FINISH_REASONS, *BLOCK_REASONS)))
+
+
+def _expected(
+    *, finish: tuple[str, ...] | None = None, tokens: Mapping[str, Any] | None = None, **more: Any
+) -> Expected:
+    texts = {name: wanted for name, wanted in more.items() if name in TEXT_CHECKS}
+    bounds = {name: limits for name, limits in more.items() if name not in TEXT_CHECKS}
+    return Expected(texts, finish, bounds | {f"tokens.{name}": limits for name, limits in (tokens or {}).items()})
+
+
+EXPECT = Form(
+    _expected,
+    {name: _one_or_more(PATTERN if name in PATTERNS else TEXT) for name in TEXT_CHECKS}
+    | {"finish": _one_or_more(FINISH)}
+    | dict.fromkeys(("words", "chars", "latency_ms"), BOUND)
+    | {"tokens": Form(dict, dict.fromkeys(TOKENS, BOUND))},
+)
+
+TURN_KEYS: dict[str, Kind] = {
+    "id": scalar("an id of letters, digits, '_' and '-'", matching("[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")),
+    "user": TEXT,
+    "raw": FLAG,
+    "wait": scalar(f"a time in seconds, at most {LONGEST_WAIT}", _seconds),
+    "config": _config,
+    "expect": EXPECT,
+}
+"""The keys of a turn."""
+
+HEADER_KEYS: dict[str, Kind] = {
+    "name": NAME,
+    "model": scalar("a model's name", _model),
+    "system": TEXT,
+    "config": _config,
+    "vars": map_of(scalar("a name of letters, digits and '_'", matching(template.NAME)), TEXT),
+    "on_fail": choice("stop or continue", ("stop", "continue")),
+    "on_unknown": choice("fail or resend", ("fail", "resend")),
+}
+"""The keys of a script besides `turns`."""
+
+KEYED = {
+    "turns": {"user": True, "config": True, "id": False, "raw": False, "wait": False, "expect": False},
+    "script": {
+        "model": True,
+        "system": True,
+        "config": True,
+        "name": False,
+        "vars": False,
+        "on_fail": False,
+        "on_unknown": False,
+    },
+}
+"""Whether a key is part of what makes a message the same as before (of vars and `raw`, what they make of it is)."""
+
+_TURN = Form(dict, TURN_KEYS, required=("user",))
+
+
+# Scripts
+
+
+def read(reading: ScriptReading, node: Node, name: str) -> Script | None:
+    """The script that a tree holds; None when something is wrong, which `reading` then knows.
+
+    `name` is what a script without a name of its own is called.
+    """
+    if isinstance(node, yamltext.Sequence):
+        header = yamltext.Mapping(node.line, node.column)
+        header[Text("turns", node.line, node.column)] = node
+        node = header
+    elif isinstance(node, Text):
+        hint = "a script is a list of messages, or a mapping with `turns`; --lines sends each line of a text"
+        reading.refuse("shape", "this is text, and no script", node, hint)
+        return None
+    before = len(reading.problems)
+    _read_vars(reading, node)
+    values = Form(dict, HEADER_KEYS | {"turns": list_of(_turn)}, required=("turns",))(reading, "a script", node)
+    _beside_each_other(reading, node)
+    turns = node.get(Text("turns"))
+    if isinstance(turns, yamltext.Sequence):
+        _check_ids(reading, turns)
+        _check_templates(reading, turns)
+    return _script(reading, values, name) if len(reading.problems) == before else None
+
+
+def _script(reading: ScriptReading, values: Mapping[str, Any], name: str) -> Script:
+    config = values.get("config") or {}
+    if "system" in values:
+        config = {"systemInstruction": {"parts": [{"text": values["system"]}]}} | config
+    numbered = enumerate(values["turns"], 1)
+    turns = tuple(Turn(**({"id": f"t{number}"} | turn)) for number, turn in numbered)
+    settled = {key: values.get(key) for key in ("model", "on_fail", "on_unknown")}
+    return Script(values.get("name", name), turns, config=config, vars=reading.vars, **settled)
+
+
+def _turn(reading: Reading, _label: str, node: Node) -> dict[str, Any] | None:
+    """The fields of a Turn that a list item gives."""
+    values: dict[str, Any] | None
+    if isinstance(node, yamltext.Mapping):
+        if len(node) == 1 and (key := next(iter(node))) not in TURN_KEYS:
+            hint = "put the message in quotes; a turn with settings has `user`"
+            what = f"this is a mapping with the key `{key[:40]}`, not a message"
+            reading.refuse("unquoted-message", what, node, hint)
+            return None
+        values = _TURN(reading, "a turn", node)
+        if values is None:
+            return None
+    elif isinstance(node, Text):
+        values = {"user": TEXT(reading, "a message", node) if node else ""}
+    else:
+        reading.refuse("shape", "a turn must be text or a mapping, not a list", node)
+        return None
+    message = values.pop("user")
+    unlike_text = isinstance(reading, ScriptReading) and not reading.templates
+    return {"raw": unlike_text, "line": node.line} | values | {"content": user_text(message or "")}
+
+
+def _beside_each_other(reading: ScriptReading, node: yamltext.Mapping) -> None:
+    """Refuse what says the same twice: `system` and a system instruction in `config`."""
+    config = node.get(Text("config"))
+    system = next((key for key in node if key == "system"), None)
+    names = ("system_instruction", "systemInstruction")
+    if system is not None and isinstance(config, yamltext.Mapping) and any(name in config for name in names):
+        reading.refuse("exclusive", "`system` cannot stand beside `config.system_instruction`", system)
+
+
+def _read_vars(reading: ScriptReading, node: yamltext.Mapping) -> None:
+    """Take the names in `vars`, for templates to be checked against, whatever else is wrong with them."""
+    given = node.get(Text("vars"))
+    if isinstance(given, yamltext.Mapping):
+        texts = {str(name): str(text) if isinstance(text, Text) else "?" for name, text in given.items()}
+        reading.vars = texts | dict(reading.given)
+        reading.used |= texts.keys()
+
+
+def _check_ids(reading: ScriptReading, turns: yamltext.Sequence) -> None:
+    seen: dict[str, Node] = {}
+    for number, turn in enumerate(turns, 1):
+        given = turn.get(Text("id")) if isinstance(turn, yamltext.Mapping) else None
+        name = str(given) if isinstance(given, Text) else f"t{number}"
+        if name in seen:
+            what = f"`{name}` is the id of the turn in line {seen[name].line} already"
+            reading.refuse("duplicate-id", what, given or turn)
+        seen.setdefault(name, turn)
+
+
+def _check_templates(reading: ScriptReading, turns: yamltext.Sequence) -> None:
+    """Refuse what templates make impossible, and messages that are empty with or without them."""
+    for turn in turns:
+        message = turn.get(Text("user")) if isinstance(turn, yamltext.Mapping) else turn
+        raw = isinstance(turn, yamltext.Mapping) and turn.get(Text("raw")) == "true"
+        missing = message is not turn and message == "" and isinstance(message, Text) and message.plain
+        if isinstance(message, Text) and not missing:
+            _check_message(reading, message, raw=raw or not reading.templates)
+        for check, text in _expected_texts(turn):
+            if not _undefined(reading, text) and check in PATTERNS and template.names(text):
+                try:
+                    checks.compiled(template.render(text, reading.vars))
+                except ValueError as error:
+                    reading.refuse("value", f"`{check}` must be a regular expression: {error}", text)
+
+
+def _check_message(reading: ScriptReading, message: Text, *, raw: bool) -> None:
+    if message.comment:
+        hint = "put the message in quotes if # belongs to it"
+        what = "what follows this message is a comment"
+        reading.warnings.append(Problem("comment", what, line=message.line, column=message.column, hint=hint))
+    if not raw and _undefined(reading, message):
+        return
+    said = str(message) if raw else template.render(message, reading.vars)
+    if not said.strip():
+        filled = " once its templates are filled in" if message.strip() else ""
+        reading.refuse("empty-message", f"the message is empty{filled}", message)
+
+
+def _expected_texts(turn: Node) -> Iterator[tuple[str, Text]]:
+    """Every text that a turn's checks of text look for, with the name of its check."""
+    expected = turn.get(Text("expect")) if isinstance(turn, yamltext.Mapping) else None
+    for check, wanted in expected.items() if isinstance(expected, yamltext.Mapping) else ():
+        if check in TEXT_CHECKS:
+            yield from (
+                (str(check), one) for one in (wanted if isinstance(wanted, list) else [wanted]) if isinstance(one, Text)
+            )
+
+
+def _undefined(reading: ScriptReading, text: Text) -> bool:
+    """Whether templates in a text stand for nothing; each is refused."""
+    reading.used.update(template.names(text))
+    faults = template.faults(text, reading.vars)
+    for rule, name in faults:
+        if rule == "filter":
+            reading.refuse(rule, f"`{name}` is no filter", text, f"there are {', '.join(template.FILTERS)}")
+        else:
+            known = ", ".join(reading.vars)
+            hint = f"`vars` has {known}" if known else "define it in `vars`, or with --var"
+            reading.refuse(rule, f"`{{{{{name}}}}}` is defined nowhere", text, f"{hint}; raw: true sends it as it is")
+    return bool(faults)

@@ -1,0 +1,76 @@
+"""Scripts as `run` plays them: plain values, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gemcli.contents import Content, parts_of
+from gemcli.errors import Problem
+from gemcli.records import Record
+from gemcli.replay.checks import NOTHING, Expected
+from gemcli.replay.template import render
+from gemcli.settings import Config
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message of a script.
+
+    `raw` messages are sent as they are, the others are templates. `wait` is the pause in seconds before the
+    message is sent, `config` (REST form) what this message adds to the script's, `line` where it stands.
+    """
+
+    id: str
+    content: Content
+    raw: bool = False
+    wait: float = 0.0
+    config: Config = field(default_factory=dict)
+    expect: Expected = NOTHING
+    line: int = 1
+
+    def rendered(self, texts: Mapping[str, str]) -> Content:
+        """The user Content to send, with `texts` in the place of templates."""
+        if self.raw:
+            return self.content
+        parts = [part | {"text": render(part["text"], texts)} for part in parts_of(self.content)]
+        return self.content | {"parts": parts}
+
+
+@dataclass(frozen=True)
+class Script:
+    """One conversation to play: what it is called, whom it asks and how, and its turns in order.
+
+    None for `model` leaves it to the session; `header` is the session record of a session that is played again.
+    """
+
+    name: str
+    turns: tuple[Turn, ...]
+    model: str | None = None
+    config: Config = field(default_factory=dict)
+    vars: Mapping[str, str] = field(default_factory=dict)
+    on_fail: str | None = None
+    on_unknown: str | None = None
+    header: Record | None = None
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a file holds: its conversations in order, of which `many` ones need a session each.
+
+    `name` is what the run is called, `digest` that of the file's bytes, `warnings` what a user should know though it
+    is no mistake, `ignored` the keys of other people's data that nothing was made of.
+    """
+
+    file: str
+    name: str
+    digest: str
+    scripts: tuple[Script, ...]
+    many: bool = False
+    warnings: tuple[Problem, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    def origin(self) -> dict[str, Any]:
+        """Where a session that this file makes says it came from."""
+        return {"kind": "replay", "file": self.file, "script": self.digest}

@@ -1,0 +1,48 @@
+"""Templates: `{{name}}` in a message stands for a text, which is put in once and never looked at again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+FILTERS: dict[str, Callable[[str], str]] = {
+    "json": lambda text: json.dumps(text, ensure_ascii=False),
+    "trim": str.strip,
+}
+"""What `{{name|filter}}` does to the text: `json` writes it as a JSON string, `trim` takes off white space."""
+
+NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+
+# What does not look like a name between the braces is text: LaTeX, Go, and other people's templates.
+_TEMPLATE = re.compile(rf"\{{\{{[ \t]*({NAME})[ \t]*(?:\|[ \t]*([A-Za-z_]+)[ \t]*)?\}}\}}")
+
+
+def render(text: str, texts: Mapping[str, str]) -> str:
+    """The text with every template replaced, left to right, once. Raises `KeyError` for what `faults` names."""
+
+    def put_in(match: re.Match[str]) -> str:
+        value = texts[match[1]]
+        return FILTERS[match[2]](value) if match[2] else value
+
+    return _TEMPLATE.sub(put_in, text)
+
+
+def faults(text: str, defined: Iterable[str]) -> list[tuple[str, str]]:
+    """What is wrong with the templates in a text: a rule, and the name that breaks it.
+
+    `undefined`: nothing has that name; `filter`: there is no such filter.
+    """
+    known = set(defined)
+    found = []
+    for match in _TEMPLATE.finditer(text):
+        if match[1] not in known:
+            found.append(("undefined", match[1]))
+        if match[2] and match[2] not in FILTERS:
+            found.append(("filter", match[2]))
+    return found
+
+
+def names(text: str) -> list[str]:
+    """The names that the templates in a text stand for."""
+    return [match[1] for match in _TEMPLATE.finditer(text)]
