@@ -1,6 +1,8 @@
 """What every test gets: a world of its own, which it cannot leave.
 
-No API key, no configuration and no home of the person who runs the tests; no connection but to this machine.
+No API key, no configuration and no home of the person who runs the tests; no connection but to this machine. Proofs
+that go on for as long as they are given time ask for `budget`; what they counted they tell with `figures`, and
+scripts/torture prints it.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,43 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+BUDGETED: list[str] = []
+"""The tests of this run that share the time of scripts/torture --minutes."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Count who shares the time."""
+    long = [item for item in items if item.get_closest_marker("torture")]
+    BUDGETED[:] = [item.nodeid for item in long if "budget" in getattr(item, "fixturenames", ())]
+
+
+@pytest.fixture
+def budget() -> float:
+    """Seconds that a proof in its long form may take: its share of `--minutes`, on all processors together."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return float(os.environ.get("TORTURE_MINUTES", "1")) * 60 * workers / max(1, len(BUDGETED))
+
+
+@pytest.fixture
+def figures(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Tell what a proof has counted: `figures("kills", trials=1014, broken=0)`."""
+
+    def tell(proof: str, **counts: object) -> None:
+        record_property("figures", f"{proof}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
+
+    return tell
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the figures of the long forms."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    told = [text for report in reports for name, text in report.user_properties if name == "figures"]
+    if told and "TORTURE_MINUTES" in os.environ:
+        terminalreporter.section("figures")
+        for line in sorted(told):
+            terminalreporter.line(line)
 
 
 @pytest.fixture
