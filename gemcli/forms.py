@@ -11,7 +11,7 @@ import base64
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -118,7 +118,8 @@ class Form:
     """The kind of mappings with these keys: `make` gets their values by name once nothing is wrong with them.
 
     `required` keys must be there, those of a pair in `exclusive` not both. Where `short` names a key, its value
-    may stand for the mapping, unless that is a mapping itself. `hint` is for what is no mapping at all.
+    may stand for the mapping, unless that is a mapping itself. `hint` is for what is no mapping at all, `elsewhere`
+    has the hints for keys that have their place in another one.
     """
 
     make: Callable[..., Any]
@@ -127,6 +128,7 @@ class Form:
     exclusive: Sequence[tuple[str, str]] = ()
     short: str | None = None
     hint: str | None = None
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, reading: Reading, label: str, node: Node) -> Any:
         """What `make` makes of the mapping, None when something is wrong with it."""
@@ -146,8 +148,8 @@ class Form:
         if key in self.keys:
             return self.keys[key](reading, f"`{key}`", value)
         near = did_you_mean(re.sub("[A-Z]", r"_\g<0>", key).lower(), self.keys)
-        hint = near or f"there are {', '.join(self.keys)}"
-        reading.refuse("unknown-key", f"`{key}` is not a key of {label}", key, hint)
+        hint = self.elsewhere.get(key) or near or f"there are {', '.join(self.keys)}"
+        reading.refuse("unknown-key", f"`{key[:40]}` is not a key of {label}", key, hint)
         return None
 
     def _together(self, reading: Reading, label: str, node: yamltext.Mapping) -> None:

@@ -39,22 +39,29 @@ def load(text: str, problems: list[Problem], line: int = 1) -> Node | None:
     Everything wrong with it is added to `problems`; the result is None if the text is not JSON at all.
     """
     try:
-        json.loads(text, parse_constant=_refuse)
+        # Numbers stay text here, so that none is too long.
+        json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse)
     except json.JSONDecodeError as error:
         line, column = line + error.lineno - 1, error.colno
         problems.append(Problem("json-syntax", _words(error.msg), line=line, column=column))
         return None
+    except ValueError as error:  # NaN or Infinity; all before it is JSON
+        _Reader(text, problems, line).refuse_constant(str(error))
+        return None
     except RecursionError:
-        problems.append(Problem("json-depth", f"nested more than {MAX_DEPTH} levels deep", line=line, column=1))
+        pass  # the reader comes to the depth it refuses before that
+    try:
+        return _Reader(text, problems, line).read()
+    except _TooDeep:
         return None
-    except ValueError as error:  # NaN, Infinity, or more digits than Python converts
-        problems.append(Problem("json-syntax", str(error), line=line, column=1))
-        return None
-    return _Reader(text, problems, line).read()
+
+
+class _TooDeep(Exception):
+    """The rest of the text is not worth reading."""
 
 
 class _Reader:
-    """Builds the tree of a text that is known to be JSON, so that its tokens need no checking."""
+    """Builds the tree of a text that is known to be JSON as far as it is read, so that its tokens need no checking."""
 
     def __init__(self, text: str, problems: list[Problem], line: int) -> None:
         self._problems = problems
@@ -64,6 +71,11 @@ class _Reader:
 
     def read(self) -> Node:
         return self._node(*next(self._tokens), depth=1)
+
+    def refuse_constant(self, name: str) -> None:
+        """Note where the first number stands that JSON does not have."""
+        _, line, column = next(found for found in self._tokens if found[0].startswith(name))
+        self._refuse("json-syntax", f"{name} is not JSON", line, column)
 
     def _scan(self, text: str) -> Iterator[tuple[str, int, int]]:
         """Every token but commas and colons, with its line and column."""
@@ -78,6 +90,7 @@ class _Reader:
             return Literal(token, line, column, plain=True)
         if depth == MAX_DEPTH + 1:
             self._refuse("json-depth", f"nested more than {MAX_DEPTH} levels deep", line, column)
+            raise _TooDeep
         if token == "[":  # noqa: S105  # not a password
             return self._list(Sequence(line, column), depth)
         return self._object(Mapping(line, column), depth)
@@ -111,9 +124,9 @@ class _Reader:
 
 
 def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(name)
 
 
 def _words(message: str) -> str:
     """The words of Python's reader as ours: in lower case, and without what it adds for programmers."""
-    return message[0].lower() + message[1:].removesuffix(" at")
+    return (message[0].lower() + message[1:]).removesuffix(" at").removesuffix(" starting").rstrip(": ")

@@ -28,6 +28,7 @@ class Standing(Enum):
     UNSENT = "it was never sent, or rejected, or its answer was taken out of the history"
     ANSWERED = "its answer is in the history"
     REFUSED = "it was answered with a refusal that sending again would not change"
+    RETRYABLE = "it was answered with a refusal that sending again may change"
     IN_DOUBT = "it was sent, and what became of it is not known"
 
 
@@ -42,9 +43,12 @@ def chained(before: str, model: str, config: dict[str, Any], content: Content) -
 
 
 def newest(journal: Journal, key: str) -> Exchange | None:
-    """The newest exchange that was asked under `key` in this session."""
+    """The newest exchange that was asked under `key` in this session; one with its answer in the history if there is.
+
+    A rewind that is taken back puts an answer under newer tries.
+    """
     found = (one for one in journal.exchanges if one.request.get("key") == key and not one.request.get("imported"))
-    return max(found, key=lambda one: one.turn, default=None)
+    return max(found, key=lambda one: (_in_history(journal, one), one.turn), default=None)
 
 
 def following(journal: Journal, place: int, content: Content) -> Exchange | None:
@@ -59,7 +63,7 @@ def following(journal: Journal, place: int, content: Content) -> Exchange | None
         have = f"{len(live)} turns" if len(live) != 1 else "1 turn"
         raise GemcliError("DIVERGED", f"the history has {have}, not {place}", hint="messages before it are missing")
     last = next(reversed(journal.turns.values()), None)
-    tried = last.exchanges[0] if last and not last.rewound and not last.contents else None
+    tried = last.exchanges[0] if last and not last.contents else None
     return tried if tried and tried.request["content"] == content else None
 
 
@@ -68,10 +72,12 @@ def standing(journal: Journal, exchange: Exchange | None) -> Standing:
     if exchange is None or exchange.state == FAILED:
         return Standing.UNSENT
     if exchange.state == ANSWERED:
-        return Standing.UNSENT if journal.turns[exchange.turn].rewound else Standing.ANSWERED
+        return Standing.ANSWERED if _in_history(journal, exchange) else Standing.UNSENT
     if exchange.state == REFUSED:
+        if _taken_back(journal, exchange):
+            return Standing.UNSENT
         error = answers.judge(exchange.answer or {}).error
-        return Standing.UNSENT if error is None or error.retryable else Standing.REFUSED
+        return Standing.RETRYABLE if error is None or error.retryable else Standing.REFUSED
     return Standing.IN_DOUBT
 
 
@@ -90,6 +96,21 @@ def recall(journal: Journal, exchange: Exchange | None, *, resend: bool) -> Exch
 def own_turns(journal: Journal) -> list[Turn]:
     """The turns of the history that were sent in this session, oldest first: all but those it was created with."""
     return [turn for turn in journal.live if not turn.exchanges[0].request.get("imported")]
+
+
+def _in_history(journal: Journal, exchange: Exchange) -> bool:
+    return exchange.state == ANSWERED and not journal.turns[exchange.turn].rewound
+
+
+def _taken_back(journal: Journal, exchange: Exchange) -> bool:
+    """Whether something that was said before `exchange` was rewound after it: it was a refusal of another history."""
+    gone: set[int] = set()
+    for record in journal.records[journal.records.index(exchange.request) :]:
+        if record["kind"] == "rewind":
+            gone |= set(record["turns"])
+        elif record["kind"] == "undo":
+            gone -= set(record["turns"])
+    return any(number < exchange.turn for number in gone)
 
 
 def _digest(value: Any) -> str:

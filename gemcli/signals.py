@@ -32,11 +32,15 @@ class TimeUp(BaseException):
 
 
 class _Deferral:
-    """A stretch of code that INT, TERM and HUP must not cut in two. May be nested."""
+    """A stretch of code that INT, TERM and HUP must not cut in two. May be nested.
+
+    `stopping` tells whether one of them has come since the program began, inside or outside.
+    """
 
     def __init__(self) -> None:
         self.depth = 0
         self.arrived: list[int] = []
+        self.stopping = False
         self._wake: Callable[[], None] | None = None
 
     def __enter__(self) -> None:
@@ -93,8 +97,10 @@ deferred = _Deferral()
 @contextmanager
 def raised() -> Iterator[None]:
     """Turn INT, TERM and HUP into `Interrupted` inside the block. What the parent ignores (nohup) stays ignored."""
+    deferred.stopping = False
 
     def on_signal(signum: int, _frame: FrameType | None) -> None:
+        deferred.stopping = True
         if deferred.depth:
             deferred.arrive(signum)
         else:

@@ -16,9 +16,9 @@ from google.genai import types
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemcli import settings, settings_kinds
+from gemcli import jsontext, settings, settings_kinds, yamltext
 from gemcli.errors import GemcliError
-from gemcli.settings import OPTIONS, REFUSED, SETTINGS, Config, check, from_options, from_yaml, merge
+from gemcli.settings import OPTIONS, REFUSED, SETTINGS, Config, check, from_options, from_tree, from_yaml, merge
 
 SAMPLES: dict[str, Any] = {
     "system_instruction": {"parts": [{"text": "Be brief."}]},
@@ -578,3 +578,50 @@ def test_large_configs_are_quick() -> None:
     text = json.dumps({"tools": [{"functionDeclarations": [{"name": f"f{i}"}]} for i in range(5000)]})
     assert check(from_yaml(text, "c.yaml")) == []
     assert time.monotonic() - started < 3
+
+
+# Configs within other files
+
+
+def tree_of(node: yamltext.Node | None) -> yamltext.Mapping:
+    """The config that stands under the key `config`."""
+    assert isinstance(node, yamltext.Mapping)
+    config = node[yamltext.Text("config")]
+    assert isinstance(config, yamltext.Mapping)
+    return config
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.field)
+def test_a_tree_is_read_like_a_file(setting: settings.Setting) -> None:
+    """Each setting, within a script in YAML or in JSON, gives what it gives in a config file of its own."""
+    value: Any = SAMPLES[setting.field]
+    for name in reversed(setting.field.split(".")):
+        value = {name: value}
+    alone = from_yaml(json.dumps(value), "c.yaml")
+    text = json.dumps({"config": value})
+    for node in (yamltext.load(text, "s.yaml"), jsontext.load(text, [])):
+        assert from_tree(tree_of(node)) == (alone, [])
+
+
+def test_problems_of_a_tree_have_their_places_in_the_whole_file() -> None:
+    """Everything wrong is given back, in the order of lines, with places as they are in the file around it."""
+    node = yamltext.load("turns: [a]\nconfig:\n  top_k: x\n  seeed: 1\n  top_p: 0.5\n", "s.yaml")
+    config, problems = from_tree(tree_of(node))
+    assert [(problem.rule, problem.line, problem.column) for problem in problems] == [
+        ("value", 3, 10),
+        ("unknown-key", 4, 3),
+    ]
+    assert config["generationConfig"]["topP"] == 0.5
+
+
+def test_text_in_json_is_no_number() -> None:
+    """What JSON has in quotes is text, even if it looks like a number: a setting that is text takes it as it is."""
+    node = jsontext.load('{"config": {"temperature": "1", "stop_sequences": ["1", "null"]}}', [])
+    config, problems = from_tree(tree_of(node))
+    assert [(problem.rule, problem.line, problem.column) for problem in problems] == [("value", 1, 28)]
+    assert config["generationConfig"]["stopSequences"] == ["1", "null"]
+
+
+def test_an_empty_tree_sets_nothing() -> None:
+    """A config without keys is no mistake."""
+    assert from_tree(yamltext.Mapping()) == ({}, [])

@@ -288,3 +288,62 @@ def test_plain_values_are_plain() -> None:
     assert [type(key) for key in value] == [str]
     assert type(value["a"][0]) is str
     assert math.isclose(value["a"][1], 1.5)
+
+
+@pytest.mark.usefixtures("parser")
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("a # b", True),
+        ("a   #", True),
+        ("a #b\n# c\n", True),
+        ("a\n b # c\n", True),
+        ("é😀 # b", True),
+        ("a\u2028b # c", True),
+        ("a#b", False),
+        ("C# and F#", False),
+        ("a\n# b\n", False),
+        ("# b\na", False),
+        ("a\n\n  # b\n", False),
+        ("'a' # b", False),
+        ('"a # b"', False),
+        ("|\n a # b\n", False),
+        ("| # b\n a\n", False),
+        (">-\n a # b\n", False),
+        ("'a\n  # b'", False),
+        ("# b", False),
+    ],
+)
+def test_texts_know_of_a_comment_behind_them(text: str, cut: bool) -> None:
+    """A comment on the last line of text without quotes may have been meant as text; any other was not."""
+    for before, after in (("", ""), ("- ", "\n- c\n"), ("# x\r\n- a: 'é'\n  b: ", "\n")):
+        if before and (text[0] == "#" or {"\n", "\u2028"} & {*text}):
+            continue
+        root = load(before + text + after, "file")
+        node = root[0] if isinstance(root, Sequence) else root
+        node = node[Text("b")] if isinstance(node, Mapping) else node
+        assert (node.comment if isinstance(node, Text) else False) is cut
+
+
+@pytest.mark.usefixtures("parser")
+def test_every_text_has_its_own_comment() -> None:
+    """A comment is that of the text it follows: of keys and values, in blocks and between brackets."""
+    root = load("- a # x\n- b\n- [c, d # y\n  , e]\n- f: g # z\n- '#'\n- # w\n", "file")
+    assert isinstance(root, Sequence)
+    flow, mapping = root[2], root[3]
+    assert isinstance(flow, Sequence)
+    assert isinstance(mapping, Mapping)
+    texts = [root[0], root[1], *flow, *mapping, *mapping.values(), *root[4:]]
+    assert [node for node in texts if isinstance(node, Text) and node.comment] == ["a", "d", "g"]
+
+
+@given(st.text(alphabet="a# '\"\n\t-:é\r\u2028|>[]", max_size=20))
+def test_only_what_has_a_comment_is_cut_short(text: str) -> None:
+    """Without its comments a document that was cut short by one says the same, and says it whole."""
+    if problems(text):
+        return
+    root = load(text, "file")
+    if isinstance(root, Text) and root.comment:
+        rest = "\n".join(line.partition(" #")[0].partition("\t#")[0] for line in text.split("\n"))
+        assert "#" in text
+        assert load(rest, "file") == root

@@ -27,7 +27,10 @@ from gemcli.replay.run import Run
 from gemcli.replay.script import Script, Suite
 from gemcli.retry import Policy
 from gemcli.session import Session
-from gemcli.signals import deferred
+from gemcli.signals import TimeUp, deferred, time_limit
+
+LIMITS = ("retries", "max_wait", "timeout", "deadline", "grace", "wait")
+"""The parameters that say how long things may take, and how often to try."""
 
 SECONDS = options.Seconds(0.001)
 
@@ -89,21 +92,24 @@ def command(
         if context.get_parameter_source("session") is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError("-s and --out exclude each other.")
         session = None  # that of the environment
-    order = Order(script, session, directory, _texts(variables), **given)
+    if directory == "":
+        raise click.UsageError("--out takes a directory, '.' for this one.")
+    order = Order(script, session, directory, _texts(variables), _limits_given(context), **given)
     suite = _suite(app, order)
-    stream = Stream(lambda: bool(deferred.arrived) or order.limits(app).left <= 0)
+    stream = Stream(lambda: deferred.stopping or order.limits(app).left <= 0)
     with Stage(app, order, suite, stream) as stage:
         play(app, order, suite, stage, stream)
 
 
 @dataclass(frozen=True)
 class Order:
-    """What the command line asks `replay` for. Times are in seconds."""
+    """What the command line asks `replay` for. Times are in seconds; `again` are the words that limited them."""
 
     file: str
     session: str | None
     directory: str | None
     texts: Mapping[str, str]
+    again: Sequence[str]
     model: str | None
     as_lines: bool
     strict: bool
@@ -123,14 +129,14 @@ class Order:
 
     def words(self, *more: str) -> str:
         """The command line that plays the same again, with `more` options."""
-        words = ["gemcli", "replay", self.file]
+        words = ["gemcli", "replay", f"./{self.file}" if self.file.startswith("-") else self.file]
         words += ["-s", self.session] if self.session else []
         words += ["--out", self.directory] if self.directory else []
         words += ["--model", self.model] if self.model else []
         words += [word for name, text in self.texts.items() for word in ("--var", f"{name}={text}")]
         words += ["--lines"] if self.as_lines else []
         words += ["--on-fail", self.on_fail] if self.on_fail else []
-        return shlex.join([*words, *more])
+        return shlex.join([*words, *self.again, *more])
 
 
 def _texts(variables: Sequence[str]) -> dict[str, str]:
@@ -144,13 +150,32 @@ def _texts(variables: Sequence[str]) -> dict[str, str]:
     return texts
 
 
+def _limits_given(context: click.Context) -> list[str]:
+    """The limits that stand on the command line, for one that goes on; those of the environment hold by themselves."""
+    given = []
+    for name in LIMITS:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            given += [f"--{name.replace('_', '-')}", f"{context.params[name]:.15g}"]
+    return given
+
+
+def _text(app: App, order: Order) -> str:
+    """The text of the script, read within the deadline: whoever writes it to a pipe may never end."""
+    try:
+        with time_limit(order.limits(app).left):
+            return inputs.document(order.file)
+    except TimeUp:
+        what = "the script did not end before the deadline"
+        raise GemcliError("TIMEOUT", what, outcome="rejected") from None
+
+
 def _suite(app: App, order: Order) -> Suite:
     """The conversations of the script, as the command line wants them."""
-    text = inputs.document(order.file)
+    text = _text(app, order)
     suite = recognise.load(text, order.file, order.texts, as_lines=order.as_lines, strict=order.strict)
     if order.session is None and order.directory is None and not order.dry_run:
         raise click.UsageError("Where to: -s SESSION, or --out DIR.")
-    if suite.many and order.directory is None and not order.dry_run:
+    if suite.many and order.directory is None and (order.session is not None or not order.dry_run):
         raise click.UsageError(f"{order.file} has a conversation in every line, each with a session: --out DIR.")
     if order.directory is not None and not all(names.is_session_name(script.name) for script in suite.scripts):
         raise click.UsageError(f"{suite.scripts[0].name!r} cannot name a session: give the script a `name`.")
@@ -179,11 +204,12 @@ def play(app: App, order: Order, suite: Suite, stage: Stage, stream: Stream) -> 
     else:
         run.play()
     worst = run.tally.worst
-    stream.json(run.tally.summary(_following(order, worst)))
+    stream.json(run.tally.summary(_following(order, worst, run.tally.errors)))
     try:
         stream.flush()
     except (GemcliError, BrokenPipeError):
-        if worst is None or worst.status != "io":
+        # That the session failed, or a signal came, says more than that nobody read.
+        if worst is None or not (worst.status == "io" or worst.reason == "INTERRUPTED"):
             raise
     if worst is not None:
         more = len(run.tally.errors) - 1
@@ -191,13 +217,13 @@ def play(app: App, order: Order, suite: Suite, stage: Stage, stream: Stream) -> 
         raise worst
 
 
-def _following(order: Order, worst: GemcliError | None) -> str | None:
-    """The command that goes on after a run, if one does."""
-    if worst is None or order.file == "-":
+def _following(order: Order, worst: GemcliError | None, errors: Sequence[GemcliError]) -> str | None:
+    """The command that goes on after a run that met `errors`, if one does."""
+    if worst is None or order.file == "-" or not (worst.retryable or worst.reason == "IN_DOUBT"):
         return None
-    if worst.reason == "IN_DOUBT":
-        return order.words("--on-unknown", "resend")
-    return order.words() if worst.retryable else None
+    # What may have been answered just now is in doubt for the next run.
+    unknown = any(error.reason == "IN_DOUBT" or error.outcome == "unknown" for error in errors)
+    return order.words("--on-unknown", "resend") if unknown else order.words()
 
 
 class Stage:
@@ -241,7 +267,7 @@ class Stage:
             raise RuntimeError("a run without a session only looks")
         if not self.exists(script):
             self._make(name, script)
-        with self._app.open(name, self._order.wait) as session:
+        with self._app.open(name, min(self._order.wait, max(0.0, self._order.limits(self._app).left))) as session:
             yield session
 
     def line(self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]) -> Line:
@@ -255,12 +281,14 @@ class Stage:
         retry = Policy(order.retries, random.random, order.max_wait)
         return Line(self._ways[backend], backend, order.limits(self._app), retry, notice, on_event)
 
-    def over(self) -> GemcliError | None:
-        """Why nothing more should be sent, if so."""
+    def over(self, wait: float = 0.0) -> GemcliError | None:
+        """Why nothing more should be sent after `wait` seconds, if so."""
         if self._stream.broken:
             return GemcliError("READER_GONE", "nobody reads the events any more", exit_code=141)
-        if self._order.limits(self._app).left <= 0:
-            return GemcliError("TIMEOUT", "the deadline passed", outcome="rejected")
+        left = self._order.limits(self._app).left
+        if left <= wait:
+            what = "passed" if left <= 0 else f"would pass during the wait of {wait:g} s"
+            return GemcliError("TIMEOUT", f"the deadline {what}", outcome="rejected", hint="--deadline allows more")
         return None
 
     def _make(self, name: str, script: Script) -> None:

@@ -167,7 +167,7 @@ def answered(app: App, order: Order, allowed: list[str]) -> None:
 def streamed(app: App, order: Order, allowed: list[str]) -> None:
     """Send, and print the answer as it comes; last the final event, which has the exit status."""
     until = app.started + order.deadline
-    stream = Stream(lambda: bool(deferred.arrived) or time.monotonic() > until)
+    stream = Stream(lambda: deferred.stopping or time.monotonic() > until)
     try:
         result, document = deliver(app, order, _teller(app, order, stream))
     except GemcliError as error:

@@ -19,6 +19,7 @@ from gemcli.errors import GemcliError
 from gemcli.exchange import Line, Result, exchange, prepare, recalled
 from gemcli.gemini import interrupted
 from gemcli.journal import Journal
+from gemcli.keys import Standing
 from gemcli.replay import checks
 from gemcli.replay.events import Event, Outcome, heard_of
 from gemcli.replay.plan import Past, Plan, plans, require_settings
@@ -31,11 +32,14 @@ from gemcli.signals import deferred
 class Way(Protocol):
     """The way to models, and what may end it."""
 
+    def name(self, script: Script) -> str | None:
+        """What the session of a script is called."""
+
     def line(self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]) -> Line:
         """The line to a model that a session asks."""
 
-    def over(self) -> GemcliError | None:
-        """Why nothing more should be sent, if so: nobody listens, or time is up."""
+    def over(self, wait: float = 0.0) -> GemcliError | None:
+        """Why nothing more should be sent after `wait` seconds, if so: nobody listens, or time is up."""
 
 
 class Conversation:
@@ -57,7 +61,7 @@ class Conversation:
         last if it has more.
         """
         require_settings(self._script, self._journal.header)
-        past, ended = Past(self._script, self._journal), False
+        past, ended = Past(self._script, self._journal, self._way.name(self._script)), False
         for place, plan in enumerate(plans(self._script, self._journal)):
             if ended:
                 yield Outcome("skipped", plan)
@@ -74,9 +78,11 @@ class Conversation:
             known = past.exchange(place, plan, resend=self._script.on_unknown == "resend")
             if known is not None:
                 return self._judged(place, plan, recalled(known), sent=False)
+            if expected := self._refused_as_expected(place, plan):
+                return expected
             if self._session is None:
                 return Outcome("planned", plan)
-            if over := self._way.over() or self._pause(plan):
+            if over := self._way.over(plan.turn.wait) or self._pause(plan):
                 return Outcome("skipped", plan, error=over)
             return self._judged(place, plan, self._send(self._session, plan), sent=True)
         except GemcliError as error:
@@ -84,10 +90,19 @@ class Conversation:
             status, number = "in_doubt" if error.reason == "IN_DOUBT" else "error", last.turn if last else None
             return Outcome(status, plan, sent=error.attempts is not None, number=number, error=error)
 
+    def _refused_as_expected(self, place: int, plan: Plan) -> Outcome | None:
+        """What a turn came to that was answered as expected, though sending again might bring another answer."""
+        last = keys.newest(self._journal, plan.key)
+        if last is None or keys.standing(self._journal, last) is not Standing.RETRYABLE:
+            return None
+        outcome = self._judged(place, plan, recalled(last), sent=False)
+        return None if outcome.error else outcome
+
     def _pause(self, plan: Plan) -> GemcliError | None:
         """Wait as the script wants it before the message is sent; why it should not be sent any more, if so."""
         if plan.turn.wait and not deferred.arrived:
-            self._tell({"event": "wait", "id": plan.turn.id, "seconds": plan.turn.wait, "reason": "SCRIPT"})
+            event = {"event": "wait", "seconds": plan.turn.wait, "reason": "SCRIPT", "message": "the script says so"}
+            self._tell({**event, "id": plan.turn.id})
             deferred.sleep(plan.turn.wait)
         return interrupted(deferred.arrived[0], sent=False) if deferred.arrived else None
 

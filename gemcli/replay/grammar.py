@@ -20,12 +20,12 @@ from typing import Any
 from gemcli import settings, yamltext
 from gemcli.answers import BLOCK_REASONS, FINISH_REASONS
 from gemcli.contents import user_text
-from gemcli.errors import GemcliError, Problem
+from gemcli.errors import GemcliError, Problem, did_you_mean
 from gemcli.forms import Form, Kind, Reading, choice, list_of, map_of, matching, scalar
 from gemcli.jsontext import Literal
 from gemcli.names import check_model, is_session_name
 from gemcli.replay import checks, template
-from gemcli.replay.checks import PATTERNS, TEXT_CHECKS, TOKENS, Expected
+from gemcli.replay.checks import PATTERNS, TEXT_CHECKS, TOKENS, Bound, Expected
 from gemcli.replay.script import Script, Turn
 from gemcli.yamltext import Node, Text
 
@@ -34,6 +34,8 @@ RULES = {
     "empty-message": "a message says something",
     "empty-script": "a script has a message",
     "duplicate-id": "the ids of turns differ",
+    "duplicate-name": "the names of a file's conversations differ",
+    "function-call": "a conversation goes on without responses of functions",
     "undefined": "a template names one of `vars`",
     "unused": "what --var defines is used",
     "filter": "a template's filter is one of " + ", ".join(template.FILTERS),
@@ -83,22 +85,45 @@ def _model(node: Text) -> str:
 
 
 def _name(node: Text) -> str:
-    if not is_session_name(node):
+    if not is_session_name(_word(node)):
         raise ValueError
     return str(node)
 
 
+def _id(node: Text) -> str:
+    return matching("[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")(_word(node))  # type: ignore[no-any-return]
+
+
+def _word(node: Text) -> Text:
+    """The node, unless it is one of JSON's names; a number may well be a name."""
+    if isinstance(node, Literal) and node in ("null", "true", "false"):
+        _said(node)
+    return node
+
+
 def _flag(node: Text) -> bool:
-    if not node.plain or node not in ("true", "false"):
+    if node not in ("true", "false"):
         raise ValueError
-    return node == "true"
+    return _unquoted(node) == "true"
 
 
 def _seconds(node: Text) -> float:
     seconds = float(matching(r"[0-9]{1,6}(\.[0-9]{1,6})?")(node))
-    if not node.plain or seconds > LONGEST_WAIT:
+    if seconds > LONGEST_WAIT:
         raise ValueError
-    return seconds
+    return float(_unquoted(node))
+
+
+def _unquoted(node: Text) -> str:
+    if not node.plain:
+        raise ValueError("take the quotes off")
+    return str(node)
+
+
+def _bound(node: Text) -> Bound:
+    if not node and not node.plain:
+        raise ValueError("in YAML, what begins with > is in quotes")
+    return checks.bound(node)
 
 
 def _config(reading: Reading, label: str, node: Node) -> Any:
@@ -125,7 +150,7 @@ LONGEST_WAIT = 86400
 
 TEXT = scalar("text", _said)
 FLAG = scalar("true or false", _flag)
-BOUND = scalar("a bound like <=6, >0 or 3..9", checks.bound)
+BOUND = scalar("a bound like <=6, >0 or 3..9", _bound)
 PATTERN = scalar("a regular expression", _pattern)
 NAME = scalar("a name of letters, digits, '.', '_' and '-'", _name)
 FINISH = choice("a finish or block reason of the API", dict.fromkeys((*FINISH_REASONS, *BLOCK_REASONS)))
@@ -148,7 +173,7 @@ EXPECT = Form(
 )
 
 TURN_KEYS: dict[str, Kind] = {
-    "id": scalar("an id of letters, digits, '_' and '-'", matching("[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")),
+    "id": scalar("an id of letters, digits, '_' and '-'", _id),
     "user": TEXT,
     "raw": FLAG,
     "wait": scalar(f"a time in seconds, at most {LONGEST_WAIT}", _seconds),
@@ -182,7 +207,14 @@ KEYED = {
 }
 """Whether a key is part of what makes a message the same as before (of vars and `raw`, what they make of it is)."""
 
-_TURN = Form(dict, TURN_KEYS, required=("user",))
+_CONFIG_KEYS = {
+    name: "it belongs under `config`"
+    for setting in settings.SETTINGS
+    for name in (setting.field.partition(".")[0], setting.path[setting.path[0] == "generationConfig"])
+}
+"""The settings that people put beside `config`, by the names they have in it, with what to do about it."""
+
+_TURN = Form(dict, TURN_KEYS, required=("user",), elsewhere=_CONFIG_KEYS)
 
 
 # Scripts
@@ -203,8 +235,10 @@ def read(reading: ScriptReading, node: Node, name: str) -> Script | None:
         return None
     before = len(reading.problems)
     _read_vars(reading, node)
-    values = Form(dict, HEADER_KEYS | {"turns": list_of(_turn)}, required=("turns",))(reading, "a script", node)
+    form = Form(dict, HEADER_KEYS | {"turns": _turns}, required=("turns",), elsewhere=_CONFIG_KEYS)
+    values = form(reading, "a script", node)
     _beside_each_other(reading, node)
+    _check_configs(reading, node)
     turns = node.get(Text("turns"))
     if isinstance(turns, yamltext.Sequence):
         _check_ids(reading, turns)
@@ -213,13 +247,24 @@ def read(reading: ScriptReading, node: Node, name: str) -> Script | None:
 
 
 def _script(reading: ScriptReading, values: Mapping[str, Any], name: str) -> Script:
-    config = values.get("config") or {}
-    if "system" in values:
-        config = {"systemInstruction": {"parts": [{"text": values["system"]}]}} | config
     numbered = enumerate(values["turns"], 1)
     turns = tuple(Turn(**({"id": f"t{number}"} | turn)) for number, turn in numbered)
     settled = {key: values.get(key) for key in ("model", "on_fail", "on_unknown")}
-    return Script(values.get("name", name), turns, config=config, vars=reading.vars, **settled)
+    return Script(values.get("name", name), turns, config=_whole_config(values), vars=reading.vars, **settled)
+
+
+def _whole_config(values: Mapping[str, Any]) -> settings.Config:
+    """The config of a script with its system instruction."""
+    system = {"systemInstruction": {"parts": [{"text": values["system"]}]}} if "system" in values else {}
+    return system | (values.get("config") or {})
+
+
+def _turns(reading: Reading, label: str, node: Node) -> Any:
+    """The kind of the list of messages."""
+    if node == []:
+        reading.refuse("empty-script", "there is no message", node)
+        return None
+    return list_of(_turn)(reading, label, node)
 
 
 def _turn(reading: Reading, _label: str, node: Node) -> dict[str, Any] | None:
@@ -227,7 +272,9 @@ def _turn(reading: Reading, _label: str, node: Node) -> dict[str, Any] | None:
     values: dict[str, Any] | None
     if isinstance(node, yamltext.Mapping):
         if len(node) == 1 and (key := next(iter(node))) not in TURN_KEYS:
-            hint = "put the message in quotes; a turn with settings has `user`"
+            # A key in quotes, as all of JSON's are, was meant as one.
+            advice = ["put the message in quotes"] if key.plain else []
+            hint = "; ".join([*advice, did_you_mean(key, TURN_KEYS) or "a turn with settings has `user`"])
             what = f"this is a mapping with the key `{key[:40]}`, not a message"
             reading.refuse("unquoted-message", what, node, hint)
             return None
@@ -240,8 +287,8 @@ def _turn(reading: Reading, _label: str, node: Node) -> dict[str, Any] | None:
         reading.refuse("shape", "a turn must be text or a mapping, not a list", node)
         return None
     message = values.pop("user")
-    unlike_text = isinstance(reading, ScriptReading) and not reading.templates
-    return {"raw": unlike_text, "line": node.line} | values | {"content": user_text(message or "")}
+    raw = values.get("raw", False) or (isinstance(reading, ScriptReading) and not reading.templates)
+    return {"line": node.line} | values | {"raw": raw, "content": user_text(message or "")}
 
 
 def _beside_each_other(reading: ScriptReading, node: yamltext.Mapping) -> None:
@@ -251,6 +298,33 @@ def _beside_each_other(reading: ScriptReading, node: yamltext.Mapping) -> None:
     names = ("system_instruction", "systemInstruction")
     if system is not None and isinstance(config, yamltext.Mapping) and any(name in config for name in names):
         reading.refuse("exclusive", "`system` cannot stand beside `config.system_instruction`", system)
+
+
+def _check_configs(reading: ScriptReading, node: yamltext.Mapping) -> None:
+    """Refuse settings that are sound by themselves, and exclude each other where they come together."""
+    config = _sound_config(node)
+    if config is None:
+        return
+    problems = settings.check(config)
+    for problem in problems:
+        reading.refuse(problem.rule, problem.message, node.get(Text("config"), node), problem.hint)
+    turns = node.get(Text("turns"))
+    maps = [turn for turn in turns if isinstance(turn, yamltext.Mapping)] if isinstance(turns, list) else []
+    for turn in maps if not problems else ():
+        own = _sound_config(turn)
+        for problem in settings.check(settings.merge(config, own)) if own else ():
+            what = f"{problem.message} (with the script's `config`)"
+            reading.refuse(problem.rule, what, turn.get(Text("config"), turn), problem.hint)
+
+
+def _sound_config(node: yamltext.Mapping) -> settings.Config | None:
+    """The config of a script or a turn, with its system instruction; None if something is wrong with it alone."""
+    given, system = node.get(Text("config"), yamltext.Mapping()), node.get(Text("system"))
+    if not isinstance(given, yamltext.Mapping):
+        return None
+    config, problems = settings.from_tree(given)
+    told = {"system": str(system)} if isinstance(system, Text) else {}
+    return None if problems else _whole_config({"config": config} | told)
 
 
 def _read_vars(reading: ScriptReading, node: yamltext.Mapping) -> None:
@@ -277,7 +351,8 @@ def _check_templates(reading: ScriptReading, turns: yamltext.Sequence) -> None:
     """Refuse what templates make impossible, and messages that are empty with or without them."""
     for turn in turns:
         message = turn.get(Text("user")) if isinstance(turn, yamltext.Mapping) else turn
-        raw = isinstance(turn, yamltext.Mapping) and turn.get(Text("raw")) == "true"
+        # What `raw` is unless it is false, a slip perhaps, is no matter for templates.
+        raw = isinstance(turn, yamltext.Mapping) and turn.get(Text("raw"), "false") != "false"
         missing = message is not turn and message == "" and isinstance(message, Text) and message.plain
         if isinstance(message, Text) and not missing:
             _check_message(reading, message, raw=raw or not reading.templates)
@@ -286,7 +361,8 @@ def _check_templates(reading: ScriptReading, turns: yamltext.Sequence) -> None:
                 try:
                     checks.compiled(template.render(text, reading.vars))
                 except ValueError as error:
-                    reading.refuse("value", f"`{check}` must be a regular expression: {error}", text)
+                    what = f"`{check}` is no regular expression once its templates are filled in: {error}"
+                    reading.refuse("value", what, text)
 
 
 def _check_message(reading: ScriptReading, message: Text, *, raw: bool) -> None:
@@ -294,12 +370,14 @@ def _check_message(reading: ScriptReading, message: Text, *, raw: bool) -> None:
         hint = "put the message in quotes if # belongs to it"
         what = "what follows this message is a comment"
         reading.warnings.append(Problem("comment", what, line=message.line, column=message.column, hint=hint))
-    if not raw and _undefined(reading, message):
+    if not raw and _undefined(reading, message, "; raw: true sends it as it is"):
         return
     said = str(message) if raw else template.render(message, reading.vars)
     if not said.strip():
         filled = " once its templates are filled in" if message.strip() else ""
-        reading.refuse("empty-message", f"the message is empty{filled}", message)
+        # What is there of `- # text` in a list.
+        advice = None if message or not message.plain else "put it in quotes if it begins with #"
+        reading.refuse("empty-message", f"the message is empty{filled}", message, advice)
 
 
 def _expected_texts(turn: Node) -> Iterator[tuple[str, Text]]:
@@ -312,8 +390,8 @@ def _expected_texts(turn: Node) -> Iterator[tuple[str, Text]]:
             )
 
 
-def _undefined(reading: ScriptReading, text: Text) -> bool:
-    """Whether templates in a text stand for nothing; each is refused."""
+def _undefined(reading: ScriptReading, text: Text, advice: str = "") -> bool:
+    """Whether templates in a text stand for nothing; each is refused, with more `advice` in its hint."""
     reading.used.update(template.names(text))
     faults = template.faults(text, reading.vars)
     for rule, name in faults:
@@ -321,6 +399,7 @@ def _undefined(reading: ScriptReading, text: Text) -> bool:
             reading.refuse(rule, f"`{name}` is no filter", text, f"there are {', '.join(template.FILTERS)}")
         else:
             known = ", ".join(reading.vars)
-            hint = f"`vars` has {known}" if known else "define it in `vars`, or with --var"
-            reading.refuse(rule, f"`{{{{{name}}}}}` is defined nowhere", text, f"{hint}; raw: true sends it as it is")
+            own = "define it in `vars`, or with --var" if reading.templates else "define it with --var"
+            hint = did_you_mean(name, reading.vars) or (f"there are {known}" if known else own) + advice
+            reading.refuse(rule, f"`{{{{{name}}}}}` is defined nowhere", text, hint)
     return bool(faults)

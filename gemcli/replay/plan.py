@@ -7,6 +7,7 @@ was edited at an answered turn is found out.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -45,22 +46,23 @@ def plans(script: Script, journal: Journal) -> Iterator[Plan]:
 
 
 def require_settings(script: Script, header: Record) -> None:
-    """Raise `GemcliError` (DIVERGED) if the session was made by this script when that had other settings."""
-    if (header.get("origin") or {}).get("kind") != "replay":
-        return
-    changed = [] if script.model in (None, header["model"]) else ["model"]
-    changed += [] if script.config == header["config"] else ["config"]
-    if changed:
-        what = f"the {' and the '.join(changed)} changed since the session was made from the script"
+    """Raise `GemcliError` (DIVERGED) if the session was made by this script with settings that it has no more.
+
+    All else that changed since then goes with each message, and into its key.
+    """
+    made = (header.get("origin") or {}).get("kind") == "replay"
+    if made and settings.merge(header["config"], script.config) != script.config:
+        what = "the session was made with settings that the script has no more"
         raise GemcliError("DIVERGED", what, hint="play it in a new session")
 
 
 class Past:
-    """What was answered in a session before the run, turn by turn."""
+    """What was answered in a session before the run, turn by turn. `name` is what hints call the session."""
 
-    def __init__(self, script: Script, journal: Journal) -> None:
+    def __init__(self, script: Script, journal: Journal, name: str | None = None) -> None:
         self._script = script
         self._journal = journal
+        self._rewind = f"gemcli rewind -s {shlex.quote(name)}" if name else "gemcli rewind"
         self._answered = keys.own_turns(journal)
 
     def exchange(self, place: int, plan: Plan, *, resend: bool) -> Exchange | None:
@@ -87,7 +89,7 @@ class Past:
         """How to keep the turns before `place` and go on from there."""
         kept = self._journal.live[: len(self._journal.live) - len(self._answered) + place]
         number = kept[-1].number if kept else 0
-        return f"gemcli rewind --to {number} takes it out, and the script goes on from there; or use a new session"
+        return f"{self._rewind} --to {number} takes it out, and the script goes on from there; or use a new session"
 
 
 def _difference(plan: Plan, request: Record, name: str, number: int) -> str:

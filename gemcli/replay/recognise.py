@@ -18,7 +18,7 @@ from dataclasses import replace
 from gemcli import jsontext, lines, yamltext
 from gemcli.contents import function_calls, function_responses, user_text
 from gemcli.errors import GemcliError, Problem, did_you_mean
-from gemcli.journal import Journal
+from gemcli.journal import Turn as Recorded
 from gemcli.replay import grammar, suites
 from gemcli.replay.grammar import ScriptReading
 from gemcli.replay.script import Script, Suite, Turn
@@ -84,24 +84,29 @@ class _Reading:
     def session(self, text: str) -> tuple[Script, ...]:
         """The user messages of a session, to be sent again with its model and settings."""
         journal = lines.fold(lines.scan(text.encode()), self.file)
-        turns = [self._recorded(journal, place) for place in range(len(journal.live))]
+        numbers = {id(record): number for number, record in enumerate(journal.records, 1)}
+        turns = [
+            self._recorded(turn, f"t{place}", numbers[id(turn.exchanges[0].request)])
+            for place, turn in enumerate(journal.live, 1)
+        ]
         if not turns:
             return ()
         header = journal.header
         return (Script(self.name, tuple(turns), header["model"], header["config"], header=header),)
 
-    def _recorded(self, journal: Journal, place: int) -> Turn:
-        turn = journal.live[place]
+    def _recorded(self, turn: Recorded, name: str, line: int) -> Turn:
+        """The turn of a session that stands in line `line`, to be sent again as `name`."""
         request = turn.exchanges[0].request
-        line = 1 + journal.records.index(request)
         if any(function_calls(content) or function_responses(content) for content in turn.contents):
             what = f"turn {turn.number} of the session calls functions, which a script cannot answer"
             self.problems.append(Problem("function-call", what, line=line, column=1))
-        return Turn(f"t{place + 1}", request["content"], raw=True, config=request.get("config") or {}, line=line)
+        return Turn(name, request["content"], raw=True, config=request.get("config") or {}, line=line)
 
     def document(self, text: str) -> Suite:
         """A YAML or JSON document."""
-        node = self._json(text) or self._yaml(text)
+        node = self._json(text)
+        if node is None and not self.problems:
+            node = self._yaml(text)
         if node is None:
             return self.suite(())
         if isinstance(node, yamltext.Mapping) and suites.is_foreign(node):
@@ -109,12 +114,12 @@ class _Reading:
         return self.suite(self._scripts(lambda reading: grammar.read(reading, node, self.name)))
 
     def _json(self, text: str) -> Node | None:
-        """The tree of a JSON document; None if it is none: then YAML is told what is wrong with it."""
+        """The tree of a JSON document; None if it is none, which is a problem only if it is called one."""
         if not text.lstrip().startswith(("[", "{")):
             return None
         found: list[Problem] = []
         node = jsontext.load(text, found)
-        self.problems += found if node is not None else []
+        self.problems += found if node is not None or self.file.endswith(".json") else []
         return node
 
     def _yaml(self, text: str) -> Node | None:
@@ -126,9 +131,16 @@ class _Reading:
 
     def rows(self, rows: list[tuple[int, str]]) -> Suite:
         """JSON Lines: the messages of one conversation, or a conversation a line."""
-        found = [(number, jsontext.load(row, self.problems, number)) for number, row in rows]
-        nodes = [node for _, node in found if node is not None]
-        if nodes and isinstance(nodes[0], yamltext.Mapping) and suites.is_one(nodes[0]):
+        nodes: list[Node] = []
+        for number, row in rows:
+            node = jsontext.load(row, self.problems, number)
+            if node is not None:
+                nodes.append(node)
+            if len(self.problems) >= MAX_PROBLEMS:
+                break
+        if not nodes:
+            return self.suite(())
+        if isinstance(nodes[0], yamltext.Mapping) and suites.is_one(nodes[0]):
             return self._suite(nodes)
         return self.suite(self._scripts(lambda reading: self._turns(reading, nodes)))
 
@@ -142,16 +154,13 @@ class _Reading:
                 reading.refuse("shape", "`script` must be an object of settings", settings)
                 return None
             header = settings
-        for node in nodes:
-            if isinstance(node, jsontext.Literal):
-                reading.refuse("shape", f"a line must be a string or an object, not {node}", node)
-        nodes = [node for node in nodes if not isinstance(node, jsontext.Literal)]
-        if header.get(Text("turns")) is None:
+        written = next((key for key in header if key == "turns"), None)
+        if written is not None:
+            reading.refuse("unknown-key", "`turns` are the lines that follow", written)
+        if nodes or written is None:
             turns = yamltext.Sequence(header.line, header.column)
             turns += nodes
             header[Text("turns", header.line, header.column)] = turns
-        else:
-            reading.refuse("unknown-key", "`turns` are the lines that follow", header)
         return grammar.read(reading, header, self.name)
 
     def _suite(self, nodes: list[Node]) -> Suite:

@@ -26,9 +26,6 @@ HOPELESS_STATUSES = frozenset({"signal", "io", "credentials", "quota"})
 class Stage(Way, Protocol):
     """What a run needs of the world."""
 
-    def name(self, script: Script) -> str | None:
-        """What the session of a script is called."""
-
     def look(self, script: Script) -> Journal:
         """The session of a script as it is, or as it would be made; nothing is written."""
 
@@ -49,19 +46,28 @@ class Run:
     def play(self) -> None:
         """Play every conversation, until one meets what would keep the others from going on as well."""
         # The first session stays locked to the end, so a second run of the same suite ends at once.
-        with ExitStack() as held:
-            for number, script in enumerate(self.suite.scripts):
-                with ExitStack() as brief:
-                    errors = self._conversation(script, brief if number else held)
+        try:
+            with ExitStack() as held:
+                self._all(held)
+        except Interrupted as stop:  # while a session was being closed: what was done is told all the same
+            self.tally.errors.append(interrupted(stop.signum, sent=False))
+
+    def _all(self, held: ExitStack) -> None:
+        for number, script in enumerate(self.suite.scripts):
+            with ExitStack() as brief:
+                errors = self._conversation(script, brief if number else held)
                 self.tally.errors += errors
                 self.tally.passed += not errors
-                if any(error.reason in HOPELESS or error.status in HOPELESS_STATUSES for error in errors):
-                    return
+            if any(_hopeless(error) for error in errors):
+                return
 
     def look(self) -> None:
         """Tell what playing would do; nothing is sent or written."""
         for script in self.suite.scripts:
-            errors = self._told(script, self._stage.look(script), None)
+            try:
+                errors = self._told(script, self._stage.look(script), None)
+            except GemcliError as error:
+                errors = [_placed(error, script.name)]
             self.tally.errors += errors
             self.tally.passed += not errors
 
@@ -77,7 +83,8 @@ class Run:
         except GemcliError as error:
             errors.append(_placed(error, script.name))
         except Interrupted as stop:
-            errors.append(interrupted(stop.signum, sent=False))
+            if not any(error.status == "signal" for error in errors):
+                errors.append(interrupted(stop.signum, sent=False))
         return errors
 
     def _told(self, script: Script, journal: Journal, session: Session | None) -> list[GemcliError]:
@@ -97,6 +104,13 @@ class Run:
         except GemcliError as error:
             errors.append(_placed(error, script.name))
         return errors
+
+
+def _hopeless(error: GemcliError) -> bool:
+    """Whether the conversations that follow would fare no better."""
+    # After a request that was sent for nothing, each of theirs might be, and all would be in doubt.
+    lost = error.reason == "TIMEOUT" or error.outcome == "unknown"
+    return lost or error.reason in HOPELESS or error.status in HOPELESS_STATUSES
 
 
 def _placed(error: GemcliError, where: str) -> GemcliError:

@@ -41,18 +41,19 @@ def is_foreign(node: Mapping) -> bool:
 
 def read(reading: ScriptReading, node: Node, ignored: dict[str, None]) -> Script | None:
     """The script that a line holds, None when something is wrong with it; keys left alone go into `ignored`."""
-    if not isinstance(node, Mapping) or not is_one(node):
+    items = node.items() if isinstance(node, Mapping) else ()
+    shapes = [key for key, value in items if key in SHAPES and not _is_null(value)]
+    if not isinstance(node, Mapping) or not shapes:
         reading.refuse("shape", f"a conversation must have one of {', '.join(SHAPES)}", node)
         return None
-    shapes = [key for key in node if key in SHAPES]
     if len(shapes) > 1:
         reading.refuse("exclusive", f"`{shapes[1]}` cannot stand beside `{shapes[0]}`", shapes[1])
         return None
     script = Mapping(node.line, node.column)
     for key, value in node.items():
-        if key in SHAPES:
-            _add_turns(reading, script, key, value)
-        elif key == "vars":
+        if key in SHAPES or _is_null(value):
+            continue
+        if key == "vars":
             reading.refuse("unknown-key", "`vars` has no use here: messages of a suite are no templates", key)
         elif key in HEADER_KEYS:
             script[key] = value
@@ -60,6 +61,7 @@ def read(reading: ScriptReading, node: Node, ignored: dict[str, None]) -> Script
             reading.refuse("unknown-key", f"`{key[:40]}` is not a key of a conversation", key, hint)
         elif key not in NAMES:
             ignored[str(key)] = None
+    _add_turns(reading, script, shapes[0], node[shapes[0]])
     before = len(reading.problems)
     found = grammar.read(reading, script, _name(node)) if Text("turns") in script else None
     return found if len(reading.problems) == before else None
@@ -67,8 +69,13 @@ def read(reading: ScriptReading, node: Node, ignored: dict[str, None]) -> Script
 
 def _name(node: Mapping) -> str:
     """What a conversation is called: what it says, or else its line."""
-    given = next((node[Text(key)] for key in NAMES if key in node), None)
+    given = next((value for name in NAMES for key, value in node.items() if key == name and not _is_null(value)), None)
     return str(given) if isinstance(given, Text) and is_session_name(given) else f"line-{node.line}"
+
+
+def _is_null(node: Node | None) -> bool:
+    """Whether it is JSON's null, which data has where it has nothing."""
+    return isinstance(node, Literal) and node == "null"
 
 
 def _add_turns(reading: ScriptReading, script: Mapping, key: Text, value: Node) -> None:
@@ -76,11 +83,14 @@ def _add_turns(reading: ScriptReading, script: Mapping, key: Text, value: Node) 
     if not isinstance(value, Sequence):
         reading.refuse("shape", f"`{key}` must be a list", value)
         return
+    before = len(reading.problems)
     turns = Sequence(value.line, value.column)
     for item in value:
-        for found in SHAPES[key](reading, script, item):
-            turns.append(found)
-    script[Text("turns", key.line, key.column)] = turns
+        turns += SHAPES[key](reading, script, item)
+    if turns:
+        script[Text("turns", key.line, key.column)] = turns
+    elif len(reading.problems) == before:
+        reading.refuse("empty-script", f"there is no message of the user in `{key}`", value)
 
 
 def _turn(_reading: ScriptReading, _script: Mapping, item: Node) -> Iterator[Node]:
@@ -103,8 +113,15 @@ def _message(reading: ScriptReading, script: Mapping, item: Node) -> Iterator[No
             reading.refuse("exclusive", "a second system message", role)
         else:
             script[Text("system", role.line, role.column)] = text
-    elif role != "assistant" or "tool_calls" in item:
+    elif role in ("tool", "function") or any(_calls(item.get(Text(key))) for key in ("tool_calls", "function_call")):
         reading.refuse("function-call", "a conversation with function calls cannot be played", role)
+    elif role != "assistant":
+        reading.refuse("value", f"`role` must be user, assistant, system or developer, not `{role[:40]}`", role)
+
+
+def _calls(node: Node | None) -> bool:
+    """Whether the value of a key for calls has any; the SDKs write null for none."""
+    return node is not None and not _is_null(node) and node != []
 
 
 def _joined(said: Node | None) -> Text | None:
@@ -142,10 +159,10 @@ def _content(reading: ScriptReading, _script: Mapping, item: Node) -> Iterator[N
 def _pair(reading: ScriptReading, _script: Mapping, item: Node) -> Iterator[Node]:
     """The user's half of a pair."""
     said = item.get(Text("user")) if isinstance(item, Mapping) else None
-    if said is None:
-        reading.refuse("shape", "an item of `history` must be an object with `user`", item)
-    else:
+    if isinstance(said, Text):
         yield said
+    else:
+        reading.refuse("shape", "an item of `history` must be an object with `user`, a text", said or item)
 
 
 SHAPES: dict[str, Callable[[ScriptReading, Mapping, Node], Iterator[Node]]] = {

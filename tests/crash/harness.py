@@ -52,6 +52,7 @@ class Runner:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._pid = directory / "pid"
         command = [sys.executable, "-m", "tests.crash.zygote"]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
@@ -63,6 +64,10 @@ class Runner:
     ) -> None:
         self._process.communicate()
 
+    def strike(self, number: int) -> None:
+        """Send a signal to the command that is running: for models, which are asked while it runs."""
+        os.kill(int(self._pid.read_text()), number)
+
     def __call__(
         self,
         *args: str,
@@ -71,9 +76,15 @@ class Runner:
         fault: Fault | None = None,
         umask: int = 0o022,
         ignored: Sequence[int] = (),
+        kill_after: float | None = None,
     ) -> Ran:
-        """Run one command line; `ignored` are signals that the parent ignores, as nohup does."""
+        """Run one command line; `ignored` are signals that the parent ignores, as nohup does.
+
+        With `kill_after` it is killed after so many seconds, unless it has ended by then.
+        """
         out, err = self._directory / "out", self._directory / "err"
+        for file in (out, err):
+            file.write_bytes(b"")  # a command that is killed before it begins has printed nothing
         job: dict[str, Any] = {
             "args": args,
             "env": dict(env),
@@ -81,6 +92,7 @@ class Runner:
             "fault": asdict(fault or Fault()),
         }
         job |= {"out": str(out), "err": str(err), "umask": umask, "ignored": ignored, "seconds": SECONDS}
+        job |= {"pid": str(self._pid), "kill_after": kill_after}
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(job).encode() + b"\n")
@@ -150,7 +162,7 @@ class World:
         self.sessions = self.directory / "home" / "sessions"
         self.path = self.sessions / "s.jsonl"
         self.env = {"PATH": os.environ["PATH"], "GEMCLI_HOME": str(self.directory / "home"), **model.env}
-        self.env["SSL_CERT_FILE"] = str(_one_certificate(directory))
+        self.env["SSL_CERT_FILE"] = str(one_certificate(directory))
         self._start = directory / "start"
         self._prepare()
         self.before = self.history()
@@ -288,7 +300,7 @@ def kills(calls: Sequence[str]) -> list[Fault]:
     ]
 
 
-def _one_certificate(directory: Path) -> Path:
+def one_certificate(directory: Path) -> Path:
     """A file with a single certificate: the SDK loads all of them for each client, which takes longer than the rest."""
     import certifi
 

@@ -39,7 +39,8 @@ def _run(job: Mapping[str, Any]) -> dict[str, Any]:
         os.close(trace)
         _child(job, inlet)
     os.close(inlet)
-    until = time.monotonic() + job["seconds"]
+    killing = job["kill_after"] is not None
+    until = time.monotonic() + (job["kill_after"] if killing else job["seconds"])
     calls, late = b"", False
     while not late:
         late = not select.select([trace], [], [], max(0.0, until - time.monotonic()))[0]
@@ -51,6 +52,7 @@ def _run(job: Mapping[str, Any]) -> dict[str, Any]:
     os.close(trace)
     if late:
         os.kill(pid, signal.SIGKILL)
+        late = not killing
     _, status = os.waitpid(pid, 0)
     return {"status": os.waitstatus_to_exitcode(status), "calls": calls.decode().split()[:10_000], "late": late}
 
@@ -59,6 +61,8 @@ def _child(job: Mapping[str, Any], trace: int) -> NoReturn:
     """Become the program: run one command line and exit with its status, or by the fault."""
     status = 99
     try:
+        with open(job["pid"], "w") as file:
+            file.write(str(os.getpid()))
         _redirect(job["out"], job["err"])
         os.chdir(job["directory"])
         os.umask(job["umask"])
@@ -86,7 +90,16 @@ def _warm_up() -> None:
     """Send a message, so that everything that is loaded late is loaded; then be without threads again."""
     with tempfile.TemporaryDirectory() as home:
         environ = {"GEMCLI_HOME": home, "GEMCLI_MODEL": "simulator/echo"}
-        for args in (["new", "-s", "a"], ["send", "-s", "a", "warm"], ["history", "-s", "a"], ["rewind", "-s", "a"]):
+        with open(script := os.path.join(home, "script.yaml"), "w") as file:
+            file.write("- warm\n")
+        replay = ["replay", script, "-s", "b"]
+        for args in (
+            ["new", "-s", "a"],
+            ["send", "-s", "a", "warm"],
+            ["history", "-s", "a"],
+            ["rewind", "-s", "a"],
+            replay,
+        ):
             if cli.main(args, environ) != 0:
                 raise SystemExit(f"the warm-up failed at: {' '.join(args)}")
     for thread in threading.enumerate():

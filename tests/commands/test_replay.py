@@ -1,0 +1,590 @@
+"""`gemcli replay`: the command line, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, SupportsIndex
+
+import pytest
+
+from gemcli.commands import replay
+from gemcli.errors import GemcliError
+from gemcli.fs import FileSystem
+from gemcli.signals import deferred
+from gemcli.simulator.app import Cut
+from gemcli.store import Store
+from tests.commands import CALL, Here, asked, failed, header, told, turn, write
+from tests.support import Done, Model, Reply, answer, json_reply, texts
+from tests.system import clients_collected
+
+RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
+RESET = Reply(200, {}, (Cut("reset"),))
+
+
+class Doing(list[Reply]):
+    """Replies; something is done before each."""
+
+    def __init__(self, act: Callable[[], None], *replies: Reply) -> None:
+        super().__init__(replies)
+        self._act = act
+
+    def pop(self, place: SupportsIndex = -1) -> Reply:
+        """The next reply."""
+        self._act()
+        return super().pop(place)
+
+
+class Replay(Here):
+    """The program in this process: `run(script, …)` writes a script and plays it."""
+
+    def run(self, document: Any, *options: str) -> Done:
+        """Play a script, which is text or JSON, as s.yaml."""
+        text = document if isinstance(document, str) else json.dumps(document)
+        Path("s.yaml").write_text(text)
+        return self("replay", "s.yaml", *options)
+
+
+@pytest.fixture
+def here(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: Model
+) -> Iterator[Replay]:
+    """The program in this process and in an empty directory, with a scripted model; nothing is sent twice."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in model.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GEMCLI_REPLAY_RETRIES", "0")
+    monkeypatch.setattr("random.random", lambda: 0.0)
+    with clients_collected():
+        yield Replay(capfdbinary)
+    deferred.arrived.clear()
+
+
+def refusal(code: int, status: str, *details: Any) -> Reply:
+    """An error of the API."""
+    return json_reply({"error": {"code": code, "message": "no", "status": status, "details": [*details]}}, code)
+
+
+def session(name: str = "a") -> Path:
+    """The file of a named session."""
+    return Path(os.environ["GEMCLI_HOME"]) / "sessions" / f"{name}.jsonl"
+
+
+def statuses(done: Done) -> list[str]:
+    """What the turns came to."""
+    return [event["status"] for event in done.lines if event["event"] == "turn"]
+
+
+def summary(done: Done) -> Any:
+    """The last event."""
+    last = done.lines[-1]
+    assert last["event"] == "summary"
+    return last
+
+
+def pasted(here: Replay, command: str) -> Done:
+    """What becomes of a command line that was pasted."""
+    words = shlex.split(command)
+    assert words[0] == "gemcli"
+    return here(*words[1:])
+
+
+# Playing
+
+
+def test_a_script(here: Replay, model: Model) -> None:
+    """Three lines are a script: each is sent on top of the answers before it; events say so, and stderr nothing."""
+    done = here.run("- My name is Alice\n- yes\n- 12:30\n", "-s", "a")
+    assert (done.status, done.err) == (0, "")
+    assert [event["event"] for event in done.lines] == ["run", "turn", "turn", "turn", "summary"]
+    assert texts(model.requests[2]["contents"])[::2] == ["My name is Alice", "yes", "12:30"]
+    first = done.lines[0]
+    assert (first["run"], first["file"], first["turns"], first["resuming"]) == ("s", "s.yaml", 3, 0)
+    assert first["script"].startswith("sha256:")
+
+
+def test_again(here: Replay, model: Model) -> None:
+    """A finished script sends nothing, writes nothing, needs no key, and exits 0."""
+    here.run(["a", "b"], "-s", "a")
+    before = session().read_bytes()
+    os.environ.pop("GEMINI_API_KEY")
+    done = here.run(["a", "b"], "-s", "a")
+    assert (done.status, done.err, statuses(done)) == (0, "", ["reused", "reused"])
+    assert (done.lines[0]["resuming"], summary(done)["turns"]["sent"]) == (1, 0)
+    assert (len(model.requests), session().read_bytes()) == (2, before)
+
+
+def test_where_the_session_comes_from(here: Replay) -> None:
+    """A session that a script makes has its model and settings, and says from which script it is."""
+    done = here.run({"model": "m1", "system": "Be brief", "turns": ["a"]}, "-s", "a")
+    first = json.loads(session().read_text().splitlines()[0])
+    assert (first["model"], first["config"]) == ("m1", {"systemInstruction": {"parts": [{"text": "Be brief"}]}})
+    assert first["origin"] == {"kind": "replay", "file": "s.yaml", "script": done.lines[0]["script"]}
+
+
+def test_edited(here: Replay, model: Model) -> None:
+    """14 names the turn and tells how to go on, which works."""
+    here.run(["a", "b", "c"], "-s", "a")
+    done = here.run(["a", "x", "c"], "-s", "a", "--errors", "json")
+    assert (done.status, statuses(done)) == (14, ["reused", "error", "skipped"])
+    assert done.error["message"] == "s: t2: the message of t2 is not the one that was answered in turn 2"
+    assert (len(model.requests), summary(done)["next"]) == (3, None)
+    assert pasted(here, done.error["hint"].partition(" takes")[0]).status == 0
+    done = here.run(["a", "x", "c"], "-s", "a")
+    assert (done.status, statuses(done)) == (0, ["reused", "ok", "ok"])
+
+
+def test_a_base(here: Replay, model: Model) -> None:
+    """A session made with --from is gone on from, and one that was used by hand is not."""
+    write("old", header("gemini-test"), *turn(1))
+    assert here("new", "-s", "a", "--from", "old").status == 0
+    assert here.run(["a"], "-s", "a").status == 0
+    assert texts(model.requests[0]["contents"]) == ["question 1", "answer 1", "a"]
+    done = here.run(["question 1", "a"], "-s", "old")
+    assert (done.status, len(model.requests)) == (14, 1)
+
+
+def test_in_doubt(here: Replay, model: Model) -> None:
+    """A broken connection is 75; what follows it is 13 until it is sent again on purpose."""
+    model.script(RESET)
+    done = here.run(["a", "b"], "-s", "a")
+    assert (done.status, statuses(done), summary(done)["reason"]) == (75, ["error", "skipped"], "CONNECTION_LOST")
+    done = here.run(["a", "b"], "-s", "a")
+    assert (done.status, statuses(done), len(model.requests)) == (13, ["in_doubt", "skipped"], 1)
+    assert "--on-unknown resend" in done.err
+    done = here.run({"turns": ["a", "b"], "on_unknown": "resend"}, "-s", "a", "--on-unknown", "fail")
+    assert done.status == 13
+    assert here.run({"turns": ["a", "b"], "on_unknown": "resend"}, "-s", "a").status == 0
+
+
+@pytest.mark.parametrize(("on_fail", "expected"), [("stop", ["failed", "skipped"]), ("continue", ["failed", "ok"])])
+def test_on_fail(here: Replay, on_fail: str, expected: list[str]) -> None:
+    """--on-fail wins over the script's."""
+    script = {
+        "turns": [{"user": "a", "expect": {"contains": "zebra"}}, "b"],
+        "on_fail": {"stop": "continue", "continue": "stop"}[on_fail],
+    }
+    done = here.run(script, "-s", "a", "--on-fail", on_fail)
+    assert (done.status, statuses(done)) == (10, expected)
+    assert "not as expected: contains" in done.err
+
+
+def test_exit_statuses_of_answers(here: Replay, model: Model) -> None:
+    """What is wrong with an answer is the exit status of a run that met nothing graver."""
+    model.script(answer("half", finish="MAX_TOKENS"))
+    assert here.run(["a"], "-s", "cut").status == 4
+    model.script(answer("half", finish="SAFETY"))
+    assert here.run(["a", "b"], "-s", "blocked").status == 3
+    model.script(answer(CALL))
+    done = here.run(["a", "b"], "-s", "call")
+    assert (done.status, statuses(done)) == (5, ["failed", "skipped"])
+    assert done.lines[1]["calls"] == [CALL["functionCall"]]
+
+
+def test_other_model_and_texts(here: Replay, model: Model) -> None:
+    """--model and --var win over the script's."""
+    script = {"model": "m1", "vars": {"city": "Lyon"}, "turns": ["In {{city}} and {{river}}"]}
+    done = here.run(script, "-s", "a", "--model", "m2", "--var", "city=Paris", "--var", "river=a=b")
+    assert done.status == 0
+    assert texts(model.requests[0]["contents"]) == ["In Paris and a=b"]
+    assert "/models/m2:" in model.targets[0]
+
+
+def test_a_session_is_a_script(here: Replay, model: Model) -> None:
+    """The messages of a session are sent again, templates or not."""
+    write("old", header("m1", {"generationConfig": {"topK": 3}}), *turn(1, "{{a}}"), *turn(2))
+    done = here("replay", str(session("old")), "-s", "a", "--model", "m2")
+    assert (done.status, statuses(done)) == (0, ["ok", "ok"])
+    assert texts(model.requests[1]["contents"])[::2] == ["{{a}}", "question 2"]
+    assert model.requests[0]["generationConfig"] == {"topK": 3}
+
+
+def test_lines(here: Replay, model: Model) -> None:
+    """--lines sends each line of a text."""
+    assert here.run("- one: x\n\n{{two}}\n", "-s", "a", "--lines").status == 0
+    assert texts(model.requests[1]["contents"])[::2] == ["- one: x", "{{two}}"]
+
+
+def test_a_suite(here: Replay, model: Model) -> None:
+    """A conversation a line, each in a session of DIR, which is made."""
+    Path("q.jsonl").write_text('{"name": "x", "turns": ["a"], "topic": "t"}\n{"id": "y", "turns": ["b", "c"]}\n')
+    done = here("replay", "q.jsonl", "--out", "runs/1")
+    assert (done.status, statuses(done)) == (0, ["ok"] * 3)
+    assert sorted(path.name for path in Path("runs/1").iterdir()) == ["x.jsonl", "y.jsonl"]
+    assert (done.lines[0]["conversations"], done.lines[0]["ignored_keys"]) == (2, ["topic"])
+    assert summary(done)["sessions"] == ["runs/1/x.jsonl", "runs/1/y.jsonl"]
+    done = here("replay", "q.jsonl", "--out", "runs/1")
+    assert (done.status, done.lines[0]["resuming"], len(model.requests)) == (0, 2, 3)
+
+
+def test_out_with_a_session_in_the_environment(here: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GEMCLI_SESSION serves when neither -s nor --out is there."""
+    monkeypatch.setenv("GEMCLI_SESSION", "a")
+    assert here.run(["a"], "--out", "runs").status == 0
+    assert (Path("runs/s.jsonl").exists(), session().exists()) == (True, False)
+    assert here.run(["a"]).status == 0
+    assert session().exists()
+    assert here.run(["a"], "--out", "runs", "-s", "b").status == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "Where to: -s SESSION, or --out DIR"),
+        (["--out", ""], "--out takes a directory"),
+        (["-s", ""], "session"),
+        (["-s", "a", "--var", "x"], "--var takes NAME=TEXT"),
+        (["-s", "a", "--var", "1=2"], "--var takes NAME=TEXT"),
+        (["-s", "a", "--var", "x=2"], "there is no `{{x}}`"),
+        (["-s", "a", "--model", "a b"], "model"),
+        (["-s", "a", "--on-fail", "x"], "on-fail"),
+        (["-s", "a", "--max-wait", "-1"], "max-wait"),
+    ],
+)
+def test_command_lines_that_are_none(here: Replay, model: Model, options: list[str], said: str) -> None:
+    """2 before anything is printed, made or sent."""
+    done = here.run(["a"], *options)
+    assert (done.status, done.out, model.requests) == (2, "", [])
+    assert said in done.err
+    assert [path.name for path in Path().iterdir()] == ["s.yaml"]
+
+
+@pytest.mark.parametrize("options", [["-s", "a"], ["-s", "a", "--dry-run"]])
+def test_many_conversations_need_a_directory(here: Replay, options: list[str]) -> None:
+    """One session cannot hold them: a look says so as the run would."""
+    Path("q.jsonl").write_text('{"name": "x", "turns": ["a"]}\n{"name": "y", "turns": ["b"]}\n')
+    done = here("replay", "q.jsonl", *options)
+    assert (done.status, done.out) == (2, "")
+    assert "--out DIR" in done.err
+
+
+def test_a_name_that_names_no_session(here: Replay) -> None:
+    """With --out the script's name is the session's."""
+    Path("my script.yaml").write_text("- a\n")
+    done = here("replay", "my script.yaml", "--out", "runs")
+    assert (done.status, done.out) == (2, "")
+    assert "give the script a `name`" in done.err
+
+
+def test_a_missing_script(here: Replay) -> None:
+    """66, and nothing is made."""
+    done = here("replay", "none.yaml", "-s", "a")
+    assert (done.status, done.out, session().exists()) == (66, "", False)
+
+
+def test_warnings(here: Replay) -> None:
+    """What may be a slip is a note; with --strict it is 2."""
+    done = here.run("- say # this\n", "-s", "a")
+    assert (done.status, "comment" in done.err) == (0, True)
+    assert here.run("- say # this\n", "-s", "b", "--strict").status == 2
+
+
+# Standard input
+
+
+@contextmanager
+def standard(fd: int, replacement: int) -> Iterator[None]:
+    """Another file in the place of a standard descriptor, which is closed at the end."""
+    kept = os.dup(fd)
+    os.dup2(replacement, fd)
+    os.close(replacement)
+    try:
+        yield
+    finally:
+        os.dup2(kept, fd)
+        os.close(kept)
+
+
+def pipe_with(data: bytes) -> int:
+    """The end of a pipe from which `data` can be read."""
+    reader, writer = os.pipe()
+    os.write(writer, data)
+    os.close(writer)
+    return reader
+
+
+def test_from_standard_input(here: Replay, model: Model) -> None:
+    """`-` is standard input; there is no command that would go on, for the script is gone."""
+    with standard(0, pipe_with(b"- a\n- b\n")):
+        assert here("replay", "-", "-s", "a").status == 0
+    model.script(refusal(503, "UNAVAILABLE"))
+    with standard(0, pipe_with(b"- a\n- b\n- c\n")):
+        done = here("replay", "-", "-s", "a")
+    assert (done.status, statuses(done), summary(done)["next"]) == (75, ["reused", "reused", "error"], None)
+    assert done.lines[0]["run"] == "script"
+
+
+def test_a_script_that_does_not_end(here: Replay) -> None:
+    """The deadline bounds the reading of the script too."""
+    reader, writer = os.pipe()
+    try:
+        with standard(0, reader):
+            done = here("replay", "-", "-s", "a", "--deadline", "0.05")
+    finally:
+        os.close(writer)
+    assert (done.status, done.out, session().exists()) == (75, "", False)
+    assert "the script did not end before the deadline" in done.err
+
+
+# Looking
+
+
+def test_dry_run(here: Replay, model: Model) -> None:
+    """It needs neither a key nor a session, tells what would be sent, and writes and sends nothing."""
+    os.environ.pop("GEMINI_API_KEY")
+    done = here.run(["a", "b"], "--dry-run")
+    assert (done.status, statuses(done), done.lines[0]["dry_run"]) == (0, ["planned"] * 2, True)
+    done = here.run(["a", "b"], "--dry-run", "--out", "runs")
+    assert (done.status, [path.name for path in Path().iterdir()]) == (0, ["s.yaml"])
+    write("a", header())
+    before = session().read_bytes()
+    done = here.run(["a", "b"], "--dry-run", "-s", "a")
+    assert (done.status, done.lines[0]["resuming"]) == (0, 1)
+    assert (session().read_bytes(), model.requests) == (before, [])
+
+
+def test_dry_run_of_what_would_not_go(here: Replay) -> None:
+    """A look ends as the run would: in doubt, diverged, or a session that is none."""
+    here.run(["a", "b"], "-s", "a")
+    assert here.run(["a", "x"], "-s", "a", "--dry-run").status == 14
+    lines = session().read_bytes().splitlines(keepends=True)
+    session("doubt").write_bytes(b"".join(lines[:-1]))
+    done = here.run(["a", "b"], "-s", "doubt", "--dry-run")
+    assert (done.status, statuses(done)) == (13, ["reused", "in_doubt"])
+    session("none").write_text("{}\n")
+    done = here.run(["a", "b"], "-s", "none", "--dry-run")
+    assert (done.status, summary(done)["exit"]) == (65, 65)
+
+
+# What ends a run, and what goes on
+
+
+NEXT: dict[str, tuple[Reply | dict[str, Any], int, list[str] | None]] = {
+    "rate-limit": (refusal(429, "RESOURCE_EXHAUSTED"), 75, []),
+    "server-error": (refusal(500, "INTERNAL"), 75, []),
+    "lost": (RESET, 75, ["--on-unknown", "resend"]),
+    "empty": (answer(""), 3, []),
+    "blocked": (answer("half", finish="SAFETY"), 3, None),
+    "bad-key": (refusal(401, "UNAUTHENTICATED"), 77, None),
+    "portal": (Reply(200, {}, (b"<html>",)), 76, None),
+}
+
+
+@pytest.mark.parametrize(("reply", "status", "more"), NEXT.values(), ids=NEXT)
+def test_the_command_that_goes_on(
+    here: Replay, model: Model, reply: Reply | dict[str, Any], status: int, more: list[str] | None
+) -> None:
+    """`next` is the same command, with what is needed to go on; pasted, it finishes the run."""
+    model.script(reply)
+    options = ["-s", "a", "--var", "x=it's", "--retries", "0", "--deadline", "600.5", "--on-fail", "stop"]
+    done = here.run(["a {{x}}", "b"], *options)
+    assert done.status == status
+    command = summary(done)["next"]
+    if more is None:
+        assert command is None
+        return
+    assert sorted(shlex.split(command)) == sorted(["gemcli", "replay", "s.yaml", *options, *more])
+    done = pasted(here, command)
+    assert (done.status, statuses(done)) == (0, ["ok", "ok"])
+
+
+def test_the_command_that_goes_on_from_doubt(here: Replay, model: Model) -> None:
+    """After 13 `next` sends again what is in doubt, with every option that says what is played and where."""
+    model.script(RESET)
+    Path("q.txt").write_text("a\n")
+    options = ["--out", "it's here", "--model", "m1", "--lines"]
+    assert here("replay", "q.txt", *options).status == 75
+    done = here("replay", "q.txt", *options)
+    assert done.status == 13
+    assert shlex.split(summary(done)["next"]) == ["gemcli", "replay", "q.txt", *options, "--on-unknown", "resend"]
+    done = pasted(here, summary(done)["next"])
+    assert (done.status, statuses(done), len(model.requests)) == (0, ["ok"], 2)
+
+
+def test_a_script_whose_name_looks_like_an_option(here: Replay, model: Model) -> None:
+    """`next` finds it all the same."""
+    model.script(refusal(500, "INTERNAL"))
+    Path("-q.yaml").write_text("- a\n")
+    done = here("replay", "-s", "a", "--", "-q.yaml")
+    assert (done.status, pasted(here, summary(done)["next"]).status) == (75, 0)
+
+
+def test_overlapping_runs(here: Replay, model: Model) -> None:
+    """The second run is 75 at once, sends nothing, and says that the same command goes on later."""
+    here.run(["a"], "-s", "a")
+    start = time.monotonic()
+    with Store(FileSystem(), print).open(str(session()), 0):
+        done = here.run(["a", "b"], "-s", "a")
+        late = here.run(["a", "b"], "-s", "a", "--wait", "60", "--deadline", "0.2")
+    assert time.monotonic() - start < 10
+    assert (done.status, summary(done)["reason"], statuses(done)) == (75, "SESSION_BUSY", [])
+    assert (late.status, len(model.requests)) == (75, 1)
+    assert pasted(here, summary(done)["next"]).status == 0
+
+
+def test_a_wait_for_a_retry(here: Replay, model: Model) -> None:
+    """A rate limit is waited for as long as it asks, which an event tells; longer than --max-wait it is 75."""
+    info = {"@type": RETRY_INFO, "retryDelay": "0.01s"}
+    model.script(refusal(429, "RESOURCE_EXHAUSTED", info))
+    done = here.run(["a"], "-s", "a", "--retries", "1")
+    assert (done.status, [event["event"] for event in done.lines]) == (0, ["run", "wait", "turn", "summary"])
+    wait, event = done.lines[1:3]
+    assert list(wait) == ["event", "seconds", "reason", "message", "id", "run"]
+    assert (wait["seconds"], wait["reason"], wait["id"], wait["run"]) == (0.01, "RATE_LIMIT", "t1", "s")
+    assert (event["attempts"], event["waited_ms"] >= 10) == (2, True)
+    model.script(refusal(429, "RESOURCE_EXHAUSTED", info | {"retryDelay": "3.5s"}))
+    done = here.run(["a", "b"], "-s", "a", "--retries", "1", "--max-wait", "3")
+    assert (done.status, statuses(done)) == (75, ["reused", "error"])
+    assert done.lines[2]["error"]["retry_after_s"] == 3.5
+
+
+def test_a_pause_of_the_script(here: Replay) -> None:
+    """`wait` is told with the same keys."""
+    done = here.run(["a", {"user": "b", "wait": 0.01}], "-s", "a")
+    wait = done.lines[2]
+    assert list(wait) == ["event", "seconds", "reason", "message", "id", "run"]
+    assert (wait["seconds"], wait["reason"], wait["id"], wait["run"]) == (0.01, "SCRIPT", "t2", "s")
+
+
+def test_a_pause_beyond_the_deadline(here: Replay, model: Model) -> None:
+    """A pause that would outlast the run is not begun."""
+    start = time.monotonic()
+    done = here.run(["a", {"user": "b", "wait": 3600}, "c"], "-s", "a", "--deadline", "30")
+    assert time.monotonic() - start < 10
+    assert (done.status, statuses(done), len(model.requests)) == (75, ["ok", "skipped", "skipped"], 1)
+    assert done.lines[2]["error"]["reason"] == "TIMEOUT"
+
+
+def test_the_deadline(here: Replay, model: Model) -> None:
+    """It bounds the run, the request under way included."""
+    model.script(Reply(200, {}, (5.0, b"{}")))
+    done = here.run(["a", "b"], "-s", "a", "--deadline", "0.3")
+    assert (done.status, statuses(done), summary(done)["reason"]) == (75, ["error", "skipped"], "TIMEOUT")
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [
+        (refusal(400, "INVALID_ARGUMENT", {"reason": "API_KEY_INVALID"}), 77),
+        (
+            refusal(
+                429,
+                "RESOURCE_EXHAUSTED",
+                {
+                    "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+                    "violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}],
+                },
+            ),
+            69,
+        ),
+    ],
+    ids=["bad-key", "daily-quota"],
+)
+def test_what_stops_the_whole_run(here: Replay, model: Model, reply: Reply, status: int) -> None:
+    """A bad key, or a quota that is used up, would meet every conversation."""
+    Path("q.jsonl").write_text('{"name": "x", "turns": ["a"]}\n{"name": "y", "turns": ["b"]}\n')
+    model.script(reply)
+    done = here("replay", "q.jsonl", "--out", "runs")
+    assert (done.status, len(model.requests), os.listdir("runs")) == (status, 1, ["x.jsonl"])
+    assert summary(done)["turns"]["skipped"] == 1
+
+
+def test_without_a_key(here: Replay) -> None:
+    """77, and the run goes on when there is one."""
+    key = os.environ.pop("GEMINI_API_KEY")
+    done = here.run(["a", "b"], "-s", "a")
+    assert (done.status, statuses(done), done.lines[1]["sent"]) == (77, ["error", "skipped"], False)
+    os.environ["GEMINI_API_KEY"] = key
+    assert here.run(["a", "b"], "-s", "a").status == 0
+
+
+def test_several_errors(here: Replay, model: Model) -> None:
+    """The gravest is told on stderr, with how many there are besides."""
+    Path("q.jsonl").write_text('{"name": "x", "turns": ["a"]}\n{"name": "y", "turns": ["b"]}\n')
+    model.script(answer(""), refusal(500, "INTERNAL"))
+    done = here("replay", "q.jsonl", "--out", "runs", "--errors", "json")
+    assert (done.status, len(done.err.splitlines())) == (75, 1)
+    assert done.error["message"].startswith("y: t1: ")
+    assert done.error["message"].endswith(" (and 1 more, in the events)")
+
+
+# Where the events go
+
+
+def test_a_closed_pipe(here: Replay, model: Model) -> None:
+    """Nobody reads: what was asked is recorded, nothing more is sent, and the same command goes on."""
+    reader, writer = os.pipe()
+    model.replies = Doing(lambda: os.close(reader), json_reply(answer("A")))
+    with standard(1, writer):
+        done = here.run(["a", "b"], "-s", "a")
+    assert (done.status, done.err, len(model.requests)) == (141, "", 1)
+    done = here.run(["a", "b"], "-s", "a")
+    assert (done.status, statuses(done)) == (0, ["reused", "ok"])
+
+
+def test_a_pipe_that_was_closed_before(here: Replay, model: Model) -> None:
+    """Nothing is sent at all."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with standard(1, writer):
+        assert here.run(["a"], "-s", "a").status == 141
+    assert (model.requests, session().exists()) == ([], False)
+
+
+def test_a_full_standard_output(here: Replay, model: Model) -> None:
+    """74, and nothing is sent: what the answers were could not be told."""
+    with standard(1, os.open("/dev/full", os.O_WRONLY)):
+        done = here.run(["a", "b"], "-s", "a", "--errors", "json")
+    assert (done.status, done.error["reason"], model.requests) == (74, "NOT_PRINTED", [])
+
+
+def test_a_finished_run_that_is_not_printed(here: Replay) -> None:
+    """It says so although nothing was to be sent: who reads the events has none."""
+    here.run(["a"], "-s", "a")
+    with standard(1, os.open("/dev/full", os.O_WRONLY)):
+        assert here.run(["a"], "-s", "a").status == 74
+
+
+def test_a_session_that_cannot_be_written(here: Replay, model: Model) -> None:
+    """74 ends the run with the answer told and not saved."""
+
+    def meddle() -> None:
+        with session().open("ab") as file:
+            file.write(b"{}\n")
+
+    model.replies = Doing(meddle, json_reply(answer("A")))
+    done = here.run(["a", "b"], "-s", "a", "--errors", "json")
+    assert (done.status, statuses(done), done.lines[1]["saved"]) == (74, ["error", "skipped"], False)
+    assert (done.error["reason"], done.lines[1]["reply"], summary(done)["next"]) == ("SESSION_CHANGED", "A", None)
+
+
+def test_rewound_by_hand(here: Replay, model: Model) -> None:
+    """After `gemcli rewind` the run goes on from there; what was in doubt or refused before does not matter."""
+    here.run(["a", "b", "c"], "-s", "a")
+    assert here("rewind", "-s", "a", "-n", "2").status == 0
+    assert statuses(here.run(["a", "b", "c"], "-s", "a")) == ["reused", "ok", "ok"]
+    assert here("rewind", "-s", "a", "--to", "0").status == 0
+    assert here("rewind", "-s", "a", "--undo").status == 0
+    assert statuses(here.run(["a", "b", "c"], "-s", "a")) == ["reused"] * 3
+    assert len(model.requests) == 5
+
+
+def test_tries_by_hand(here: Replay) -> None:
+    """Messages by hand that came to nothing are no part of the conversation."""
+    here.run(["a"], "-s", "a")
+    with session().open("ab") as file:
+        for record in (asked(2, "x"), failed(2, "unknown"), asked(3, "x"), told(3, "", valid=False)):
+            file.write(json.dumps(record).encode() + b"\n")
+    assert statuses(here.run(["a", "b"], "-s", "a")) == ["reused", "ok"]
+
+
+def test_texts_of_the_command_line() -> None:
+    """--var splits at the first `=`; the last of a name counts, and what is no UTF-8 is refused."""
+    assert replay._texts(["a=1", "b=x=y", "a="]) == {"a": "", "b": "x=y"}
+    with pytest.raises(GemcliError, match="--var a"):
+        replay._texts(["a=\udcff"])

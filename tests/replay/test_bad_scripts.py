@@ -1,0 +1,74 @@
+"""Scripts with mistakes: what people are told about each, word for word.
+
+Beside each script in bad_scripts/ stands what is expected: the command line, the error, and every problem.
+"""
+
+from __future__ import annotations
+
+import shlex
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gemcli import forms, jsontext, settings, turns, yamltext
+from gemcli.errors import GemcliError, Problem
+from gemcli.replay import grammar, recognise
+from gemcli.replay.script import Suite
+
+FOLDER = Path(__file__).with_name("bad_scripts")
+CASES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.expected"))}
+"""What is expected, by the script's name without its suffix."""
+
+
+def replay(command: str) -> Suite:
+    """What `gemcli replay` reads of the script that a command line names."""
+    file, *options = shlex.split(command.removeprefix("gemcli replay "))
+    given = dict(text.split("=", 1) for before, text in pairwise(options) if before == "--var")
+    text = (FOLDER / file).read_text(encoding="utf-8")
+    return recognise.load(text, file, given, as_lines="--lines" in options, strict="--strict" in options)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_bad_script_is_told_what_is_wrong(case: str) -> None:
+    """Each mistake has its file, line and column, its words, its rule and, where there is one, what to do."""
+    command, *messages = CASES[case].splitlines()
+    if "[yaml-syntax]" in CASES[case] and not hasattr(yaml, "CSafeLoader"):
+        pytest.skip("PyYAML's other parser says it in other words")
+    with pytest.raises(GemcliError) as caught:
+        replay(command)
+    assert (caught.value.reason, caught.value.exit) == ("SCRIPT", 2)
+    assert [caught.value.message, *(f"  {problem.describe()}" for problem in caught.value.problems)] == messages
+
+
+def test_every_script_has_its_expectation() -> None:
+    """No script stands in the folder without what is expected of it, nor the other way round."""
+    scripts = [path.name for path in FOLDER.iterdir() if path.suffix != ".expected"]
+    named = [shlex.split(expected.partition("\n")[0])[2] for expected in CASES.values()]
+    assert sorted(scripts) == sorted(named)
+    assert len(named) >= 50
+
+
+def test_every_rule_is_broken() -> None:
+    """Each rule that a script can break is broken by one of them, and problems carry no other names."""
+    own = {*grammar.RULES, *forms.RULES, *jsontext.RULES, *yamltext.RULES, *settings.RULES}
+    seen = {problem.rule for command in CASES.values() for problem in problems(command.partition("\n")[0])}
+    # A file of 16 million characters is made in a test of its own.
+    assert own - seen == {"yaml-size"}
+    assert seen <= own | turns.RULES.keys()
+
+
+def problems(command: str) -> list[Problem]:
+    """Everything wrong with the script that a command line names."""
+    with pytest.raises(GemcliError) as caught:
+        replay(command)
+    return list(caught.value.problems)
+
+
+def test_a_script_of_millions_of_characters_is_refused() -> None:
+    """What is too long to be read as YAML is said so, with the file's name."""
+    with pytest.raises(GemcliError) as caught:
+        recognise.load("-" * (yamltext.MAX_CHARACTERS + 1), "huge.yaml", {})
+    (problem,) = caught.value.problems
+    assert problem.describe() == "huge.yaml: longer than 16777216 characters [yaml-size]"

@@ -1,0 +1,310 @@
+"""Checks: what is expected of an answer, and whether it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gemcli import answers
+from gemcli.replay import checks
+from gemcli.replay.checks import NOTHING, TEXT_CHECKS, Bound, Expected, Heard, bound, compiled, made
+from tests.support import answer
+
+NO_TOKENS: dict[str, int | None] = dict.fromkeys(checks.TOKENS)
+CALL = {"functionCall": {"name": "f", "args": {}}}
+
+
+def heard(body: dict[str, Any], *, latency_ms: int = 100, tokens: Mapping[str, int | None] = NO_TOKENS) -> Heard:
+    """What comes of the body of an answer."""
+    blocked = body.get("promptFeedback", {}).get("blockReason")
+    verdict = answers.judge(body)
+    return Heard(verdict, blocked or verdict.finish_reason, latency_ms, {**NO_TOKENS, **tokens})
+
+
+def holds(text: str, check: str, *wanted: str) -> list[bool]:
+    """Whether a check of text holds of an answer, as often as it is made."""
+    found = made(Expected({check: wanted}), heard(answer(text or CALL)))
+    return [one["ok"] for one in found if one["check"] == check]
+
+
+def basic(expected: Expected, body: dict[str, Any]) -> tuple[bool, bool]:
+    """Whether there is an answer as expected, and whether it finished so."""
+    first, second = made(expected, heard(body))[:2]
+    assert (first["check"], second["check"]) == ("answer", "finish")
+    return first["ok"], second["ok"]
+
+
+# What every turn expects
+
+BLOCKED: dict[str, Any] = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}
+SILENT_SAFETY: dict[str, Any] = {"candidates": [{"finishReason": "SAFETY"}]}
+
+
+@pytest.mark.parametrize(
+    ("finish", "body", "ok"),
+    [
+        # Nothing is said of the finish: an answer that ended with STOP, or function calls
+        (None, answer("a"), (True, True)),
+        (None, answer(CALL), (True, True)),
+        (None, answer("a", CALL), (True, True)),
+        (None, answer("a", finish="MAX_TOKENS"), (True, False)),
+        (None, answer(CALL, finish="MAX_TOKENS"), (True, True)),
+        (None, answer(finish="MAX_TOKENS"), (False, False)),
+        (None, answer(), (False, True)),
+        (None, answer({"text": "hm", "thought": True}), (False, True)),
+        (None, answer("a", finish=None), (False, False)),
+        (None, answer("a", finish="SAFETY"), (False, False)),
+        (None, SILENT_SAFETY, (False, False)),
+        (None, BLOCKED, (False, False)),
+        (None, {}, (False, False)),
+        # STOP is expected: function calls end with it too, an empty answer is none
+        (("STOP",), answer("a"), (True, True)),
+        (("STOP",), answer(CALL), (True, True)),
+        (("STOP",), answer(), (False, True)),
+        (("STOP",), answer({"text": "hm", "thought": True}), (False, True)),
+        (("STOP", "SAFETY"), answer(), (False, True)),
+        (("STOP", "SAFETY"), SILENT_SAFETY, (True, True)),
+        # Something else is expected: it need not say anything
+        (("MAX_TOKENS",), answer("a", finish="MAX_TOKENS"), (True, True)),
+        (("MAX_TOKENS",), answer(finish="MAX_TOKENS"), (True, True)),
+        (("MAX_TOKENS",), answer("a"), (True, False)),
+        (("MAX_TOKENS",), answer(CALL), (True, False)),
+        (("SAFETY",), answer("a", finish="SAFETY"), (True, True)),
+        (("SAFETY",), SILENT_SAFETY, (True, True)),
+        (("SAFETY",), answer("a"), (True, False)),
+        (("RECITATION", "SAFETY"), SILENT_SAFETY, (True, True)),
+        (("RECITATION",), SILENT_SAFETY, (False, False)),
+        (("PROHIBITED_CONTENT",), BLOCKED, (True, True)),
+        (("SAFETY",), BLOCKED, (False, False)),
+        (("PROHIBITED_CONTENT",), answer("a"), (True, False)),
+        (("SAFETY",), {}, (False, False)),
+    ],
+)
+def test_every_turn_expects_an_answer(
+    finish: tuple[str, ...] | None, body: dict[str, Any], ok: tuple[bool, bool]
+) -> None:
+    """There is an answer that finished as it should: with STOP or calls, or as the script says."""
+    assert basic(Expected(finish=finish), body) == ok
+
+
+def test_the_two_checks_say_what_there_was() -> None:
+    """The finish reason that came is told beside those that were wanted."""
+    assert made(NOTHING, heard(answer("a", finish="SAFETY"))) == [
+        {"check": "answer", "ok": False},
+        {"check": "finish", "want": ["STOP"], "got": "SAFETY", "ok": False},
+    ]
+    wanted = Expected(finish=("SAFETY", "OTHER"))
+    assert made(wanted, heard(BLOCKED))[1] == {
+        "check": "finish",
+        "want": ["SAFETY", "OTHER"],
+        "got": "PROHIBITED_CONTENT",
+        "ok": False,
+    }
+    assert made(NOTHING, heard({}))[1]["got"] is None
+
+
+# Text
+
+
+@pytest.mark.parametrize(
+    ("check", "text", "want", "ok"),
+    [
+        ("contains", "Hello Alice", "lo Al", True),
+        ("contains", "Hello Alice", "alice", False),
+        ("contains", "a\nb", "a\nb", True),
+        ("contains", "a", " a", False),
+        ("contains", "a", "", True),
+        ("icontains", "Hello ALICE", "aLiCe", True),
+        ("icontains", "STRASSE", "straße", True),
+        ("icontains", "straße", "STRASSE", True),
+        ("icontains", "İ", "i̇", True),
+        ("icontains", "Bob", "alice", False),
+        ("not_contains", "Hello", "hello", True),
+        ("not_contains", "Hello", "ell", False),
+        ("not_contains", "", "a", True),
+        ("equals", " yes\n", "yes", True),
+        ("equals", "yes", "\n yes \t", True),
+        ("equals", "Yes", "yes", False),
+        ("equals", "yes.", "yes", False),
+        ("equals", "a  b", "a b", False),
+        ("starts_with", "\n  Dear Sir", "Dear", True),
+        ("starts_with", "Dear Sir", "  Dear", True),
+        ("starts_with", "Dear", "Dear ", False),
+        ("starts_with", "Oh Dear", "Dear", False),
+        ("regex", "one 42 two", "[0-9]{2}", True),
+        ("regex", "a\nb", "^b", False),
+        ("regex", "a\nb", "(?m)^b$", True),
+        ("regex", "a\nb", "a.b", False),
+        ("regex", "Merci", "(?i)merci", True),
+        ("regex", "é", r"^\w$", True),
+        ("regex", "", "^$", True),
+        ("not_regex", "fine", "(?i)sorry", True),
+        ("not_regex", "Sorry", "(?i)sorry", False),
+    ],
+)
+def test_texts(check: str, text: str, want: str, ok: bool) -> None:
+    """Each check of text looks for one text in its own way."""
+    assert holds(text, check, want) == [ok]
+
+
+@pytest.mark.parametrize(
+    ("check", "wanted", "ok"),
+    [
+        ("contains", ("a", "b"), [True, True]),
+        ("contains", ("a", "x"), [True, False]),
+        ("icontains", ("A", "X"), [True, False]),
+        ("not_contains", ("x", "b"), [True, False]),
+        ("regex", ("^a", "^b"), [True, False]),
+        ("not_regex", ("^a", "^b"), [False, True]),
+        ("equals", ("x", "ab"), [True]),
+        ("equals", ("a", "b"), [False]),
+        ("starts_with", ("b", "a"), [True]),
+        ("starts_with", ("b", "x"), [False]),
+    ],
+)
+def test_lists_of_texts(check: str, wanted: tuple[str, ...], ok: list[bool]) -> None:
+    """Of most lists every text must hold, and each is told; of `equals` and `starts_with` one is enough."""
+    assert holds("ab", check, *wanted) == ok
+
+
+def test_what_was_wanted_is_told() -> None:
+    """A check names the text it looked for, or the list of them where one is enough."""
+    expected = Expected({"contains": ("a", "b"), "equals": ("c",), "starts_with": ("d", "e")})
+    assert made(expected, heard(answer("ab")))[2:] == [
+        {"check": "contains", "want": "a", "ok": True},
+        {"check": "contains", "want": "b", "ok": True},
+        {"check": "equals", "want": "c", "ok": False},
+        {"check": "starts_with", "want": ["d", "e"], "ok": False},
+    ]
+
+
+def test_thoughts_are_no_text() -> None:
+    """What a model thought is not looked at."""
+    body = answer({"text": "secret", "thought": True}, "open")
+    assert [check["ok"] for check in made(Expected({"contains": ("secret",)}), heard(body))] == [True, True, False]
+
+
+@given(st.text(min_size=1), st.text(), st.text())
+def test_what_was_said_is_found(want: str, before: str, after: str) -> None:
+    """A text is found wherever it stands, in any case; and what contains it does not lack it."""
+    text = before + want + after
+    for check, ok in (("contains", True), ("icontains", True), ("not_contains", False)):
+        assert TEXT_CHECKS[check][0](text, want) is ok
+    assert TEXT_CHECKS["equals"][0](f" {text}\n", text)
+    assert TEXT_CHECKS["starts_with"][0](f"\n{text}", text)
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("written", "inside", "outside"),
+    [
+        ("<6", [0, 5.999], [6, 7]),
+        ("<=6", [0, 6], [6.001]),
+        (">0", [0.1, 1e15], [0]),
+        (">=0", [0], [-1]),
+        ("3..9", [3, 9, 4.5], [2.999, 9.001]),
+        ("3 .. 9", [3, 9], [2, 10]),
+        ("5..5", [5], [4, 6]),
+        ("< 0.5", [0.499], [0.5]),
+        (">= 1.25", [1.25], [1.249]),
+    ],
+)
+def test_bounds(written: str, inside: list[float], outside: list[float]) -> None:
+    """`<` and `>` leave their number out, all other bounds have theirs."""
+    limits = bound(written)
+    assert limits.text == written
+    assert [limits.holds(value) for value in inside] == [True] * len(inside)
+    assert [limits.holds(value) for value in outside] == [False] * len(outside)
+
+
+NO_BOUNDS = [
+    *(
+        "",
+        "6",
+        "=6",
+        "==6",
+        "<",
+        "<-1",
+        "9..3",
+        "3..",
+        "..9",
+        "3...9",
+        "1..2..3",
+        "<1e3",
+        "<٣",
+        "<6 words",
+        "a..b",
+        " <6",
+    )
+]
+
+
+@pytest.mark.parametrize("written", NO_BOUNDS)
+def test_what_is_no_bound(written: str) -> None:
+    """A number alone, a range that is empty, and all else is refused."""
+    with pytest.raises(ValueError, match=r"^$"):
+        bound(written)
+
+
+def test_measures() -> None:
+    """Words are what white space parts, characters are those of Unicode, and what there was is told."""
+    limits = Bound("<=2", high=2)
+    expected = Expected(bounds={"words": limits, "chars": limits, "latency_ms": limits})
+    assert made(expected, heard(answer(" 😀é  b\n"), latency_ms=3))[2:] == [
+        {"check": "words", "want": "<=2", "got": 2, "ok": True},
+        {"check": "chars", "want": "<=2", "got": 7, "ok": False},
+        {"check": "latency_ms", "want": "<=2", "got": 3, "ok": False},
+    ]
+
+
+def test_nothing_has_no_words() -> None:
+    """An answer without text has neither words nor characters."""
+    expected = Expected(bounds={"words": bound("0..0"), "chars": bound("<1")})
+    assert [check["ok"] for check in made(expected, heard(SILENT_SAFETY))[2:]] == [True, True]
+
+
+@pytest.mark.parametrize("name", checks.TOKENS)
+def test_tokens(name: str) -> None:
+    """Tokens are counted as the API told; what it did not tell is within no bound."""
+    expected = Expected(bounds={f"tokens.{name}": bound(">=0")})
+    for count, ok in ((0, True), (5, True), (None, False)):
+        assert made(expected, heard(answer("a"), tokens={name: count}))[2:] == [
+            {"check": f"tokens.{name}", "want": ">=0", "got": count, "ok": ok}
+        ]
+
+
+# Regular expressions
+
+
+NO_PATTERNS = ["(", "[", "a**", "(?P<a>b)(?P<a>c)", "*", "(?z)", "a{3,2}", "(" * 5000, "a{99999999999999}"]
+
+
+@pytest.mark.parametrize("pattern", NO_PATTERNS, ids=lambda pattern: pattern[:9])
+def test_what_is_no_regular_expression(pattern: str) -> None:
+    """A pattern that Python does not take is refused with its words, however it fails."""
+    with pytest.raises(ValueError, match=r"."):
+        compiled(pattern)
+
+
+@pytest.mark.filterwarnings("error")
+def test_patterns_of_doubtful_future() -> None:
+    """What Python only warns of is taken in silence."""
+    assert compiled("[[a]").search("[")
+
+
+def test_all_checks_are_made() -> None:
+    """Checks come in one order, each is made whether or not others hold, and nothing is left out."""
+    expected = Expected(
+        dict.fromkeys(TEXT_CHECKS, ("zz",)),
+        ("SAFETY",),
+        {name: bound("<0") for name in ("words", "tokens.total")},
+    )
+    found = made(expected, heard(answer("a")))
+    assert [check["check"] for check in found] == ["answer", "finish", *TEXT_CHECKS, "words", "tokens.total"]
+    assert {check["check"] for check in found if check["ok"]} == {"answer", "not_contains", "not_regex"}

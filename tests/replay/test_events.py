@@ -1,0 +1,216 @@
+"""What a run tells: the keys of each event, the words in it, and the exit status of many conversations."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from gemcli.answers import judge
+from gemcli.contents import user_text
+from gemcli.errors import REASONS, STATUSES, GemcliError
+from gemcli.exchange import Result
+from gemcli.replay import events
+from gemcli.replay.events import ORDER, Outcome, Tally
+from gemcli.replay.plan import Plan
+from gemcli.replay.script import Script, Suite, Turn
+from gemcli.session import Unsaved
+from tests.commands import CALL
+from tests.support import answer
+
+RUN = ["event", "run", "file", "script", "conversations", "turns", "resuming", "dry_run", "ignored_keys"]
+TURN = [
+    *("event", "run", "session", "index", "id", "turn", "status", "sent", "key", "model", "user", "reply", "finish"),
+    *("calls", "model_version", "usage", "latency_ms", "waited_ms", "attempts", "saved", "notes", "checks", "error"),
+]
+ERROR = [
+    *("code", "reason", "exit", "message", "hint", "retryable", "retry_after_s", "http", "attempts", "outcome"),
+    "problems",
+]
+SUMMARY = [
+    *("event", "run", "ok", "exit", "reason", "conversations", "turns", "usage", "wall_s", "sessions", "next"),
+]
+COUNTS = ["total", "sent", "ok", "reused", "failed", "error", "in_doubt", "skipped", "planned"]
+USAGE = ["input", "output", "thoughts", "total"]
+"""The keys that scripts rely on, as they were published: they may be added to, at their end or elsewhere."""
+
+TURNS = tuple(Turn(name, user_text(name)) for name in ("t1", "t2", "t3"))
+ONE, TWO = Script("one", TURNS), Script("two", TURNS[:1])
+SUITE = Suite("s.jsonl", "s", "sha256:0", (ONE, TWO), many=True, ignored=("topic",))
+PLAN = Plan(TURNS[0], user_text("hello"), "k", "m1", {})
+
+
+def result(
+    body: dict[str, Any], *, unsaved: Unsaved | None = None, attempts: list[dict[str, Any]] | None = None
+) -> Result:
+    """An exchange that was answered."""
+    return Result(3, "3.1", body, judge(body), attempts or [{"http": 200, "elapsed_ms": 7}], 10, unsaved, ("a note",))
+
+
+def told(outcome: Outcome) -> dict[str, Any]:
+    """The event of a turn."""
+    return events.turn_event(ONE, "one.jsonl", 1, outcome)
+
+
+def test_run() -> None:
+    """The beginning: what is played, and how much of it there is."""
+    event = events.run_event(SUITE, 1, dry_run=True)
+    assert list(event) == RUN
+    assert event == {
+        "event": "run",
+        "run": "s",
+        "file": "s.jsonl",
+        "script": "sha256:0",
+        "conversations": 2,
+        "turns": 4,
+        "resuming": 1,
+        "dry_run": True,
+        "ignored_keys": ["topic"],
+    }
+
+
+@pytest.mark.parametrize("status", events.STATUSES)
+@pytest.mark.parametrize("answered", [False, True])
+def test_every_turn_has_the_same_keys(status: str, answered: bool) -> None:
+    """Whatever a turn came to, the event has every key; what does not apply is null."""
+    error = GemcliError("IN_DOUBT", "who knows")
+    event = told(Outcome(status, PLAN, result=result(answer("hi")) if answered else None, error=error))
+    assert list(event) == TURN
+    assert list(event["error"]) == ERROR
+    absent = ["reply", "finish", "calls", "model_version", "usage", "latency_ms", "waited_ms", "attempts", "saved"]
+    assert {event[name] is None for name in absent} == {not answered}
+    assert event["notes"] == (["a note"] if answered else [])
+
+
+def test_an_answered_turn() -> None:
+    """The answer with what scripts ask for: its text, why it ended, its tokens, and how long it took."""
+    body = answer("hi ", "there", {"text": "hm", "thought": True}, CALL)
+    attempts: list[dict[str, Any]] = [{"http": 429, "elapsed_ms": 1, "wait_s": 0.0}, {"http": 200, "elapsed_ms": 7}]
+    event = told(Outcome("ok", PLAN, True, 3, result(body, attempts=attempts), [{"check": "answer", "ok": True}]))
+    assert event == {
+        "event": "turn",
+        "run": "one",
+        "session": "one.jsonl",
+        "index": 1,
+        "id": "t1",
+        "turn": 3,
+        "status": "ok",
+        "sent": True,
+        "key": "k",
+        "model": "m1",
+        "user": "hello",
+        "reply": "hi there",
+        "finish": "STOP",
+        "calls": [CALL["functionCall"]],
+        "model_version": "gemini-test-001",
+        "usage": {"input": 3, "output": 4, "thoughts": 0, "total": 7},
+        "latency_ms": 7,
+        "waited_ms": 3,
+        "attempts": 2,
+        "saved": True,
+        "notes": ["a note"],
+        "checks": [{"check": "answer", "ok": True}],
+        "error": None,
+    }
+
+
+def test_an_answer_that_was_not_saved() -> None:
+    """It says so."""
+    event = told(Outcome("error", PLAN, True, 3, result(answer("hi"), unsaved=Unsaved("DISK_FULL", "full"))))
+    assert (event["saved"], event["reply"]) == (False, "hi")
+
+
+def test_a_blocked_prompt() -> None:
+    """It has no finish reason: the block reason stands in its place. Nobody told of tokens."""
+    event = told(Outcome("error", PLAN, True, 3, result({"promptFeedback": {"blockReason": "SAFETY"}})))
+    assert (event["finish"], event["reply"], event["calls"]) == ("SAFETY", "", [])
+    assert event["usage"] == dict.fromkeys(USAGE)
+
+
+@pytest.mark.parametrize("usage", [None, "many", []])
+def test_tokens_that_are_none(usage: Any) -> None:
+    """Whatever an answer has in the place of its tokens, the event is whole."""
+    body = answer("hi", usageMetadata=usage)
+    assert told(Outcome("ok", PLAN, True, 3, result(body)))["usage"] == dict.fromkeys(USAGE)
+
+
+def test_progress() -> None:
+    """A line for somebody who watches: what it came to, how long it took, and why it did not do."""
+    assert events.progress(1, ONE, Outcome("ok", PLAN, True, 3, result(answer("hi")))) == "one 1/3 t1: ok, 0.0 s"
+    assert events.progress(1, ONE, Outcome("reused", PLAN, False, 3, result(answer("hi")))) == "one 1/3 t1: reused"
+    error = GemcliError("IN_DOUBT", "who knows")
+    assert events.progress(1, ONE, Outcome("in_doubt", PLAN, error=error)) == "one 1/3 t1: in_doubt (who knows)"
+
+
+# The summary
+
+
+def test_summary_keys() -> None:
+    """The end has every key, even if nothing was begun."""
+    summary = Tally(SUITE).summary(None)
+    assert list(summary) == SUMMARY
+    assert list(summary["turns"]) == COUNTS
+    assert (list(summary["usage"]), list(summary["conversations"])) == (USAGE, ["total", "passed"])
+    assert list(events.STATUSES) == COUNTS[2:]
+
+
+def test_summary_counts() -> None:
+    """Turns by what they came to; tokens are those of what was sent now; the rest of the turns was skipped."""
+    tally = Tally(SUITE)
+    tally.add(Outcome("reused", PLAN, False, 1, result(answer("hi"))))
+    tally.add(Outcome("ok", PLAN, True, 2, result(answer("hi"))))
+    tally.add(Outcome("error", PLAN, True, 3, error=GemcliError("RATE_LIMIT", "slow down")))
+    tally.errors.append(GemcliError("RATE_LIMIT", "slow down"))
+    tally.sessions.append("one.jsonl")
+    summary = tally.summary("gemcli replay again")
+    counts = {"ok": 1, "reused": 1, "failed": 0, "error": 1, "in_doubt": 0, "skipped": 1, "planned": 0}
+    assert summary["turns"] == {"total": 4, "sent": 2} | counts
+    assert summary["usage"] == {"input": 3, "output": 4, "thoughts": 0, "total": 7}
+    assert (summary["ok"], summary["exit"], summary["reason"]) == (False, 75, "RATE_LIMIT")
+    assert (summary["sessions"], summary["next"]) == (["one.jsonl"], "gemcli replay again")
+    assert summary["conversations"] == {"total": 2, "passed": 0}
+    assert summary["wall_s"] >= 0
+
+
+def test_a_run_without_errors() -> None:
+    """It ends in 0."""
+    summary = Tally(SUITE, passed=2).summary(None)
+    assert (summary["ok"], summary["exit"], summary["reason"], summary["next"]) == (True, 0, None, None)
+
+
+# Which exit status counts
+
+PRINTED_ORDER = [
+    *("signal", "io", "diverged", "usage", "data", "no_input", "credentials", "config", "in_doubt", "quota"),
+    *("tempfail", "protocol", "blocked", "function_call", "incomplete", "expectation"),
+]
+
+
+def of(status: str, message: str = "so it goes") -> GemcliError:
+    """An error that ends in a status."""
+    reason = next(name for name, reason in REASONS.items() if reason.status == status)
+    return GemcliError(reason, message, exit_code=130 if status == "signal" else None)
+
+
+@pytest.mark.parametrize(("graver", "other"), [*itertools.pairwise(PRINTED_ORDER)])
+def test_the_gravest_error_counts(graver: str, other: str) -> None:
+    """Of several conversations' errors the one that a person must deal with first gives the exit status."""
+    for errors in ([of(graver), of(other)], [of(other), of(graver)]):
+        tally = Tally(SUITE, errors=errors)
+        assert tally.worst is not None
+        assert tally.worst.status == graver
+
+
+def test_the_first_of_a_kind_counts() -> None:
+    """Of errors with one exit status the first is the one that is told."""
+    tally = Tally(SUITE, errors=[of("blocked", "b"), of("tempfail", "first"), of("tempfail", "second")])
+    assert tally.worst is not None
+    assert tally.worst.message == "first"
+    assert Tally(SUITE).worst is None
+
+
+def test_every_status_that_a_run_can_end_in_has_a_place() -> None:
+    """Success is no error; a bug does not get that far; and replay makes a session that is missing, or takes it."""
+    assert {*ORDER} == {status.name for status in STATUSES} - {"ok", "internal", "exists"}
+    assert len(ORDER) == len({*ORDER})

@@ -1,0 +1,90 @@
+"""Templates: put in once, and nothing in a value means anything."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gemcli.replay.template import FILTERS, faults, names, render
+
+VALUES = st.text() | st.sampled_from(
+    ["{{a}}", "{{b}}", "}}", "{{", "$&", r"\1", r"\g<0>", "{", "}", "a}}{{b", "%s", "\\"]
+)
+
+
+@given(VALUES, VALUES)
+def test_a_value_is_put_in_once(a: str, b: str) -> None:
+    """Whatever is in a value, it arrives as it is, and is not looked at again."""
+    texts = {"a": a, "b": b}
+    assert render("{{a}}", texts) == a
+    assert render("<{{a}}|{{ b }}|{{a}}>", texts) == f"<{a}|{b}|{a}>"
+    assert render("{{a|json}}{{b|trim}}", texts) == json.dumps(a, ensure_ascii=False) + b.strip()
+
+
+@given(st.text() | st.text(alphabet="{} ab|\n.1"))
+def test_text_around_templates_stays(text: str) -> None:
+    """Without a name in it text is what it was; with names only those change."""
+    found = names(text)
+    if not found:
+        assert render(text, {}) == text
+        assert faults(text, ()) == []
+    elif not [rule for rule, _ in faults(text, found) if rule == "filter"]:
+        assert names(render(text, dict.fromkeys(found, "*"))) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "rendered"),
+    [
+        ("{{a}}", "1"),
+        ("{{ a }}", "1"),
+        ("{{\ta\t}}", "1"),
+        ("{{a|trim}}", "1"),
+        ("{{ a | json }}", '" 1 "'),
+        ("{{{a}}}", "{1}"),
+        ("{{{{a}}}}", "{{1}}"),
+        ("{{a}}{{a}}", "11"),
+        ("{{a}", "{{a}"),
+        ("{a}}", "{a}}"),
+        ("{{}}", "{{}}"),
+        ("{{ }}", "{{ }}"),
+        ("{{a b}}", "{{a b}}"),
+        ("{{a.b}}", "{{a.b}}"),
+        ("{{.a}}", "{{.a}}"),
+        ("{{1a}}", "{{1a}}"),
+        ("{{a-b}}", "{{a-b}}"),
+        ("{{\na}}", "{{\na}}"),
+        ("{{a|}}", "{{a|}}"),
+        ("{{ä}}", "{{ä}}"),
+        ("{{#if a}}", "{{#if a}}"),
+        ("{{'a'}}", "{{'a'}}"),
+    ],
+)
+def test_what_is_a_template(text: str, rendered: str) -> None:
+    """A name between two pairs of braces is one, with spaces and a filter perhaps; all else is text."""
+    value = " 1 " if "|" in text else "1"
+    assert render(text, {"a": value}) == rendered
+
+
+def test_faults() -> None:
+    """Names that nothing has and filters that are none are told in order, each time."""
+    assert faults("{{a}} {{b|trim}} {{c|up}} {{a|up}}", ["a"]) == [
+        ("undefined", "b"),
+        ("undefined", "c"),
+        ("filter", "up"),
+        ("filter", "up"),
+    ]
+    assert faults("{{a}}", ["a", "b"]) == []
+
+
+def test_names_in_order() -> None:
+    """The names of a text are those of its templates, as often as they stand there."""
+    assert names("{{b}} {{a|json}} {{ b }} {{x y}}") == ["b", "a", "b"]
+
+
+@given(st.text())
+def test_json_is_a_json_string(text: str) -> None:
+    """The filter `json` gives a string that JSON reads as the text."""
+    assert json.loads(FILTERS["json"](text)) == text

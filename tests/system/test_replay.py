@@ -1,0 +1,326 @@
+"""Scripted conversations as cron, a shell and an impatient person meet them: the installed program, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import PROGRAM, Gemcli, Model, Reply, answer, json_reply
+from tests.system.test_interrupts import by_name, ended, wait_until
+
+THREE = ["one", "two", "three"]
+DOUBT, BUSY = 13, 75
+
+
+def slowly(seconds: float, text: str = "hi") -> Reply:
+    """An answer that takes a while."""
+    return Reply(200, {"content-type": "application/json"}, (seconds, json.dumps(answer(text)).encode()))
+
+
+def script(gemcli: Gemcli, *turns: Any, name: str = "s.json") -> str:
+    """A script in the directory in which the program runs; its name."""
+    (gemcli.directory / name).write_text(json.dumps(turns or THREE))
+    return name
+
+
+def asked(model: Model) -> list[str]:
+    """The last message of each request, in the order of their arrival."""
+    return [request["contents"][-1]["parts"][0]["text"] for request in model.requests]
+
+
+def lines(out: str) -> list[Any]:
+    """The events that were printed; the last one is the summary."""
+    events = [json.loads(line) for line in out.splitlines()]
+    assert events[-1]["event"] == "summary", out
+    return events
+
+
+def statuses(out: str) -> list[str]:
+    """What each turn came to."""
+    return [event["status"] for event in lines(out) if event["event"] == "turn"]
+
+
+def finished(gemcli: Gemcli, model: Model, *args: str, sends: list[str]) -> None:
+    """Run the same again: it succeeds, sends these messages and no others; and once more, which sends nothing."""
+    model.replies.clear()
+    before = len(model.requests)
+    done = gemcli("replay", "s.json", "-s", "s", *args, env=model.env)
+    assert (done.status, done.err) == (0, "")
+    assert asked(model)[before:] == sends
+    assert [record["kind"] for record in gemcli.records("s")].count("response") == len(THREE)
+    done = gemcli("replay", "s.json", "-s", "s", env=model.env)
+    assert (done.status, statuses(done.out)) == (0, ["reused"] * 3)
+    assert len(model.requests) == before + len(sends)
+    assert gemcli("history", "-s", "s", "--check").status == 0
+
+
+@by_name
+def test_a_signal_lets_the_request_finish(number: signal.Signals, gemcli: Gemcli, model: Model) -> None:
+    """Told to stop, it finishes the running request and records it, sends nothing more, and goes on the next time."""
+    script(gemcli)
+    model.script(answer("first"), slowly(1.0, "second"))
+    process = gemcli.start("replay", "s.json", "-s", "s", env=model.env)
+    wait_until(lambda: len(model.requests) == 2, process)
+    process.send_signal(number)
+    status, out, err = ended(process)
+    assert status == 128 + number
+    assert statuses(out) == ["ok", "ok", "skipped"]
+    summary = lines(out)[-1]
+    assert (summary["exit"], summary["reason"], summary["turns"]["sent"]) == (status, "INTERRUPTED", 2)
+    assert summary["next"] == "gemcli replay s.json -s s"
+    assert number.name in err
+    assert len(model.requests) == 2
+    finished(gemcli, model, sends=["three"])
+
+
+def test_a_second_signal_leaves_at_once(gemcli: Gemcli, model: Model) -> None:
+    """A second Ctrl-C does not wait for the answer: the turn is in doubt, 13 next time, and sent when allowed."""
+    script(gemcli)
+    model.script(answer("first"), slowly(30))
+    process = gemcli.start("replay", "s.json", "-s", "s", env=model.env)
+    wait_until(lambda: len(model.requests) == 2, process)
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    status, out, _ = ended(process)
+    assert time.monotonic() - began < 3
+    assert (status, statuses(out)) == (130, ["ok", "error", "skipped"])
+    in_doubt(gemcli, model)
+
+
+@pytest.mark.parametrize("grace", ["0", "0.5"])
+def test_a_request_that_outlives_the_grace_is_in_doubt(grace: str, gemcli: Gemcli, model: Model) -> None:
+    """With --grace 0 at once, else after so long, the request is given up: unknown, and 13 next time."""
+    script(gemcli)
+    model.script(answer("first"), slowly(30))
+    process = gemcli.start("replay", "s.json", "-s", "s", "--grace", grace, env=model.env)
+    wait_until(lambda: len(model.requests) == 2, process)
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    status, out, _ = ended(process)
+    assert float(grace) <= time.monotonic() - began < float(grace) + 3
+    assert (status, statuses(out)) == (143, ["ok", "error", "skipped"])
+    in_doubt(gemcli, model)
+
+
+def in_doubt(gemcli: Gemcli, model: Model) -> None:
+    """The second turn was sent, and nobody knows more: 13, nothing is sent, until it is allowed."""
+    last = gemcli.records("s")[-1]
+    assert (last["kind"], last["reason"], last["outcome"]) == ("failure", "INTERRUPTED", "unknown")
+    done = gemcli("replay", "s.json", "-s", "s", env=model.env)
+    assert (done.status, statuses(done.out)) == (DOUBT, ["reused", "in_doubt", "skipped"])
+    assert "--on-unknown resend" in lines(done.out)[-1]["next"]
+    assert len(model.requests) == 2
+    finished(gemcli, model, "--on-unknown", "resend", sends=["two", "three"])
+
+
+def test_a_signal_ends_the_wait_before_sending_again(gemcli: Gemcli, model: Model) -> None:
+    """A signal while the run waits out a 429 ends it at once; nothing is in doubt, and the next run sends the rest."""
+    script(gemcli)
+    busy = {"error": {"code": 429, "message": "Slow down.", "status": "RESOURCE_EXHAUSTED", "details": [
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "60s"}]}}  # fmt: skip
+    model.script(answer("first"), json_reply(busy, 429))
+    process = gemcli.start("replay", "s.json", "-s", "s", env=model.env)
+    wait_until(lambda: len(gemcli.records("s")) == 4 if len(model.requests) == 2 else False, process)
+    until_printed(process, b'"event":"wait"')
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    status, _, _ = ended(process)
+    assert (status, time.monotonic() - began < 3) == (143, True)
+    assert gemcli.records("s")[-1]["outcome"] == "rejected"
+    finished(gemcli, model, sends=["two", "three"])
+
+
+def test_a_signal_ends_a_pause_of_the_script(gemcli: Gemcli, model: Model) -> None:
+    """A signal in a `wait:` ends it at once, with nothing sent or in doubt; the next run sends the rest."""
+    script(gemcli, "one", {"user": "two", "wait": 60}, "three")
+    process = gemcli.start("replay", "s.json", "-s", "s", env=model.env)
+    until_printed(process, b'"event":"wait"')
+    process.send_signal(signal.SIGHUP)
+    began = time.monotonic()
+    assert ended(process)[0] == 129
+    assert time.monotonic() - began < 3
+    assert [record["kind"] for record in gemcli.records("s")] == ["session", "request", "response"]
+    script(gemcli)  # without the pause, which is no part of what is sent
+    finished(gemcli, model, sends=["two", "three"])
+
+
+def until_printed(process: subprocess.Popen[Any], words: bytes) -> None:
+    """Read what a process prints until these words come."""
+    assert process.stdout
+    for line in process.stdout:
+        if words in line:
+            return
+    raise AssertionError(process.communicate())
+
+
+def test_a_signal_when_nobody_reads(gemcli: Gemcli, model: Model) -> None:
+    """With a reader that has stopped reading, answers are recorded all the same, and a signal ends the run."""
+    script(gemcli)
+    model.script(answer("x" * 200_000), slowly(0.5))
+    process = gemcli.start("replay", "s.json", "-s", "s", env=model.env)
+    wait_until(lambda: len(model.requests) == 2, process)
+    process.send_signal(signal.SIGTERM)
+    try:
+        assert process.wait(10) == 143
+    finally:
+        process.kill()
+        process.communicate()
+    assert [record["kind"] for record in gemcli.records("s")] == ["session", *["request", "response"] * 2]
+    finished(gemcli, model, sends=["three"])
+
+
+def sh(gemcli: Gemcli, line: str, env: Mapping[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """What `sh -c` makes of a line, in the directory in which the program runs; it finds the program."""
+    world = {"PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}", "HOME": os.environ["HOME"], **env}
+    return subprocess.run(
+        ["sh", "-c", line],
+        cwd=gemcli.directory,
+        env=world,
+        **{"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": 60, **options},
+    )
+
+
+def test_head_ends_the_run(gemcli: Gemcli, model: Model) -> None:
+    """`| head -1` ends a run quietly: what was sent is recorded, no more is sent, and the next run goes on."""
+    script(gemcli)
+    line = "{ gemcli replay s.json -s ./s.jsonl; echo $? > status; } | head -n 1"
+    done = sh(gemcli, line, model.env)
+    assert (json.loads(done.stdout)["event"], done.stderr) == ("run", "")
+    assert (gemcli.directory / "status").read_text() == "141\n"
+    sent = len(model.requests)
+    assert sent < 3
+    records = [json.loads(line) for line in (gemcli.directory / "s.jsonl").read_text().splitlines()]
+    assert [record["kind"] for record in records] == ["session", *["request", "response"] * sent]
+    again = gemcli("replay", "s.json", "-s", "./s.jsonl", env=model.env)
+    assert again.status == 0
+    assert asked(model) == THREE
+
+
+def test_a_line_of_cron(gemcli: Gemcli, model: Model) -> None:
+    """A line of a crontab: out of quota it is 75, the next tick finishes, and ticks after that send and say nothing."""
+    (gemcli.directory / "nightly.yaml").write_text("- one\n- two\n- three\n")
+    (gemcli.directory / "runs").mkdir()
+    line = "gemcli replay nightly.yaml -s runs/$(date +%Y).jsonl --retries 0 > /dev/null"
+    model.script(
+        answer("first"), json_reply({"error": {"code": 503, "message": "Busy.", "status": "UNAVAILABLE"}}, 503)
+    )
+    first = sh(gemcli, line, model.env)
+    assert (first.returncode, asked(model)) == (BUSY, ["one", "two"])
+    assert first.stderr.startswith("gemcli: error: nightly: t2: ")
+    for _ in range(2):
+        done = sh(gemcli, line, model.env)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert asked(model) == ["one", "two", "two", "three"]
+    assert len(list((gemcli.directory / "runs").iterdir())) == 1
+
+
+SUITE = "".join(
+    json.dumps({"question_id": number, "category": "writing", "turns": [f"{number} a", f"{number} b"]}) + "\n"
+    for number in (81, 82)
+)
+
+
+@pytest.mark.parametrize(("file", "text", "to", "place"), [
+    ("s.json", json.dumps(THREE), ("-s", "s"), 1),
+    ("suite.jsonl", SUITE, ("--out", "out"), 3),
+], ids=["script", "second conversation of a suite"])  # fmt: skip
+def test_overlapping_runs(file: str, text: str, to: tuple[str, ...], place: int, gemcli: Gemcli, model: Model) -> None:
+    """While one run is under way, a second one is 75 at once and sends nothing; the first one completes."""
+    (gemcli.directory / file).write_text(text)
+    model.script(*[answer("hi")] * (place - 1), slowly(4))
+    first = gemcli.start("replay", file, *to, env=model.env)
+    wait_until(lambda: len(model.requests) == place, first)
+    began = time.monotonic()
+    second = gemcli("replay", file, *to, env=model.env)
+    assert time.monotonic() - began < 3
+    assert (second.status, lines(second.out)[-1]["reason"]) == (BUSY, "SESSION_BUSY")
+    assert [event["event"] for event in lines(second.out)] == ["run", "summary"], "it did not stop at once"
+    assert (first.poll(), len(model.requests)) == (None, place)
+    status, out, err = ended(first)
+    assert (status, err, set(statuses(out))) == (0, "", {"ok"})
+    assert asked(model) == (THREE if file == "s.json" else ["81 a", "81 b", "82 a", "82 b"])
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize(("file", "text", "to"), [
+    ("s.json", json.dumps(THREE), ("-s", "s")),
+    ("suite.jsonl", SUITE, ("--out", "out")),
+], ids=["script", "suite"])  # fmt: skip
+def test_runs_that_start_at_the_same_time(
+    file: str, text: str, to: tuple[str, ...], gemcli: Gemcli, model: Model
+) -> None:
+    """Of six runs that start at once one makes the session and plays; the others are 75, and send nothing."""
+    (gemcli.directory / file).write_text(text)
+    model.script(slowly(5))
+    runs = [gemcli.start("replay", file, *to, env=model.env) for _ in range(6)]
+    results = [ended(run) for run in runs]
+    assert sorted(status for status, _, _ in results) == [0, *[BUSY] * 5]
+    assert sorted(lines(out)[-1]["turns"]["sent"] for _, out, _ in results) == [0, 0, 0, 0, 0, len(model.requests)]
+    assert asked(model) == (THREE if file == "s.json" else ["81 a", "81 b", "82 a", "82 b"])
+
+
+def test_a_script_from_standard_input(gemcli: Gemcli, model: Model) -> None:
+    """A script can be piped in, and its lines too; run again it sends nothing."""
+    for _ in range(2):
+        done = sh(gemcli, "printf '%s\\n' one 'two: 2' three | gemcli replay - --lines -s ./s.jsonl", model.env)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert asked(model) == ["one", "two: 2", "three"]
+    assert lines(done.stdout)[-1]["turns"]["reused"] == 3
+
+
+LOOP = """
+n=0
+while IFS= read -r line; do
+    n=$((n + 1))
+    gemcli send -s ./s.jsonl --create -n --key "line $n" $RESEND -- "$line" > /dev/null || exit
+done < lines
+"""
+
+
+@pytest.mark.parametrize("times", [2, pytest.param(25, marks=pytest.mark.torture)])
+def test_a_loop_killed_at_random(times: int, gemcli: Gemcli, model: Model) -> None:
+    """A while-read loop over `send --key`, killed at random and run again: each message is answered once, in order."""
+    moments = random.Random(times)
+    messages = ["-n is no option here", "two", "three"]
+    for attempt in range(times):
+        (gemcli.directory / "lines").write_text("".join(f"{line}\n" for line in messages))
+        (gemcli.directory / "s.jsonl").unlink(missing_ok=True)
+        model.requests.clear()
+        resends, status = 0, None
+        killed_after: float | None = moments.uniform(0.2, 2.0)
+        while status != 0:
+            resend = "--on-unknown resend" if status == DOUBT else ""
+            resends += status == DOUBT
+            status = killed(gemcli, LOOP, model.env | {"RESEND": resend}, killed_after)
+            assert status in (0, DOUBT, -signal.SIGKILL)
+            killed_after = None
+        records = [json.loads(line) for line in (gemcli.directory / "s.jsonl").read_text().splitlines()]
+        answered = {record["request"] for record in records if record["kind"] == "response"}
+        requests = [record for record in records if record["kind"] == "request" and record["id"] in answered]
+        assert [record["content"]["parts"][0]["text"] for record in requests] == messages, attempt
+        assert len(messages) <= len(model.requests) <= len(messages) + resends, attempt
+        assert gemcli("history", "-s", "./s.jsonl", "--check").status == 0
+
+
+def killed(gemcli: Gemcli, line: str, env: Mapping[str, str], seconds: float | None) -> int:
+    """Run a line of shell in a process group of its own, and kill that after so many seconds; the status."""
+    world = {"PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}", "HOME": os.environ["HOME"], **env}
+    process = subprocess.Popen(["sh", "-c", line], cwd=gemcli.directory, env=world, start_new_session=True)
+    try:
+        return process.wait(60 if seconds is None else seconds)
+    except subprocess.TimeoutExpired:
+        assert seconds is not None, "the loop hangs"
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.wait(10)
