@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.support import Gemcli, Model
+from tests.support import Gemcli, InProcess, Model
+from tests.system import clients_collected
 
 # Who runs the tests in the background, or under nohup, has these ignored, and so would have every program started
 # here: gemcli leaves an ignored signal alone.
@@ -37,6 +38,8 @@ def own_world(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     monkeypatch.setenv("GEMCLI_HOME", str(home / "gemcli"))
     # Nothing is sent again by itself, unless a test is about that and says --retries.
     monkeypatch.setenv("GEMCLI_SEND_RETRIES", "0")
+    # Programs that are started compile their modules once, not each time: a third of what a small command costs.
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     return home
 
 
@@ -94,6 +97,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def gemcli(tmp_path: Path) -> Gemcli:
     """The installed program, run in an empty directory."""
     return Gemcli(tmp_path)
+
+
+@pytest.fixture
+def here(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[InProcess]:
+    """The program in this process, for what is not about processes, run in the directory of `gemcli`."""
+    with clients_collected():
+        yield InProcess(tmp_path, capfdbinary)
 
 
 @pytest.fixture

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from gemcli.cli import main
 from gemcli.simulator.app import Reply, json_reply, simulate
 from gemcli.simulator.server import serve
 
@@ -82,6 +85,35 @@ class Gemcli:
         return [json.loads(line) for line in self.session(name).read_bytes().splitlines()]
 
 
+class InProcess(Gemcli):
+    """The same program in this process, where the SDK is loaded already; what reads stdin is started all the same."""
+
+    def __init__(self, directory: Path, capture: pytest.CaptureFixture[bytes]) -> None:
+        super().__init__(directory)
+        self._capture = capture
+
+    def __call__(
+        self,
+        *args: str | bytes | Path,
+        stdin: bytes | str | int | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 60,
+        **given: Any,
+    ) -> Done:
+        """Run the program here. Nothing ends it after `timeout`: what may hang is for `Gemcli`."""
+        if stdin is not None or given:
+            return super().__call__(*args, stdin=stdin, env=env, timeout=timeout, **given)
+        words = [os.fsdecode(arg) for arg in args]
+        self._capture.readouterr()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.directory)
+            for name, value in (env or {}).items():
+                patch.setenv(name, value)
+            status = main(words, os.environ)
+        out, err = self._capture.readouterr()
+        return Done(subprocess.CompletedProcess(words, status, out, err))
+
+
 @dataclass
 class Model:
     """A scripted model on loopback: each request takes the next of `replies`; after the last one it echoes.
@@ -134,6 +166,17 @@ def answer(*parts: str | Mapping[str, Any], finish: str | None = "STOP", **more:
     return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "gemini-test-001"} | more
 
 
+def sse(*events: Any, newline: bytes = b"\r\n") -> bytes:
+    """The bytes of a stream: values are written as JSON, bytes as they are."""
+    datas = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
+    return b"".join(b"data: " + data + newline * 2 for data in datas)
+
+
+def streaming(*steps: Any, headers: Mapping[str, str] | None = None) -> Reply:
+    """A 200 with these steps as its stream."""
+    return Reply(200, {"content-type": "text/event-stream", **(headers or {})}, steps)
+
+
 def contents(*texts: str) -> list[dict[str, Any]]:
     """A history that alternates between user and model, beginning with the user."""
     return [{"role": ("user", "model")[place % 2], "parts": [{"text": text}]} for place, text in enumerate(texts)]
@@ -144,4 +187,17 @@ def texts(history: Sequence[Mapping[str, Any]]) -> list[str]:
     return [content["parts"][0]["text"] for content in history]
 
 
-__all__ = ["PROGRAM", "Done", "Gemcli", "Model", "Reply", "answer", "contents", "json_reply", "texts"]
+__all__ = [
+    "PROGRAM",
+    "Done",
+    "Gemcli",
+    "InProcess",
+    "Model",
+    "Reply",
+    "answer",
+    "contents",
+    "json_reply",
+    "sse",
+    "streaming",
+    "texts",
+]

@@ -16,7 +16,7 @@ from gemcli.errors import GemcliError
 from gemcli.exchange import Result
 from gemcli.session import Unsaved
 from tests.commands import CALL, ECHO, asked, header, told, turn, write
-from tests.support import Done, Gemcli, Model, answer, json_reply, texts
+from tests.support import Done, Gemcli, InProcess, Model, answer, json_reply, texts
 
 
 def said(gemcli: Gemcli, name: str = "a") -> str:
@@ -91,58 +91,58 @@ def test_an_empty_redirected_file(gemcli: Gemcli) -> None:
     assert (done.status, done.err, said(gemcli)) == (0, "", "hi")
 
 
-def test_two_messages(gemcli: Gemcli) -> None:
+def test_two_messages(here: InProcess) -> None:
     """Words that were not quoted are an error, not a message of one word."""
     write("a", header())
-    done = gemcli("send", "-s", "a", "two", "words")
+    done = here("send", "-s", "a", "two", "words")
     assert (done.status, done.out) == (2, "")
-    assert len(gemcli.records("a")) == 1
+    assert len(here.records("a")) == 1
 
 
 # What is sent
 
 
-def test_settings_of_one_call_do_not_stick(gemcli: Gemcli, model: Model) -> None:
+def test_settings_of_one_call_do_not_stick(here: InProcess, model: Model) -> None:
     """Settings given to `send` are merged over the session's for this message, recorded with it, and then gone."""
     env = model.env
-    gemcli("new", "-s", "a", "--system", "Be brief", "--temperature", "0.5", "--top-k", "3", env=env)
-    gemcli("send", "-s", "a", "one", "--temperature", "1", "--stop", "END", env=env)
-    gemcli("send", "-s", "a", "two", env=env)
+    here("new", "-s", "a", "--system", "Be brief", "--temperature", "0.5", "--top-k", "3", env=env)
+    here("send", "-s", "a", "one", "--temperature", "1", "--stop", "END", env=env)
+    here("send", "-s", "a", "two", env=env)
     system = {"parts": [{"text": "Be brief"}]}
     first, second = model.requests
     assert first["generationConfig"] == {"temperature": 1.0, "topK": 3, "stopSequences": ["END"]}
     assert second["generationConfig"] == {"temperature": 0.5, "topK": 3}
     assert first["systemInstruction"] == second["systemInstruction"] == system
-    requests = [record for record in gemcli.records("a") if record["kind"] == "request"]
+    requests = [record for record in here.records("a") if record["kind"] == "request"]
     assert [record.get("config") for record in requests] == [
         {"generationConfig": {"temperature": 1.0, "stopSequences": ["END"]}},
         None,
     ]
 
 
-def test_another_model_for_one_message(gemcli: Gemcli, model: Model) -> None:
+def test_another_model_for_one_message(here: InProcess, model: Model) -> None:
     """`--model` answers this message only, is recorded with it, and gets the same history."""
-    gemcli("new", "-s", "a", env=model.env)
-    gemcli("send", "-s", "a", "one", "--model", "gemini-other", env=model.env)
-    gemcli("send", "-s", "a", "two", env=model.env)
+    here("new", "-s", "a", env=model.env)
+    here("send", "-s", "a", "one", "--model", "gemini-other", env=model.env)
+    here("send", "-s", "a", "two", env=model.env)
     assert ["gemini-other" in target for target in model.targets] == [True, False]
     assert ["gemini-test" in target for target in model.targets] == [False, True]
-    lines = gemcli("history", "-s", "a").lines
+    lines = here("history", "-s", "a").lines
     assert [line["model"] for line in lines] == ["gemini-other", "gemini-test"]
     assert len(model.requests[1]["contents"]) == 3
 
 
-def test_a_config_file_for_one_message(gemcli: Gemcli, model: Model) -> None:
+def test_a_config_file_for_one_message(here: InProcess, model: Model) -> None:
     """`--config` and `--system @FILE` work for one message as they do for a session."""
-    (gemcli.directory / "c.yaml").write_text("temperature: 0.1\nseed: 7\n")
-    (gemcli.directory / "s.txt").write_text("In French")
-    gemcli("new", "-s", "a", "--system", "In German", env=model.env)
-    gemcli("send", "-s", "a", "x", "--config", "c.yaml", "--seed", "8", "--system", "@s.txt", env=model.env)
+    (here.directory / "c.yaml").write_text("temperature: 0.1\nseed: 7\n")
+    (here.directory / "s.txt").write_text("In French")
+    here("new", "-s", "a", "--system", "In German", env=model.env)
+    here("send", "-s", "a", "x", "--config", "c.yaml", "--seed", "8", "--system", "@s.txt", env=model.env)
     assert model.requests[0]["generationConfig"] == {"temperature": 0.1, "seed": 8}
     assert model.requests[0]["systemInstruction"] == {"parts": [{"text": "In French"}]}
 
 
-def test_what_is_not_in_the_history_is_not_sent(gemcli: Gemcli, model: Model) -> None:
+def test_what_is_not_in_the_history_is_not_sent(here: InProcess, model: Model) -> None:
     """Refused, failed and rewound turns never go out again."""
     model.script(
         answer("no", finish="SAFETY"),
@@ -150,24 +150,24 @@ def test_what_is_not_in_the_history_is_not_sent(gemcli: Gemcli, model: Model) ->
         answer("gone"),
         answer("kept"),
     )
-    gemcli("new", "-s", "a", env=model.env)
+    here("new", "-s", "a", env=model.env)
     once = model.env | {"GEMCLI_SEND_RETRIES": "0"}
-    statuses = [gemcli("send", "-s", "a", f"message {number}", env=once).status for number in (1, 2, 3)]
-    gemcli("rewind", "-s", "a")
-    statuses += [gemcli("send", "-s", "a", f"message {number}", env=model.env).status for number in (4, 5)]
+    statuses = [here("send", "-s", "a", f"message {number}", env=once).status for number in (1, 2, 3)]
+    here("rewind", "-s", "a")
+    statuses += [here("send", "-s", "a", f"message {number}", env=model.env).status for number in (4, 5)]
     assert statuses == [3, 75, 0, 0, 0]
     assert texts(model.requests[-1]["contents"]) == ["message 4", "kept", "message 5"]
-    assert gemcli("history", "-s", "a", "--last").json["turn"] == 5
+    assert here("history", "-s", "a", "--last").json["turn"] == 5
 
 
 # What comes of it
 
 
-def test_totals_grow(gemcli: Gemcli, model: Model) -> None:
+def test_totals_grow(here: InProcess, model: Model) -> None:
     """`totals` counts the whole session with every answer, refused ones too; `usage_metadata` only this one."""
     model.script(answer("1"), answer("2", finish="SAFETY"), answer("3"))
-    gemcli("new", "-s", "a", env=model.env)
-    documents = [gemcli("send", "-s", "a", "x", env=model.env).json for _ in range(3)]
+    here("new", "-s", "a", env=model.env)
+    documents = [here("send", "-s", "a", "x", env=model.env).json for _ in range(3)]
     counted = [[each["totals"][name] for name in ("turns", "requests", "total_token_count")] for each in documents]
     assert counted == [[1, 1, 7], [1, 2, 14], [2, 3, 21]]
     assert [each["usage_metadata"]["total_token_count"] for each in documents] == [7, 7, 7]
@@ -195,65 +195,65 @@ def test_every_status_that_can_be_allowed_has_a_row_here() -> None:
 
 
 @pytest.mark.parametrize("word", ANSWERS)
-def test_allow(gemcli: Gemcli, model: Model, word: str) -> None:
+def test_allow(here: InProcess, model: Model, word: str) -> None:
     """A status named by --allow is 0 without a word on stderr, any other is not; the document says the same."""
     reply, status = ANSWERS[word]
     others = [other for other in ANSWERS if other != word]
     model.script(reply, reply)
-    gemcli("new", "-s", "a", env=model.env)
-    gemcli("new", "-s", "b", env=model.env)
-    strict = gemcli("send", "-s", "a", "x", "--allow", ",".join(others), env=model.env)
-    allowed = gemcli("send", "-s", "b", "x", "--allow", f" {word} ,incomplete", env=model.env)
+    here("new", "-s", "a", env=model.env)
+    here("new", "-s", "b", env=model.env)
+    strict = here("send", "-s", "a", "x", "--allow", ",".join(others), env=model.env)
+    allowed = here("send", "-s", "b", "x", "--allow", f" {word} ,incomplete", env=model.env)
     assert (strict.status, allowed.status, allowed.err) == (status, 0, "")
     assert strict.json["status"] == allowed.json["status"] == word
     assert "gemcli: error: " in strict.err
 
 
 @pytest.mark.parametrize("words", ["ok", "tempfail", "blocked;incomplete", "BLOCKED"])
-def test_allow_what_cannot_be_allowed(gemcli: Gemcli, words: str) -> None:
+def test_allow_what_cannot_be_allowed(here: InProcess, words: str) -> None:
     """A word that --allow does not know is 2 before anything is sent."""
     write("a", header())
-    done = gemcli("send", "-s", "a", "x", "--allow", words)
+    done = here("send", "-s", "a", "x", "--allow", words)
     assert done.status == 2
     assert "--allow takes blocked, incomplete, function_call" in done.err
-    assert len(gemcli.records("a")) == 1
+    assert len(here.records("a")) == 1
 
 
-def test_an_open_call_takes_no_message(gemcli: Gemcli) -> None:
+def test_an_open_call_takes_no_message(here: InProcess) -> None:
     """A message cannot follow a call that waits; the error says how to go on, and nothing is written."""
     write("a", header(), asked(1, "q"), told(1, CALL))
-    done = gemcli("send", "-s", "a", "x")
+    done = here("send", "-s", "a", "x")
     assert (done.status, done.out) == (65, "")
     assert "calls of f that wait for their responses" in done.err
     assert "hint: gemcli rewind" in done.err
-    assert len(gemcli.records("a")) == 3
+    assert len(here.records("a")) == 3
 
 
 # Sessions
 
 
-def test_create(gemcli: Gemcli) -> None:
+def test_create(here: InProcess) -> None:
     """`--create` makes a missing session with the settings given, and leaves an existing one as it is."""
-    first = gemcli("send", "-s", "a", "--create", "--model", ECHO, "--system", "Be brief", "--seed", "1", "one")
+    first = here("send", "-s", "a", "--create", "--model", ECHO, "--system", "Be brief", "--seed", "1", "one")
     assert first.json["turn"] == 1
-    record = gemcli.records("a")[0]
+    record = here.records("a")[0]
     assert (record["model"], record["config"]["generationConfig"]) == (ECHO, {"seed": 1})
-    second = gemcli("send", "-s", "a", "--create", "--seed", "2", "two")
+    second = here("send", "-s", "a", "--create", "--seed", "2", "two")
     assert second.json["turn"] == 2
     assert 'The system instruction says: "Be brief"' in second.json["text"]
-    records = gemcli.records("a")
+    records = here.records("a")
     assert records[0] == record
     assert [each.get("config") for each in records if each["kind"] == "request"] == [
         None,
         {"generationConfig": {"seed": 2}},
     ]
-    assert gemcli("send", "-s", "a", "--text", "three").out.startswith("Message 3")
+    assert here("send", "-s", "a", "--text", "three").out.startswith("Message 3")
 
 
-def test_create_with_the_model_of_the_environment(gemcli: Gemcli) -> None:
+def test_create_with_the_model_of_the_environment(here: InProcess) -> None:
     """A session that `--create` makes has the default model of `new`."""
-    assert gemcli("send", "-s", "a", "--create", "x", env={"GEMCLI_MODEL": ECHO}).status == 0
-    assert gemcli.records("a")[0]["model"] == ECHO
+    assert here("send", "-s", "a", "--create", "x", env={"GEMCLI_MODEL": ECHO}).status == 0
+    assert here.records("a")[0]["model"] == ECHO
 
 
 @pytest.mark.parametrize(
@@ -262,20 +262,20 @@ def test_create_with_the_model_of_the_environment(gemcli: Gemcli) -> None:
     ids=["setting", "model", "empty", "config"],
 )
 def test_create_makes_nothing_when_nothing_is_sent(
-    gemcli: Gemcli, args: list[str], env: dict[str, str], status: int
+    here: InProcess, args: list[str], env: dict[str, str], status: int
 ) -> None:
     """With arguments that are wrong no session is made."""
     message = [] if args == [""] else ["x"]
-    assert gemcli("send", "-s", "a", "--create", *message, *args, env=env).status == status
-    assert not gemcli.session("a").exists()
+    assert here("send", "-s", "a", "--create", *message, *args, env=env).status == status
+    assert not here.session("a").exists()
 
 
-def test_without_create(gemcli: Gemcli) -> None:
+def test_without_create(here: InProcess) -> None:
     """A missing session is 66 and is not made: a typo never starts a conversation without context."""
-    done = gemcli("send", "-s", "typo", "x", env={"GEMCLI_MODEL": ECHO})
+    done = here("send", "-s", "typo", "x", env={"GEMCLI_MODEL": ECHO})
     assert (done.status, done.out) == (66, "")
     assert "hint: make it: gemcli new -s typo" in done.err
-    assert not gemcli.session("typo").exists()
+    assert not here.session("typo").exists()
 
 
 def test_wait(gemcli: Gemcli) -> None:
@@ -322,21 +322,21 @@ def test_time_limits(gemcli: Gemcli, model: Model, option: str) -> None:
 
 @pytest.mark.parametrize("value", ["0", "-1", "soon", ""])
 @pytest.mark.parametrize("option", ["--timeout", "--deadline"])
-def test_time_limits_that_are_none(gemcli: Gemcli, option: str, value: str) -> None:
+def test_time_limits_that_are_none(here: InProcess, option: str, value: str) -> None:
     """A limit that is no time is 2."""
     write("a", header())
-    assert gemcli("send", "-s", "a", "x", f"{option}={value}").status == 2
+    assert here("send", "-s", "a", "x", f"{option}={value}").status == 2
 
 
 @pytest.mark.parametrize("option", ["--timeout", "--deadline", "--wait"])
-def test_nan_is_no_time(gemcli: Gemcli, option: str) -> None:
+def test_nan_is_no_time(here: InProcess, option: str) -> None:
     """NaN is no number of seconds: 2, and nothing is written."""
     path = write("a", header())
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        done = gemcli("send", "-s", "a", "x", "--wait", "0.1", f"{option}=nan")
+        done = here("send", "-s", "a", "x", "--wait", "0.1", f"{option}=nan")
     assert done.status == 2, done.err
-    assert len(gemcli.records("a")) == 1
+    assert len(here.records("a")) == 1
 
 
 @pytest.mark.parametrize("value", ["inf", "1e10", "1e300"])
@@ -361,12 +361,12 @@ def test_a_wait_beyond_all_time(gemcli: Gemcli, value: str) -> None:
     assert waiting.returncode in (0, 2), err
 
 
-def test_the_answer_is_on_disk_before_it_is_printed(gemcli: Gemcli, model: Model) -> None:
+def test_the_answer_is_on_disk_before_it_is_printed(here: InProcess, model: Model) -> None:
     """Whoever sees the answer finds it in the session."""
     model.script(answer("paid"))
-    gemcli("new", "-s", "a", env=model.env)
-    gemcli("send", "-s", "a", "x", env=model.env)
-    request, response = gemcli.records("a")[1:]
+    here("new", "-s", "a", env=model.env)
+    here("send", "-s", "a", "x", env=model.env)
+    request, response = here.records("a")[1:]
     assert (request["kind"], request["id"], request["turn"]) == ("request", "1.1", 1)
     assert (response["kind"], response["request"], response["valid"]) == ("response", "1.1", True)
     assert response["answer"] == answer("paid")
@@ -377,14 +377,14 @@ def answers_of(done: Done) -> list[str]:
     return [line["text"] for line in done.lines]
 
 
-def test_a_session_by_its_path(gemcli: Gemcli) -> None:
+def test_a_session_by_its_path(here: InProcess) -> None:
     """A session can be sent to by its path, absolute or not."""
     path = write("a", header(), *turn(1))
-    (gemcli.directory / "s.jsonl").write_bytes(Path(path).read_bytes())
-    done = gemcli("send", "-s", "s.jsonl", "x")
+    (here.directory / "s.jsonl").write_bytes(Path(path).read_bytes())
+    done = here("send", "-s", "s.jsonl", "x")
     assert answers_of(done) == ['Message 2 says: "x". Before it: 1: "question 1".']
     assert done.json["session"] == "s.jsonl"
-    assert gemcli("send", "-s", path, "y").json["session"] == str(path)
+    assert here("send", "-s", path, "y").json["session"] == str(path)
 
 
 @pytest.mark.parametrize("fault", [BrokenPipeError(), GemcliError("NOT_PRINTED", "full")], ids=["no-reader", "full"])

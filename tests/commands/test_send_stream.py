@@ -16,7 +16,7 @@ import pytest
 from gemcli.commands.send import ALLOWED
 from gemcli.signals import deferred
 from tests.commands import CALL, header, write
-from tests.support import PROGRAM, Gemcli, Model, Reply, answer, json_reply, texts
+from tests.support import PROGRAM, Gemcli, Model, Reply, answer, json_reply, sse, streaming, texts
 from tests.system import Inside, clients_collected
 
 ERROR = {
@@ -51,16 +51,6 @@ def records() -> list[dict[str, Any]]:
     """The records of the session `s`."""
     path = Path(os.environ["GEMCLI_HOME"]) / "sessions" / "s.jsonl"
     return [json.loads(line) for line in path.read_bytes().splitlines()]
-
-
-def sse(*events: Any) -> bytes:
-    """The bytes of a stream."""
-    return b"".join(b"data: " + json.dumps(event).encode() + b"\r\n\r\n" for event in events)
-
-
-def streaming(*steps: Any) -> Reply:
-    """A 200 with these steps as its stream."""
-    return Reply(200, {"content-type": "text/event-stream"}, steps)
 
 
 def said(*parts: Any, finish: str | None = None) -> dict[str, Any]:

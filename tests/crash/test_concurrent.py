@@ -18,7 +18,7 @@ import pytest
 from gemcli.fs import FileSystem
 from gemcli.journal import Journal
 from gemcli.store import Store
-from tests.support import PROGRAM, Gemcli, Model, texts
+from tests.support import PROGRAM, Gemcli, InProcess, Model, texts
 
 EXISTS, BUSY = 73, 75
 
@@ -94,35 +94,37 @@ def until_waiting(process: subprocess.Popen[Any]) -> None:
 
 
 @pytest.mark.slow
-def test_thirty_two_senders_make_thirty_two_turns(gemcli: Gemcli, model: Model) -> None:
-    """32 sends at once: all succeed, request k saw exactly the k-1 turns before, and readers never fail."""
-    assert gemcli("new", "-s", "a", env=model.env).status == 0
-    path, messages = gemcli.session("a"), {f"message {number}" for number in range(32)}
+@pytest.mark.parametrize("number", [16, pytest.param(32, marks=pytest.mark.torture)])
+def test_as_many_senders_make_as_many_turns(number: int, gemcli: Gemcli, here: InProcess, model: Model) -> None:
+    """So many sends at once: all succeed, request k saw exactly the k-1 turns before, and readers never fail."""
+    assert here("new", "-s", "a", env=model.env).status == 0
+    path, messages = gemcli.session("a"), {f"message {place}" for place in range(number)}
     with readers(path) as seen:
         senders = [gemcli.start("send", "-s", "a", message, env=model.env) for message in sorted(messages)]
         results = [ended(sender) for sender in senders]
         history = gemcli("history", "-s", "a", "--check")
-    assert [(status, err) for status, _, err in results] == [(0, "")] * 32
+    assert [(status, err) for status, _, err in results] == [(0, "")] * number
     assert history.status == 0
     assert len(set(seen)) > 1
     verify_chain(path, model, messages)
 
 
 @pytest.mark.slow
-def test_sixteen_senders_create_one_session(gemcli: Gemcli, model: Model) -> None:
-    """16 sends with --create on a missing session: one makes it, and all sixteen turns are in it."""
-    messages = {f"message {number}" for number in range(16)}
+@pytest.mark.parametrize("number", [8, pytest.param(16, marks=pytest.mark.torture)])
+def test_many_senders_create_one_session(number: int, gemcli: Gemcli, model: Model) -> None:
+    """So many sends with --create on a missing session: one makes it, and the turns of all are in it."""
+    messages = {f"message {place}" for place in range(number)}
     senders = [gemcli.start("send", "-s", "a", "--create", message, env=model.env) for message in sorted(messages)]
     results = [ended(sender) for sender in senders]
-    assert [(status, err) for status, _, err in results] == [(0, "")] * 16
+    assert [(status, err) for status, _, err in results] == [(0, "")] * number
     verify_chain(gemcli.session("a"), model, messages)
     assert [file.name for file in gemcli.session("a").parent.iterdir()] == ["a.jsonl"]
 
 
 @pytest.mark.slow
-def test_killed_senders_do_not_disturb_the_others(gemcli: Gemcli, model: Model) -> None:
+def test_killed_senders_do_not_disturb_the_others(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """With every other sender killed at some moment, the rest succeed, and no printed turn is missing."""
-    assert gemcli("new", "-s", "a", env=model.env).status == 0
+    assert here("new", "-s", "a", env=model.env).status == 0
     senders = [gemcli.start("send", "-s", "a", f"message {number}", env=model.env) for number in range(12)]
     for number, sender in enumerate(senders[::2]):
         time.sleep(0.1 * number)
@@ -145,9 +147,9 @@ def test_of_two_new_at_once_one_wins(gemcli: Gemcli, model: Model) -> None:
     assert instruction["parts"] == [{"text": f"maker {winner}"}]
 
 
-def test_a_pipe_between_two_sends_on_one_session_ends(gemcli: Gemcli, model: Model) -> None:
+def test_a_pipe_between_two_sends_on_one_session_ends(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """`send | send` on one session: the first gives the lock up before it prints, and both turns are there."""
-    assert gemcli("new", "-s", "a", env=model.env).status == 0
+    assert here("new", "-s", "a", env=model.env).status == 0
     line = f"'{PROGRAM}' send -s a --text hello | '{PROGRAM}' send -s a"
     env = {**os.environ, **model.env}
     done = subprocess.run(["sh", "-c", line], env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
@@ -157,9 +159,9 @@ def test_a_pipe_between_two_sends_on_one_session_ends(gemcli: Gemcli, model: Mod
     assert history[2] == history[1] + "\n"
 
 
-def test_a_rewind_waits_for_a_send(gemcli: Gemcli, model: Model) -> None:
+def test_a_rewind_waits_for_a_send(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """A rewind that comes while a turn is under way takes that turn."""
-    assert gemcli("send", "-s", "a", "--create", "first", env=model.env).status == 0
+    assert here("send", "-s", "a", "--create", "first", env=model.env).status == 0
     with held(gemcli.session("a")):
         sender = gemcli.start("send", "-s", "a", "second", env=model.env)
         until_waiting(sender)
@@ -172,9 +174,11 @@ def test_a_rewind_waits_for_a_send(gemcli: Gemcli, model: Model) -> None:
 
 
 @pytest.mark.parametrize("args", [("send", "-s", "a", "x"), ("rewind", "-s", "a"), ("new", "-s", "a", "--force")])
-def test_a_held_session_is_busy_at_once_without_wait(gemcli: Gemcli, model: Model, args: tuple[str, ...]) -> None:
+def test_a_held_session_is_busy_at_once_without_wait(
+    gemcli: Gemcli, here: InProcess, model: Model, args: tuple[str, ...]
+) -> None:
     """With --wait 0 a session in use is 75, SESSION_BUSY, and nothing is sent or changed."""
-    assert gemcli("send", "-s", "a", "--create", "first", env=model.env).status == 0
+    assert here("send", "-s", "a", "--create", "first", env=model.env).status == 0
     before = gemcli.session("a").read_bytes()
     with held(gemcli.session("a")):
         done = gemcli(*args, "--wait", "0", "--errors", "json", env=model.env, timeout=20)
@@ -186,9 +190,9 @@ def test_a_held_session_is_busy_at_once_without_wait(gemcli: Gemcli, model: Mode
     assert [file.name for file in gemcli.session("a").parent.iterdir()] == ["a.jsonl"]
 
 
-def test_a_waiter_gives_up_when_its_time_is_over(gemcli: Gemcli, model: Model) -> None:
+def test_a_waiter_gives_up_when_its_time_is_over(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """After --wait seconds without the lock a send ends with 75, and nothing was sent."""
-    assert gemcli("new", "-s", "a", env=model.env).status == 0
+    assert here("new", "-s", "a", env=model.env).status == 0
     with held(gemcli.session("a")):
         begun = time.monotonic()
         done = gemcli("send", "-s", "a", "x", "--wait", "1", "--errors", "json", env=model.env, timeout=30)
@@ -199,18 +203,18 @@ def test_a_waiter_gives_up_when_its_time_is_over(gemcli: Gemcli, model: Model) -
     assert model.requests == []
 
 
-def test_the_deadline_bounds_the_wait(gemcli: Gemcli, model: Model) -> None:
+def test_the_deadline_bounds_the_wait(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """A deadline shorter than --wait ends the waiting."""
-    assert gemcli("new", "-s", "a", env=model.env).status == 0
+    assert here("new", "-s", "a", env=model.env).status == 0
     with held(gemcli.session("a")):
         done = gemcli("send", "-s", "a", "x", "--deadline", "1", env=model.env, timeout=30)
     assert done.status == BUSY
     assert model.requests == []
 
 
-def test_a_signal_ends_the_wait(gemcli: Gemcli, model: Model) -> None:
+def test_a_signal_ends_the_wait(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """A waiter that is told to stop stops, and has changed nothing."""
-    assert gemcli("new", "-s", "a", env=model.env).status == 0
+    assert here("new", "-s", "a", env=model.env).status == 0
     before = gemcli.session("a").read_bytes()
     with held(gemcli.session("a")):
         sender = gemcli.start("send", "-s", "a", "x", env=model.env)
@@ -222,10 +226,10 @@ def test_a_signal_ends_the_wait(gemcli: Gemcli, model: Model) -> None:
     assert gemcli.session("a").read_bytes() == before
 
 
-def test_a_waiter_goes_on_with_the_session_that_took_the_place(gemcli: Gemcli, model: Model) -> None:
+def test_a_waiter_goes_on_with_the_session_that_took_the_place(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """When the session is replaced while a sender waits for it, the sender's turn goes into the new one."""
-    assert gemcli("send", "-s", "a", "--create", "old", env=model.env).status == 0
-    assert gemcli("new", "-s", "b", "--temperature", "0", env=model.env).status == 0
+    assert here("send", "-s", "a", "--create", "old", env=model.env).status == 0
+    assert here("new", "-s", "b", "--temperature", "0", env=model.env).status == 0
     old = gemcli.session("a").read_bytes()
     kept = gemcli.session("a").with_name("kept")
     kept.hardlink_to(gemcli.session("a"))
@@ -240,9 +244,9 @@ def test_a_waiter_goes_on_with_the_session_that_took_the_place(gemcli: Gemcli, m
     assert kept.read_bytes() == old
 
 
-def test_new_force_waits_its_turn_among_senders(gemcli: Gemcli, model: Model) -> None:
+def test_new_force_waits_its_turn_among_senders(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """`new --force` between waiting senders: each turn is in the old session or the new one, whole."""
-    assert gemcli("send", "-s", "a", "--create", "first", env=model.env).status == 0
+    assert here("send", "-s", "a", "--create", "first", env=model.env).status == 0
     with held(gemcli.session("a")):
         commands = [("send", "-s", "a", "one"), ("new", "-s", "a", "--force"), ("send", "-s", "a", "two")]
         started = []
@@ -257,9 +261,9 @@ def test_new_force_waits_its_turn_among_senders(gemcli: Gemcli, model: Model) ->
     assert sorted(old[1:] + new) == ["one", "two"]
 
 
-def test_a_session_deleted_while_a_sender_waits_is_missing(gemcli: Gemcli, model: Model) -> None:
+def test_a_session_deleted_while_a_sender_waits_is_missing(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """A session that goes while a sender waits for it is not brought back: 66, and nothing is sent."""
-    assert gemcli("new", "-s", "a", env=model.env).status == 0
+    assert here("new", "-s", "a", env=model.env).status == 0
     with held(gemcli.session("a")):
         sender = gemcli.start("send", "-s", "a", "x", env=model.env)
         until_waiting(sender)

@@ -19,7 +19,7 @@ import pytest
 from gemcli.errors import GemcliError
 from gemcli.names import session_path
 from tests.commands import ECHO, asked, header, told, turn, write
-from tests.support import Done, Gemcli, Model, contents, json_reply
+from tests.support import Done, Gemcli, InProcess, Model, contents, json_reply
 
 
 def assert_told(done: Done, status: int, *words: str, hint: str | None = None) -> None:
@@ -102,10 +102,10 @@ def test_the_hint_for_a_damaged_session(gemcli: Gemcli, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["other-jsonl", "png"])
-def test_no_such_hint_for_a_foreign_file(gemcli: Gemcli, name: str) -> None:
+def test_no_such_hint_for_a_foreign_file(here: InProcess, name: str) -> None:
     """Of a file that never was a session nothing is to be cut off."""
-    (gemcli.directory / "s.jsonl").write_bytes(bad_session(name))
-    assert "head" not in gemcli("history", "-s", "s.jsonl").err
+    (here.directory / "s.jsonl").write_bytes(bad_session(name))
+    assert "head" not in here("history", "-s", "s.jsonl").err
 
 
 SPECIAL: dict[str, Callable[[Path], None]] = {
@@ -133,35 +133,35 @@ def test_what_is_no_plain_file(gemcli: Gemcli, kind: str) -> None:
     assert os.listdir(gemcli.directory) == ["s.jsonl"]
 
 
-def test_a_path_below_a_file(gemcli: Gemcli) -> None:
+def test_a_path_below_a_file(here: InProcess) -> None:
     """A path that goes through a plain file is an error that names it."""
-    (gemcli.directory / "file").write_text("")
+    (here.directory / "file").write_text("")
     for command in (["history"], ["send", "hi"]):
-        done = gemcli(command[0], "-s", "file/s", *command[1:])
+        done = here(command[0], "-s", "file/s", *command[1:])
         assert done.status in (65, 66)
         assert "file/s" in done.err
-    assert gemcli("new", "-s", "file/s").status in (66, 74)
+    assert here("new", "-s", "file/s").status in (66, 74)
 
 
 @pytest.mark.parametrize(
     "command", [["history"], ["history", "--path"], ["rewind"], ["send", "hi"], ["export", "script"]]
 )
 @pytest.mark.parametrize("session", ["nope", "./no where.jsonl"])
-def test_a_missing_session(gemcli: Gemcli, command: list[str], session: str) -> None:
+def test_a_missing_session(here: InProcess, command: list[str], session: str) -> None:
     """A missing session is 66 with the exact command that makes it, which does; nothing is made before."""
-    done = gemcli(*command, "-s", session)
+    done = here(*command, "-s", session)
     assert_told(done, 66, "there is no session at")
     made = re.findall(r"hint: make it: gemcli new -s (.*)\n", done.err)
     assert made == [session if " " not in session else f"'{session}'"]
-    assert os.listdir(gemcli.directory) == []
-    assert not gemcli.session(session).exists()
-    assert gemcli("new", "-s", session).status == 0
-    assert gemcli("history", "-s", session).status == 0
+    assert os.listdir(here.directory) == []
+    assert not here.session(session).exists()
+    assert here("new", "-s", session).status == 0
+    assert here("history", "-s", session).status == 0
 
 
-def test_a_directory_that_is_missing(gemcli: Gemcli) -> None:
+def test_a_directory_that_is_missing(here: InProcess) -> None:
     """A session at a path is not made together with its directory: a typo would go unseen."""
-    done = gemcli("new", "-s", "no/where")
+    done = here("new", "-s", "no/where")
     assert_told(done, 66, "no does not exist", hint="mkdir -p ")
 
 
@@ -225,12 +225,12 @@ def test_an_empty_message(gemcli: Gemcli, stdin: str | None) -> None:
     assert len(gemcli.records("a")) == 1
 
 
-def test_an_empty_argument(gemcli: Gemcli) -> None:
+def test_an_empty_argument(here: InProcess) -> None:
     """An empty MESSAGE, as from an unset variable, does not make stdin the message silently when there is none."""
     write("a", header())
-    assert_told(gemcli("send", "-s", "a", ""), 2, "there is no message")
-    assert_told(gemcli("send", "-s", "a", "  "), 2, "there is no message")
-    assert len(gemcli.records("a")) == 1
+    assert_told(here("send", "-s", "a", ""), 2, "there is no message")
+    assert_told(here("send", "-s", "a", "  "), 2, "there is no message")
+    assert len(here.records("a")) == 1
 
 
 def test_every_character_of_ascii(gemcli: Gemcli) -> None:
@@ -295,13 +295,13 @@ BROKEN: list[tuple[str, Any, str]] = [
 @pytest.mark.parametrize(
     ("rule", "content", "words"), BROKEN, ids=[f"{rule}-{number}" for number, (rule, *_) in enumerate(BROKEN)]
 )
-def test_one_broken_content(gemcli: Gemcli, rule: str, content: Any, words: str) -> None:
+def test_one_broken_content(here: InProcess, rule: str, content: Any, words: str) -> None:
     """A Content that breaks a rule is named by its place, with the rule and what to do, and no session is made."""
     history = [contents("q")[0], content, *contents("q", "a")]
-    (gemcli.directory / "h.json").write_text(json.dumps(history))
-    done = gemcli("new", "-s", "a", "--history", "h.json")
+    (here.directory / "h.json").write_text(json.dumps(history))
+    done = here("new", "-s", "a", "--history", "h.json")
     assert_told(done, 65, "h.json is not a history the API would accept", "content 1: ", f"[{rule}]", words)
-    assert not gemcli.session("a").exists()
+    assert not here.session("a").exists()
 
 
 USER_BROKEN: list[tuple[str, list[Any], str]] = [
@@ -332,18 +332,18 @@ USER_BROKEN: list[tuple[str, list[Any], str]] = [
 
 
 @pytest.mark.parametrize(("rule", "history", "words"), USER_BROKEN, ids=[rule for rule, *_ in USER_BROKEN])
-def test_one_broken_order(gemcli: Gemcli, rule: str, history: list[Any], words: str) -> None:
+def test_one_broken_order(here: InProcess, rule: str, history: list[Any], words: str) -> None:
     """A history whose Contents do not fit together is named by the place where they do not."""
-    (gemcli.directory / "h.json").write_text(json.dumps(history))
-    done = gemcli("new", "-s", "a", "--history", "h.json", "--errors", "json")
+    (here.directory / "h.json").write_text(json.dumps(history))
+    done = here("new", "-s", "a", "--history", "h.json", "--errors", "json")
     assert done.status == 65
     assert [problem["rule"] for problem in done.error["problems"]] == [rule]
-    text = gemcli("new", "-s", "a", "--history", "h.json").err
+    text = here("new", "-s", "a", "--history", "h.json").err
     assert words in text
-    assert not gemcli.session("a").exists()
+    assert not here.session("a").exists()
 
 
-def test_every_breach_at_once_with_its_line(gemcli: Gemcli) -> None:
+def test_every_breach_at_once_with_its_line(here: InProcess) -> None:
     """All that is wrong with a history in JSON Lines is told at once, each with the line that it stands in."""
     history = [
         contents("", "b")[0],  # line 1: blank-text
@@ -355,18 +355,18 @@ def test_every_breach_at_once_with_its_line(gemcli: Gemcli) -> None:
         contents("q")[0],  # line 9: unanswered
     ]
     lines = [json.dumps(content) for content in history]
-    (gemcli.directory / "h.jsonl").write_text("\n".join([lines[0], "", *lines[1:]]) + "\n")
-    done = gemcli("new", "-s", "a", "--history", "h.jsonl", "--errors", "json")
+    (here.directory / "h.jsonl").write_text("\n".join([lines[0], "", *lines[1:]]) + "\n")
+    done = here("new", "-s", "a", "--history", "h.jsonl", "--errors", "json")
     assert done.status == 65
     found = [(problem["line"], problem["rule"]) for problem in done.error["problems"]]
     expected = [(1, "blank-text"), (3, "role"), (4, "no-parts"), (5, "shape"), (8, "alternate"), (9, "unanswered")]
     assert found == expected
 
 
-def test_a_history_that_is_no_json(gemcli: Gemcli) -> None:
+def test_a_history_that_is_no_json(here: InProcess) -> None:
     """Text that is neither a JSON list nor JSON Lines is told so, with every line that cannot be read."""
-    (gemcli.directory / "h.txt").write_text("hello\n" + json.dumps(contents("a")[0]) + '\n{"a":NaN}\n')
-    done = gemcli("new", "-s", "a", "--history", "h.txt")
+    (here.directory / "h.txt").write_text("hello\n" + json.dumps(contents("a")[0]) + '\n{"a":NaN}\n')
+    done = here("new", "-s", "a", "--history", "h.txt")
     assert_told(done, 65, "h.txt is neither a JSON list nor JSON Lines", "line 1: ", "line 3: ")
     assert "line 2" not in done.err
 
@@ -384,32 +384,32 @@ def test_a_history_that_is_no_json(gemcli: Gemcli) -> None:
     ],
     ids=["cut", "duplicate-key", "nan", "deep", "very-deep", "not-utf-8", "nul"],
 )
-def test_a_history_that_is_hostile_json(gemcli: Gemcli, data: bytes, words: str) -> None:
+def test_a_history_that_is_hostile_json(here: InProcess, data: bytes, words: str) -> None:
     """JSON that cannot be kept value for value is refused with the file's name, and no session is made."""
-    (gemcli.directory / "h.json").write_bytes(data)
-    assert_told(gemcli("new", "-s", "a", "--history", "h.json"), 65, "h.json", words)
-    assert not gemcli.session("a").exists()
+    (here.directory / "h.json").write_bytes(data)
+    assert_told(here("new", "-s", "a", "--history", "h.json"), 65, "h.json", words)
+    assert not here.session("a").exists()
 
 
-def test_a_history_file_that_is_a_broken_session(gemcli: Gemcli) -> None:
+def test_a_history_file_that_is_a_broken_session(here: InProcess) -> None:
     """A session file given as a history is named with the line that is broken, as any session is."""
-    (gemcli.directory / "h.jsonl").write_bytes(bad_session("bad-line"))
-    assert_told(gemcli("new", "-s", "a", "--history", "h.jsonl"), 65, "h.jsonl: line 3")
+    (here.directory / "h.jsonl").write_bytes(bad_session("bad-line"))
+    assert_told(here("new", "-s", "a", "--history", "h.jsonl"), 65, "h.jsonl: line 3")
 
 
 @pytest.mark.parametrize("option", ["--history", "--config", "--system"])
-def test_a_missing_file(gemcli: Gemcli, option: str) -> None:
+def test_a_missing_file(here: InProcess, option: str) -> None:
     """A file that an option names and that is not there is 66 with its name."""
     value = "@no where" if option == "--system" else "no where"
-    assert_told(gemcli("new", "-s", "a", option, value), 66, "there is no file no where")
-    assert not gemcli.session("a").exists()
+    assert_told(here("new", "-s", "a", option, value), 66, "there is no file no where")
+    assert not here.session("a").exists()
 
 
 @pytest.mark.parametrize("option", ["--history", "--config", "--system"])
-def test_a_directory_as_a_file(gemcli: Gemcli, option: str) -> None:
+def test_a_directory_as_a_file(here: InProcess, option: str) -> None:
     """A directory where a file is expected cannot be read, and is named."""
-    (gemcli.directory / "d").mkdir()
-    done = gemcli("new", "-s", "a", option, "@d" if option == "--system" else "d")
+    (here.directory / "d").mkdir()
+    done = here("new", "-s", "a", option, "@d" if option == "--system" else "d")
     assert_told(done, 74, "cannot read d: Is a directory")
 
 
@@ -449,17 +449,17 @@ CONFIGS: list[tuple[str, str, list[str]]] = [
 
 
 @pytest.mark.parametrize(("text", "words"), [each[1:] for each in CONFIGS], ids=[each[0] for each in CONFIGS])
-def test_a_config_file_with_a_fault(gemcli: Gemcli, text: str, words: list[str]) -> None:
+def test_a_config_file_with_a_fault(here: InProcess, text: str, words: list[str]) -> None:
     """A fault in a config file is 2, with file, line, column and what was meant; no session is made."""
-    (gemcli.directory / "c.yaml").write_text(text)
-    assert_told(gemcli("new", "-s", "a", "--config", "c.yaml"), 2, "c.yaml: ", *words)
-    assert not gemcli.session("a").exists()
+    (here.directory / "c.yaml").write_text(text)
+    assert_told(here("new", "-s", "a", "--config", "c.yaml"), 2, "c.yaml: ", *words)
+    assert not here.session("a").exists()
 
 
-def test_every_fault_of_a_config_at_once(gemcli: Gemcli) -> None:
+def test_every_fault_of_a_config_at_once(here: InProcess) -> None:
     """All faults of a config file are told at once, in the order of its lines."""
-    (gemcli.directory / "c.yaml").write_text("top_k: 0\nnope: 1\ntemperature: 9\n")
-    done = gemcli("new", "-s", "a", "--config", "c.yaml", "--errors", "json")
+    (here.directory / "c.yaml").write_text("top_k: 0\nnope: 1\ntemperature: 9\n")
+    done = here("new", "-s", "a", "--config", "c.yaml", "--errors", "json")
     assert [problem["line"] for problem in done.error["problems"]] == [1, 2, 3]
 
 
@@ -485,12 +485,12 @@ def test_a_bomb_of_aliases(gemcli: Gemcli) -> None:
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )
-def test_an_option_with_a_wrong_value(gemcli: Gemcli, options: list[str], words: str) -> None:
+def test_an_option_with_a_wrong_value(here: InProcess, options: list[str], words: str) -> None:
     """A setting with a wrong value is 2 and named as it was typed, for `new` and for `send`."""
     write("b", header())
-    assert_told(gemcli("new", "-s", "a", *options), 2, words)
-    assert_told(gemcli("send", "-s", "b", "x", *options), 2, words)
-    assert len(gemcli.records("b")) == 1
+    assert_told(here("new", "-s", "a", *options), 2, words)
+    assert_told(here("send", "-s", "b", "x", *options), 2, words)
+    assert len(here.records("b")) == 1
 
 
 # Keys, models, endpoints
@@ -507,13 +507,13 @@ def test_an_option_with_a_wrong_value(gemcli: Gemcli, options: list[str], words:
     ],
     ids=["none", "empty", "blank", "newline", "quotes"],
 )
-def test_no_usable_key(gemcli: Gemcli, env: dict[str, str], words: str) -> None:
+def test_no_usable_key(here: InProcess, env: dict[str, str], words: str) -> None:
     """Without a key that can be one, nothing is written or sent: 77; the key itself is never shown."""
-    assert gemcli("new", "-s", "a").status == 0
-    done = gemcli("send", "-s", "a", "x", env=env)
+    assert here("new", "-s", "a").status == 0
+    done = here("send", "-s", "a", "x", env=env)
     assert_told(done, 77, words, hint="key")
     assert "secret" not in done.err
-    assert len(gemcli.records("a")) == 1
+    assert len(here.records("a")) == 1
 
 
 def test_a_key_that_the_api_refuses(gemcli: Gemcli, model: Model) -> None:
@@ -527,80 +527,80 @@ def test_a_key_that_the_api_refuses(gemcli: Gemcli, model: Model) -> None:
     assert gemcli("send", "-s", "a", "again", env=model.env).json["turn"] == 2
 
 
-def test_both_keys(gemcli: Gemcli, model: Model) -> None:
+def test_both_keys(here: InProcess, model: Model) -> None:
     """With both variables set GOOGLE_API_KEY is used, and a note says so; the same key twice is no news."""
-    assert gemcli("new", "-s", "a", env=model.env).status == 0
-    done = gemcli("send", "-s", "a", "--text", "x", env={**model.env, "GOOGLE_API_KEY": "other-key"})
+    assert here("new", "-s", "a", env=model.env).status == 0
+    done = here("send", "-s", "a", "--text", "x", env={**model.env, "GOOGLE_API_KEY": "other-key"})
     assert done.status == 0
     assert done.err == "gemcli: note: GOOGLE_API_KEY and GEMINI_API_KEY are both set: GOOGLE_API_KEY is used\n"
     assert {name.lower(): value for name, value in model.headers[0].items()}["x-goog-api-key"] == "other-key"
-    assert gemcli("send", "-s", "a", "x", env={**model.env, "GOOGLE_API_KEY": "test-key"}).err == ""
+    assert here("send", "-s", "a", "x", env={**model.env, "GOOGLE_API_KEY": "test-key"}).err == ""
 
 
 @pytest.mark.parametrize(
     "name", ["a?b", "a\nb", "../a", "a/../b", "a b", "a#b", "a%2fb", "/a", "a/", "é", "a" * 300], ids=ascii
 )
-def test_a_model_name_that_would_change_the_url(gemcli: Gemcli, name: str) -> None:
+def test_a_model_name_that_would_change_the_url(here: InProcess, name: str) -> None:
     """A model name that is none is 2 for `new`, for `send` and in GEMCLI_MODEL, and nothing is sent or made."""
     write("b", header())
-    assert_told(gemcli("new", "-s", "a", "--model", name), 2, "is not a model name", hint="letters, digits")
-    assert_told(gemcli("send", "-s", "b", "x", "--model", name), 2, "is not a model name")
-    assert_told(gemcli("new", "-s", "a", env={"GEMCLI_MODEL": name}), 2, "is not a model name")
-    assert not gemcli.session("a").exists()
-    assert len(gemcli.records("b")) == 1
+    assert_told(here("new", "-s", "a", "--model", name), 2, "is not a model name", hint="letters, digits")
+    assert_told(here("send", "-s", "b", "x", "--model", name), 2, "is not a model name")
+    assert_told(here("new", "-s", "a", env={"GEMCLI_MODEL": name}), 2, "is not a model name")
+    assert not here.session("a").exists()
+    assert len(here.records("b")) == 1
 
 
 @pytest.mark.parametrize("name", ["gemini-flash-latest", "tunedModels/a-b_c.9", "a@001", "publishers/google/models/x"])
-def test_a_model_name(gemcli: Gemcli, name: str) -> None:
+def test_a_model_name(here: InProcess, name: str) -> None:
     """Names as the API has them are taken as they are."""
-    assert gemcli("new", "-s", "a", "--model", name).json["model"] == name
+    assert here("new", "-s", "a", "--model", name).json["model"] == name
 
 
-def test_an_empty_model_is_no_model(gemcli: Gemcli) -> None:
+def test_an_empty_model_is_no_model(here: InProcess) -> None:
     """`--model ''`, as from an unset variable, is an error: silently taking another model costs money."""
     write("b", header())
-    assert_told(gemcli("new", "-s", "a", "--model", ""), 2, "is not a model name")
-    assert_told(gemcli("send", "-s", "b", "--model", "", "x"), 2, "is not a model name")
+    assert_told(here("new", "-s", "a", "--model", ""), 2, "is not a model name")
+    assert_told(here("send", "-s", "b", "--model", "", "x"), 2, "is not a model name")
 
 
-def test_a_model_that_does_not_exist(gemcli: Gemcli) -> None:
+def test_a_model_that_does_not_exist(here: InProcess) -> None:
     """A model that the backend does not know is 78, and the session goes on with another."""
-    assert gemcli("new", "-s", "a", "--model", "simulator/nope").status == 0
-    done = gemcli("send", "-s", "a", "x")
+    assert here("new", "-s", "a", "--model", "simulator/nope").status == 0
+    done = here("send", "-s", "a", "x")
     assert_told(done, 78, "simulator/nope is not found", hint="check the model's name")
-    assert gemcli("send", "-s", "a", "x", "--model", ECHO).status == 0
+    assert here("send", "-s", "a", "x", "--model", ECHO).status == 0
 
 
 @pytest.mark.parametrize(
     "url", ["http://example.org", "ftp://127.0.0.1", "example.org", "http://127.0.0.1.evil.org", "http://[", "https://"]
 )
-def test_a_base_url_that_is_not_safe(gemcli: Gemcli, url: str) -> None:
+def test_a_base_url_that_is_not_safe(here: InProcess, url: str) -> None:
     """A base URL that would send the key in the clear, or that is none, is 78 before anything is written."""
-    assert gemcli("new", "-s", "a").status == 0
-    done = gemcli("send", "-s", "a", "x", env={"GEMINI_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": url})
+    assert here("new", "-s", "a").status == 0
+    done = here("send", "-s", "a", "x", env={"GEMINI_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": url})
     assert_told(done, 78, "GOOGLE_GEMINI_BASE_URL", hint="https")
-    assert len(gemcli.records("a")) == 1
+    assert len(here.records("a")) == 1
 
 
 # What lies in a session that loads
 
 
-def test_a_session_whose_config_the_api_would_refuse(gemcli: Gemcli) -> None:
+def test_a_session_whose_config_the_api_would_refuse(here: InProcess) -> None:
     """A config that somebody wrote into a session by hand is found before anything is sent."""
     write("a", header(config={"generationConfig": {"temperature": 9}, "nope": 1}))
-    done = gemcli("send", "-s", "a", "x")
+    done = here("send", "-s", "a", "x")
     assert_told(done, 2, "`generationConfig.temperature` must be a number", "`nope` is not a setting")
-    assert len(gemcli.records("a")) == 1
+    assert len(here.records("a")) == 1
 
 
-def test_a_session_whose_turn_order_is_broken(gemcli: Gemcli) -> None:
+def test_a_session_whose_turn_order_is_broken(here: InProcess) -> None:
     """A session whose history the API would refuse is read, but nothing is sent or exported, and --check says why."""
     write("a", header(), asked(1, ""), told(1, "x"))
-    assert gemcli("history", "-s", "a").status == 0
+    assert here("history", "-s", "a").status == 0
     for command in (["history", "--check"], ["send", "hi"], ["export", "contents"], ["new", "--from", "a"]):
         session = "b" if command[0] == "new" else "a"
-        done = gemcli(command[0], "-s", session, *command[1:])
+        done = here(command[0], "-s", session, *command[1:])
         assert_told(done, 65, "content 0: part 0 is empty text [blank-text]")
-    assert len(gemcli.records("a")) == 3
-    assert gemcli("rewind", "-s", "a").status == 0
-    assert gemcli("send", "-s", "a", "hi").status == 0
+    assert len(here.records("a")) == 3
+    assert here("rewind", "-s", "a").status == 0
+    assert here("send", "-s", "a", "hi").status == 0

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import Gemcli, Model, Reply, answer, contents, json_reply
+from tests.support import Gemcli, InProcess, Model, Reply, answer, contents, json_reply
 from tests.system import Listener, listening
 from tests.system.test_network import full_backlog
 
@@ -38,20 +38,20 @@ def ended(process: subprocess.Popen[Any]) -> tuple[int, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-def assert_whole(gemcli: Gemcli, model: Model) -> list[dict[str, Any]]:
+def assert_whole(here: InProcess, model: Model) -> list[dict[str, Any]]:
     """The session loads, is valid and takes the next message; its records before that."""
-    records = gemcli.records("s")
-    assert gemcli("history", "-s", "s", "--check").status == 0
+    records = here.records("s")
+    assert here("history", "-s", "s", "--check").status == 0
     model.replies.clear()
-    done = gemcli("send", "-s", "s", "go on", "--wait", "0", env=model.env)
+    done = here("send", "-s", "s", "go on", "--wait", "0", env=model.env)
     assert done.status == 0, done.err
     return records
 
 
 @by_name
-def test_while_the_model_thinks(number: signal.Signals, gemcli: Gemcli, model: Model) -> None:
+def test_while_the_model_thinks(number: signal.Signals, gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """A signal during the call ends it at once: 128 + n, outcome unknown, recorded; the session goes on."""
-    gemcli("new", "-s", "s", env=model.env)
+    here("new", "-s", "s", env=model.env)
     model.script(Reply(200, {}, (30.0,)))
     process = gemcli.start("send", "-s", "s", "hello", "--errors", "json", env=model.env)
     wait_until(lambda: model.requests, process)
@@ -62,15 +62,15 @@ def test_while_the_model_thinks(number: signal.Signals, gemcli: Gemcli, model: M
     error = json.loads(err.splitlines()[-1])
     assert (status, out, error["reason"], error["outcome"]) == (128 + number, "", "INTERRUPTED", "unknown")
     assert error["exit"] == 128 + number
-    failure = assert_whole(gemcli, model)[-1]
+    failure = assert_whole(here, model)[-1]
     assert (failure["kind"], failure["reason"], failure["outcome"]) == ("failure", "INTERRUPTED", "unknown")
     assert model.requests[-1]["contents"] == contents("go on")
 
 
 @by_name
-def test_before_the_request_leaves(number: signal.Signals, gemcli: Gemcli, model: Model) -> None:
+def test_before_the_request_leaves(number: signal.Signals, gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """A signal while the connection hangs ends the command: 128 + n, rejected, for nothing was sent."""
-    gemcli("new", "-s", "s", env=model.env)
+    here("new", "-s", "s", env=model.env)
     with full_backlog() as port:
         env = model.env | {"GOOGLE_GEMINI_BASE_URL": f"http://127.0.0.1:{port}"}
         process = gemcli.start("send", "-s", "s", "hello", "--errors", "json", env=env)
@@ -78,14 +78,14 @@ def test_before_the_request_leaves(number: signal.Signals, gemcli: Gemcli, model
         process.send_signal(number)
         status, _, err = ended(process)
     assert (status, json.loads(err.splitlines()[-1])["outcome"]) == (128 + number, "rejected")
-    failure = assert_whole(gemcli, model)[-1]
+    failure = assert_whole(here, model)[-1]
     assert (failure["kind"], failure["outcome"]) == ("failure", "rejected")
 
 
 @by_name
-def test_while_waiting_for_the_lock(number: signal.Signals, gemcli: Gemcli, model: Model) -> None:
+def test_while_waiting_for_the_lock(number: signal.Signals, gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """A signal while another gemcli has the session ends the command and writes nothing."""
-    gemcli("new", "-s", "s", env=model.env)
+    here("new", "-s", "s", env=model.env)
     model.script(Reply(200, {}, (30.0,)))
     first = gemcli.start("send", "-s", "s", "first", env=model.env)
     wait_until(lambda: model.requests, first)
@@ -96,12 +96,12 @@ def test_while_waiting_for_the_lock(number: signal.Signals, gemcli: Gemcli, mode
     assert first.poll() is None
     first.terminate()
     assert ended(first)[0] == 143
-    assert [record.get("turn") for record in assert_whole(gemcli, model) if record["kind"] == "request"] == [1]
+    assert [record.get("turn") for record in assert_whole(here, model) if record["kind"] == "request"] == [1]
 
 
-def test_while_reading_standard_input(gemcli: Gemcli, model: Model) -> None:
+def test_while_reading_standard_input(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """Ctrl-C while the message is still being piped in ends the command with 130 and writes nothing."""
-    gemcli("new", "-s", "s", env=model.env)
+    here("new", "-s", "s", env=model.env)
     process = gemcli.start("send", "-s", "s", env=model.env, stdin=subprocess.PIPE)
     process.stdin.write(b"hel")  # type: ignore[union-attr]
     process.stdin.flush()  # type: ignore[union-attr]
@@ -109,12 +109,12 @@ def test_while_reading_standard_input(gemcli: Gemcli, model: Model) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
     process.communicate()
-    assert len(assert_whole(gemcli, model)) == 1
+    assert len(assert_whole(here, model)) == 1
 
 
-def test_twice(gemcli: Gemcli, model: Model) -> None:
+def test_twice(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """An impatient second and third Ctrl-C change nothing: 130, recorded once, no traceback."""
-    gemcli("new", "-s", "s", env=model.env)
+    here("new", "-s", "s", env=model.env)
     model.script(Reply(200, {}, (30.0,)))
     process = gemcli.start("send", "-s", "s", "hello", env=model.env)
     wait_until(lambda: model.requests, process)
@@ -123,12 +123,12 @@ def test_twice(gemcli: Gemcli, model: Model) -> None:
     status, _, err = ended(process)
     assert status == 130
     assert "Traceback" not in err
-    assert [record["kind"] for record in assert_whole(gemcli, model)] == ["session", "request", "failure"]
+    assert [record["kind"] for record in assert_whole(here, model)] == ["session", "request", "failure"]
 
 
-def test_different_signals(gemcli: Gemcli, model: Model) -> None:
+def test_different_signals(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """Of two signals the first decides the status."""
-    gemcli("new", "-s", "s", env=model.env)
+    here("new", "-s", "s", env=model.env)
     model.script(Reply(200, {}, (30.0,)))
     process = gemcli.start("send", "-s", "s", "hello", env=model.env)
     wait_until(lambda: model.requests, process)
@@ -136,7 +136,7 @@ def test_different_signals(gemcli: Gemcli, model: Model) -> None:
     time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     assert ended(process)[0] == 143
-    assert_whole(gemcli, model)
+    assert_whole(here, model)
 
 
 def ignore_hangup() -> None:
@@ -144,21 +144,21 @@ def ignore_hangup() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-def test_nohup(gemcli: Gemcli, model: Model) -> None:
+def test_nohup(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """Under nohup a hangup changes nothing: the answer is waited for, recorded and printed."""
-    gemcli("new", "-s", "s", env=model.env)
+    here("new", "-s", "s", env=model.env)
     model.script(Reply(200, {}, (1.5, json.dumps(answer("patience")).encode())))
     process = gemcli.start("send", "-s", "s", "hello", "--text", env=model.env, preexec_fn=ignore_hangup)
     wait_until(lambda: model.requests, process)
     process.send_signal(signal.SIGHUP)
     status, out, err = ended(process)
     assert (status, out, err) == (0, "patience\n", "")
-    assert assert_whole(gemcli, model)[-1]["kind"] == "response"
+    assert assert_whole(here, model)[-1]["kind"] == "response"
 
 
-def test_nohup_can_be_stopped(gemcli: Gemcli, model: Model) -> None:
+def test_nohup_can_be_stopped(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """Under nohup other signals still end the command."""
-    gemcli("new", "-s", "s", env=model.env)
+    here("new", "-s", "s", env=model.env)
     model.script(Reply(200, {}, (30.0,)))
     process = gemcli.start("send", "-s", "s", "hello", env=model.env, preexec_fn=ignore_hangup)
     wait_until(lambda: model.requests, process)
@@ -167,9 +167,11 @@ def test_nohup_can_be_stopped(gemcli: Gemcli, model: Model) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_as_soon_as_the_answer_is_recorded(number: signal.Signals, gemcli: Gemcli, model: Model) -> None:
+def test_as_soon_as_the_answer_is_recorded(
+    number: signal.Signals, gemcli: Gemcli, here: InProcess, model: Model
+) -> None:
     """A signal just after the answer was recorded cannot unmake it: printed or not, it is in the history."""
-    gemcli("new", "-s", "s", env=model.env)
+    here("new", "-s", "s", env=model.env)
     for place in range(1, 4):
         model.script(answer(f"answer {place}"))
         process = gemcli.start("send", "-s", "s", f"question {place}", env=model.env)
@@ -178,7 +180,7 @@ def test_as_soon_as_the_answer_is_recorded(number: signal.Signals, gemcli: Gemcl
         status, _, _ = ended(process)
         assert status in (0, 128 + number, -number)
     assert [record["kind"] for record in gemcli.records("s")[1:]] == ["request", "response"] * 3
-    assert_whole(gemcli, model)
+    assert_whole(here, model)
     assert len(model.requests[-1]["contents"]) == 7
 
 
@@ -189,7 +191,7 @@ def wait_until_record(gemcli: Gemcli, process: subprocess.Popen[Any], number: in
 
 
 @pytest.mark.slow
-def test_around_the_answer(gemcli: Gemcli) -> None:
+def test_around_the_answer(gemcli: Gemcli, here: InProcess) -> None:
     """Signals in the moments in which an answer arrives: it is recorded whole, or the exchange is in doubt."""
     delays = iter([0.0, 0.002, 0.004, 0.008, 0.016, 0.032])
     process: subprocess.Popen[Any]
@@ -202,7 +204,7 @@ def test_around_the_answer(gemcli: Gemcli) -> None:
         process.send_signal(signal.SIGTERM)
 
     with listening(handle) as listener:
-        gemcli("new", "-s", "s", env=listener.env)
+        here("new", "-s", "s", env=listener.env)
         for _ in range(6):
             process = gemcli.start("send", "-s", "s", "hello", env=listener.env)
             status, out, err = ended(process)
@@ -213,14 +215,14 @@ def test_around_the_answer(gemcli: Gemcli) -> None:
                 assert (status, out, last["outcome"]) == (143, "", "unknown")
             else:
                 assert (last["kind"], last["answer"]) == ("response", answer("hi"))
-            assert gemcli("history", "-s", "s", "--check").status == 0
+            assert here("history", "-s", "s", "--check").status == 0
 
 
 @pytest.mark.torture
 @by_name
-def test_random_moments(number: signal.Signals, gemcli: Gemcli, model: Model) -> None:
+def test_random_moments(number: signal.Signals, gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """A signal at any moment of a send: it ends, the session loads, and no request that was sent lacks its outcome."""
-    gemcli("new", "-s", "s", env=model.env)
+    here("new", "-s", "s", env=model.env)
     moments = random.Random(number)  # the same moments each time
     start = time.monotonic()
     assert gemcli("send", "-s", "s", "how long?", env=model.env).status == 0
@@ -245,12 +247,12 @@ def test_random_moments(number: signal.Signals, gemcli: Gemcli, model: Model) ->
         if out:
             assert (kinds[1:], json.loads(out)["text"]) == (["response"], "hi")
         model.replies.clear()
-    assert_whole(gemcli, model)
+    assert_whole(here, model)
 
 
-def test_stopped_and_continued(gemcli: Gemcli, model: Model) -> None:
+def test_stopped_and_continued(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """A process that was stopped and continued goes on where it was."""
-    gemcli("new", "-s", "s", env=model.env)
+    here("new", "-s", "s", env=model.env)
     model.script(json_reply(answer("hi"))._replace(steps=(1.0, json.dumps(answer("hi")).encode())))
     process = gemcli.start("send", "-s", "s", "hello", "--text", env=model.env)
     wait_until(lambda: model.requests, process)

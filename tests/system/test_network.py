@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import Done, Gemcli, Model, Reply, answer, contents, json_reply
+from tests.support import Done, Gemcli, InProcess, Model, Reply, answer, contents, json_reply
 from tests.system import Handler, Inside, Listener, clients_collected, listening
 
 LIMIT = 8
@@ -172,12 +172,12 @@ def test_session_is_free_after_a_timeout(gemcli: Gemcli, model: Model) -> None:
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_redirects(code: int, gemcli: Gemcli, model: Model) -> None:
+def test_redirects(code: int, here: InProcess, model: Model) -> None:
     """A redirect to another server is an error that names where it points; that server hears nothing."""
-    gemcli("new", "-s", "s", env=model.env)
+    here("new", "-s", "s", env=model.env)
     with Model() as other:
         model.script(Reply(code, {"location": f"{other.url}/v1/models/x:generateContent"}, (b"",)))
-        done = timed(gemcli, env=model.env)
+        done = timed(here, env=model.env)
         assert (other.requests, other.targets) == ([], [])
     assert (done.status, done.error["reason"], done.error["outcome"]) == (78, "REDIRECT", "rejected")
     assert done.error["http"] == code
@@ -186,11 +186,11 @@ def test_redirects(code: int, gemcli: Gemcli, model: Model) -> None:
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"])
-def test_proxy_never_sees_plain_http(variable: str, gemcli: Gemcli, model: Model) -> None:
+def test_proxy_never_sees_plain_http(variable: str, here: InProcess, model: Model) -> None:
     """Requests to this machine go there, whatever proxy the environment names."""
     with Model() as proxy:
         env = model.env | {variable: proxy.url}
-        done = gemcli("send", "-s", "s", "--create", "hello", env=env)
+        done = here("send", "-s", "s", "--create", "hello", env=env)
         assert (done.status, proxy.targets) == (0, [])
     assert len(model.requests) == 1
 
@@ -199,15 +199,15 @@ def test_proxy_never_sees_plain_http(variable: str, gemcli: Gemcli, model: Model
     "url",
     ["http://example.org", "http://127.0.0.1.example.org/", "http://127.0.0.1@example.org", "http://", "nonsense"],
 )
-def test_unprotected_base_url(url: str, gemcli: Gemcli, model: Model) -> None:
+def test_unprotected_base_url(url: str, here: InProcess, model: Model) -> None:
     """A base URL that would send the key unprotected is 78; nothing is written and nothing is sent."""
-    gemcli("new", "-s", "s", env=model.env)
-    before = gemcli.session("s").read_bytes()
+    here("new", "-s", "s", env=model.env)
+    before = here.session("s").read_bytes()
     with Model() as proxy:
-        done = timed(gemcli, env=model.env | {"GOOGLE_GEMINI_BASE_URL": url, "HTTP_PROXY": proxy.url})
+        done = timed(here, env=model.env | {"GOOGLE_GEMINI_BASE_URL": url, "HTTP_PROXY": proxy.url})
         assert proxy.targets == []
     assert (done.status, done.out, done.error["reason"]) == (78, "", "BASE_URL")
-    assert gemcli.session("s").read_bytes() == before
+    assert here.session("s").read_bytes() == before
 
 
 # The environment
@@ -248,9 +248,9 @@ def test_base_url_with_a_path(inside: Inside, model: Model) -> None:
     assert model.targets == ["/gateway/v1/models/gemini-test:generateContent"]
 
 
-def test_two_keys(gemcli: Gemcli, model: Model) -> None:
+def test_two_keys(here: InProcess, model: Model) -> None:
     """Of two keys GOOGLE_API_KEY goes out, in a header and nowhere else, and a note says so."""
-    done = gemcli("send", "-s", "s", "--create", "hello", env=model.env | {"GOOGLE_API_KEY": "first-key"})
+    done = here("send", "-s", "s", "--create", "hello", env=model.env | {"GOOGLE_API_KEY": "first-key"})
     assert done.status == 0
     assert done.err == "gemcli: note: GOOGLE_API_KEY and GEMINI_API_KEY are both set: GOOGLE_API_KEY is used\n"
     assert model.headers[0]["x-goog-api-key"] == "first-key"
@@ -270,14 +270,14 @@ def test_two_keys(gemcli: Gemcli, model: Model) -> None:
     ],
     ids=["empty", "newline", "inner-newline", "blank", "two-words", "smart-quotes"],
 )
-def test_keys(key: str, reason: str, gemcli: Gemcli, model: Model) -> None:
+def test_keys(key: str, reason: str, here: InProcess, model: Model) -> None:
     """A key that is none is 77 with a hint; nothing is written and nothing is sent."""
-    gemcli("new", "-s", "s", env=model.env)
-    before = gemcli.session("s").read_bytes()
-    done = timed(gemcli, env=model.env | {"GEMINI_API_KEY": key})
+    here("new", "-s", "s", env=model.env)
+    before = here.session("s").read_bytes()
+    done = timed(here, env=model.env | {"GEMINI_API_KEY": key})
     assert (done.status, done.out, done.error["reason"], done.error["code"]) == (77, "", reason, "UNAUTHENTICATED")
     assert done.error["hint"]
-    assert (gemcli.session("s").read_bytes(), model.requests) == (before, [])
+    assert (here.session("s").read_bytes(), model.requests) == (before, [])
 
 
 BAD_MODELS = [

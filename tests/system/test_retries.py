@@ -16,7 +16,7 @@ import pytest
 from gemcli.signals import deferred
 from gemcli.simulator.app import Cut
 from gemcli.simulator.server import serve
-from tests.support import Gemcli, Model, Reply, answer, contents, json_reply
+from tests.support import Gemcli, Model, Reply, answer, contents, json_reply, sse, streaming
 from tests.system import Inside, clients_collected
 
 
@@ -54,7 +54,7 @@ def limited(delay: str = "0.3s", code: int = 429) -> Reply:
     return json_reply({"error": {"code": code, "message": "slow down", "details": [info]}}, code)
 
 
-BUSY = Reply(200, {"content-type": "text/event-stream"}, (b'data: {"error":{"code":503,"message":"slow down"}}\n\n',))
+BUSY = streaming(sse({"error": {"code": 503, "message": "slow down"}}))
 
 streamed = pytest.mark.parametrize("stream", [[], ["--stream"]], ids=["whole", "stream"])
 

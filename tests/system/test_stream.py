@@ -15,7 +15,7 @@ from gemcli.errors import GemcliError
 from gemcli.gemini import Gemini
 from gemcli.signals import deferred
 from gemcli.simulator.app import Cut
-from tests.support import Model, Reply, answer, contents, json_reply, texts
+from tests.support import Model, Reply, answer, contents, json_reply, sse, streaming, texts
 from tests.system import Inside, Listener, clients_collected, listening
 
 BODY = {"contents": contents("hello")}
@@ -35,17 +35,6 @@ def inside(capfd: pytest.CaptureFixture[str], model: Model) -> Inside:
     run = Inside(capfd, model.env)
     run.ok("new", "-s", "s")
     return run
-
-
-def sse(*events: Any, newline: bytes = b"\r\n") -> bytes:
-    """The bytes of a stream: values are written as JSON, bytes as they are."""
-    datas = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
-    return b"".join(b"data: " + data + newline * 2 for data in datas)
-
-
-def streaming(*steps: Any, headers: Mapping[str, str] | None = None) -> Reply:
-    """A 200 with these steps as its stream."""
-    return Reply(200, {"content-type": "text/event-stream", **(headers or {})}, steps)
 
 
 def said(*parts: Any, finish: str | None = None, **more: Any) -> dict[str, Any]:
