@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
 import signal
 import socket
 import subprocess
+import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.crash.test_concurrent import until_waiting
 from tests.support import Gemcli, InProcess, Model, Reply, answer, contents, json_reply
 from tests.system import Listener, listening
 from tests.system.test_network import full_backlog
@@ -30,6 +34,11 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen[Any]) 
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end, "it did not come about"
         time.sleep(0.01)
+
+
+def unread(pipe: Any) -> int:
+    """How many bytes in a pipe nobody has read yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def ended(process: subprocess.Popen[Any]) -> tuple[int, str, str]:
@@ -90,7 +99,7 @@ def test_while_waiting_for_the_lock(number: signal.Signals, gemcli: Gemcli, here
     first = gemcli.start("send", "-s", "s", "first", env=model.env)
     wait_until(lambda: model.requests, first)
     second = gemcli.start("send", "-s", "s", "second", env=model.env)
-    time.sleep(1)
+    until_waiting(second)
     second.send_signal(number)
     assert ended(second)[0] == 128 + number
     assert first.poll() is None
@@ -105,7 +114,7 @@ def test_while_reading_standard_input(gemcli: Gemcli, here: InProcess, model: Mo
     process = gemcli.start("send", "-s", "s", env=model.env, stdin=subprocess.PIPE)
     process.stdin.write(b"hel")  # type: ignore[union-attr]
     process.stdin.flush()  # type: ignore[union-attr]
-    time.sleep(1)
+    wait_until(lambda: not unread(process.stdin), process)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
     process.communicate()
