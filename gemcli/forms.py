@@ -28,6 +28,9 @@ RULES = {
 }
 """Every rule by its stable name, the name that problems carry; YAML has its own in `yamltext.RULES`."""
 
+MAX_NAMES = 20
+"""So many names are told in a hint at most."""
+
 
 class Reading:
     """The problems of one document, in the order in which they were found."""
@@ -38,6 +41,10 @@ class Reading:
     def refuse(self, rule: str, message: str, node: Node, hint: str | None = None) -> None:
         """Note a problem where `node` stands."""
         self.problems.append(Problem(rule, message, line=node.line, column=node.column, hint=hint))
+
+    def near(self, word: str, known: Iterable[str]) -> str | None:
+        """`did_you_mean`, which takes its time, as long as somebody may read it: not after a hundred problems."""
+        return None if len(self.problems) >= yamltext.MAX_PROBLEMS else did_you_mean(word, known)
 
 
 Kind = Callable[[Reading, str, Node], Any]
@@ -68,7 +75,7 @@ def choice(expected: str, names: Iterable[str], also: Mapping[str, str] | None =
         if isinstance(node, Text) and node in known:
             return str(node)
         meant = others.get(node, node.upper()) if isinstance(node, Text) else ""
-        hint = did_you_mean(meant, known) or f"one of {', '.join(known)}"
+        hint = reading.near(meant, known) or f"one of {', '.join(known)}"
         reading.refuse("value", f"{label} must be {expected}, not {_shown(node)}", node, hint)
         return None
 
@@ -147,7 +154,7 @@ class Form:
     def _value(self, reading: Reading, label: str, key: Text, value: Node) -> Any:
         if key in self.keys:
             return self.keys[key](reading, f"`{key}`", value)
-        near = did_you_mean(re.sub("[A-Z]", r"_\g<0>", key).lower(), self.keys)
+        near = reading.near(re.sub("[A-Z]", r"_\g<0>", key).lower(), self.keys)
         hint = self.elsewhere.get(key) or near or f"there are {', '.join(self.keys)}"
         reading.refuse("unknown-key", f"`{key[:40]}` is not a key of {label}", key, hint)
         return None

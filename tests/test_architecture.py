@@ -80,11 +80,15 @@ ALLOWED: dict[str, str] = {
     "replay.template": "",
     "replay.checks": "answers",
     "replay.script": "errors contents records settings replay.checks replay.template",
+    "replay.crosschecks": "errors forms settings yamltext replay.checks replay.template",
     "replay.grammar": (
-        "errors contents answers names yamltext jsontext forms settings replay.checks replay.script replay.template"
+        "errors contents answers names yamltext jsontext forms settings "
+        "replay.checks replay.crosschecks replay.script replay.template"
     ),
-    "replay.suites": "errors contents turns names yamltext jsontext replay.grammar replay.script",
-    "replay.recognise": ("errors contents journal lines yamltext jsontext replay.grammar replay.script replay.suites"),
+    "replay.suites": ("errors contents turns names yamltext jsontext replay.crosschecks replay.grammar replay.script"),
+    "replay.recognise": (
+        "errors contents journal lines yamltext jsontext replay.crosschecks replay.grammar replay.script replay.suites"
+    ),
     "replay.plan": "errors contents records journal keys settings replay.script",
     "replay.events": "errors contents exchange replay.checks replay.plan replay.script",
     "replay.conversation": (
@@ -217,6 +221,7 @@ def test_pure_modules_stay_pure() -> None:
         "replay.template",
         "replay.checks",
         "replay.script",
+        "replay.crosschecks",
         "replay.grammar",
         "replay.suites",
         "replay.recognise",

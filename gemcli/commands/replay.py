@@ -167,6 +167,10 @@ def _text(app: App, order: Order) -> str:
     except TimeUp:
         what = "the script did not end before the deadline"
         raise GemcliError("TIMEOUT", what, outcome="rejected") from None
+    except GemcliError as missing:
+        if names.is_session_name(order.file) and app.store.exists(app.path(order.file)):
+            missing.hint = f'a session is played by its path: gemcli replay "$(gemcli history -s {order.file} --path)"'
+        raise
 
 
 def _suite(app: App, order: Order) -> Suite:

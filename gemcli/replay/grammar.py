@@ -14,50 +14,21 @@ looks like: `- yes`, `- 12:30` and `- null` say just that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from gemcli import settings, yamltext
 from gemcli.answers import BLOCK_REASONS, FINISH_REASONS
 from gemcli.contents import user_text
-from gemcli.errors import GemcliError, Problem, did_you_mean
+from gemcli.errors import GemcliError
 from gemcli.forms import Form, Kind, Reading, choice, list_of, map_of, matching, scalar
 from gemcli.jsontext import Literal
 from gemcli.names import check_model, is_session_name
-from gemcli.replay import checks, template
+from gemcli.replay import checks, crosschecks, template
 from gemcli.replay.checks import PATTERNS, TEXT_CHECKS, TOKENS, Bound, Expected
+from gemcli.replay.crosschecks import ScriptReading
 from gemcli.replay.script import Script, Turn
 from gemcli.yamltext import Node, Text
-
-RULES = {
-    "unquoted-message": "a message with a colon in it is in quotes",
-    "empty-message": "a message says something",
-    "empty-script": "a script has a message",
-    "duplicate-id": "the ids of turns differ",
-    "duplicate-name": "the names of a file's conversations differ",
-    "function-call": "a conversation goes on without responses of functions",
-    "undefined": "a template names one of `vars`",
-    "unused": "what --var defines is used",
-    "filter": "a template's filter is one of " + ", ".join(template.FILTERS),
-    "comment": "no text of a message is lost to a comment (`--strict`)",
-}
-"""The rules that only scripts have, by their stable names; the others are in `forms`, `settings` and `yamltext`."""
-
-
-class ScriptReading(Reading):
-    """The problems of one script, the warnings, and the texts that templates may stand for.
-
-    `given` texts win over the script's own; `used` are the names that it declares or has templates for.
-    """
-
-    def __init__(self, given: Mapping[str, str], *, templates: bool = True) -> None:
-        super().__init__()
-        self.warnings: list[Problem] = []
-        self.templates = templates
-        self.given = given
-        self.vars: dict[str, str] = dict(given)
-        self.used: set[str] = set()
-
 
 # Kinds
 
@@ -234,15 +205,10 @@ def read(reading: ScriptReading, node: Node, name: str) -> Script | None:
         reading.refuse("shape", "this is text, and no script", node, hint)
         return None
     before = len(reading.problems)
-    _read_vars(reading, node)
+    crosschecks.take_vars(reading, node)
     form = Form(dict, HEADER_KEYS | {"turns": _turns}, required=("turns",), elsewhere=_CONFIG_KEYS)
     values = form(reading, "a script", node)
-    _beside_each_other(reading, node)
-    _check_configs(reading, node)
-    turns = node.get(Text("turns"))
-    if isinstance(turns, yamltext.Sequence):
-        _check_ids(reading, turns)
-        _check_templates(reading, turns)
+    crosschecks.check(reading, node)
     return _script(reading, values, name) if len(reading.problems) == before else None
 
 
@@ -250,13 +216,9 @@ def _script(reading: ScriptReading, values: Mapping[str, Any], name: str) -> Scr
     numbered = enumerate(values["turns"], 1)
     turns = tuple(Turn(**({"id": f"t{number}"} | turn)) for number, turn in numbered)
     settled = {key: values.get(key) for key in ("model", "on_fail", "on_unknown")}
-    return Script(values.get("name", name), turns, config=_whole_config(values), vars=reading.vars, **settled)
-
-
-def _whole_config(values: Mapping[str, Any]) -> settings.Config:
-    """The config of a script with its system instruction."""
-    system = {"systemInstruction": {"parts": [{"text": values["system"]}]}} if "system" in values else {}
-    return system | (values.get("config") or {})
+    return Script(
+        values.get("name", name), turns, config=crosschecks.whole_config(values), vars=reading.vars, **settled
+    )
 
 
 def _turns(reading: Reading, label: str, node: Node) -> Any:
@@ -274,7 +236,7 @@ def _turn(reading: Reading, _label: str, node: Node) -> dict[str, Any] | None:
         if len(node) == 1 and (key := next(iter(node))) not in TURN_KEYS:
             # A key in quotes, as all of JSON's are, was meant as one.
             advice = ["put the message in quotes"] if key.plain else []
-            hint = "; ".join([*advice, did_you_mean(key, TURN_KEYS) or "a turn with settings has `user`"])
+            hint = "; ".join([*advice, reading.near(key, TURN_KEYS) or "a turn with settings has `user`"])
             what = f"this is a mapping with the key `{key[:40]}`, not a message"
             reading.refuse("unquoted-message", what, node, hint)
             return None
@@ -289,117 +251,3 @@ def _turn(reading: Reading, _label: str, node: Node) -> dict[str, Any] | None:
     message = values.pop("user")
     raw = values.get("raw", False) or (isinstance(reading, ScriptReading) and not reading.templates)
     return {"line": node.line} | values | {"raw": raw, "content": user_text(message or "")}
-
-
-def _beside_each_other(reading: ScriptReading, node: yamltext.Mapping) -> None:
-    """Refuse what says the same twice: `system` and a system instruction in `config`."""
-    config = node.get(Text("config"))
-    system = next((key for key in node if key == "system"), None)
-    names = ("system_instruction", "systemInstruction")
-    if system is not None and isinstance(config, yamltext.Mapping) and any(name in config for name in names):
-        reading.refuse("exclusive", "`system` cannot stand beside `config.system_instruction`", system)
-
-
-def _check_configs(reading: ScriptReading, node: yamltext.Mapping) -> None:
-    """Refuse settings that are sound by themselves, and exclude each other where they come together."""
-    config = _sound_config(node)
-    if config is None:
-        return
-    problems = settings.check(config)
-    for problem in problems:
-        reading.refuse(problem.rule, problem.message, node.get(Text("config"), node), problem.hint)
-    turns = node.get(Text("turns"))
-    maps = [turn for turn in turns if isinstance(turn, yamltext.Mapping)] if isinstance(turns, list) else []
-    for turn in maps if not problems else ():
-        own = _sound_config(turn)
-        for problem in settings.check(settings.merge(config, own)) if own else ():
-            what = f"{problem.message} (with the script's `config`)"
-            reading.refuse(problem.rule, what, turn.get(Text("config"), turn), problem.hint)
-
-
-def _sound_config(node: yamltext.Mapping) -> settings.Config | None:
-    """The config of a script or a turn, with its system instruction; None if something is wrong with it alone."""
-    given, system = node.get(Text("config"), yamltext.Mapping()), node.get(Text("system"))
-    if not isinstance(given, yamltext.Mapping):
-        return None
-    config, problems = settings.from_tree(given)
-    told = {"system": str(system)} if isinstance(system, Text) else {}
-    return None if problems else _whole_config({"config": config} | told)
-
-
-def _read_vars(reading: ScriptReading, node: yamltext.Mapping) -> None:
-    """Take the names in `vars`, for templates to be checked against, whatever else is wrong with them."""
-    given = node.get(Text("vars"))
-    if isinstance(given, yamltext.Mapping):
-        texts = {str(name): str(text) if isinstance(text, Text) else "?" for name, text in given.items()}
-        reading.vars = texts | dict(reading.given)
-        reading.used |= texts.keys()
-
-
-def _check_ids(reading: ScriptReading, turns: yamltext.Sequence) -> None:
-    seen: dict[str, Node] = {}
-    for number, turn in enumerate(turns, 1):
-        given = turn.get(Text("id")) if isinstance(turn, yamltext.Mapping) else None
-        name = str(given) if isinstance(given, Text) else f"t{number}"
-        if name in seen:
-            what = f"`{name}` is the id of the turn in line {seen[name].line} already"
-            reading.refuse("duplicate-id", what, given or turn)
-        seen.setdefault(name, turn)
-
-
-def _check_templates(reading: ScriptReading, turns: yamltext.Sequence) -> None:
-    """Refuse what templates make impossible, and messages that are empty with or without them."""
-    for turn in turns:
-        message = turn.get(Text("user")) if isinstance(turn, yamltext.Mapping) else turn
-        # What `raw` is unless it is false, a slip perhaps, is no matter for templates.
-        raw = isinstance(turn, yamltext.Mapping) and turn.get(Text("raw"), "false") != "false"
-        missing = message is not turn and message == "" and isinstance(message, Text) and message.plain
-        if isinstance(message, Text) and not missing:
-            _check_message(reading, message, raw=raw or not reading.templates)
-        for check, text in _expected_texts(turn):
-            if not _undefined(reading, text) and check in PATTERNS and template.names(text):
-                try:
-                    checks.compiled(template.render(text, reading.vars))
-                except ValueError as error:
-                    what = f"`{check}` is no regular expression once its templates are filled in: {error}"
-                    reading.refuse("value", what, text)
-
-
-def _check_message(reading: ScriptReading, message: Text, *, raw: bool) -> None:
-    if message.comment:
-        hint = "put the message in quotes if # belongs to it"
-        what = "what follows this message is a comment"
-        reading.warnings.append(Problem("comment", what, line=message.line, column=message.column, hint=hint))
-    if not raw and _undefined(reading, message, "; raw: true sends it as it is"):
-        return
-    said = str(message) if raw else template.render(message, reading.vars)
-    if not said.strip():
-        filled = " once its templates are filled in" if message.strip() else ""
-        # What is there of `- # text` in a list.
-        advice = None if message or not message.plain else "put it in quotes if it begins with #"
-        reading.refuse("empty-message", f"the message is empty{filled}", message, advice)
-
-
-def _expected_texts(turn: Node) -> Iterator[tuple[str, Text]]:
-    """Every text that a turn's checks of text look for, with the name of its check."""
-    expected = turn.get(Text("expect")) if isinstance(turn, yamltext.Mapping) else None
-    for check, wanted in expected.items() if isinstance(expected, yamltext.Mapping) else ():
-        if check in TEXT_CHECKS:
-            yield from (
-                (str(check), one) for one in (wanted if isinstance(wanted, list) else [wanted]) if isinstance(one, Text)
-            )
-
-
-def _undefined(reading: ScriptReading, text: Text, advice: str = "") -> bool:
-    """Whether templates in a text stand for nothing; each is refused, with more `advice` in its hint."""
-    reading.used.update(template.names(text))
-    faults = template.faults(text, reading.vars)
-    for rule, name in faults:
-        if rule == "filter":
-            reading.refuse(rule, f"`{name}` is no filter", text, f"there are {', '.join(template.FILTERS)}")
-        else:
-            known = ", ".join(reading.vars)
-            own = "define it in `vars`, or with --var" if reading.templates else "define it with --var"
-            hint = did_you_mean(name, reading.vars) or (f"there are {known}" if known else own) + advice
-            reading.refuse(rule, f"`{{{{{name}}}}}` is defined nowhere", text, hint)
-    return bool(faults)

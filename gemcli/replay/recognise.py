@@ -20,7 +20,7 @@ from gemcli.contents import function_calls, function_responses, user_text
 from gemcli.errors import GemcliError, Problem, did_you_mean
 from gemcli.journal import Turn as Recorded
 from gemcli.replay import grammar, suites
-from gemcli.replay.grammar import ScriptReading
+from gemcli.replay.crosschecks import ScriptReading
 from gemcli.replay.script import Script, Suite, Turn
 from gemcli.yamltext import Node, Text
 

@@ -21,7 +21,8 @@ from gemcli.errors import GemcliError, did_you_mean
 from gemcli.jsontext import Literal
 from gemcli.names import is_session_name
 from gemcli.replay import grammar
-from gemcli.replay.grammar import HEADER_KEYS, ScriptReading
+from gemcli.replay.crosschecks import ScriptReading
+from gemcli.replay.grammar import HEADER_KEYS
 from gemcli.replay.script import Script
 from gemcli.yamltext import Mapping, Node, Sequence, Text
 
@@ -57,6 +58,8 @@ def read(reading: ScriptReading, node: Node, ignored: dict[str, None]) -> Script
             reading.refuse("unknown-key", "`vars` has no use here: messages of a suite are no templates", key)
         elif key in HEADER_KEYS:
             script[key] = value
+        elif key in ignored:
+            continue
         elif hint := did_you_mean(key, [*HEADER_KEYS, *SHAPES]):
             reading.refuse("unknown-key", f"`{key[:40]}` is not a key of a conversation", key, hint)
         elif key not in NAMES:

@@ -588,3 +588,11 @@ def test_texts_of_the_command_line() -> None:
     assert replay._texts(["a=1", "b=x=y", "a="]) == {"a": "", "b": "x=y"}
     with pytest.raises(GemcliError, match="--var a"):
         replay._texts(["a=\udcff"])
+
+
+def test_a_session_by_its_name(here: Replay) -> None:
+    """SCRIPT is a file; when a session has that name, the hint says how its file is named."""
+    write("old", header(), *turn(1))
+    done = here("replay", "old", "-s", "new")
+    assert (done.status, 'gemcli replay "$(gemcli history -s old --path)"' in done.err) == (66, True)
+    assert "gemcli history" not in here("replay", "older", "-s", "new").err

@@ -14,7 +14,7 @@ import yaml
 
 from gemcli import forms, jsontext, settings, turns, yamltext
 from gemcli.errors import GemcliError, Problem
-from gemcli.replay import grammar, recognise
+from gemcli.replay import crosschecks, recognise
 from gemcli.replay.script import Suite
 
 FOLDER = Path(__file__).with_name("bad_scripts")
@@ -52,7 +52,7 @@ def test_every_script_has_its_expectation() -> None:
 
 def test_every_rule_is_broken() -> None:
     """Each rule that a script can break is broken by one of them, and problems carry no other names."""
-    own = {*grammar.RULES, *forms.RULES, *jsontext.RULES, *yamltext.RULES, *settings.RULES}
+    own = {*crosschecks.RULES, *forms.RULES, *jsontext.RULES, *yamltext.RULES, *settings.RULES}
     seen = {problem.rule for command in CASES.values() for problem in problems(command.partition("\n")[0])}
     # A file of 16 million characters is made in a test of its own.
     assert own - seen == {"yaml-size"}

@@ -11,7 +11,7 @@ from gemcli import forms, jsontext, settings, yamltext
 from gemcli.answers import BLOCK_REASONS, FINISH_REASONS
 from gemcli.contents import user_text
 from gemcli.errors import GemcliError
-from gemcli.replay import grammar, recognise, suites
+from gemcli.replay import crosschecks, grammar, recognise, suites
 from gemcli.replay.checks import NOTHING, TEXT_CHECKS, TOKENS, Bound, Expected
 from gemcli.replay.script import Script, Turn
 from gemcli.settings import Config
@@ -63,7 +63,7 @@ def test_the_checks_are_those_of_the_table() -> None:
 def test_no_two_tables_give_a_rule_another_meaning() -> None:
     """A rule that only scripts have is in no other table."""
     others = {*forms.RULES, *settings.RULES, *jsontext.RULES, *yamltext.RULES}
-    assert not grammar.RULES.keys() & others
+    assert not crosschecks.RULES.keys() & others
 
 
 def test_the_documented_examples_load() -> None:
