@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gemcli import strictjson
@@ -63,9 +64,11 @@ def _joined(pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The pieces of one candidate as a whole."""
     whole: dict[str, Any] = {}
     for piece in pieces:
-        if "citationMetadata" in whole and "citationMetadata" in piece:
-            piece = {**piece, "citationMetadata": _gathered(whole["citationMetadata"], piece["citationMetadata"])}
         whole |= piece
+    if "citationMetadata" in whole:
+        whole["citationMetadata"] = _gathered(
+            piece["citationMetadata"] for piece in pieces if "citationMetadata" in piece
+        )
     contents = [content for piece in pieces if (content := piece.get("content"))]
     if contents:
         whole["content"] = {name: value for content in contents for name, value in content.items()}
@@ -74,12 +77,29 @@ def _joined(pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return whole
 
 
-def _gathered(before: Any, after: Any) -> Any:
-    """Two objects of lists as one, each entry once."""
-    if not (isinstance(before, dict) and isinstance(after, dict)):
-        return after
-    gathered = {**before, **after}
-    for key in before.keys() & after.keys():
-        if isinstance(before[key], list) and isinstance(after[key], list):
-            gathered[key] = before[key] + [entry for entry in after[key] if entry not in before[key]]
-    return gathered
+def _gathered(pieces: Iterable[Any]) -> Any:
+    """Objects of lists as one, each entry once; of what is no such thing the last word counts."""
+    whole: Any = None
+    known: dict[str, set[str]] = {}
+    for piece in pieces:
+        if not (isinstance(whole, dict) and isinstance(piece, dict)):
+            whole, known = (dict(piece) if isinstance(piece, dict) else piece), {}
+            continue
+        for key, value in piece.items():
+            before = whole.get(key)
+            if not (isinstance(before, list) and isinstance(value, list)):
+                whole[key] = value
+                known.pop(key, None)
+                continue
+            # Compared by their text: a list of thousands would take for ever to search.
+            if key not in known:
+                whole[key], known[key] = list(before), set(map(_text, before))
+            fresh = [entry for entry in value if _text(entry) not in known[key]]
+            whole[key] += fresh
+            known[key].update(map(_text, fresh))
+    return whole
+
+
+def _text(entry: Any) -> str:
+    """A JSON value as text, whatever the order of its keys."""
+    return json.dumps(entry, sort_keys=True)

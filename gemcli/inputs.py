@@ -19,7 +19,7 @@ LARGE = 20_000_000
 """Bytes from which on a message gets a warning: requests of about this size are refused by the API."""
 
 LARGEST_FILE = 1 << 29
-"""Bytes that are read of a file at most: a device would never end."""
+"""Bytes that are read of a file or a pipe at most: a device, or `yes`, would never end."""
 
 
 def message(given: str | None, *, leave_stdin: bool, notice: Callable[[str], None], stdin: int = 0) -> str:
@@ -93,11 +93,13 @@ def _from_stdin(fd: int, explicit: bool, notice: Callable[[str], None]) -> str:
 
 
 def _read_all(fd: int) -> str:
-    """The text that comes on a descriptor until its end."""
-    chunks = []
+    """The text that comes on a descriptor until its end. Raises `GemcliError`: IO, BAD_TEXT, or TOO_LARGE."""
+    chunks, size = [], 0
     try:
         while chunk := os.read(fd, 1 << 20):
             chunks.append(chunk)
+            if (size := size + len(chunk)) > LARGEST_FILE:
+                raise GemcliError("TOO_LARGE", f"standard input is longer than {LARGEST_FILE:,} bytes")
     except OSError as error:
         raise GemcliError("IO", f"cannot read standard input: {error.strerror}") from error
     return as_text(b"".join(chunks), "standard input")

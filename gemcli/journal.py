@@ -123,7 +123,10 @@ class Journal:
     def open_turn(self) -> Turn | None:
         """The turn whose function calls wait for responses, if the history ends in one."""
         last = self.live[-1] if self.live else None
-        return last if last and order.open_calls(last.contents) else None
+        # Not the whole turn: it is asked for at every request, and a turn may have many exchanges.
+        answered = (one for one in reversed(last.exchanges) if one.state == ANSWERED) if last else iter(())
+        newest = next(answered, None)
+        return last if newest and order.open_calls(newest.contents) else None
 
     @property
     def last_number(self) -> int:
@@ -186,6 +189,8 @@ class Journal:
             _require(record, name, kind)
         if fault := config_fault(record["config"]):
             raise JournalError(f"a config that is none: {fault}")
+        for name, kind in (("project", str), ("location", str), ("origin", dict)):
+            _optional(record, name, kind)
         self.header = record
 
     def _format(self, record: Record) -> None:
@@ -197,6 +202,8 @@ class Journal:
         content = _content(record.get("content"), "the content")
         for field_name in ("model", "backend"):
             _require(record, field_name, str)
+        if fault := config_fault(record.get("config") or {}):
+            raise JournalError(f"a config that is none: {fault}")
         self._give_up_pending()
         open_turn = self.open_turn
         if function_responses(content):
@@ -220,6 +227,8 @@ class Journal:
         exchange = self._take_pending(record)
         if fault := answer_fault(_require(record, "answer", dict)):
             raise JournalError(f"an answer that is none: {fault}")
+        _optional(record, "elapsed_ms", int)
+        _attempts(record)
         if _require(record, "valid", bool):
             exchange.state = ANSWERED
             self._rewinds.clear()
@@ -231,6 +240,7 @@ class Journal:
 
     def _failure(self, record: Record) -> None:
         exchange = self._take_pending(record)
+        _attempts(record)
         rejected = _require(record, "outcome", str) == "rejected"
         exchange.state, exchange.outcome = (FAILED if rejected else IN_DOUBT), record
 
@@ -290,6 +300,18 @@ def _require(record: Record, name: str, kind: type) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise JournalError(f"a {record['kind']} record whose `{name}` is missing or of the wrong kind")
     return value
+
+
+def _optional(record: Record, name: str, kind: type) -> Any:
+    """`_require` for what may be missing, or null."""
+    return None if record.get(name) is None else _require(record, name, kind)
+
+
+def _attempts(record: Record) -> None:
+    """Refuse attempts that are not objects, or whose time is no number."""
+    attempts = _optional(record, "attempts", list) or []
+    if not all(isinstance(one, dict) and isinstance(one.get("elapsed_ms", 0), int) for one in attempts):
+        raise JournalError("a response record whose `attempts` are not objects, each with its time")
 
 
 def _content(value: Any, what: str) -> Content:

@@ -123,5 +123,5 @@ def _seconds(header: str) -> str:
 
     try:
         return f"{max(0.0, parsedate_to_datetime(header).timestamp() - time.time()):.3f}s"
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, IndexError, OverflowError):  # what the library lets through
         return ""

@@ -7,6 +7,7 @@ sent. What there is to set stands in `settings_table`; here is what is done with
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from gemcli import settings_kinds as kinds
@@ -124,17 +125,18 @@ def from_tree(tree: yamltext.Mapping) -> tuple[Config, list[Problem]]:
 
 
 def check(config: Any) -> list[Problem]:
-    """Everything wrong with a Config that was not made here, such as the one in a session file; `[]` if nothing."""
-    return [_problem(fault, _dotted(fault.path) or "config") for fault in _faults(config)]
+    """What is wrong with a Config that was not made here, such as the one in a session file; `[]` if nothing."""
+    faults = islice(_faults(config), yamltext.MAX_PROBLEMS)
+    return [_problem(fault, _dotted(fault.path) or "config") for fault in faults]
 
 
 def merge(session: Config, call: Config) -> Config:
-    """The session's Config with that of one call over it. Neither is changed; both must have passed `check`.
+    """The session's Config with that of one call over it. Neither is changed.
 
     The keys of `generationConfig` and `thinkingConfig` are replaced one by one, safety settings by category,
     everything else whole. A thinking budget replaces a level and the other way round, as the two kinds of
     response schema do. What else is exclusive stays side by side, for `check` to find: a call must not switch
-    off the session's Model Armor by the way.
+    off the session's Model Armor by the way. So does what is no such thing at all.
     """
     merged = {**session, **call}
     ours, theirs = session.get("generationConfig", {}), call.get("generationConfig", {})
@@ -144,8 +146,7 @@ def merge(session: Config, call: Config) -> Config:
             generation["thinkingConfig"] = _over(ours["thinkingConfig"], theirs["thinkingConfig"])
         merged["generationConfig"] = generation
     if "safetySettings" in session and "safetySettings" in call:
-        by_category = {item["category"]: item for item in (*session["safetySettings"], *call["safetySettings"])}
-        merged["safetySettings"] = list(by_category.values())
+        merged["safetySettings"] = _by_category(session["safetySettings"], call["safetySettings"])
     return merged
 
 
@@ -161,6 +162,8 @@ class _Reading:
         """Read the settings in `tree`, which stands under the keys `group`."""
         seen: dict[str, yamltext.Text] = {}
         for key, node in tree.items():
+            if len(self.problems) >= yamltext.MAX_PROBLEMS:
+                break
             name = _WIRE_NAMES.get(key, str(key))
             keys = (*group, name)
             if name in seen:
@@ -187,7 +190,7 @@ class _Reading:
 
     def finish(self) -> list[Problem]:
         """Every problem of the file, in the order of its lines."""
-        for fault in _faults(self.config):
+        for fault in islice(_faults(self.config), yamltext.MAX_PROBLEMS):
             path = next(path for path in self.nodes if path == fault.path[: len(path)])
             node, rest = self.nodes[path], fault.path[len(path) :]
             label = _BY_PATH[path].field + _dotted(rest, start=".")
@@ -210,10 +213,22 @@ def _typed(kind: kinds.Kind, given: Any) -> Any:
     return kind.read(str(given)) if type(given) in (str, int, float) else given
 
 
-def _over(ours: Config, theirs: Config) -> Config:
-    """`theirs` over `ours`, which loses what one of theirs replaces under another name."""
+def _over(ours: Any, theirs: Any) -> Any:
+    """`theirs` over `ours`, which loses what one of theirs replaces under another name; or what is no object."""
+    for given in (ours, theirs):
+        if not isinstance(given, dict):
+            return given
     replaced = {_RIVALS.get(key) for key in theirs}
     return {key: value for key, value in ours.items() if key not in replaced} | theirs
+
+
+def _by_category(ours: Any, theirs: Any) -> Any:
+    """The safety settings of both, one for each category; or what is no list of such."""
+    for given in (ours, theirs):
+        items = given if isinstance(given, list) else [None]
+        if not all(isinstance(item, dict) and isinstance(item.get("category"), str) for item in items):
+            return given
+    return list({item["category"]: item for item in (*ours, *theirs)}.values())
 
 
 def _put(config: Config, path: Sequence[str], value: Any) -> None:

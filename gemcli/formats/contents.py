@@ -54,6 +54,7 @@ def _jsonl(text: str, name: str) -> tuple[list[Any], list[int]]:
     import jsonlines
 
     contents, lines, problems = [], [], []
+    rows = text.split("\n")
     with jsonlines.Reader(io.StringIO(text), loads=strictjson.loads) as reader:
         number = 0
         while True:
@@ -64,7 +65,7 @@ def _jsonl(text: str, name: str) -> tuple[list[Any], list[int]]:
             except EOFError:
                 break
             except jsonlines.InvalidLineError as error:
-                if text.split("\n")[number - 1].strip():
+                if rows[number - 1].strip():
                     problems.append(Problem("json", str(error.__cause__ or error), line=number))
     if problems:
         raise GemcliError("BAD_HISTORY", f"{name} is neither a JSON list nor JSON Lines", problems=problems)

@@ -62,15 +62,15 @@ def _assistant(number: int, content: Content, ids: list[str]) -> dict[str, Any]:
 
 def _user(number: int, content: Content, waiting: list[Waiting]) -> list[dict[str, Any]]:
     """A user Content: a message for each function response, and one for what else was said."""
-    left = list(waiting)
+    left: dict[tuple[str, str | None], list[str]] = {}
+    for key, name in reversed(waiting):
+        left.setdefault(key, []).append(name)
     messages: list[dict[str, Any]] = []
     for response in function_responses(content):
         if response.get("parts"):
             raise _cannot(f"content {number}", {"functionResponse": response})
-        match = next(pair for pair in left if pair[0] == identity(response))
-        left.remove(match)
         told = strictjson.dumps(response.get("response") or {})
-        messages.append({"role": "tool", "tool_call_id": match[1], "content": told})
+        messages.append({"role": "tool", "tool_call_id": left[identity(response)].pop(), "content": told})
     said = [part for part in parts_of(content) if "functionResponse" not in part]
     if all("text" in part for part in said):
         text = "".join(part["text"] for part in said)

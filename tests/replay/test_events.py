@@ -135,6 +135,16 @@ def test_tokens_that_are_none(usage: Any) -> None:
     assert told(Outcome("ok", PLAN, True, 3, result(body)))["usage"] == dict.fromkeys(USAGE)
 
 
+def test_a_count_that_is_no_number() -> None:
+    """It counts nothing, and the checks and the sums go on."""
+    body = answer("hi", usageMetadata={"promptTokenCount": "5", "candidatesTokenCount": True, "totalTokenCount": 7})
+    outcome = Outcome("ok", PLAN, True, 3, result(body))
+    assert told(outcome)["usage"] == {"input": 0, "output": 0, "thoughts": 0, "total": 7}
+    tally = Tally(SUITE)
+    tally.add(outcome)
+    assert tally.usage["total"] == 7
+
+
 def test_progress() -> None:
     """A line for somebody who watches: what it came to, how long it took, and why it did not do."""
     assert events.progress(1, ONE, Outcome("ok", PLAN, True, 3, result(answer("hi")))) == "one 1/3 t1: ok, 0.0 s"

@@ -1,0 +1,442 @@
+"""What is fuzzed: every reader of something from outside, with what must hold of all that it accepts.
+
+A target takes bytes, and returns whether they were accepted. It raises `GemcliError` for what is refused; anything
+else that it raises is a bug.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gemcli import (
+    access,
+    answers,
+    chunks,
+    exchange,
+    inputs,
+    names,
+    output,
+    records,
+    refusals,
+    settings,
+    sse,
+    turns,
+    views,
+)
+from gemcli.app import App
+from gemcli.backends import Backend
+from gemcli.commands import history, new, rewind
+from gemcli.commands.export import FORMATS
+from gemcli.contents import Content, group_turns, user_text
+from gemcli.errors import GemcliError
+from gemcli.formats import contents
+from gemcli.journal import Journal
+from gemcli.lines import fold, scan
+from gemcli.replay import events, plan, recognise
+from gemcli.replay.script import Script
+from gemcli.simulator.app import simulate
+from gemcli.simulator.player import rules_app
+from tests.support import answer
+
+DATA = Path(__file__).parents[1] / "data"
+
+ECHO = "/v1beta/models/simulator/echo"
+RULES = "/v1beta/models/simulator/rules"
+KEY = {"x-goog-api-key": "k"}
+QUESTION = json.dumps({"contents": [user_text("weather")]}).encode()
+BACKEND = Backend("gemini")
+CALL = {
+    "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
+    "generationConfig": {"thinkingConfig": {"thinkingBudget": 0}},
+}
+"""A config of one call, to be merged over any other."""
+APP = App({}, output.Output())
+
+
+class Target(NamedTuple):
+    """A reader under test: what it does with bytes, and where more seeds are than in `tests/data/fuzz/<name>`."""
+
+    read: Callable[[bytes], bool]
+    more: Sequence[str] = ()
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same, to the kind of number and the order of keys."""
+    return repr(one) == repr(other)
+
+
+def printed(value: Any) -> None:
+    """A value as JSON: one line, safe on a terminal, and the same again when it is read."""
+    line = output.as_json(value)
+    assert not re.search("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", line)
+    assert same(json.loads(line), joined_surrogates(value))
+
+
+def joined_surrogates(value: Any) -> Any:
+    """The value as any reader of JSON has it: two halves of a surrogate pair that meet are one character."""
+    return json.loads(json.dumps(value))
+
+
+# Sessions
+
+
+def session(data: bytes) -> bool:
+    """A session file: what loads writes itself again, and can be shown, exported, forked, gone on with, rewound."""
+    lines = scan(data)
+    assert b"".join(line + b"\n" for line in lines.lines)[: lines.end] + lines.torn in (
+        data,
+        data + b"\n",
+        data[: lines.end],
+    )
+    journal = fold(lines, "s.jsonl")
+    written = [records.encode(record) for record in journal.records]
+    again = Journal(map(records.decode, written))
+    assert same(again.records, journal.records)
+    assert shown(again) == shown(journal)
+    forked(journal)
+    if exported(journal):
+        gone_on_with(journal)
+    taken_back(journal)
+    with suppress(GemcliError):
+        plan.require_settings(Script("s", ()), journal.header)
+    return True
+
+
+def shown(journal: Journal) -> str:
+    """Everything that commands show of a session."""
+    everything = [views.turn_view(turn) for turn in journal.turns.values()]
+    told: list[Any] = [*everything, views.session_view("s", "/s", journal), views.totals_view(journal), journal.history]
+    texts = [history.lines_of(turn) for turn in journal.turns.values()]
+    told += [[turn.number for turn in journal.at(number).live] for number in (0, journal.last_number)]
+    for turn in journal.turns.values():
+        for one in turn.exchanges:
+            told.append(settings.merge(journal.header["config"], one.request.get("config") or {}))
+            result = exchange.recalled(one)
+            told.append([result.latency_ms, events.heard_of(result)[1:]])
+    return output.as_json([told, [output.visible(text) for text in texts]])
+
+
+def exported(journal: Journal) -> bool:
+    """Write the history in every format, as far as it has a sound order; whether it has one."""
+    if turns.check(journal.history):
+        return False
+    for name in FORMATS:
+        with suppress(GemcliError):
+            document = import_module(f"gemcli.formats.{name}").dump(journal.history, journal.header)
+            output.visible(document) if isinstance(document, str) else printed(document)
+            if name == "script":
+                come_back(document, journal)
+    text = output.as_json(import_module("gemcli.formats.contents").dump(journal.history, journal.header))
+    with suppress(GemcliError):
+        assert same(contents.load(text, "h"), journal.history)
+    return True
+
+
+def come_back(document: str, journal: Journal) -> None:
+    """The messages of an exported script are those of the history, if a script can have them at all."""
+    try:
+        (script,) = recognise.load(document, "s.yaml", {}).scripts
+    except GemcliError:
+        return
+    said = [turn.rendered(script.vars) for turn in script.turns]
+    assert ["".join(part["text"] for part in content["parts"]) for content in said] == [
+        "".join(part["text"] for part in content["parts"]) for content in journal.history[::2]
+    ]
+
+
+def forked(journal: Journal) -> None:
+    """A fork is a session with the same history."""
+    with suppress(GemcliError):
+        made = new.forked(APP, journal, new.Wanted(config=CALL), {"kind": "fork", "session": "s"})
+        again = Journal(records.decode(records.encode(record)) for record in made)
+        assert same(again.history, journal.history)
+        assert again.totals()["requests"] == 0
+        printed(views.session_view("s", "/s", again))
+
+
+def gone_on_with(journal: Journal) -> None:
+    """The next message can be sent, and its answer recorded; or it is said why not."""
+    calls = turns.open_calls(journal.history)
+    replies: list[Any] = [
+        {"functionResponse": {key: call[key] for key in ("name", "id") if key in call} | {"response": {}}}
+        for call in calls
+    ]
+    content: Content = {"role": "user", "parts": replies} if calls else user_text("and now?")
+    try:
+        request = exchange.prepare(journal, content, BACKEND, config=CALL)
+    except GemcliError:
+        request = None
+    if request is not None:
+        assert not turns.check_request(request.body["contents"])
+        printed(request.body)
+    longer = Journal(journal.records)
+    number, name = longer.next_exchange(content)
+    for record in (
+        records.request(number, name, content, model="m", backend="b"),
+        records.response(name, answer("yes"), valid=True, attempts=[], elapsed_ms=1),
+    ):
+        longer.apply(records.decode(records.encode(record)))
+    assert same(longer.history[:-2], journal.history)
+    assert longer.live[-1].number == number
+
+
+def taken_back(journal: Journal) -> None:
+    """The last turn can be rewound, and the rewind taken back."""
+    if not journal.live:
+        return
+    longer = Journal(journal.records)
+    numbers = rewind.rewound("s", longer, count=1, to=None)
+    longer.apply(records.rewind(numbers))
+    assert [turn.number for turn in longer.live] + numbers == [turn.number for turn in journal.live]
+    longer.apply(records.undo(rewind.undone("s", longer)))
+    assert same(longer.history, journal.history)
+
+
+def imported(data: bytes) -> bool:
+    """`new --history`: what is accepted becomes a session with that very history."""
+    text = inputs.as_text(data, "h")
+    if new._is_session(text):
+        forked(fold(scan(text.encode()), "h"))
+        return True
+    loaded = contents.load(text, "h")
+    first = records.session(model="m", backend="gemini", config={}, origin=None)
+    made = [first, *records.imported(loaded, model="m", backend="gemini")]
+    journal = Journal(records.decode(records.encode(record)) for record in made)
+    assert same(journal.history, [sent(content) for content in loaded])
+    assert exported(journal)
+    shown(journal)
+    return True
+
+
+def sent(content: Content) -> Content:
+    """A Content of a history as it goes back: that of a model without blank parts."""
+    if content["role"] == "user":
+        return content
+    return {
+        **content,
+        "parts": [part for part in content["parts"] if any(part[key] for key in part if key != "thought")],
+    }
+
+
+# Scripts, settings, rules
+
+
+def script(data: bytes, **options: Any) -> bool:
+    """A script in any form: what is accepted can be planned, and sends sound messages."""
+    text = inputs.as_text(data, "script")
+    accepted = False
+    refused: GemcliError | None = None
+    for file in ("s.yaml", "s.jsonl"):
+        try:
+            suite = recognise.load(text, file, {"a": "given"} if b"{{a}}" in data else {}, **options)
+        except GemcliError as error:
+            told(error)
+            refused = error
+            continue
+        accepted = True
+        printed(events.run_event(suite, 0, dry_run=True))
+        for one in suite.scripts:
+            planned(one)
+    if not accepted and refused:
+        raise refused
+    return accepted
+
+
+def planned(one: Script) -> None:
+    """Everything that a script would send to a new session."""
+    header = new.header(APP, new.Wanted(one.model, None, one.config), one.header, {"kind": "replay"})
+    journal = Journal([header])
+    for step in plan.plans(one, journal):
+        printed([step.key, step.content, step.call])
+        try:
+            request = exchange.prepare(journal, step.content, BACKEND, model=step.model, config=step.call)
+        except GemcliError as found:
+            told(found)
+        else:
+            printed(request.body)
+
+
+def lines(data: bytes) -> bool:
+    """`--lines`: any text is messages."""
+    return script(data, as_lines=True)
+
+
+def config(data: bytes) -> bool:
+    """A config file: what is accepted passes the check that sessions get, and merges with itself."""
+    text = inputs.as_text(data, "config")
+    read = settings.from_yaml(text, "config")
+    assert settings.check(read) == []
+    assert settings.merge(read, read) == read or "safetySettings" in read
+    settings.merge({"generationConfig": {"seed": 1, "thinkingConfig": {"thinkingBudget": 1}}}, read)
+    printed(read)
+    return True
+
+
+def header(data: bytes) -> bool:
+    """A config in a session: checked before anything is sent."""
+    try:
+        read = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    found = settings.check(read)
+    for problem in found:
+        assert problem.describe()
+    return not found
+
+
+def rules(data: bytes) -> bool:
+    """The simulator's rules: what is accepted answers any request, in every form."""
+    app = rules_app(inputs.as_text(data, "rules"), "rules")
+    for verb in ("generateContent", "streamGenerateContent?alt=sse", "streamGenerateContent"):
+        replied(app("POST", f"{RULES}:{verb}", KEY, QUESTION))
+    return True
+
+
+def request(data: bytes) -> bool:
+    """What another client asks the simulator: answered, or refused in the API's words."""
+    code = 0
+    for verb in ("generateContent", "streamGenerateContent?alt=sse", "countTokens"):
+        code = replied(simulate("POST", f"{ECHO}:{verb}", KEY, data))
+        assert code in (200, 400), code
+    return code == 200
+
+
+def replied(reply: Any) -> int:
+    """The status of a reply whose steps are bytes, pauses and cuts."""
+    status, headers, steps = reply[:3]
+    assert all(isinstance(name, str) and isinstance(value, str) for name, value in dict(headers).items())
+    assert b"".join(step for step in steps if isinstance(step, bytes)) is not None
+    return int(status)
+
+
+# What is typed and piped in
+
+
+def message(data: bytes) -> bool:
+    """A message from a pipe, and one from the command line: the text that the bytes are, or the byte that is none."""
+    assert inputs.as_text(data, "standard input").encode() == data
+    assert inputs.argument(os.fsdecode(data), "the message").encode() == data
+    output.visible(data.decode())
+    return True
+
+
+def word(data: bytes) -> bool:
+    """A name on the command line or in the environment: of a session, a model, a URL."""
+    text = os.fsdecode(data)
+    taken = 0
+    checks: tuple[Callable[[str], Any], ...] = (
+        lambda text: names.session_path(text, {"GEMCLI_HOME": "/home"}),
+        names.check_model,
+        lambda text: access._base_url("URL", text),
+        lambda text: access._checked(text, "KEY"),
+    )
+    for check in checks:
+        try:
+            check(text)
+            taken += 1
+        except GemcliError as error:
+            told(error)
+    with suppress(GemcliError):
+        path = names.session_path(text, {"GEMCLI_HOME": "/home"})
+        assert path == text or re.fullmatch(r"/home/sessions/\w[\w.-]{0,127}\.jsonl", path, re.ASCII)
+    return taken > 0
+
+
+# What comes over the wire
+
+
+def body(data: bytes) -> bool:
+    """The body of a 200: an answer that can be judged, recorded and shown, and that never breaks the turn order."""
+    received = answers.read(data)
+    judged(received)
+    return True
+
+
+def judged(received: dict[str, Any]) -> None:
+    """Whatever `send` and `replay` do with an answer."""
+    verdict = answers.judge(received)
+    printed(views.answer_view(received, verdict.content))
+    started = [records.session(model="m", backend="b", config={}, origin=None)]
+    started += [records.request(1, "1.1", user_text("q"), model="m", backend="b")]
+    started += [records.response("1.1", received, valid=verdict.valid, attempts=[], elapsed_ms=1)]
+    journal = Journal(records.decode(records.encode(record)) for record in started)
+    assert bool(journal.history) == verdict.valid
+    assert turns.check(journal.history) == []
+    assert not verdict.valid or len(group_turns(journal.history)) == 1
+    shown(journal)
+    if verdict.error:
+        told(verdict.error)
+    for event in views.chunk_events(received):
+        printed(event)
+
+
+def stream(data: bytes) -> bool:
+    """The body of a stream: the same events however it is cut, and chunks that make an answer."""
+    events_, cut = sse.Events(), sse.Events()
+    whole = events_.feed(data)
+    pieces = [event for start in range(0, len(data), 7) for event in cut.feed(data[start : start + 7])]
+    assert pieces == whole
+    assert cut.rest == events_.rest
+    whole += events_.end()
+    read = [chunks.read(event) for event in whole]
+    for chunk in read:
+        for event in views.chunk_events(chunk):
+            printed(event)
+    chunks.finished(read)
+    judged(chunks.join(read))
+    return True
+
+
+def error(data: bytes) -> bool:
+    """The body of an error, under any status: one clear error."""
+    head, _, rest = data.partition(b"\n")
+    text = head.decode("latin-1")
+    headers = {"retry-after": text, "location": text}
+    for http in (400, 429, 503, 302, 204):
+        found = refusals.refusal(http, headers, rest)
+        told(found)
+        assert found.retry_after is None or found.retry_after >= 0
+    return True
+
+
+def told(found: GemcliError) -> None:
+    """An error can be told: in a line without controls, and as JSON."""
+    assert found.message
+    printed(found.to_json() | {"retry_after_s": None})
+    assert "\n" not in output._one_line(found.message)
+    for problem in found.problems:
+        assert problem.describe()
+
+
+TARGETS: Mapping[str, Target] = {
+    "session": Target(session, ("sessions/v1/valid/*", "sessions/v1/invalid/*")),
+    "history": Target(imported, ("sessions/v1/valid/*",)),
+    "script": Target(script, ("../replay/bad_scripts/*.yaml", "sessions/v1/valid/plain.jsonl")),
+    "lines": Target(lines, ("fuzz/script/*",)),
+    "config": Target(config),
+    "header": Target(header),
+    "rules": Target(rules),
+    "request": Target(request),
+    "message": Target(message),
+    "word": Target(word),
+    "body": Target(body),
+    "stream": Target(stream, ("fuzz/body/*",)),
+    "error": Target(error),
+}
+"""Every reader by its name, which is that of its corpus."""
+
+
+def corpus(name: str) -> list[bytes]:
+    """The seeds of a target, in a fixed order."""
+    files = sorted((DATA / "fuzz" / name).iterdir())
+    files += (
+        [path for pattern in TARGETS[name].more for path in sorted(DATA.glob(pattern))] if TARGETS[name].more else []
+    )
+    return [path.read_bytes() for path in files]

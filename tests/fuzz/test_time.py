@@ -1,0 +1,154 @@
+"""Large inputs that were made to be slow: time grows with their size, not with its square."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gemcli import answers, chunks, exchange, settings, sse
+from gemcli.backends import Backend
+from gemcli.contents import user_text
+from gemcli.errors import GemcliError
+from gemcli.formats import contents, openai
+from gemcli.lines import fold, scan
+from gemcli.replay import recognise
+from gemcli.simulator.player import rules_app
+from tests.commands import CALL, RESPONSE, asked, header, told, turn
+
+SECONDS = 1.5
+"""Processor time for any of them; what grows with the square of the size takes several times that."""
+
+
+def jsonl(*values: Any) -> str:
+    """JSON Lines."""
+    return "".join(json.dumps(value) + "\n" for value in values)
+
+
+def events(*values: Any) -> str:
+    """A stream of Server-Sent Events."""
+    return "".join(f"data: {json.dumps(value)}\n\n" for value in values)
+
+
+def many(form: str, count: int) -> str:
+    """The form with each number in it."""
+    return "".join(form.replace("#", str(number)) for number in range(count))
+
+
+def session(text: str) -> None:
+    """Read a session, look at its history, write it in the words of others, and prepare the next message."""
+    journal = fold(scan(text.encode()), "s")
+    openai.dump(journal.history, journal.header)
+    exchange.prepare(
+        journal, {"role": "user", "parts": [RESPONSE]} if journal.open_turn else user_text("x"), Backend("gemini")
+    )
+
+
+def script(text: str, file: str = "s.yaml") -> None:
+    """Read a script."""
+    recognise.load(text, file, {})
+
+
+def stream(text: str) -> None:
+    """Read a stream, in pieces as the network has them."""
+    reader, data = sse.Events(), text.encode()
+    read = [
+        chunks.read(event) for start in range(0, len(data), 100) for event in reader.feed(data[start : start + 100])
+    ]
+    answers.judge(chunks.join(read))
+
+
+def said(**more: Any) -> dict[str, Any]:
+    """A chunk of an answer."""
+    return {"candidates": [{"content": {"role": "model", "parts": [{"text": "x"}]}, "finishReason": "STOP", **more}]}
+
+
+def unknown() -> dict[str, int]:
+    """Settings that there are not, each much like one that there is."""
+    return {f"maxOutputToken{number}": 1 for number in range(30_000)}
+
+
+def calls(count: int) -> list[Any]:
+    """A turn that goes on and on: each answer is another call."""
+    return [
+        record
+        for place in range(2, count)
+        for record in (asked(1, RESPONSE, ordinal=place), told(1, CALL, ordinal=place))
+    ]
+
+
+def parallel(key: str, count: int) -> list[Any]:
+    """As many calls at once, or their responses in the other order."""
+    named = [{"name": "f", "id": f"c{place}", "response": {}} for place in range(count)]
+    return [{key: each} for each in (named[::-1] if key == "functionResponse" else named)]
+
+
+def rewound(count: int) -> list[Any]:
+    """Turns that are taken out one by one, brought back one by one, and taken out together again and again."""
+    records = [record for number in range(1, count + 1) for record in turn(number)]
+    records += [{"kind": "rewind", "turns": [number]} for number in range(count, 0, -1)]
+    records += [{"kind": "undo", "turns": [number]} for number in range(1, count + 1)]
+    return records + [
+        {"kind": kind, "turns": list(range(1, count + 1))} for _ in range(20) for kind in ("rewind", "undo")
+    ]
+
+
+CASES: dict[str, tuple[Callable[[str], Any], Callable[[], str]]] = {
+    "session-steps-of-a-turn": (session, lambda: jsonl(header(), asked(1, "q"), told(1, CALL), *calls(3000))),
+    "session-parallel-calls": (
+        session,
+        lambda: jsonl(
+            header(),
+            asked(1, "q"),
+            told(1, *parallel("functionCall", 8000)),
+            asked(1, *parallel("functionResponse", 8000), ordinal=2),
+            told(1, "done", ordinal=2),
+        ),
+    ),
+    "session-rewinds": (session, lambda: jsonl(header(), *rewound(300))),
+    "session-unknown-settings": (session, lambda: jsonl(header(config={"generationConfig": unknown()}), *turn(1))),
+    "session-brackets": (session, lambda: jsonl(header()) + "[" * 300_000),
+    "session-keys": (session, lambda: jsonl(header()) + "{" + many('"k#":0,', 30_000) + '"kind":"x"}\n'),
+    "history-lines-that-are-no-json": (lambda text: contents.load(text, "h"), lambda: "x\n" * 40_000),
+    "config-unknown-keys": (lambda text: settings.from_yaml(text, "c"), lambda: many("temperatur#: 1\n", 20_000)),
+    "config-brackets": (lambda text: settings.from_yaml(text, "c"), lambda: "[" * 300_000),
+    "config-flow": (lambda text: settings.from_yaml(text, "c"), lambda: "a: [" + "a, " * 40_000 + "]"),
+    "rules-unknown-keys": (lambda text: rules_app(text, "r"), lambda: "rules:\n- {" + many("time#: 1, ", 20_000) + "}"),
+    "script-unknown-keys": (script, lambda: "- {user: a, " + many("expec#: 1, ", 20_000) + "}"),
+    "script-undefined-names": (
+        script,
+        lambda: "vars: {" + many("v#: x, ", 2000) + "}\nturns:\n" + "- '{{w}}'\n" * 16_000,
+    ),
+    "script-templates": (script, lambda: "- '" + "{{ " * 100_000 + "'\n"),
+    "script-indents": (script, lambda: "".join(" " * depth + "a:\n" for depth in range(700))),
+    "script-comments": (script, lambda: "- a # b\n" * 8000),
+    "script-equal-names": (lambda text: script(text, "s.jsonl"), lambda: '{"turns":["a"],"name":"n"}\n' * 6000),
+    "script-foreign-keys": (lambda text: script(text, "s.jsonl"), lambda: '{"turns":["a"],"categories":1}\n' * 6000),
+    "script-brackets": (lambda text: script(text, "s.jsonl"), lambda: "[" * 300_000),
+    "stream-citations": (
+        stream,
+        lambda: events(*[said(citationMetadata={"c": list(range(start, start + 25_000))}) for start in (0, 25_000)]),
+    ),
+    "stream-citation-by-citation": (
+        stream,
+        lambda: events(*[said(citationMetadata={"citationSources": [{"uri": str(number)}]}) for number in range(2500)]),
+    ),
+    "stream-texts": (stream, lambda: events(*[said()] * 2500)),
+    "stream-without-an-end": (stream, lambda: "data: " + "x" * 1_000_000),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_large_inputs_are_quick(name: str) -> None:
+    """A few hundred KB are read, or refused, in about a second, whatever is in them."""
+    read, make = CASES[name]
+    text = make()
+    start = time.process_time()
+    try:
+        read(text)
+    except GemcliError as error:
+        json.dumps(error.to_json())
+    assert time.process_time() - start < SECONDS
