@@ -247,6 +247,9 @@ def _record_failure(
         session.append(record, paid=error.partial is not None)
     except Unsaved as unsaved:
         notice(f"the failure could not be recorded: {unsaved.message}")
+        if error.partial is not None:
+            where = f"is in {unsaved.kept}" if unsaved.kept else "may not be in the session file"
+            error.hint = f"what arrived {where}"
 
 
 def _open_call(calls: list[dict[str, Any]]) -> GemcliError:

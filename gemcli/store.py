@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +33,11 @@ READ_AGAIN = 3
 """How often a reader looks again before it calls a line bad: it may have read between a cut and an append."""
 PAUSE = 0.05
 """Seconds between two looks."""
+
+LEFT_BEHIND = 86400.0
+"""Seconds after which a draft is nobody's any more: one is in use while `new --force` waits for the lock."""
+
+_DRAFT = re.compile("[0-9a-f]{12}")
 
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 """Errors of `flock` on file systems that have no locks."""
@@ -85,8 +91,10 @@ class Store:
         """
         path = self._resolve(path)
         directory = os.path.dirname(path)
-        draft = os.path.join(directory, f".{os.path.basename(path)}.new-{os.urandom(6).hex()}")
+        drafts = f".{os.path.basename(path)}.new-"
+        draft = os.path.join(directory, f"{drafts}{os.urandom(6).hex()}")
         data = b"".join(map(records.encode, content))
+        self._clear_away(directory, drafts)
         try:
             self.disk.write_new(draft, data)
             try:
@@ -120,9 +128,10 @@ class Store:
         """Make a private directory and its parents, as far as they are missing."""
         missing: list[str] = []
         try:
-            while directory and not self.disk.exists(directory):
-                missing.append(directory)
-                directory = os.path.dirname(directory)
+            above = directory
+            while above and not self.disk.exists(above):
+                missing.append(above)
+                above = os.path.dirname(above)
             for name in reversed(missing):
                 with suppress(FileExistsError):
                     self.fs.mkdir(name)
@@ -226,6 +235,15 @@ class Store:
 
     # Writing
 
+    def _clear_away(self, directory: str, drafts: str) -> None:
+        """Take away drafts that a `new` of the same session left when it was killed. Younger ones may be in use."""
+        with suppress(OSError):
+            for name in self.fs.listdir(directory):
+                if name.startswith(drafts) and _DRAFT.fullmatch(name.removeprefix(drafts)):
+                    left = os.path.join(directory, name)
+                    if self.fs.stat(left).st_mtime < time.time() - LEFT_BEHIND:
+                        self.fs.unlink(left)
+
     def _replace(self, draft: str, path: str, wait: float) -> str | None:
         """Put `draft` in the place of the session at `path`, kept under another name; `None` if there is none."""
         try:
@@ -236,6 +254,8 @@ class Store:
             raise
         try:
             backup = self.disk.keep_link(path, "bak")
+            # A power loss may keep the later of two names and lose the earlier one, and with it the old session.
+            self.disk.sync_directory(os.path.dirname(path))
             self.fs.replace(draft, path)
             return backup
         finally:

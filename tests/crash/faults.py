@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -27,12 +29,15 @@ class Fault:
         signal-before, signal-half           signal `number` before the call, or between the halves of a write
         power, power-zeros                   SIGKILL before the call, and what was not synced is lost; with `zeros`
                                              names and sizes are on the disk, and only data is not
+
+    With `record`, a path, nothing strikes; what each call does to the disk is written down there (`Recorder`).
     """
 
     at: int = 0
     how: str = "none"
     number: int = 0
     lasting: str = ""
+    record: str = ""
 
 
 class Faults(FileSystem):
@@ -44,12 +49,15 @@ class Faults(FileSystem):
         self.count = 0
         self._struck = ""
         self._unsynced = Unsynced(zeros=fault.how == "power-zeros") if fault.how.startswith("power") else None
+        self._recorder = Recorder(fault.record) if fault.record else None
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Make one system call, unless it is the one to strike."""
         self.count += 1
         name = getattr(function, "__name__", "")
         os.write(self.trace, f"{name}\n".encode())
+        if self._recorder:
+            return self._recorder.call(function, *args, **kwargs)
         if self.count == self.fault.at:
             self._struck = name
             return self._strike(function, *args, **kwargs)
@@ -59,6 +67,8 @@ class Faults(FileSystem):
 
     def finish(self) -> None:
         """The command is done: for a power loss after it."""
+        if self._recorder:
+            self._recorder.call(_nothing)
         if self._unsynced and self.count < self.fault.at:
             self._unsynced.lose()
             _kill()
@@ -169,6 +179,67 @@ class Unsynced:
     def _name(self, path: str, undo: Callable[[], object]) -> None:
         if not self.zeros:
             self.steps.append((_identity(os.stat(os.path.dirname(path))), undo))
+
+
+class Recorder:
+    """Makes calls and writes down what they did to the disk, one JSON object a line, for a model of that disk.
+
+    Each has the moment before the call: `time` on the monotonic clock, and the bytes on stdout and stderr by then
+    (`out`, `err`). What the call did is in `did`, with inodes by their numbers:
+
+        write, cut   `file` got `data` (Latin-1) at `at`, or was cut to `size`
+        names        in `directory` names were `set`: to an inode, or to null, which takes the name away; with `new`
+                     the inode is a new "file" or "directory"
+        sync         of the inode `of`
+    """
+
+    def __init__(self, path: str) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make one call and write it down. A call that failed did nothing."""
+        line: dict[str, Any] = {"time": time.monotonic(), "out": os.fstat(1).st_size, "err": os.fstat(2).st_size}
+        name = getattr(function, "__name__", "")
+        line["call"] = name
+        absent = name == "open" and not os.path.lexists(cast(str, args[0]))
+        size = os.fstat(cast(int, args[0])).st_size if name == "write" else 0
+        try:
+            result = function(*args, **kwargs)
+            line["did"] = self._did(name, args, size, result, absent=absent)
+            return result
+        finally:
+            os.write(self._fd, json.dumps(line).encode() + b"\n")
+
+    def _did(self, name: str, args: Any, size: int, result: Any, *, absent: bool) -> dict[str, Any] | None:
+        if name == "write":
+            data = bytes(args[1])[:result].decode("latin-1")
+            return {"kind": "write", "file": os.fstat(args[0]).st_ino, "at": size, "data": data}
+        if name == "ftruncate":
+            return {"kind": "cut", "file": os.fstat(args[0]).st_ino, "size": args[1]}
+        if name in ("fsync", "fcntl"):
+            return {"kind": "sync", "of": os.fstat(args[0]).st_ino}
+        if absent:
+            return self._names(args[0], os.fstat(result).st_ino, new="file")
+        if name == "mkdir":
+            return self._names(args[0], os.stat(args[0]).st_ino, new="directory")
+        if name == "link":
+            return self._names(args[1], os.stat(args[1]).st_ino)
+        if name == "unlink":
+            return self._names(args[0], None)
+        if name == "replace":
+            moved = self._names(args[1], os.stat(args[1]).st_ino)
+            assert os.path.dirname(args[0]) == os.path.dirname(args[1])
+            moved["set"] = {os.path.basename(args[0]): None, **moved["set"]}
+            return moved
+        return None
+
+    def _names(self, path: str, inode: int | None, new: str | None = None) -> dict[str, Any]:
+        directory, name = os.path.split(path)
+        return {"kind": "names", "directory": os.stat(directory).st_ino, "set": {name: inode}, "new": new}
+
+
+def _nothing() -> None:
+    """The call that is none: the end of the command."""
 
 
 def _second_name(path: str) -> str:

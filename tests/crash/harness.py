@@ -14,13 +14,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
+
 from gemcli import turns
 from gemcli.fs import FileSystem
 from gemcli.journal import Journal
 from gemcli.simulator.app import Reply, json_reply
 from gemcli.store import Store
 from tests.crash.faults import Fault
-from tests.support import Model, contents
+from tests.support import Model, contents, texts
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 20.0
@@ -42,18 +44,32 @@ class Ran:
     err: str
 
     @property
+    def events(self) -> list[Any]:
+        """The documents on stdout that are there whole."""
+        return [json.loads(line) for line in self.out.split("\n")[:-1]]
+
+    @property
     def printed(self) -> Any:
-        """The document on stdout, `None` if it is not there whole."""
-        return json.loads(self.out) if self.out.endswith("\n") else None
+        """The document that says what was done, `None` if it is not there whole.
+
+        Of events that is the last one, if it has an answer, or says that a replay went through.
+        """
+        last = self.events[-1] if self.events else {"event": "none"}
+        kind = last.get("event")
+        whole = kind is None or (kind == "final" and "saved" in last) or (kind == "summary" and last["exit"] == 0)
+        return last if whole else None
 
 
 class Runner:
-    """Runs commands in forked children of one process that has loaded everything already."""
+    """Runs commands in forked children of one process that has loaded everything already.
 
-    def __init__(self, directory: Path) -> None:
+    That process is started by `prefix`, a command that takes another one, if it is to have a world of its own.
+    """
+
+    def __init__(self, directory: Path, prefix: Sequence[str] = ()) -> None:
         self._directory = directory
         self._pid = directory / "pid"
-        command = [sys.executable, "-m", "tests.crash.zygote"]
+        command = [*prefix, sys.executable, "-m", "tests.crash.zygote"]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def __enter__(self) -> Runner:
@@ -63,6 +79,10 @@ class Runner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.communicate()
+
+    def inside(self, path: Path) -> Path:
+        """Where a path of the commands' own world can be looked at from here."""
+        return Path(f"/proc/{self._process.pid}/root{path}")
 
     def strike(self, number: int) -> None:
         """Send a signal to the command that is running: for models, which are asked while it runs."""
@@ -105,7 +125,8 @@ class Runner:
 class Operation:
     """One command on the session `s`: what comes before it, its command line, and how it ends undisturbed.
 
-    `partway` are histories it may leave besides the one from before and the new one.
+    `partway` are histories it may leave besides the one from before and the new one; an operation of several `turns`
+    may leave any number of them. A `long` operation differs little from others, and only the long forms try it.
     """
 
     name: str
@@ -115,25 +136,40 @@ class Operation:
     reply: Reply | None = None
     status: int = 0
     partway: tuple[History, ...] = ()
+    turns: int = 1
+    long: bool = False
 
 
-TORN = b'{"kind":"request","time":"2026-01-01T00:00:00.000Z","turn":2,"id":"2.1","con'
+TORN = b'{"kind":"request","time":"2026-01-01T00:00:00.000Z","turn":2,"id":"2.1","content":"' + b"never whole " * 60
+"""What a crash left of a record; longer than the records that come in its place."""
 
 
 def _tear(data: bytes) -> bytes:
     return data + TORN
 
 
+def _forget(data: bytes) -> bytes:
+    """Without the last record: the request before it is in doubt."""
+    return b"".join(data.splitlines(keepends=True)[:-1])
+
+
 DENIED = json_reply({"error": {"code": 403, "message": "Not for you.", "status": "PERMISSION_DENIED"}}, 403)
 BLOCKED = json_reply({"promptFeedback": {"blockReason": "SAFETY"}})
 _NEW, _FIRST, _SECOND = ("new", "-s", "s"), ("send", "-s", "s", "first"), ("send", "-s", "s", "second")
 _OTHER = (("new", "-s", "other", "--temperature", "0"), ("send", "-s", "other", "elsewhere"))
+_REWOUND = (*_OTHER, ("send", "-s", "other", "away"), ("rewind", "-s", "other"), ("send", "-s", "other", "back"))
+_KEYED, _PLAYED = ("send", "-s", "s", "--key", "k", "keyed"), ("replay", "script.json", "-s", "s")
+_HALF_PLAYED = (("replay", "half.json", "-s", "s"),)
+CUT = Reply(200, {"content-type": "text/event-stream"}, (b'data: {"candidates":[{"content":{"parts":[{"text":"Wh',))
 
 OPERATIONS = (
     Operation("new", _NEW),
     Operation("new-force", (*_NEW, "--force", "--history", "history.json"), (_NEW, _FIRST)),
     Operation("new-history", (*_NEW, "--history", "history.json")),
     Operation("new-from", (*_NEW, "--from", "other"), _OTHER),
+    Operation("new-from-rewound", (*_NEW, "--from", "other", "--at", "2"), _REWOUND, long=True),
+    Operation("new-import", (*_NEW, "--history", "home/sessions/other.jsonl"), _REWOUND, long=True),
+    Operation("new-force-torn", (*_NEW, "--force", "--from", "other"), (*_OTHER, _NEW, _FIRST), _tear, long=True),
     Operation("send-first", _FIRST, (_NEW,)),
     Operation("send-create", (*_FIRST, "--create"), partway=([],)),
     Operation("send", _SECOND, (_NEW, _FIRST)),
@@ -141,10 +177,28 @@ OPERATIONS = (
     Operation("send-failure", _SECOND, (_NEW, _FIRST), reply=DENIED, status=77),
     Operation("send-torn", _SECOND, (_NEW, _FIRST), damage=_tear),
     Operation("send-no-newline", _SECOND, (_NEW, _FIRST), damage=lambda data: data.removesuffix(b"\n")),
+    Operation("send-create-stream", (*_FIRST, "--create", "--stream"), partway=([],), long=True),
+    Operation("send-stream", (*_SECOND, "--stream"), (_NEW, _FIRST)),
+    Operation("send-stream-torn", (*_SECOND, "--stream"), (_NEW, _FIRST), _tear, long=True),
+    Operation("send-stream-cut", (*_SECOND, "--stream"), (_NEW, _FIRST), reply=CUT, status=75, long=True),
+    Operation("send-key", _KEYED, (_NEW, _FIRST), long=True),
+    Operation("send-key-again", (*_KEYED, "--on-unknown", "resend"), (_NEW, _FIRST, _KEYED), _forget, long=True),
+    Operation("send-key-torn", _KEYED, (_NEW, _FIRST), _tear, long=True),
     Operation("rewind", ("rewind", "-s", "s"), (_NEW, _FIRST, _SECOND)),
+    Operation("rewind-all", ("rewind", "-s", "s", "--to", "0"), (_NEW, _FIRST, _SECOND), long=True),
+    Operation("rewind-torn", ("rewind", "-s", "s"), (_NEW, _FIRST, _SECOND), _tear, long=True),
     Operation("rewind-undo", ("rewind", "-s", "s", "--undo"), (_NEW, _FIRST, _SECOND, ("rewind", "-s", "s"))),
+    Operation("replay", _PLAYED, turns=3, long=True),
+    Operation("replay-on", _PLAYED, _HALF_PLAYED, turns=2, long=True),
+    Operation("replay-torn", _PLAYED, _HALF_PLAYED, _tear, turns=2, long=True),
 )
 """Everything that writes to sessions."""
+
+by_operation = pytest.mark.parametrize("operation", [
+    pytest.param(operation, id=operation.name, marks=[pytest.mark.torture] if operation.long else [])
+    for operation in OPERATIONS
+])  # fmt: skip
+"""Makes a test one for each operation; those that are `long` are left to the long form."""
 
 
 class World:
@@ -174,6 +228,8 @@ class World:
     def _prepare(self) -> None:
         self.directory.mkdir()
         (self.directory / "history.json").write_text(json.dumps(contents("one", "two", "three", "four")))
+        (self.directory / "script.json").write_text(json.dumps(["first", "second", "third"]))
+        (self.directory / "half.json").write_text(json.dumps(["first"]))
         for args in self.operation.before:
             ran = self.command(*args)
             assert ran.status == 0, ran
@@ -218,7 +274,10 @@ class World:
         """The session as a reader sees it, `None` if there is none. Its turn order is checked."""
         if not self.path.exists():
             return None
-        journal = Store(FileSystem(), _no_notice).read(str(self.path))
+        return self._read(self.path)
+
+    def _read(self, path: Path) -> Journal:
+        journal = Store(FileSystem(), _no_notice).read(str(path))
         assert turns.check(journal.history) == []
         return journal
 
@@ -230,13 +289,30 @@ class World:
     def verify(self, ran: Ran) -> History | None:
         """What holds after any fault in the operation; the history that is there now."""
         now = self.history()
-        assert now in (self.before, self.after, *self.operation.partway), (ran, now)
+        assert self._expected(now), (ran, now)
+        for event in ran.events:
+            if event.get("event") == "turn" and event["saved"]:
+                assert event["user"] in texts(now or []), f"a turn that was printed is not there: {ran}"
         if ran.printed is not None and ran.printed.get("saved", True):
             assert now == self.after, f"what was printed is not there: {ran}"
         if self.operation.damage is _tear:
             assert any(TORN in file.read_bytes() for file in self.sessions.iterdir()), f"the torn tail is gone: {ran}"
+        if "--force" in self.operation.args and now == self.after:
+            kept = [self._read(file).history for file in self.sessions.glob("s.jsonl.bak-*")]
+            assert self.before in kept, f"the session before is gone: {ran}"
         self.verify_requests()
+        if ran.printed and ran.printed.get("id") and ran.printed.get("saved"):
+            journal = self.journal()
+            answered = [one.id for one in journal.exchanges if one.answer] if journal else []
+            assert ran.printed["id"] in answered, f"an answer that was printed is not there: {ran}"
         return now
+
+    def _expected(self, now: History | None) -> bool:
+        """Whether the operation may leave this history."""
+        if now in (self.before, self.after, *self.operation.partway):
+            return True
+        done = len(now or []) - len(self.before or [])
+        return self.operation.turns > 1 and done >= 0 and done % 2 == 0 and now == (self.after or [])[: len(now or [])]
 
     def verify_requests(self) -> None:
         """Every request that the model got was written down before."""

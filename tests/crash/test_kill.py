@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.crash.faults import Fault
-from tests.crash.harness import CHANGING, OPERATIONS, Operation, Runner, Seen, World, kills
+from tests.crash.harness import CHANGING, NEXT, OPERATIONS, Operation, Runner, Seen, World, by_operation, kills
 from tests.support import Model
 
-pytestmark = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+Figures = Callable[..., None]
+
+DAY = 86400.0
 
 
-def test_a_kill_at_any_call_loses_nothing(operation: Operation, runner: Runner, model: Model, tmp_path: Path) -> None:
+@by_operation
+def test_a_kill_at_any_call_loses_nothing(
+    operation: Operation, runner: Runner, model: Model, tmp_path: Path, figures: Figures
+) -> None:
     """Killed anywhere, an operation leaves the old history or the new one, and the next message builds on it."""
     world = World(operation, runner, model, tmp_path)
     points, left = kills(world.calls), Seen()
@@ -25,10 +33,12 @@ def test_a_kill_at_any_call_loses_nothing(operation: Operation, runner: Runner, 
         if left.first(now, state=world.state()):
             world.verify_next(now)
     assert len(points) > 2 * len(world.calls), f"{len(points)} trials at {len(world.calls)} calls"
+    figures(f"kills: {operation.name}", trials=len(points), broken=0)
 
 
+@by_operation
 def test_a_kill_in_the_repair_loses_nothing_either(
-    operation: Operation, runner: Runner, model: Model, tmp_path: Path
+    operation: Operation, runner: Runner, model: Model, tmp_path: Path, figures: Figures
 ) -> None:
     """Killed again anywhere in the next command, the session still holds what the first kill left."""
     world = World(operation, runner, model, tmp_path)
@@ -53,8 +63,50 @@ def test_a_kill_in_the_repair_loses_nothing_either(
             if ends.first(now, state=world.state()):
                 world.verify_next(now, "the last one")
     assert trials >= 20, f"only {trials} trials"
+    figures(f"kills, then kills in the repair: {operation.name}", trials=trials + len(kills(world.calls)), broken=0)
 
 
+REPAIRS = {
+    "rewind": ("rewind", "-s", "s"),
+    "send-key": ("send", "-s", "s", "--create", "--stream", "--key", "again", NEXT),
+    "new-force": ("new", "-s", "s", "--force", "--history", "history.json"),
+}
+"""What else may come after a kill, and be killed in its turn; `send` comes above."""
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("repair", REPAIRS)
+@by_operation
+def test_another_command_after_a_kill_is_killed_as_well(
+    operation: Operation, repair: str, runner: Runner, model: Model, tmp_path: Path, figures: Figures
+) -> None:
+    """Whatever command comes after a kill, and is killed too, no turn is lost, and the next message goes through."""
+    world = World(operation, runner, model, tmp_path)
+    left, ends, trials = Seen(), Seen(), 0
+    for number, fault in enumerate(kills(world.calls)):
+        history = world.verify(world.run(fault))
+        if not left.first(state=world.state()):
+            continue
+        world.keep(kept := tmp_path / f"left-{number}")
+        whole = world.command(*REPAIRS[repair])
+        after = world.history()
+        for second in [kill for kill in kills(whole.calls) if whole.calls[kill.at - 1] in CHANGING]:
+            world.restore(kept)
+            ran = world.command(*REPAIRS[repair], fault=second)
+            now = world.history()
+            trials += 1
+            where = f"{fault}, then {second}: {ran}"
+            assert ran.status == -signal.SIGKILL, where
+            assert now in (history, after) or (now == [] and history is None), where
+            assert ran.printed is None or now == after, where
+            world.verify_requests()
+            if ends.first(now, state=world.state()):
+                world.verify_next(now, "the last one")
+    assert trials >= 2, f"only {trials} trials"
+    figures(f"kills, then kills in {repair}: {operation.name}", trials=trials, broken=0)
+
+
+@by_operation
 def test_a_power_loss_at_any_call_loses_nothing(
     operation: Operation, runner: Runner, model: Model, tmp_path: Path
 ) -> None:
@@ -67,3 +119,20 @@ def test_a_power_loss_at_any_call_loses_nothing(
             now = world.verify(ran)
             if left.first(now, state=world.state()):
                 world.verify_next(now)
+
+
+@pytest.mark.parametrize("call", ["link", "unlink"])
+def test_what_a_killed_new_leaves_is_cleared_away(call: str, runner: Runner, model: Model, tmp_path: Path) -> None:
+    """The next `new` of that name takes away a draft that is older than a day, and no other file."""
+    world = World(next(one for one in OPERATIONS if one.name == "new"), runner, model, tmp_path)
+    world.run(Fault(world.calls.index(call) + 1, "kill-before"))
+    (draft,) = world.sessions.glob(".s.jsonl.new-*")
+    others = [world.sessions / name for name in (".t.jsonl.new-0123456789ab", ".s.jsonl.new-by-hand", "s.jsonl.bak-1")]
+    for other in others:
+        other.write_bytes(b"")
+    for age, left in ((DAY - 600, True), (DAY + 600, False)):
+        for file in (draft, *others):
+            os.utime(file, (0, time.time() - age))
+        assert world.command("new", "-s", "s").status in (0, 73)
+        assert draft.exists() == left
+    assert all(other.exists() for other in others)
