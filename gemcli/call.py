@@ -20,6 +20,7 @@ class Abandoned(Exception):
 class Call:
     """What is known of one request: whether it was sent, and the answer's status, headers and bytes so far.
 
+    `token` is the access token that went with it, if one did: the answer may quote it, and nobody else may.
     With `sink` the answer is a stream, and the data of each of its events is handed to `sink` as it arrives.
     """
 
@@ -28,6 +29,7 @@ class Call:
         self.headers: dict[str, str] = {}
         self.body = bytearray()
         self.complete = False
+        self.token = b""
         self.events = Events()
         self._sink = sink
         self._lock = threading.Lock()

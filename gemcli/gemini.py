@@ -24,7 +24,7 @@ from gemcli.access import Access
 from gemcli.backends import SIMULATOR, wire_name
 from gemcli.call import CALL, Call
 from gemcli.errors import GemcliError
-from gemcli.signals import deferred
+from gemcli.signals import GLANCE, deferred
 
 IGNORED_ENVIRONMENT = (
     "GOOGLE_GENAI_CLIENT_MODE",
@@ -76,8 +76,8 @@ class Gemini:
         try:
             return answers.read(bytes(call.body))
         except GemcliError as unreadable:
-            unreadable.partial = self._text(call.body)
-            raise self._scrubbed(unreadable) from None
+            unreadable.partial = self._text(call)
+            raise self._scrubbed(unreadable, call) from None
 
     def stream(
         self, model: str, body: Mapping[str, Any], seconds: float, on_chunk: Callable[[dict[str, Any]], None]
@@ -105,8 +105,8 @@ class Gemini:
                 if chunks:
                     broken.partial, broken.outcome = chunking.join(chunks), "unknown"
                 elif broken.outcome == "unknown" and call.body and broken.partial is None:
-                    broken.partial = self._text(call.body)
-                raise self._scrubbed(broken) from broken.__cause__
+                    broken.partial = self._text(call)
+                raise self._scrubbed(broken, call) from broken.__cause__
         return chunking.join(chunks)
 
     def preview(self, model: str, body: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
@@ -141,8 +141,10 @@ class Gemini:
         with deferred.waking(lambda: done.put(_Event.SIGNAL)):
             while True:
                 try:
-                    event = done.get(timeout=max(0.0, until - time.monotonic()))
+                    event = done.get(timeout=min(GLANCE, max(0.0, until - time.monotonic())))
                 except queue.Empty:
+                    if time.monotonic() < until:
+                        continue
                     if call.complete:
                         return None
                     if deferred.arrived:
@@ -252,29 +254,32 @@ class Gemini:
         """What a request that brought no whole answer means."""
         if call.complete and call.status is not None:
             # Scrubbed before it is read: a message that is cut short could end in half a key.
-            return self._scrubbed(refusals.refusal(call.status, call.headers, self._without_key(bytes(call.body))))
+            body = self._without_key(bytes(call.body), call)
+            return self._scrubbed(refusals.refusal(call.status, call.headers, body), call)
         from gemcli import wire
 
         error = error or RuntimeError("the SDK returned without having made a request")
-        fault = self._scrubbed(wire.fault(error, call))
-        fault.__cause__ = error
+        fault = self._scrubbed(wire.fault(error, call), call)
+        fault.__cause__ = error if _may_be_shown(error, call) else None
         if call.status == 200 and call.body:
-            fault.partial = self._text(call.body)
+            fault.partial = self._text(call)
         return fault
 
-    def _scrubbed(self, error: GemcliError) -> GemcliError:
-        """The error without the key, should a server or a library have quoted it."""
-        error.message = self._without_key(error.message.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
+    def _scrubbed(self, error: GemcliError, call: Call) -> GemcliError:
+        """The error without key and token, should a server or a library have quoted them."""
+        message = self._without_key(error.message.encode("utf-8", "surrogatepass"), call)
+        error.message = message.decode("utf-8", "replace")
         error.args = (error.message,)
         return error
 
-    def _text(self, body: bytearray) -> str:
-        """Bytes that were no answer, as text to keep."""
-        return self._without_key(bytes(body)).decode("utf-8", "replace")
+    def _text(self, call: Call) -> str:
+        """The bytes of a call that were no answer, as text to keep."""
+        return self._without_key(bytes(call.body), call).decode("utf-8", "replace")
 
-    def _without_key(self, text: bytes) -> bytes:
-        secret = self._access.key if self._access.backend.name != SIMULATOR else None
-        return text.replace(secret.encode(), b"[the key]") if secret else text
+    def _without_key(self, text: bytes, call: Call) -> bytes:
+        key = self._access.key if self._access.backend.name != SIMULATOR else None
+        text = text.replace(key.encode(), b"[the key]") if key else text
+        return text.replace(call.token, b"[the token]") if call.token else text
 
 
 def preload() -> threading.Thread:
@@ -291,6 +296,13 @@ def preload() -> threading.Thread:
     thread = threading.Thread(target=load, name="preload", daemon=True)
     thread.start()
     return thread
+
+
+def _may_be_shown(error: BaseException, call: Call) -> bool:
+    """Whether the traceback of an error is free of the access token; of the key `cli` makes sure."""
+    import traceback
+
+    return not call.token or call.token not in "".join(traceback.format_exception(error)).encode("utf-8", "replace")
 
 
 def _late(sent: bool, seconds: float) -> GemcliError:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 
 
@@ -29,6 +30,10 @@ class Interrupted(BaseException):
 
 class TimeUp(BaseException):
     """The time given to `time_limit` is over."""
+
+
+GLANCE = 0.5
+"""Seconds after which who waits looks for signals by itself: it may not have been woken by one."""
 
 
 class _Deferral:
@@ -82,12 +87,14 @@ class _Deferral:
         import queue
 
         woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        until = time.monotonic() + seconds
         with self.waking(lambda: woken.put(None)):
-            try:
-                woken.get(timeout=seconds)
-            except queue.Empty:
-                return False
-        return True
+            # Looked at again and again: a signal that another thread takes, or that comes just before the wait
+            # begins, runs its handler only when this thread wakes up.
+            while not self.arrived and (left := until - time.monotonic()) > 0:
+                with suppress(queue.Empty):
+                    woken.get(timeout=min(left, GLANCE))
+        return bool(self.arrived)
 
 
 deferred = _Deferral()

@@ -50,6 +50,7 @@ class Client(httpx2.Client):
         """Send one request, and hand the SDK an answer whose bytes are noted as it reads them."""
         call = CALL.get()
         call.start()
+        call.token = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
         self._watch(request, call)
         inner = super().send(request, stream=True, **options)
         call.begin(inner.status_code, {name.lower(): value for name, value in inner.headers.items()})

@@ -10,13 +10,16 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import Gemcli, InProcess, Model
+from tests.support import CANARY, Gemcli, InProcess, Model
 from tests.system import clients_collected
 
 # Who runs the tests in the background, or under nohup, has these ignored, and so would have every program started
@@ -28,8 +31,13 @@ FOREIGN = ("GOOGLE_", "GEMINI_", "GEMCLI_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PR
 
 
 @pytest.fixture(autouse=True)
-def own_world(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the test a home of its own and an environment without keys; the home is the result."""
+def own_world(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """Give the test a home of its own and an environment without keys; the home is the result.
+
+    Whatever the test was about, no file that it leaves behind holds the key.
+    """
     for name in list(os.environ):
         if name.upper().startswith(FOREIGN):
             monkeypatch.delenv(name)
@@ -40,7 +48,25 @@ def own_world(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     monkeypatch.setenv("GEMCLI_SEND_RETRIES", "0")
     # Programs that are started compile their modules once, not each time: a third of what a small command costs.
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    return home
+    yield home
+    place = getattr(request.node, "funcargs", {}).get("tmp_path")
+    for file in islice(_files([home, *([place] if place else [])]), MOST_FILES):
+        assert CANARY.encode() not in file.read_bytes(), f"the key is in {file}"
+
+
+MOST_FILES, LARGEST_FILE = 200, 1 << 20
+"""How many files of a test are searched for the key, and up to which size."""
+
+
+def _files(directories: Iterable[Path]) -> Iterator[Path]:
+    """The plain files below these directories that can be read and are not large."""
+    for directory in directories:
+        for top, _, names in os.walk(directory):
+            for file in (Path(top, name) for name in names):
+                with suppress(OSError):
+                    kind = file.lstat()
+                    if stat.S_ISREG(kind.st_mode) and kind.st_size <= LARGEST_FILE and os.access(file, os.R_OK):
+                        yield file
 
 
 @pytest.fixture(autouse=True)

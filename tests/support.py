@@ -20,6 +20,16 @@ from gemcli.simulator.server import serve
 PROGRAM = str(Path(sys.executable).with_name("gemcli"))
 """The installed program: what users run."""
 
+CANARY = "test-key"
+"""The API key of every test that has no other: whatever a test is about, nothing may tell it."""
+
+
+def assert_untold(*told: bytes | str) -> None:
+    """The key of the tests is in none of these, which are what others can see or keep."""
+    for one in told:
+        data = one.encode("utf-8", "replace") if isinstance(one, str) else one
+        assert CANARY.encode() not in data, data
+
 
 class Done:
     """A finished run of the program: `status`, `out` and `err` as text."""
@@ -29,6 +39,7 @@ class Done:
         self.bytes = process.stdout or b""
         self.out = self.bytes.decode("utf-8", "replace")
         self.err = (process.stderr or b"").decode("utf-8", "replace")
+        assert_untold(self.bytes, process.stderr or b"")
 
     @property
     def json(self) -> Any:
@@ -68,12 +79,14 @@ class Gemcli:
         else:
             options["stdin"] = subprocess.DEVNULL if stdin is None else stdin
         command, world = [PROGRAM, *args], {**os.environ, **(env or {})}
+        assert_untold(*map(os.fsencode, args))  # they stand in the process list
         return Done(subprocess.run(command, cwd=self.directory, env=world, timeout=timeout, check=False, **options))
 
     def start(self, *args: str | Path, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[Any]:
         """Start the program and leave it running."""
         pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         world = {**os.environ, **(env or {})}
+        assert_untold(*map(os.fsencode, args))
         return subprocess.Popen([PROGRAM, *args], cwd=self.directory, env=world, **(pipes | options))
 
     def session(self, name: str) -> Path:
@@ -125,6 +138,8 @@ class Model:
     requests: list[Any] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    """Requests that had the key where it does not belong."""
 
     def __enter__(self) -> Model:
         self._serving = serve(self._answer)
@@ -134,11 +149,12 @@ class Model:
     def __exit__(self, *error: Any) -> None:
         kind, value, trace = error
         self._serving.__exit__(kind, value, trace)
+        assert self.told == [], "the key is somewhere else than in its header"
 
     @property
     def env(self) -> dict[str, str]:
         """The environment that makes this the model."""
-        return {"GEMINI_API_KEY": "test-key", "GOOGLE_GEMINI_BASE_URL": self.url, "GEMCLI_MODEL": "gemini-test"}
+        return {"GEMINI_API_KEY": CANARY, "GOOGLE_GEMINI_BASE_URL": self.url, "GEMCLI_MODEL": "gemini-test"}
 
     def script(self, *replies: Reply | Mapping[str, Any]) -> None:
         """Answer the next requests with these: whole replies, or JSON bodies of a 200."""
@@ -147,6 +163,8 @@ class Model:
     def _answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
         self.targets.append(target)
         self.headers.append(dict(headers))
+        if CANARY in target or CANARY.encode() in body:
+            self.told.append(target)
         self.requests.append(json.loads(body) if body else None)
         if self.replies:
             return self.replies.pop(0)
@@ -188,6 +206,7 @@ def texts(history: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 __all__ = [
+    "CANARY",
     "PROGRAM",
     "Done",
     "Gemcli",
@@ -195,6 +214,7 @@ __all__ = [
     "Model",
     "Reply",
     "answer",
+    "assert_untold",
     "contents",
     "json_reply",
     "sse",

@@ -86,7 +86,7 @@ def command(
       git diff | gemcli send -s bug42 --text "What could break?"
       gemcli send -s bug42 "In one word?" --temperature 0 | jq -r .text
       gemcli send -s bug42 --stream --text "Now at length"
-      gemcli send -s daily --create --key "$(date +%F)" "What should I read today?"
+      gemcli send -s daily --create --key "$(date +%F)" "A word for today?"
     """
     _require_key(given)
     allowed = _allowed(allow)

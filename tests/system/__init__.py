@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from gemcli.cli import main
+from tests.support import CANARY, assert_untold
 
 
 class Inside:
@@ -29,6 +30,7 @@ class Inside:
         self._capture.readouterr()
         status = main(list(args), {**os.environ, **self.env})
         out, err = self._capture.readouterr()
+        assert_untold(out, err)
         return status, out, err
 
     def ok(self, *args: str) -> list[Any]:
@@ -66,7 +68,7 @@ class Listener:
     @property
     def env(self) -> dict[str, str]:
         """The environment that makes this the model."""
-        return {"GEMINI_API_KEY": "test-key", "GOOGLE_GEMINI_BASE_URL": self.url, "GEMCLI_MODEL": "gemini-test"}
+        return {"GEMINI_API_KEY": CANARY, "GOOGLE_GEMINI_BASE_URL": self.url, "GEMCLI_MODEL": "gemini-test"}
 
     def request(self, connection: socket.socket) -> bytes:
         """Read one whole HTTP request from a connection."""

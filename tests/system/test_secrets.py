@@ -11,8 +11,14 @@ from typing import Any
 
 import pytest
 
-from tests.support import Done, Gemcli, InProcess, Model, Reply, answer, json_reply
-from tests.system import Listener, listening
+from gemcli.cli import COMMANDS
+from gemcli.simulator.app import Cut
+from tests.support import Done, Gemcli, InProcess, Model, Reply, answer, json_reply, sse, streaming
+from tests.system import Listener, clients_collected, listening
+from tests.system.test_matrix import ROWS, Matrix, run
+from tests.system.test_vertex import Cloud, cloud, private_key
+
+__all__ = ["cloud", "private_key"]  # fixtures
 
 KEY = "AIzaCanary-qX7pLm3ZtR9vKw2bNc5dHf8gJs4aYe"
 PIECE = 12
@@ -42,9 +48,11 @@ def api_error(code: int, message: str) -> Reply:
     return json_reply({"error": {"code": code, "message": message, "status": "X", "details": [{"key": KEY}]}}, code)
 
 
-def page(code: int, before: int = 0) -> Reply:
+def page(code: int, before: int = 0, secret: str = KEY) -> Reply:
     """An error page that quotes the request, the key after so many characters of other text."""
-    return Reply(code, {"content-type": "text/html"}, (f"<html><p>{'x' * before} {KEY} {KEY}</p></html>".encode(),))
+    return Reply(
+        code, {"content-type": "text/html"}, (f"<html><p>{'x' * before} {secret} {secret}</p></html>".encode(),)
+    )
 
 
 REPLIES: dict[str, Reply] = {
@@ -160,9 +168,127 @@ def test_process_list(gemcli: Gemcli) -> None:
         assert_secret("a command line", line)
 
 
-@pytest.mark.parametrize("command", [[], ["new"], ["send"], ["history"], ["rewind"], ["export"]], ids=str)
-def test_no_option_takes_a_key(command: list[str], gemcli: Gemcli) -> None:
-    """No option takes a key: it would stand in the process list."""
-    done = gemcli(*command, "--help")
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
+def test_no_option_takes_a_key(command: list[str], here: InProcess) -> None:
+    """No option takes an API key: it would stand in the process list. `send --key` names a message."""
+    done = here(*command, "--help")
     assert done.status == 0
-    assert not re.search(r"--[a-z-]*(api|key|token|secret)\b", re.sub(r"--[a-z-]*tokens", "", done.out))
+    told = re.sub(r"--[a-z-]*tokens" + (r"|--key\b" if command == ["send"] else ""), "", done.out)
+    assert not re.search(r"--[a-z-]*(api|key|token|secret|password|credentials)\b", told)
+
+
+def test_the_key_of_a_message_is_none_of_the_api(here: InProcess, model: Model) -> None:
+    """What `send --key` is given is never used as an API key: without one in the environment it is NO_KEY, unsent."""
+    here("new", "-s", "s", env=model.env)
+    env = model.env | {"GEMINI_API_KEY": ""}
+    done = here("send", "-s", "s", "--key", "AIzaLooksLikeOne", "hi", "--errors", "json", env=env)
+    assert (done.status, done.error["reason"], model.requests) == (77, "NO_KEY", [])
+
+
+# Every condition of the wire
+
+
+class Watched(Matrix):
+    """The matrix with a key of which no piece may be seen, and with tracebacks."""
+
+    looks = 0
+
+    def look(self, *told: bytes) -> None:
+        """No piece of the key in what was printed and in the session's directory."""
+        super().look(*told)
+        for one in told:
+            assert_secret("what was told", one)
+        self.looks += len(told)
+
+
+@pytest.mark.parametrize("form", ["json", "stream-text"])
+def test_every_condition(
+    form: str, capfdbinary: pytest.CaptureFixture[bytes], model: Model, figures: Callable[..., None]
+) -> None:
+    """No condition of the wire, with `--debug`, makes the key known."""
+    rows = {name: row for name, row in ROWS.items() if not row.slow}
+    with clients_collected():
+        watched = Watched(capfdbinary, model)
+        watched.env["GEMINI_API_KEY"] = KEY
+        watched.options += ["--debug"]
+        cells, wrong = run(watched, rows, form, "fresh")
+    figures(f"canary {form}", cells=cells, looks=watched.looks, wrong=len(wrong))
+    assert not wrong, "\n\n".join(wrong)
+    assert {headers["x-goog-api-key"] for headers in model.headers} == {KEY}
+    assert KEY not in str(model.targets) + str(model.requests)
+
+
+# Vertex AI: the access token, what it was bought with, and the private key of the service account
+
+
+TOKEN = f"ya29.{KEY}"
+
+
+def lines_of(pem: str) -> list[str]:
+    """The lines of a private key that are secret."""
+    return [line for line in pem.splitlines() if "-----" not in line and len(line) > PIECE]
+
+
+REFUSALS = {
+    "401": api_error(401, f"Request had invalid authentication credentials: Bearer {TOKEN}"),
+    "403": json_reply({"error": {"code": 403, "message": TOKEN, "status": TOKEN}}, 403),
+    "429": api_error(429, f"quota of {TOKEN}. Please retry in 3s."),
+    "500": Reply(500, {}, (f"authorization: Bearer {TOKEN}".encode(),)),
+    "502": page(502, 180, TOKEN),
+    "redirect": Reply(302, {"location": f"https://example.org/?access_token={TOKEN}"}, ()),
+    "html": Reply(200, {"content-type": "text/html"}, (f"<p>{TOKEN}</p>".encode(),)),
+    "cut": Reply(200, {}, (f'{{"x": "{TOKEN}'.encode(), Cut("close"))),
+    "event": streaming(sse({"error": {"code": 500, "message": TOKEN}})),
+    "later-event": streaming(sse(answer("half", finish=None), {"error": {"code": 401, "message": f"bad {TOKEN}"}})),
+}
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["plain", "debug"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("name", REFUSALS)
+def test_access_token(
+    name: str, stream: bool, debug: bool, here: InProcess, cloud: Cloud, private_key: str, tmp_path: Path
+) -> None:
+    """A server that quotes the access token of Google Cloud does not get it onto a screen or into a file."""
+    cloud.token = json_reply({"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"})
+    cloud.replies += [REFUSALS[name]]
+    options = [*(["--stream"] if stream else []), *(["--debug"] if debug else ["--errors", "json"])]
+    env = {"GOOGLE_GENAI_USE_VERTEXAI": "1", "GOOGLE_CLOUD_PROJECT": "p1"}
+    done = here("send", "-s", "s", "--create", "hi", *options, env=env)
+    assert done.status not in (0, 70)
+    assert [headers["authorization"] for headers in cloud.headers] == [f"Bearer {TOKEN}"]
+    (tmp_path / "a.json").unlink()  # the account itself
+    assert_nowhere(done, here)
+    assert not [line for line in lines_of(private_key) if line in done.out + done.err + here.session("s").read_text()]
+
+
+@pytest.mark.parametrize("header", [f"x{TOKEN} {TOKEN}", f"authorization{TOKEN}"], ids=["odd", "odder"])
+def test_access_token_in_a_broken_answer(
+    header: str, here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A broken answer that quotes the access token is not quoted in turn, not even in a traceback."""
+    cloud.token = json_reply({"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"})
+    with listening(broken(f"HTTP/1.1 200 OK\r\n{header}\r\n\r\n".encode())) as listener:
+        monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", listener.url)
+        env = {"GOOGLE_GENAI_USE_VERTEXAI": "1", "GOOGLE_CLOUD_PROJECT": "p1"}
+        done = here("send", "-s", "s", "--create", "hi", "--debug", env=env)
+    assert (done.status, len(listener.seen)) == (75, 1)
+    assert TOKEN.encode() in listener.seen[0]
+    (tmp_path / "a.json").unlink()
+    assert_nowhere(done, here)
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["plain", "debug"])
+@pytest.mark.parametrize("code", [400, 401, 500])
+def test_token_endpoint(
+    code: int, debug: bool, here: InProcess, cloud: Cloud, private_key: str, tmp_path: Path
+) -> None:
+    """A token endpoint that refuses tells nothing of the account's private key, which it never sees either."""
+    cloud.token = json_reply({"error": "invalid_grant", "error_description": "no"}, code)
+    env = {"GOOGLE_GENAI_USE_VERTEXAI": "1", "GOOGLE_CLOUD_PROJECT": "p1"}
+    done = here("send", "-s", "s", "--create", "hi", "--deadline", "20", *(["--debug"] if debug else []), env=env)
+    assert done.status in (75, 77)
+    told = done.out + done.err + here.session("s").read_text()
+    assert not [line for line in lines_of(private_key) if line in told]
+    assert "eyJ" not in told  # what a signed request for a token begins with
+    assert cloud.targets == []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from gemcli import __version__
 from gemcli.cli import COMMANDS
@@ -118,3 +121,75 @@ def test_a_conversation_with_the_simulator(installed: Path, tmp_path: Path) -> N
     shown = _run(installed, tmp_path, "history", "-s", "a", "--text").stdout
     assert shown.splitlines()[-1] == 'model: Message 2 says: "hello 2". Before it: 1: "hello 1".'
     assert _run(installed, tmp_path, "export", "script", "-s", "a").stdout.endswith("- hello 1\n- hello 2\n")
+
+
+def test_a_script_with_the_simulator(installed: Path, tmp_path: Path) -> None:
+    """The installed program plays a script, and sends nothing when it is played again."""
+    (tmp_path / "s.yaml").write_text("- hello\n- again\n", encoding="utf-8")
+    words = ["replay", "s.yaml", "-s", "r.jsonl", "--model", "simulator/echo"]
+    for sent in (2, 0):
+        done = _run(installed, tmp_path, *words)
+        assert (done.returncode, done.stderr) == (0, "")
+        summary = json.loads(done.stdout.splitlines()[-1])
+        assert (summary["ok"], summary["turns"]["sent"], summary["turns"]["reused"]) == (True, sent, 2 - sent)
+    assert _run(installed, tmp_path, "history", "-s", "r.jsonl", "--check").returncode == 0
+
+
+def test_the_simulator_as_a_server(installed: Path, tmp_path: Path) -> None:
+    """The simulator that other clients use comes with the wheel."""
+    world = {**os.environ, "PYTHONPATH": str(installed)}
+    command = [sys.executable, "-m", "gemcli.simulator", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env=world, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Serve a simulated Gemini API" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the packages that the wheel asks for and what those ask for, and nothing else."""
+    place = tmp_path_factory.mktemp("bare")
+    packages = place / "packages"
+    packages.mkdir()
+    for name in _needed("gemcli"):
+        found = distribution(name)
+        for file in found.files or ():
+            top = file.parts[0]
+            source = Path(str(found.locate_file(top)))
+            if top not in ("..", "__pycache__") and source.exists() and not (packages / top).exists():
+                (packages / top).symlink_to(source)
+    _pip("install", "--no-deps", "--no-compile", "--target", place / "installed", wheel)
+    return place
+
+
+def _needed(name: str) -> set[str]:
+    """The names of the distributions that one asks for, those of their own requirements included; not itself."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for line in distribution(waiting.pop()).requires or ():
+            wanted = Requirement(line)
+            if (wanted.marker is None or wanted.marker.evaluate({"extra": ""})) and wanted.name not in found:
+                found.add(wanted.name)
+                waiting.append(wanted.name)
+    return found
+
+
+def test_bare(bare: Path, tmp_path: Path) -> None:
+    """With nothing installed but what the wheel asks for, a session can be made, talked to, replayed and shown."""
+    (tmp_path / "s.yaml").write_text("- hello\n", encoding="utf-8")
+    places = f"{bare / 'installed'}:{bare / 'packages'}"
+    for words, expected in (
+        (["new", "-s", "a", "--model", "simulator/echo"], '"turns":0'),
+        (["send", "-s", "a", "hello"], '"saved":true'),
+        (["send", "-s", "a", "--stream", "--text", "more"], "Message 2"),
+        (["replay", "s.yaml", "-s", "b", "--model", "simulator/echo"], '"sent":1'),
+        (["history", "-s", "a", "--text"], "user: hello"),
+        (["export", "markdown", "-s", "a"], "hello"),
+        (["rewind", "-s", "a"], '"turns":1'),
+    ):
+        # -S and -I leave out the site-packages of this environment.
+        program = "import sys; sys.path[:0] = sys.argv.pop(1).split(':'); from gemcli.cli import run; run()"
+        command = [sys.executable, "-S", "-I", "-c", program, places, *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), words
+        assert expected in done.stdout
