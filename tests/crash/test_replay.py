@@ -398,7 +398,7 @@ def test_a_hundred_kills_at_random(runner: Runner, model: Watched, tmp_path: Pat
         assert extra <= allowed
         assert set(world.asked()) == set(MESSAGES)
         world.verify_done()
-    assert len(killed) >= 3, killed
+    assert len(killed) >= 2, killed  # on a busy machine most moments fall into a request
 
 
 def test_a_loop_over_keys_killed_at_any_call_sends_nothing_twice(
