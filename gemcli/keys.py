@@ -74,7 +74,7 @@ def standing(journal: Journal, exchange: Exchange | None) -> Standing:
     if exchange.state == ANSWERED:
         return Standing.ANSWERED if _in_history(journal, exchange) else Standing.UNSENT
     if exchange.state == REFUSED:
-        if _taken_back(journal, exchange):
+        if _of_another_history(journal, exchange):
             return Standing.UNSENT
         error = answers.judge(exchange.answer or {}).error
         return Standing.RETRYABLE if error is None or error.retryable else Standing.REFUSED
@@ -102,15 +102,13 @@ def _in_history(journal: Journal, exchange: Exchange) -> bool:
     return exchange.state == ANSWERED and not journal.turns[exchange.turn].rewound
 
 
-def _taken_back(journal: Journal, exchange: Exchange) -> bool:
-    """Whether something that was said before `exchange` was rewound after it: it was a refusal of another history."""
-    gone: set[int] = set()
+def _of_another_history(journal: Journal, exchange: Exchange) -> bool:
+    """Whether what was said before `exchange` is not what was in the history when it was asked."""
+    turned: set[int] = set()
     for record in journal.records[journal.records.index(exchange.request) :]:
-        if record["kind"] == "rewind":
-            gone |= set(record["turns"])
-        elif record["kind"] == "undo":
-            gone -= set(record["turns"])
-    return any(number < exchange.turn for number in gone)
+        if record["kind"] in ("rewind", "undo"):  # what is taken out and brought back, in any order, is as it was
+            turned ^= set(record["turns"])
+    return any(number < exchange.turn for number in turned)
 
 
 def _digest(value: Any) -> str:

@@ -182,6 +182,14 @@ STANDINGS = {
         [*turn(1), *refused(2), records.rewind([1]), records.undo([1])],
         Standing.REFUSED,
     ),
+    "blocked-and-what-was-out-brought-back": (
+        [*turn(1), records.rewind([1]), *refused(2), records.undo([1])],
+        Standing.UNSENT,
+    ),
+    "blocked-and-what-was-out-is-out-again": (
+        [*turn(1), records.rewind([1]), *refused(2), records.undo([1]), records.rewind([1])],
+        Standing.REFUSED,
+    ),
 }
 
 
