@@ -24,7 +24,7 @@ from gemcli.journal import ANSWERED, Exchange, Journal
 from gemcli.retry import Policy
 from gemcli.session import Session, Unsaved
 from gemcli.settings import Config
-from gemcli.signals import deferred
+from gemcli.signals import Interrupted, deferred
 
 Event = Mapping[str, Any]
 """What happens on the way: `{"event": "chunk", "chunk": …}` or `{"event": "wait", "seconds": …, …}`."""
@@ -144,6 +144,21 @@ def exchange(session: Session, request: Request, line: Line) -> Result:
     """
     if line.limits.left <= 0:
         raise GemcliError("TIMEOUT", "the deadline passed before the request was made", outcome="rejected")
+    done: Result | None = None
+    try:
+        # From the request until the outcome is on the disk no signal may come in between; it ends the wait for the
+        # answer.
+        with deferred:
+            done = _transaction(session, request, line)
+    except Interrupted:
+        # An answer that was paid for and is not on the disk is the caller's to print: the signal would take it away.
+        if done is None or done.unsaved is None:
+            raise
+    return done
+
+
+def _transaction(session: Session, request: Request, line: Line) -> Result:
+    """The request, the call and the outcome, each record on the disk before the next step."""
     turn, name = session.journal.next_exchange(request.content)
     asked = records.request(
         turn,
@@ -155,19 +170,17 @@ def exchange(session: Session, request: Request, line: Line) -> Result:
         key=request.key,
     )
     attempts: list[dict[str, Any]] = []
-    # From here until the outcome is on the disk no signal may come in between; it ends the wait for the answer.
-    with deferred:
-        session.append(asked)
-        start = time.monotonic()
-        try:
-            answer = _call(request, line, attempts)
-        except GemcliError as error:
-            error.attempts = len(attempts)
-            _record_failure(session, name, error, attempts, line.notice)
-            raise
-        elapsed, verdict = _since(start), answers.judge(answer)
-        told = records.response(name, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed)
-        unsaved = _record_answer(session, told)
+    session.append(asked)
+    start = time.monotonic()
+    try:
+        answer = _call(request, line, attempts)
+    except GemcliError as error:
+        error.attempts = len(attempts)
+        _record_failure(session, name, error, attempts, line.notice)
+        raise
+    elapsed, verdict = _since(start), answers.judge(answer)
+    told = records.response(name, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed)
+    unsaved = _record_answer(session, told)
     return Result(turn, name, answer, verdict, attempts, elapsed, unsaved, request.notes)
 
 

@@ -146,6 +146,31 @@ def test_every_record_is_synced(talk: Talk, model: Model) -> None:
     assert traced.trace == ["write", "fsync"] * 4
 
 
+class FullAtTheSignal(FileSystem):
+    """The disk is full when the answer is to be written, and at that moment Ctrl-C comes."""
+
+    writes = 0
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make the call, unless it writes the answer."""
+        self.writes += function is os.write
+        if function is os.write and self.writes == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return function(*args, **kwargs)
+
+
+def test_an_answer_that_is_not_saved_outlives_a_signal(talk: Talk, model: Model) -> None:
+    """Paid for and not on the disk, it must be printed: the signal does not take it away, and is not kept either."""
+    talk.begin()
+    talk.fs = FullAtTheSignal()
+    with raised():
+        result = talk("hello")
+        assert result.unsaved is not None
+        assert (result.unsaved.reason, result.verdict.text != "") == ("DISK_FULL", True)
+        assert deferred.arrived == []
+
+
 # Nothing is written, nothing is sent
 
 
