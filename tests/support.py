@@ -23,6 +23,14 @@ PROGRAM = str(Path(sys.executable).with_name("gemcli"))
 CANARY = "test-key"
 """The API key of every test that has no other: whatever a test is about, nothing may tell it."""
 
+LONG = "TORTURE_MINUTES" in os.environ
+"""Whether this is a run of scripts/torture, which has time."""
+
+
+def examples(number: int) -> int:
+    """How many examples Hypothesis tries of a property: so many, or in the long form twenty times as many."""
+    return number * 20 if LONG else number
+
 
 def assert_untold(*told: bytes | str) -> None:
     """The key of the tests is in none of these, which are what others can see or keep."""

@@ -20,7 +20,7 @@ from gemcli.contents import Content
 from gemcli.journal import ANSWERED, FAILED, IN_DOUBT, PENDING, REFUSED, Journal, JournalError
 from gemcli.records import Record
 from tests.support import Model as Server
-from tests.support import answer, contents
+from tests.support import answer, contents, examples
 
 T = "2026-01-01T00:00:00.000Z"
 
@@ -236,7 +236,7 @@ class Conversation(RuleBasedStateMachine):
 
 TestConversation = Conversation.TestCase
 TestConversation.settings = settings(
-    max_examples=250, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(250), stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

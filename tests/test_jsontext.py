@@ -14,6 +14,7 @@ from gemcli import jsontext, yamltext
 from gemcli.errors import Problem
 from gemcli.jsontext import Literal, load
 from gemcli.yamltext import MAX_DEPTH, Mapping, Node, Sequence, Text, plain_value
+from tests.support import examples
 
 REFUSED: dict[str, tuple[str, list[tuple[str, int, int]]]] = {
     "nothing": ("", [("json-syntax", 1, 1)]),
@@ -140,7 +141,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(JSON, st.booleans(), st.sampled_from([None, 0, 2]))
 def test_the_tree_stands_for_the_value(value: Any, ensure_ascii: bool, indent: int | None) -> None:
     """Whatever JSON writes, the tree stands for the same value, however it is laid out."""
@@ -150,7 +151,7 @@ def test_the_tree_stands_for_the_value(value: Any, ensure_ascii: bool, indent: i
 JSON_LIKE = st.lists(st.sampled_from([*'[]{},:"\\ \n\t1a', "NaN", "\\u", "d800", "null"])).map("".join)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.text(max_size=40) | JSON_LIKE)
 def test_any_text_gives_a_tree_or_a_problem(text: str) -> None:
     """Loading ends in a tree or in problems with places in the text, and agrees with Python on what is JSON."""

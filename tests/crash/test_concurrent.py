@@ -94,7 +94,7 @@ def until_waiting(process: subprocess.Popen[Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [16, pytest.param(32, marks=pytest.mark.torture)])
+@pytest.mark.parametrize("number", [6, pytest.param(32, marks=pytest.mark.torture)])
 def test_as_many_senders_make_as_many_turns(number: int, gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """So many sends at once: all succeed, request k saw exactly the k-1 turns before, and readers never fail."""
     assert here("new", "-s", "a", env=model.env).status == 0
@@ -110,7 +110,7 @@ def test_as_many_senders_make_as_many_turns(number: int, gemcli: Gemcli, here: I
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [8, pytest.param(16, marks=pytest.mark.torture)])
+@pytest.mark.parametrize("number", [4, pytest.param(16, marks=pytest.mark.torture)])
 def test_many_senders_create_one_session(number: int, gemcli: Gemcli, model: Model) -> None:
     """So many sends with --create on a missing session: one makes it, and the turns of all are in it."""
     messages = {f"message {place}" for place in range(number)}

@@ -17,7 +17,7 @@ from gemcli.errors import GemcliError
 from gemcli.formats.script import dump
 from gemcli.replay import recognise
 from gemcli.replay.script import Script, Suite
-from tests.support import contents
+from tests.support import contents, examples
 
 SESSIONS = Path(__file__).parents[1] / "data" / "sessions" / "v1" / "valid"
 
@@ -71,7 +71,7 @@ def said(text: str, file: str = "s.yaml", **options: Any) -> list[str]:
 # Text is text
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(MESSAGES, min_size=1, max_size=4))
 def test_any_text_survives_yaml(texts: list[str]) -> None:
     """Whatever YAML writes as the text of a raw turn is the message that is sent, and so is a list item."""
@@ -83,7 +83,7 @@ def test_any_text_survives_yaml(texts: list[str]) -> None:
         assert said(items) == [text.replace("{{", "{ {") for text in texts]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(MESSAGES, min_size=1, max_size=4), st.booleans(), st.sampled_from([None, 1]))
 def test_any_text_survives_json(texts: list[str], ensure_ascii: bool, indent: int | None) -> None:
     """Whatever JSON writes as a message is the message that is sent: in a document, in lines, and in a suite's line."""
@@ -106,7 +106,7 @@ def test_any_text_survives_json(texts: list[str], ensure_ascii: bool, indent: in
     assert said(written({"messages": [{"role": "user", "content": text} for text in texts]}), "s.jsonl") == texts
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.lists(LINES, min_size=1, max_size=4))
 @example(["{{name}}", "- a", "\x00", "a\rb"])
 def test_any_line_survives_lines(texts: list[str]) -> None:
@@ -147,7 +147,7 @@ def test_a_history_comes_back() -> None:
     assert (script.model, script.config) == ("gemini-x", config)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(MESSAGES, min_size=1, max_size=3))
 def test_any_history_comes_back(texts: list[str]) -> None:
     """Whatever was said in a session, its export is a script that says it again."""
@@ -433,7 +433,7 @@ def mutated(draw: st.DrawFn) -> str:
     return text
 
 
-@settings(max_examples=250)
+@settings(max_examples=examples(250))
 @given(mutated() | st.text(max_size=60), st.sampled_from(["s.yaml", "s.jsonl", "-"]), st.booleans())
 @example("[" * 600 + "]" * 600, "s.json", False)
 @example('"a"\n' + "[" * 3000, "s.jsonl", False)
@@ -457,7 +457,7 @@ def test_any_text_is_a_script_or_an_error(text: str, file: str, strict: bool) ->
     assert all(1 <= (problem.line or 1) <= last for problem in error.problems)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.text(max_size=60))
 def test_any_text_is_lines_or_nothing(text: str) -> None:
     """With --lines every file that is not blank can be sent."""

@@ -26,7 +26,7 @@ from gemcli.signals import deferred
 from gemcli.simulator.app import Cut
 from tests.commands import header, turn
 from tests.replay.test_conversation import Reply, World, error, load
-from tests.support import Model, answer, json_reply
+from tests.support import Model, answer, examples, json_reply
 from tests.support import Reply as HttpReply
 from tests.system import clients_collected
 
@@ -472,7 +472,7 @@ def server() -> Iterator[Model]:
         yield running
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 3), STEPS)
 def test_random_runs(
     server: Model,
