@@ -235,6 +235,16 @@ class Problem:
         return f"{place + ': ' if place else ''}{self.message} [{self.rule}]{advice}"
 
 
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Problems in the order of lines and columns; those without a place come first."""
+    return sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+
+
+def counted(number: int, noun: str) -> str:
+    """How many there are, in words: "1 turn", "2 turns"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class GemcliError(Exception):
     """Something a user can act on. `reason` is a key of `REASONS` and decides everything a script sees.
 

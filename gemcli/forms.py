@@ -207,11 +207,12 @@ def _base64(node: Text) -> str:
     return _text(node)
 
 
-def _regex(node: Text) -> re.Pattern[str]:
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A regular expression of Python's. Raises `ValueError` saying what is wrong with it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what may mean something else one day
-            return re.compile(_text(node))
+            return re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(str(error)) from None
 
@@ -219,7 +220,7 @@ def _regex(node: Text) -> re.Pattern[str]:
 TEXT = scalar("text", _text)
 COUNT = scalar("a whole number of at least 1", _whole)
 BASE64 = scalar("base64", _base64)
-REGEX = scalar("a regular expression", _regex)
+REGEX = scalar("a regular expression", lambda node: compiled(_text(node)))
 
 
 def _shown(node: Node) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import select
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from gemcli.errors import GemcliError
+from gemcli.signals import TimeUp, time_limit
 
 SILENCE = 5.0
 """Seconds without a byte from a pipe after which a note says what gemcli waits for."""
@@ -20,6 +22,20 @@ LARGE = 20_000_000
 
 LARGEST_FILE = 1 << 29
 """Bytes that are read of a file or a pipe at most: a device, or `yes`, would never end."""
+
+
+@contextmanager
+def within(seconds: float, what: str, hint: str | None = None) -> Iterator[None]:
+    """Read in the block for so many seconds at most: whoever writes to a pipe may never end.
+
+    Raises `GemcliError` (TIMEOUT) when they are over, which says that `what` did not end.
+    """
+    try:
+        with time_limit(seconds):
+            yield
+    except TimeUp:
+        told = f"{what} did not end before the deadline"
+        raise GemcliError("TIMEOUT", told, outcome="rejected", hint=hint) from None
 
 
 def message(given: str | None, *, leave_stdin: bool, notice: Callable[[str], None], stdin: int = 0) -> str:

@@ -176,7 +176,7 @@ class Journal:
         """
         own = [exchange for exchange in self.exchanges if not exchange.request.get("imported")]
         usages = [exchange.usage for exchange in own]
-        sums = {name: sum(_count(usage, name) for usage in usages) for name in USAGE}
+        sums = {name: sum(token_count(usage, name) for usage in usages) for name in USAGE}
         return {"turns": len(self.live), "requests": len(own)} | sums
 
     # One method for each kind of record
@@ -344,6 +344,7 @@ def _turn_of(record: Record) -> str | None:
     return name.partition(".")[0] if isinstance(name, str) else None
 
 
-def _count(usage: Any, name: str) -> int:
+def token_count(usage: Any, name: str) -> int:
+    """A counter of `usageMetadata`, in which 0 is left out; what is no number counts nothing."""
     value = usage.get(name) if isinstance(usage, dict) else None
     return value if isinstance(value, int) and not isinstance(value, bool) else 0

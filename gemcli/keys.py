@@ -18,7 +18,7 @@ from typing import Any
 
 from gemcli import answers
 from gemcli.contents import Content
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, counted
 from gemcli.journal import ANSWERED, FAILED, REFUSED, Exchange, Journal, Turn
 
 
@@ -60,7 +60,7 @@ def following(journal: Journal, place: int, content: Content) -> Exchange | None
     if len(live) > place:
         return live[place].exchanges[0]
     if len(live) < place:
-        have = f"{len(live)} turns" if len(live) != 1 else "1 turn"
+        have = counted(len(live), "turn")
         raise GemcliError("DIVERGED", f"the history has {have}, not {place}", hint="messages before it are missing")
     last = next(reversed(journal.turns.values()), None)
     tried = last.exchanges[0] if last and not last.contents else None

@@ -57,6 +57,31 @@ def wait(seconds: float) -> Callable[[F], F]:
     )
 
 
+def limits(*, deadline: float) -> Callable[[F], F]:
+    """How often to try, and how long things may take; all of it `deadline` seconds unless told otherwise."""
+
+    def decorate(function: F) -> F:
+        again = "How often to send again what the API rejected or what never reached it."
+        whole = "Longest time for the whole command, waits included."
+        retries = click.option(
+            "--retries", metavar="N", type=click.IntRange(min=0), default=4, show_default=True, help=again
+        )
+        timeout = click.option(
+            "--timeout",
+            metavar="SECONDS",
+            type=Seconds(0.001),
+            default=300,
+            show_default=True,
+            help="Longest time for one request.",
+        )
+        until = click.option(
+            "--deadline", metavar="SECONDS", type=Seconds(0.001), default=deadline, show_default=True, help=whole
+        )
+        return retries(timeout(until(function)))
+
+    return decorate
+
+
 def everywhere(*, hidden: bool = True) -> Callable[[F], F]:
     """Options that may stand anywhere on the command line. `cli` looks for them before anything is parsed."""
 

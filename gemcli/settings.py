@@ -12,7 +12,7 @@ from typing import Any
 
 from gemcli import settings_kinds as kinds
 from gemcli import yamltext
-from gemcli.errors import GemcliError, Problem, did_you_mean
+from gemcli.errors import GemcliError, Problem, counted, did_you_mean, in_order
 from gemcli.settings_kinds import Fault, Path, show
 from gemcli.settings_table import EXCLUSIVE, MISPLACED, OPTIONS, REFUSED, SETTINGS, Setting
 
@@ -195,7 +195,7 @@ class _Reading:
             node, rest = self.nodes[path], fault.path[len(path) :]
             label = _BY_PATH[path].field + _dotted(rest, start=".")
             self.problems.append(_problem(fault, label, _locate(node, rest)))
-        return sorted(self.problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+        return in_order(self.problems)
 
 
 def _locate(node: yamltext.Node, path: Path) -> yamltext.Node:
@@ -260,7 +260,7 @@ def _problem(fault: Fault, label: str, node: yamltext.Node | None = None) -> Pro
 def _require(problems: Sequence[Problem], what: str) -> None:
     """Raise `GemcliError` SETTINGS with every problem when there are any; `what` was checked."""
     if problems:
-        count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
+        count = counted(len(problems), "problem")
         raise GemcliError("SETTINGS", f"{what}: {count}", problems=problems)
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from gemcli.contents import Content, function_calls, function_responses, is_blank, parts_of, says_something
-from gemcli.errors import GemcliError, Problem
+from gemcli.errors import GemcliError, Problem, counted
 
 RULES = {
     "shape": "a Content is an object with `role` and `parts`; a Part is an object; text is text",
@@ -89,7 +89,7 @@ def open_calls(history: Sequence[Content]) -> list[dict[str, Any]]:
 def require(problems: Sequence[Problem], what: str, reason: str = "TURN_ORDER") -> None:
     """Raise `GemcliError` with every problem when there are any; `what` names the thing that was checked."""
     if problems:
-        count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
+        count = counted(len(problems), "problem")
         raise GemcliError(reason, f"{what}: {count}", problems=problems)
 
 

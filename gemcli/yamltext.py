@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Self, TypeAlias
 
-from gemcli.errors import GemcliError, Problem
+from gemcli.errors import GemcliError, Problem, counted
 
 MAX_DEPTH = 100
 """Deepest nesting of mappings and lists accepted; the API stops there too."""
@@ -288,7 +288,7 @@ def _syntax(error: Exception, text: str, reached: tuple[int, int]) -> Problem:
 
 
 def _error(name: str, reason: str, problems: list[Problem]) -> GemcliError:
-    count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
+    count = counted(len(problems), "problem")
     return GemcliError(reason, f"{name}: {count}", problems=problems)
 
 

@@ -205,3 +205,16 @@ def test_a_file_that_cannot_be_read(
         inputs.file_text(name)
     assert (caught.value.reason, caught.value.exit) == (reason, status)
     assert name in caught.value.message
+
+
+def test_reading_within_a_time() -> None:
+    """A pipe that nobody closes ends the reading when the time is over, and the error says what did not end."""
+    read, write = os.pipe()
+    try:
+        late = pytest.raises(GemcliError, match="the script did not end before the deadline")
+        with late as caught, inputs.within(0.05, "the script", "a hint"):
+            os.read(read, 1)
+    finally:
+        os.close(read)
+        os.close(write)
+    assert (caught.value.reason, caught.value.outcome, caught.value.hint) == ("TIMEOUT", "rejected", "a hint")

@@ -27,12 +27,10 @@ from gemcli.replay.run import Run
 from gemcli.replay.script import Script, Suite
 from gemcli.retry import Policy
 from gemcli.session import Session
-from gemcli.signals import TimeUp, deferred, time_limit
+from gemcli.signals import deferred
 
 LIMITS = ("retries", "max_wait", "timeout", "deadline", "grace", "wait")
 """The parameters that say how long things may take, and how often to try."""
-
-SECONDS = options.Seconds(0.001)
 
 
 @click.command("replay", short_help="Send the messages of a script, each once.")
@@ -47,14 +45,9 @@ SECONDS = options.Seconds(0.001)
     "When an expectation is not met: go on, or not.  [default: the script's, continue]"))  # fmt: skip
 @click.option("--on-unknown", type=click.Choice(["fail", "resend"]), help=(
     "What to do when nobody knows if a message was answered.  [default: the script's, fail]"))  # fmt: skip
-@click.option("--retries", metavar="N", type=click.IntRange(min=0), default=4, show_default=True, help=(
-    "How often to send again what the API rejected or what never reached it."))  # fmt: skip
+@options.limits(deadline=86400)
 @click.option("--max-wait", metavar="SECONDS", type=options.Seconds(0), default=300, show_default=True, help=(
     "Longest wait before sending again; a longer one ends the run."))  # fmt: skip
-@click.option("--timeout", metavar="SECONDS", type=SECONDS, default=300, show_default=True, help=(
-    "Longest time for one request."))  # fmt: skip
-@click.option("--deadline", metavar="SECONDS", type=SECONDS, default=86400, show_default=True, help=(
-    "Longest time for the whole run, waits included."))  # fmt: skip
 @click.option("--grace", metavar="SECONDS", type=options.Seconds(0), default=20, show_default=True, help=(
     "How long a request may go on after Ctrl-C; a second one ends it at once."))  # fmt: skip
 @options.wait(0)
@@ -160,13 +153,10 @@ def _limits_given(context: click.Context) -> list[str]:
 
 
 def _text(app: App, order: Order) -> str:
-    """The text of the script, read within the deadline: whoever writes it to a pipe may never end."""
+    """The text of the script, read within the deadline."""
     try:
-        with time_limit(order.limits(app).left):
+        with inputs.within(order.limits(app).left, "the script"):
             return inputs.document(order.file)
-    except TimeUp:
-        what = "the script did not end before the deadline"
-        raise GemcliError("TIMEOUT", what, outcome="rejected") from None
     except GemcliError as missing:
         if names.is_session_name(order.file) and app.store.exists(app.path(order.file)):
             missing.hint = f'a session is played by its path: gemcli replay "$(gemcli history -s {order.file} --path)"'

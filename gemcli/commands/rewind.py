@@ -9,7 +9,7 @@ import click
 
 from gemcli import options, records, views
 from gemcli.app import App
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, counted
 from gemcli.journal import Journal
 from gemcli.records import Record
 
@@ -83,7 +83,7 @@ def rewound(session: str, journal: Journal, *, count: int | None, to: int | None
         return [number for number in live if number > to]
     count = count or 1
     if count > len(live):
-        have = f"{len(live)} turns" if len(live) != 1 else "1 turn"
+        have = counted(len(live), "turn")
         raise GemcliError("NO_SUCH_TURN", f"cannot take {count} from {session}: it has {have} in its history")
     return live[-count:]
 

@@ -25,15 +25,13 @@ from gemcli.output import Stream
 from gemcli.records import Record
 from gemcli.retry import Policy
 from gemcli.settings import Config, merge
-from gemcli.signals import TimeUp, deferred, time_limit
+from gemcli.signals import deferred
 
 ALLOWED = ("blocked", "incomplete", "function_call")
 """The statuses that --allow can turn into success."""
 
 LONGEST_KEY = 256
 """Characters of a key at most."""
-
-SECONDS = options.Seconds(0.001)
 
 
 @click.command("send", short_help="Send one message and print the answer.")
@@ -45,12 +43,7 @@ SECONDS = options.Seconds(0.001)
 @click.option("--create", is_flag=True, help="Make the session first if it is missing, with the settings given here.")
 @click.option("--model", metavar="MODEL", help="Another model, for this message.")
 @options.generation
-@click.option("--retries", metavar="N", type=click.IntRange(min=0), default=4, show_default=True, help=(
-    "How often to send again what the API rejected or what never reached it."))  # fmt: skip
-@click.option("--timeout", metavar="SECONDS", type=SECONDS, default=300, show_default=True, help=(
-    "Longest time for one request."))  # fmt: skip
-@click.option("--deadline", metavar="SECONDS", type=SECONDS, default=600, show_default=True, help=(
-    "Longest time for the whole command, waits included."))  # fmt: skip
+@options.limits(deadline=600)
 @options.wait(300)
 @click.option("--key", metavar="KEY", help=(
     "Send under this key, once: if it was answered before, print that answer again."))  # fmt: skip
@@ -147,12 +140,9 @@ def _require_key(given: Mapping[str, Any]) -> None:
 
 def _message(app: App, argument: str | None, *, leave_stdin: bool, deadline: float) -> str:
     """The message, read within the deadline: it bounds the whole command, a silent pipe included."""
-    try:
-        with time_limit(app.started + deadline - time.monotonic()):
-            return inputs.message(argument, leave_stdin=leave_stdin, notice=app.output.notice)
-    except TimeUp:
-        what = "standard input did not end before the deadline"
-        raise GemcliError("TIMEOUT", what, outcome="rejected", hint="-n leaves standard input alone") from None
+    left = app.started + deadline - time.monotonic()
+    with inputs.within(left, "standard input", "-n leaves standard input alone"):
+        return inputs.message(argument, leave_stdin=leave_stdin, notice=app.output.notice)
 
 
 def answered(app: App, order: Order, allowed: list[str]) -> None:

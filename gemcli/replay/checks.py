@@ -8,12 +8,12 @@ changed and made again without sending anything.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gemcli.answers import Verdict
+from gemcli.forms import compiled
 
 TEXT_CHECKS: dict[str, tuple[Callable[[str, str], bool], Callable[..., bool]]] = {
     "contains": (lambda text, want: want in text, all),
@@ -91,16 +91,6 @@ def bound(text: str) -> Bound:
     if (match := re.fullmatch(rf"{number}\s*\.\.\s*{number}", text)) and float(match[1]) <= float(match[2]):
         return Bound(text, float(match[1]), float(match[2]))
     raise ValueError
-
-
-def compiled(pattern: str) -> re.Pattern[str]:
-    """A regular expression. Raises `ValueError` saying what is wrong with it."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what may mean something else one day
-            return re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(str(error)) from None
 
 
 def made(expected: Expected, heard: Heard) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ from typing import Any
 
 from gemcli import settings, yamltext
 from gemcli.errors import Problem
-from gemcli.forms import Reading
-from gemcli.replay import checks, template
+from gemcli.forms import Reading, compiled
+from gemcli.replay import template
 from gemcli.replay.checks import PATTERNS, TEXT_CHECKS
 from gemcli.yamltext import Node, Text
 
@@ -134,7 +134,7 @@ def _check_templates(reading: ScriptReading, turns: yamltext.Sequence) -> None:
         for check, text in _expected_texts(turn):
             if not _undefined(reading, text) and check in PATTERNS and template.names(text):
                 try:
-                    checks.compiled(template.render(text, reading.vars))
+                    compiled(template.render(text, reading.vars))
                 except ValueError as error:
                     what = f"`{check}` is no regular expression once its templates are filled in: {error}"
                     reading.refuse("value", what, text)

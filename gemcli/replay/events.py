@@ -13,6 +13,7 @@ from typing import Any
 from gemcli.contents import function_calls, text_of
 from gemcli.errors import GemcliError
 from gemcli.exchange import Result
+from gemcli.journal import token_count
 from gemcli.replay.checks import TOKENS, Heard
 from gemcli.replay.plan import Plan
 from gemcli.replay.script import Script, Suite
@@ -94,14 +95,9 @@ def heard_of(result: Result) -> Heard:
     """What checks look at."""
     usage = result.answer.get("usageMetadata")
     told = usage if isinstance(usage, dict) else None
-    tokens = {name: None if told is None else _count(told.get(wire)) for name, wire in TOKENS.items()}
+    tokens = {name: None if told is None else token_count(told, wire) for name, wire in TOKENS.items()}
     block = (result.answer.get("promptFeedback") or {}).get("blockReason")
     return Heard(result.verdict, result.verdict.finish_reason or block, result.latency_ms, tokens)
-
-
-def _count(value: Any) -> int:
-    """A token count of the wire, where 0 is left out; what is no number counts nothing."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def progress(index: int, script: Script, outcome: Outcome) -> str:

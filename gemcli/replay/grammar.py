@@ -21,7 +21,7 @@ from gemcli import settings, yamltext
 from gemcli.answers import BLOCK_REASONS, FINISH_REASONS
 from gemcli.contents import user_text
 from gemcli.errors import GemcliError
-from gemcli.forms import Form, Kind, Reading, choice, list_of, map_of, matching, scalar
+from gemcli.forms import Form, Kind, Reading, choice, compiled, list_of, map_of, matching, scalar
 from gemcli.jsontext import Literal
 from gemcli.names import check_model, is_session_name
 from gemcli.replay import checks, crosschecks, template
@@ -44,7 +44,7 @@ def _said(node: Text) -> str:
 def _pattern(node: Text) -> str:
     text = _said(node)
     if not template.names(text):
-        checks.compiled(text)
+        compiled(text)
     return text
 
 

@@ -17,15 +17,12 @@ from dataclasses import replace
 
 from gemcli import jsontext, lines, yamltext
 from gemcli.contents import function_calls, function_responses, user_text
-from gemcli.errors import GemcliError, Problem, did_you_mean
+from gemcli.errors import GemcliError, Problem, counted, did_you_mean, in_order
 from gemcli.journal import Turn as Recorded
 from gemcli.replay import grammar, suites
 from gemcli.replay.crosschecks import ScriptReading
 from gemcli.replay.script import Script, Suite, Turn
-from gemcli.yamltext import Node, Text
-
-MAX_PROBLEMS = 100
-"""After so many problems a suite is read no further: it is something else than what it was taken for."""
+from gemcli.yamltext import MAX_PROBLEMS, Node, Text
 
 
 def load(text: str, file: str, given: Mapping[str, str], *, as_lines: bool = False, strict: bool = False) -> Suite:
@@ -223,10 +220,9 @@ def _rows(text: str, file: str) -> list[tuple[int, str]]:
 
 def _placed(file: str, problems: list[Problem]) -> list[Problem]:
     """Problems with their file, in the order of lines."""
-    ordered = sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
-    return [replace(problem, file=file) for problem in ordered]
+    return [replace(problem, file=file) for problem in in_order(problems)]
 
 
 def _error(file: str, problems: list[Problem]) -> GemcliError:
-    count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
+    count = counted(len(problems), "problem")
     return GemcliError("SCRIPT", f"{file} is not a script: {count}; nothing was sent", problems=_placed(file, problems))

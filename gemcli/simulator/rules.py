@@ -73,7 +73,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gemcli import yamltext
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, counted, in_order
 from gemcli.forms import Reading
 from gemcli.simulator.grammar import FILE, Rule
 
@@ -100,7 +100,7 @@ def load(text: str, name: str) -> Rules:
     reading = Reading()
     rules = FILE(reading, "a rules file", yamltext.Text("") if tree is None else tree)
     if reading.problems:
-        problems = sorted(reading.problems, key=lambda problem: (problem.line or 0, problem.column or 0))
-        count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
+        problems = in_order(reading.problems)
+        count = counted(len(problems), "problem")
         raise GemcliError("SETTINGS", f"{name}: {count}", problems=problems)
     return Rules(name, rules)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gemcli import answers
 from gemcli.replay import checks
-from gemcli.replay.checks import NOTHING, TEXT_CHECKS, Bound, Expected, Heard, bound, compiled, made
+from gemcli.replay.checks import NOTHING, TEXT_CHECKS, Bound, Expected, Heard, bound, made
 from tests.support import answer
 
 NO_TOKENS: dict[str, int | None] = dict.fromkeys(checks.TOKENS)
@@ -277,25 +277,6 @@ def test_tokens(name: str) -> None:
         assert made(expected, heard(answer("a"), tokens={name: count}))[2:] == [
             {"check": f"tokens.{name}", "want": ">=0", "got": count, "ok": ok}
         ]
-
-
-# Regular expressions
-
-
-NO_PATTERNS = ["(", "[", "a**", "(?P<a>b)(?P<a>c)", "*", "(?z)", "a{3,2}", "(" * 5000, "a{99999999999999}"]
-
-
-@pytest.mark.parametrize("pattern", NO_PATTERNS, ids=lambda pattern: pattern[:9])
-def test_what_is_no_regular_expression(pattern: str) -> None:
-    """A pattern that Python does not take is refused with its words, however it fails."""
-    with pytest.raises(ValueError, match=r"."):
-        compiled(pattern)
-
-
-@pytest.mark.filterwarnings("error")
-def test_patterns_of_doubtful_future() -> None:
-    """What Python only warns of is taken in silence."""
-    assert compiled("[[a]").search("[")
 
 
 def test_all_checks_are_made() -> None:

@@ -17,6 +17,7 @@ from gemcli.errors import GemcliError
 from gemcli.formats.script import dump
 from gemcli.replay import recognise
 from gemcli.replay.script import Script, Suite
+from gemcli.yamltext import MAX_PROBLEMS
 from tests.support import contents, examples
 
 SESSIONS = Path(__file__).parents[1] / "data" / "sessions" / "v1" / "valid"
@@ -329,7 +330,7 @@ def test_a_file_of_mistakes_ends() -> None:
     for text in ("hello\n" * 5000, '{"turns": []}\n' * 5000):
         with pytest.raises(GemcliError) as caught:
             load(text, "s.jsonl")
-        assert len(caught.value.problems) == recognise.MAX_PROBLEMS
+        assert len(caught.value.problems) == MAX_PROBLEMS
 
 
 # Whatever is in a file
