@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from gemcli.signals import deferred
 from tests.support import CANARY, LONG, Gemcli, InProcess, Model
-from tests.system import clients_collected
+from tests.system import Inside, clients_collected
 
 # Who runs the tests in the background, or under nohup, has these ignored, and so would have every program started
 # here: gemcli leaves an ignored signal alone.
@@ -137,6 +138,20 @@ def here(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[
     """The program in this process, for what is not about processes, run in the directory of `gemcli`."""
     with clients_collected():
         yield InProcess(tmp_path, capfdbinary)
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Leave neither a connection nor a signal to the next test."""
+    with clients_collected():
+        yield
+    deferred.arrived.clear()
+
+
+@pytest.fixture
+def inside(capfd: pytest.CaptureFixture[str], model: Model, collected: None) -> Inside:
+    """The program in this process, with the scripted model."""
+    return Inside(capfd, model.env)
 
 
 @pytest.fixture

@@ -203,6 +203,12 @@ def streaming(*steps: Any, headers: Mapping[str, str] | None = None) -> Reply:
     return Reply(200, {"content-type": "text/event-stream", **(headers or {})}, steps)
 
 
+def records_of(name: str = "s") -> list[dict[str, Any]]:
+    """The records of a session of the test's own home."""
+    path = Path(os.environ["GEMCLI_HOME"], "sessions", f"{name}.jsonl")
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
 def contents(*texts: str) -> list[dict[str, Any]]:
     """A history that alternates between user and model, beginning with the user."""
     return [{"role": ("user", "model")[place % 2], "parts": [{"text": text}]} for place, text in enumerate(texts)]

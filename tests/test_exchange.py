@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -26,7 +26,7 @@ from gemcli.session import Unsaved
 from gemcli.signals import deferred, raised
 from gemcli.store import Store
 from tests.support import Model, Reply, answer, contents, json_reply
-from tests.system import Listener, clients_collected, listening
+from tests.system import Listener, listening
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,12 +36,7 @@ BACKEND = Backend("gemini")
 CALL = {"functionCall": {"name": "roll", "args": {}}}
 
 
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """Leave neither a connection nor a signal to the next test."""
-    with clients_collected():
-        yield
-    deferred.arrived.clear()
+pytestmark = pytest.mark.usefixtures("collected")
 
 
 class Talk:

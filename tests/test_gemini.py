@@ -19,17 +19,12 @@ from gemcli.errors import GemcliError
 from gemcli.gemini import Gemini
 from gemcli.signals import Interrupted, deferred, raised
 from tests.support import Model, Reply, answer, contents, json_reply
-from tests.system import Listener, clients_collected, listening
+from tests.system import Listener, listening
 
 BODY = {"contents": contents("hello")}
 
 
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """Leave neither a connection nor a signal to the next test."""
-    with clients_collected():
-        yield
-    deferred.arrived.clear()
+pytestmark = pytest.mark.usefixtures("collected")
 
 
 def way(environ: Mapping[str, str], backend: str = "gemini") -> Gemini:

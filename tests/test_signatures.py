@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from gemcli.journal import Exchange, Journal
 from gemcli.records import Record
 from gemcli.signatures import STAND_IN, with_stand_ins
 from tests.support import Model, answer
-from tests.system import Inside, clients_collected
+from tests.system import Inside
 
 SIGNED = {"text": "a", "thoughtSignature": "c2ln"}
 CALL = {"functionCall": {"name": "f", "args": {}}}
@@ -182,13 +181,6 @@ def test_prepare(asked: str, target: str | None, signature: str | None, notes: l
 
 
 # On the wire
-
-
-@pytest.fixture
-def inside(capfd: pytest.CaptureFixture[str], model: Model) -> Iterator[Inside]:
-    """The program in this process, with the scripted model; no connection is left to the next test."""
-    with clients_collected():
-        yield Inside(capfd, model.env)
 
 
 def begin(inside: Inside, scripted: Model) -> None:

@@ -25,17 +25,13 @@ from gemcli.call import CALL, Abandoned, Call
 from gemcli.errors import GemcliError
 from gemcli.gemini import Gemini
 from tests.support import Model, Reply, answer, contents, json_reply
-from tests.system import Handler, Listener, clients_collected, listening
+from tests.system import Handler, Listener, listening
 
 BODY = {"contents": contents("hello")}
 ANSWER = json.dumps(answer("hi")).encode()
 
 
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """Leave no connection to the next test."""
-    with clients_collected():
-        yield
+pytestmark = pytest.mark.usefixtures("collected")
 
 
 def ask(url: str, seconds: float = 20) -> dict[str, Any]:

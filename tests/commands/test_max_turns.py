@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,7 @@ import pytest
 from gemcli import records
 from tests.commands import CALL, RESPONSE, asked, failed, header, mixed, told, turn, write
 from tests.support import Model
-from tests.system import Inside, clients_collected
-
-
-@pytest.fixture
-def inside(capfd: pytest.CaptureFixture[str], model: Model) -> Iterator[Inside]:
-    """The program in this process, with the scripted model; no connection is left to the next test."""
-    with clients_collected():
-        yield Inside(capfd, model.env)
+from tests.system import Inside
 
 
 def test_the_limit(inside: Inside, model: Model) -> None:

@@ -7,17 +7,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gemcli.commands.send import ALLOWED
-from gemcli.signals import deferred
 from tests.commands import CALL, header, write
-from tests.support import PROGRAM, Gemcli, Model, Reply, answer, json_reply, sse, streaming, texts
-from tests.system import Inside, clients_collected
+from tests.support import PROGRAM, Gemcli, Model, Reply, answer, json_reply, records_of, sse, streaming, texts
+from tests.system import Inside
 
 ERROR = {
     "code", "reason", "exit", "message", "hint", "retryable", "retry_after_s", "http", "attempts", "outcome",
@@ -31,26 +28,14 @@ FINAL = {
 """The keys of the final event: a contract, retyped."""
 
 
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """Leave neither a connection nor a signal to the next test."""
-    with clients_collected():
-        yield
-    deferred.arrived.clear()
+pytestmark = pytest.mark.usefixtures("collected")
 
 
 @pytest.fixture
-def inside(capfd: pytest.CaptureFixture[str], model: Model) -> Inside:
+def inside(inside: Inside) -> Inside:
     """The program in this process, with an empty session `s`."""
-    run = Inside(capfd, model.env)
-    run.ok("new", "-s", "s")
-    return run
-
-
-def records() -> list[dict[str, Any]]:
-    """The records of the session `s`."""
-    path = Path(os.environ["GEMCLI_HOME"]) / "sessions" / "s.jsonl"
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
+    inside.ok("new", "-s", "s")
+    return inside
 
 
 def said(*parts: Any, finish: str | None = None) -> dict[str, Any]:
@@ -214,7 +199,7 @@ def test_text_comes_as_it_comes(gemcli: Gemcli, model: Model) -> None:
     with gemcli.start("send", "-s", "s", "--stream", "--text", "hello", env=model.env) as process:
         assert process.stdout is not None
         assert process.stdout.read(5) == b"first"
-        assert records()[-1]["kind"] == "request"
+        assert records_of()[-1]["kind"] == "request"
         assert process.communicate(timeout=20) == (b"last\n", b"")
     assert process.returncode == 0
 
@@ -232,7 +217,7 @@ def test_dry_run(inside: Inside, model: Model) -> None:
     (shown,) = inside.ok("send", "-s", "s", "--stream", "--dry-run", "hello")
     assert shown["url"].endswith(":streamGenerateContent?alt=sse")
     assert texts(shown["body"]["contents"]) == ["hello"]
-    assert (model.requests, len(records())) == ([], 1)
+    assert (model.requests, len(records_of())) == ([], 1)
 
 
 def test_simulator(inside: Inside) -> None:
@@ -252,7 +237,7 @@ def test_final_event_is_printed_after_the_record(gemcli: Gemcli, model: Model) -
     model.script(streaming(sse(said("a")), 0.5, sse(said("b", finish="STOP"))))
     with gemcli.start("send", "-s", "s", "--stream", "hello", env=model.env) as process:
         assert process.stdout is not None
-        seen = [(json.loads(line)["event"], records()[-1]["kind"]) for line in process.stdout]
+        seen = [(json.loads(line)["event"], records_of()[-1]["kind"]) for line in process.stdout]
         assert process.wait(20) == 0
     assert seen[0] == ("chunk", "request")
     assert seen[-1] == ("final", "response")
@@ -265,7 +250,7 @@ def test_next_send_in_a_pipe(gemcli: Gemcli, model: Model) -> None:
     world = {**os.environ, **model.env}
     done = subprocess.run(["bash", "-c", script], cwd=gemcli.directory, env=world, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert [record["kind"] for record in records()] == ["session", *["request", "response"] * 2]
+    assert [record["kind"] for record in records_of()] == ["session", *["request", "response"] * 2]
 
 
 @pytest.mark.parametrize("as_text", [False, True], ids=["events", "text"])
@@ -281,7 +266,7 @@ def test_reader_goes_away(as_text: bool, gemcli: Gemcli, model: Model) -> None:
         process.stdout.close()
         assert process.wait(20) == 141
         assert process.stderr.read() == b""
-    response = records()[-1]
+    response = records_of()[-1]
     assert (response["kind"], response["valid"]) == ("response", True)
     (part,) = response["answer"]["candidates"][0]["content"]["parts"]
     assert len(part["text"]) == 3 + 40 * 8000
@@ -296,7 +281,7 @@ def stuck(gemcli: Gemcli, model: Model, *words: str) -> subprocess.Popen[Any]:
 
 def assert_whole_answer() -> None:
     """The last record is the whole long answer."""
-    response = records()[-1]
+    response = records_of()[-1]
     assert (response["kind"], response["valid"]) == ("response", True)
     assert len(response["answer"]["candidates"][0]["content"]["parts"][0]["text"]) == 1 + 40 * 8000
 
@@ -319,9 +304,9 @@ def test_reader_that_reads_late_does_not_hold_up_the_record(gemcli: Gemcli, mode
     """An answer is on the disk when it is whole, however long its reader takes; then the reader gets all of it."""
     with stuck(gemcli, model, "--deadline", "60") as process:
         end = time.monotonic() + 10
-        while records()[-1]["kind"] != "response" and time.monotonic() < end:
+        while records_of()[-1]["kind"] != "response" and time.monotonic() < end:
             time.sleep(0.1)
-        kind = records()[-1]["kind"]
+        kind = records_of()[-1]["kind"]
         out, _ = process.communicate(timeout=30)
     assert kind == "response"
     assert process.returncode == 0
@@ -356,7 +341,7 @@ def test_full_stdout(place: str, as_text: bool, gemcli: Gemcli, model: Model) ->
     error = json.loads(done.stderr.splitlines()[-1])
     assert error["reason"] == "NOT_PRINTED"
     assert "gemcli history -s s --last" in error["hint"]
-    assert records()[-1]["kind"] == "response"
+    assert records_of()[-1]["kind"] == "response"
 
 
 @pytest.mark.parametrize("stream", [[], ["--stream"]], ids=["whole", "stream"])
@@ -368,7 +353,7 @@ def test_full_stdout_of_an_incomplete_answer(stream: list[str], gemcli: Gemcli, 
     with open("/dev/full", "wb") as full:
         done = gemcli("send", "-s", "s", *stream, "hello", env=model.env, stdout=full)
     assert done.status == 74
-    assert records()[-1]["kind"] == "response"
+    assert records_of()[-1]["kind"] == "response"
 
 
 @pytest.mark.parametrize("stream", [[], ["--stream"]], ids=["whole", "stream"])
@@ -383,4 +368,4 @@ def test_reader_of_an_incomplete_answer_is_gone(stream: list[str], gemcli: Gemcl
         assert process.wait(20) == 141
         assert process.stderr is not None
         process.stderr.read()
-    assert records()[-1]["kind"] == "response"
+    assert records_of()[-1]["kind"] == "response"

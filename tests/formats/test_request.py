@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,11 @@ from gemcli.errors import GemcliError
 from gemcli.formats.request import curl, dump
 from tests.commands import header, turn, write
 from tests.support import Done, Model, contents
-from tests.system import Inside, clients_collected
+from tests.system import Inside
 
 KEYS = {"GOOGLE_API_KEY", "GEMINI_API_KEY"}
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-
-
-@pytest.fixture
-def inside(capfd: pytest.CaptureFixture[str], model: Model) -> Iterator[Inside]:
-    """The program in this process, with the scripted model; no connection is left to the next test."""
-    with clients_collected():
-        yield Inside(capfd, model.env)
 
 
 def shell(script: str, directory: Path, env: Mapping[str, str]) -> Done:

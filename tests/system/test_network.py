@@ -15,17 +15,10 @@ from typing import Any
 import pytest
 
 from tests.support import Done, Gemcli, InProcess, Model, Reply, answer, contents, json_reply
-from tests.system import Handler, Inside, Listener, clients_collected, listening
+from tests.system import Handler, Inside, Listener, listening
 
 LIMIT = 8
 """Seconds given to a command: long enough to have loaded the SDK and sent the request on a slow machine."""
-
-
-@pytest.fixture
-def inside(capfd: pytest.CaptureFixture[str], model: Model) -> Iterator[Inside]:
-    """The program in this process."""
-    with clients_collected():
-        yield Inside(capfd, model.env)
 
 
 def timed(gemcli: Gemcli, *args: str, env: Mapping[str, str]) -> Done:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gemcli.signals import deferred
 from gemcli.simulator.app import Cut
 from gemcli.simulator.server import serve
-from tests.support import Gemcli, Model, Reply, answer, contents, json_reply, sse, streaming
-from tests.system import Inside, clients_collected
+from tests.support import Gemcli, Model, Reply, answer, contents, json_reply, records_of, sse, streaming
+from tests.system import Inside
 
 
 @pytest.fixture(autouse=True)
@@ -26,26 +21,14 @@ def as_users_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GEMCLI_SEND_RETRIES")
 
 
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """Leave neither a connection nor a signal to the next test."""
-    with clients_collected():
-        yield
-    deferred.arrived.clear()
+pytestmark = pytest.mark.usefixtures("collected")
 
 
 @pytest.fixture
-def inside(capfd: pytest.CaptureFixture[str], model: Model) -> Inside:
+def inside(inside: Inside) -> Inside:
     """The program in this process, with an empty session `s`."""
-    run = Inside(capfd, model.env)
-    run.ok("new", "-s", "s")
-    return run
-
-
-def records() -> list[dict[str, Any]]:
-    """The records of the session."""
-    path = Path(os.environ["GEMCLI_HOME"]) / "sessions" / "s.jsonl"
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
+    inside.ok("new", "-s", "s")
+    return inside
 
 
 def limited(delay: str = "0.3s", code: int = 429) -> Reply:
@@ -71,14 +54,14 @@ def test_hint(stream: list[str], inside: Inside, model: Model) -> None:
     assert 1.4 <= took < 8
     assert len(model.requests) == 4
     assert model.requests[1] == model.requests[2] == model.requests[3]
-    first, second, third = records()[-1]["attempts"]
+    first, second, third = records_of()[-1]["attempts"]
     for attempt in (first, second):
         assert attempt.keys() == {"reason", "http", "elapsed_ms", "wait_s"}
         assert (attempt["reason"], attempt["http"]) == ("RATE_LIMIT", 429)
         assert 0.7 <= attempt["wait_s"] <= 1.7
     assert third.keys() == {"http", "elapsed_ms"}
     assert third["http"] == 200
-    assert [record["kind"] for record in records()[-2:]] == ["request", "response"]
+    assert [record["kind"] for record in records_of()[-2:]] == ["request", "response"]
     assert json.loads(out.splitlines()[-1])["attempts"] == 3
     if stream:
         waits = [event for event in map(json.loads, out.splitlines()) if event["event"] == "wait"]
@@ -104,7 +87,7 @@ def test_error_as_first_event(inside: Inside, model: Model) -> None:
     model.script(BUSY)
     events = inside.ok("send", "-s", "s", "--stream", "hello")
     assert [event["event"] for event in events if event["event"] != "chunk"] == ["wait", "final"]
-    assert [attempt["http"] for attempt in records()[-1]["attempts"]] == [503, 200]
+    assert [attempt["http"] for attempt in records_of()[-1]["attempts"]] == [503, 200]
 
 
 @pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504])
@@ -122,7 +105,7 @@ def test_number_of_retries(stream: list[str], retries: str, requests: int, insid
     status, out, error = inside.error("send", "-s", "s", *stream, "--retries", retries, "hello")
     assert (status, error["reason"], error["outcome"]) == (75, "RATE_LIMIT", "rejected")
     assert (error["attempts"], len(model.requests), error["retry_after_s"]) == (requests, requests, 0.0)
-    failure = records()[-1]
+    failure = records_of()[-1]
     assert (failure["kind"], failure["outcome"], len(failure["attempts"])) == ("failure", "rejected", requests)
     assert ["wait_s" in attempt for attempt in failure["attempts"]] == [True] * (requests - 1) + [False]
     assert bool(out) == bool(stream)
@@ -162,8 +145,8 @@ def test_final_at_once(name: str, stream: list[str], inside: Inside, model: Mode
     model.script(reply)
     status, _, error = inside.error("send", "-s", "s", *stream, "--timeout", "2", "hello")
     assert (status, error["reason"], error["outcome"]) == (exit_code, reason, outcome)
-    assert (len(model.requests), error["attempts"], len(records()[-1]["attempts"])) == (1, 1, 1)
-    assert records()[-1]["outcome"] == outcome
+    assert (len(model.requests), error["attempts"], len(records_of()[-1]["attempts"])) == (1, 1, 1)
+    assert records_of()[-1]["outcome"] == outcome
 
 
 def test_hint_beyond_the_deadline(inside: Inside, model: Model) -> None:
@@ -186,7 +169,7 @@ def test_deadline_bounds_it_all(stream: list[str], inside: Inside, model: Model)
     assert time.monotonic() - start < 5
     assert (status, error["reason"], error["outcome"]) == (75, "UNAVAILABLE", "rejected")
     assert 2 <= len(model.requests) < 8
-    assert len(records()[-1]["attempts"]) == error["attempts"] == len(model.requests)
+    assert len(records_of()[-1]["attempts"]) == error["attempts"] == len(model.requests)
 
 
 @streamed
@@ -197,7 +180,7 @@ def test_deadline_during_the_second_attempt(stream: list[str], inside: Inside, m
     status, _, error = inside.error("send", "-s", "s", *stream, "--deadline", "3", "hello")
     assert time.monotonic() - start < 5
     assert (status, error["reason"], error["outcome"], error["attempts"]) == (75, "TIMEOUT", "unknown", 2)
-    assert [attempt["reason"] for attempt in records()[-1]["attempts"]] == ["RATE_LIMIT", "TIMEOUT"]
+    assert [attempt["reason"] for attempt in records_of()[-1]["attempts"]] == ["RATE_LIMIT", "TIMEOUT"]
 
 
 def free_port() -> int:
@@ -212,7 +195,7 @@ def test_connection_refused(inside: Inside, model: Model) -> None:
     inside.env["GOOGLE_GEMINI_BASE_URL"] = f"http://127.0.0.1:{free_port()}"
     status, _, error = inside.error("send", "-s", "s", "--retries", "1", "hello")
     assert (status, error["reason"], error["outcome"], error["attempts"]) == (75, "CONNECT", "rejected", 2)
-    assert [attempt["reason"] for attempt in records()[-1]["attempts"]] == ["CONNECT", "CONNECT"]
+    assert [attempt["reason"] for attempt in records_of()[-1]["attempts"]] == ["CONNECT", "CONNECT"]
 
 
 def test_server_that_comes_up(gemcli: Gemcli, model: Model) -> None:
@@ -226,8 +209,8 @@ def test_server_that_comes_up(gemcli: Gemcli, model: Model) -> None:
             out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
     assert json.loads(out)["attempts"] >= 2
-    assert [record["kind"] for record in records()] == ["session", "request", "response"]
-    assert records()[-1]["attempts"][0]["reason"] == "CONNECT"
+    assert [record["kind"] for record in records_of()] == ["session", "request", "response"]
+    assert records_of()[-1]["attempts"][0]["reason"] == "CONNECT"
 
 
 @streamed
@@ -248,7 +231,7 @@ def test_signal_during_a_wait(number: signal.Signals, stream: list[str], gemcli:
     assert process.returncode == 128 + number
     error = json.loads(err.splitlines()[-1])
     assert (error["reason"], error["outcome"], error["exit"]) == ("INTERRUPTED", "rejected", 128 + number)
-    failure = records()[-1]
+    failure = records_of()[-1]
     assert (failure["kind"], failure["reason"], failure["outcome"]) == ("failure", "INTERRUPTED", "rejected")
     assert [attempt["reason"] for attempt in failure["attempts"]] == ["RATE_LIMIT"]
     if stream:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -13,28 +13,21 @@ from gemcli.access import access
 from gemcli.backends import Backend
 from gemcli.errors import GemcliError
 from gemcli.gemini import Gemini
-from gemcli.signals import deferred
 from gemcli.simulator.app import Cut
-from tests.support import Model, Reply, answer, contents, json_reply, sse, streaming, texts
-from tests.system import Inside, Listener, clients_collected, listening
+from tests.support import Model, Reply, answer, contents, json_reply, records_of, sse, streaming, texts
+from tests.system import Inside, Listener, listening
 
 BODY = {"contents": contents("hello")}
 
 
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """Leave neither a connection nor a signal to the next test."""
-    with clients_collected():
-        yield
-    deferred.arrived.clear()
+pytestmark = pytest.mark.usefixtures("collected")
 
 
 @pytest.fixture
-def inside(capfd: pytest.CaptureFixture[str], model: Model) -> Inside:
+def inside(inside: Inside) -> Inside:
     """The program in this process, with an empty session `s`."""
-    run = Inside(capfd, model.env)
-    run.ok("new", "-s", "s")
-    return run
+    inside.ok("new", "-s", "s")
+    return inside
 
 
 def said(*parts: Any, finish: str | None = None, **more: Any) -> dict[str, Any]:
@@ -266,15 +259,6 @@ def test_streamed_as_unstreamed(inside: Inside, model: Model) -> None:
     records = [record for record in records_of() if record["kind"] == "response"]
     assert records[0]["answer"] == records[1]["answer"] == body
     assert records[0]["valid"] is records[1]["valid"] is True
-
-
-def records_of(name: str = "s") -> list[dict[str, Any]]:
-    """The records of a session."""
-    import os
-    from pathlib import Path
-
-    path = Path(os.environ["GEMCLI_HOME"]) / "sessions" / f"{name}.jsonl"
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 # Answers that are no plain success

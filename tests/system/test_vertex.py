@@ -19,16 +19,12 @@ from gemcli import backends
 from gemcli.simulator.app import Reply, json_reply, simulate
 from gemcli.simulator.server import serve
 from tests.support import answer
-from tests.system import Inside, clients_collected
+from tests.system import Inside
 
 GENERATE = "/v1beta1/projects/p1/locations/global/publishers/google/models/gemini-test:generateContent"
 
 
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """Leave no connection to the next test."""
-    with clients_collected():
-        yield
+pytestmark = pytest.mark.usefixtures("collected")
 
 
 class Cloud:
