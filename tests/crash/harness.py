@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -306,6 +306,15 @@ class World:
             answered = [one.id for one in journal.exchanges if one.answer] if journal else []
             assert ran.printed["id"] in answered, f"an answer that was printed is not there: {ran}"
         return now
+
+    def remains(self, directory: Path) -> Iterator[tuple[Fault, History | None, Path]]:
+        """Every state of the disk that a kill leaves: the first such kill, the history then, and a copy of it all."""
+        left = Seen()
+        for number, fault in enumerate(kills(self.calls)):
+            history = self.verify(self.run(fault))
+            if left.first(state=self.state()):
+                self.keep(kept := directory / f"left-{number}")
+                yield fault, history, kept
 
     def _expected(self, now: History | None) -> bool:
         """Whether the operation may leave this history."""

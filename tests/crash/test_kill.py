@@ -42,12 +42,8 @@ def test_a_kill_in_the_repair_loses_nothing_either(
 ) -> None:
     """Killed again anywhere in the next command, the session still holds what the first kill left."""
     world = World(operation, runner, model, tmp_path)
-    left, ends, trials = Seen(), Seen(), 0
-    for number, fault in enumerate(kills(world.calls)):
-        history = world.verify(world.run(fault))
-        if not left.first(state=world.state()):
-            continue
-        world.keep(kept := tmp_path / f"left-{number}")
+    ends, trials = Seen(), 0
+    for fault, history, kept in world.remains(tmp_path):
         calls = world.run_next().calls
         after = world.history()
         # Killed after a call is killed before the next one, and only some calls change what is on the disk.
@@ -82,12 +78,8 @@ def test_another_command_after_a_kill_is_killed_as_well(
 ) -> None:
     """Whatever command comes after a kill, and is killed too, no turn is lost, and the next message goes through."""
     world = World(operation, runner, model, tmp_path)
-    left, ends, trials = Seen(), Seen(), 0
-    for number, fault in enumerate(kills(world.calls)):
-        history = world.verify(world.run(fault))
-        if not left.first(state=world.state()):
-            continue
-        world.keep(kept := tmp_path / f"left-{number}")
+    ends, trials = Seen(), 0
+    for fault, history, kept in world.remains(tmp_path):
         whole = world.command(*REPAIRS[repair])
         after = world.history()
         for second in [kill for kill in kills(whole.calls) if whole.calls[kill.at - 1] in CHANGING]:
