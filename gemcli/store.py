@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -109,7 +110,7 @@ class Store:
             raise GemcliError("SESSION_EXISTS", f"{path} exists already", hint="--force keeps it as a backup") from None
         except FileNotFoundError:
             raise GemcliError(
-                "FILE_MISSING", f"the directory {directory} does not exist", hint=f"mkdir -p {directory}"
+                "FILE_MISSING", f"the directory {directory} does not exist", hint=f"mkdir -p {shlex.quote(directory)}"
             ) from None
         except OSError as error:
             raise io_error(error, f"cannot create {path}") from error

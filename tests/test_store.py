@@ -121,9 +121,9 @@ def test_there_is_no_moment_without_a_session_under_force(path: str) -> None:
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     """A session in a directory that does not exist is FILE_MISSING with the command that makes it."""
     with pytest.raises(GemcliError) as error:
-        silent().create(str(tmp_path / "no" / "s.jsonl"), [header()])
+        silent().create(str(tmp_path / "no such" / "s.jsonl"), [header()])
     assert error.value.reason == "FILE_MISSING"
-    assert error.value.hint == f"mkdir -p {os.path.realpath(tmp_path / 'no')}"
+    assert error.value.hint == f"mkdir -p '{os.path.realpath(tmp_path / 'no such')}'"
 
 
 @pytest.mark.parametrize(("number", "expected"), [(errno.ENOSPC, "DISK_FULL"), (errno.EACCES, "IO")])

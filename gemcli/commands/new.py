@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,7 +166,7 @@ def _source(app: App, source: str, at: int | None) -> Journal:
         return journal if at is None else journal.at(at)
     except KeyError:
         raise GemcliError(
-            "NO_SUCH_TURN", f"{source} has no turn {at}", hint=f"gemcli history -s {source} --all"
+            "NO_SUCH_TURN", f"{source} has no turn {at}", hint=f"gemcli history -s {shlex.quote(source)} --all"
         ) from None
 
 

@@ -263,7 +263,7 @@ def test_a_fork_at_a_turn(here: Here, at: int, turns: list[int]) -> None:
     assert (made["turns"], made["origin"]["turn"]) == (len(turns), at)
 
 
-def test_a_fork_at_no_turn(here: Here) -> None:
+def test_a_fork_at_no_turn(here: Here, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A turn that never was is 65, with the command that lists the turns; nothing is made."""
     write("a", *mixed())
     done = here("new", "-s", "b", "--from", "a", "--at", "9")
@@ -271,6 +271,10 @@ def test_a_fork_at_no_turn(here: Here) -> None:
     assert "a has no turn 9" in done.err
     assert "hint: gemcli history -s a --all" in done.err
     assert not (Path(os.environ["GEMCLI_HOME"]) / "sessions" / "b.jsonl").exists()
+    monkeypatch.chdir(tmp_path)
+    os.rename(Path(os.environ["GEMCLI_HOME"]) / "sessions" / "a.jsonl", "the first.jsonl")
+    done = here("new", "-s", "b", "--from", "the first.jsonl", "--at", "9")
+    assert "hint: gemcli history -s 'the first.jsonl' --all" in done.err
 
 
 def test_a_fork_with_other_settings(here: Here) -> None:
