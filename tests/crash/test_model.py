@@ -268,12 +268,12 @@ def _content(file: Any) -> str:
 
 @dataclass
 class Try:
-    """A message sent under a key: its turn, its state, and the turns that were rewound after it."""
+    """A message sent under a key: its turn, its state, and the numbers of the history that it was sent with."""
 
     turn: int
     state: str
     again: bool
-    gone: set[int] = field(default_factory=set)
+    before: list[int]
 
 
 def user(message: str) -> Content:
@@ -332,12 +332,13 @@ class Talk:
             self.heard[self.last] = [
                 (types.Content.model_validate(content), content) for content in (user(message), said)
             ]
+        if key is not None:
+            tried = Try(self.last, state, bool(outcome and outcome.again), list(self.live))
+            self.tries.setdefault(key, []).append(tried)
         if outcome and state == "answered":
             self.pairs[self.last] = [user(message), outcome.content]
             self.live.append(self.last)
             self.taken.clear()
-        if key is not None:
-            self.tries.setdefault(key, []).append(Try(self.last, state, bool(outcome and outcome.again)))
         self.moments[self.last] = list(self.live)
         return self.last
 
@@ -345,20 +346,13 @@ class Talk:
         """The last turns go."""
         self.taken.append(self.live[-count:])
         del self.live[-count:]
-        for one in self._refused():
-            one.gone.update(self.taken[-1])
         return self.taken[-1]
 
     def undo(self) -> list[int]:
         """What went last comes back."""
         back = self.taken.pop()
         self.live += back
-        for one in self._refused():
-            one.gone.difference_update(back)
         return back
-
-    def _refused(self) -> list[Try]:
-        return [one for tries in self.tries.values() for one in tries]
 
     def recalled(self, key: str) -> Try | None:
         """The try of `key` whose answer stands, or that is in doubt; None if the message is to be sent."""
@@ -367,7 +361,9 @@ class Talk:
         one = (standing or tries or [None])[-1]  # type: ignore[list-item]
         if one is None or one.state == "failed" or (one.state == "answered" and not standing):
             return None
-        if one.state == "refused" and (one.again or any(number < one.turn for number in one.gone)):
+        if one.state == "refused" and (
+            one.again or one.before != [number for number in self.live if number < one.turn]
+        ):
             return None
         return one
 
