@@ -34,7 +34,8 @@ Event = Mapping[str, Any]
 class Limits:
     """How long things may take: `timeout` seconds for one request, `until` on the monotonic clock for all.
 
-    After a signal the request under way has `grace` more seconds; a second signal ends it at once.
+    `grace` are the seconds that a request under way has at least to come to its end: after a signal, unless there is
+    a second one, and before `until`, so nothing begins later than that.
     """
 
     timeout: float
@@ -45,6 +46,11 @@ class Limits:
     def left(self) -> float:
         """Seconds until everything must be over."""
         return self.until - time.monotonic()
+
+    @property
+    def room(self) -> float:
+        """Seconds until no request may begin any more."""
+        return self.left - self.grace
 
     @property
     def seconds(self) -> float:
@@ -142,8 +148,8 @@ def exchange(session: Session, request: Request, line: Line) -> Result:
     could not be written, and nothing was sent; the call's own error when there was no answer, recorded with its
     outcome and every attempt.
     """
-    if line.limits.left <= 0:
-        raise GemcliError("TIMEOUT", "the deadline passed before the request was made", outcome="rejected")
+    if line.limits.room <= 0:
+        raise GemcliError("TIMEOUT", "there is no time left for a request before the deadline", outcome="rejected")
     done: Result | None = None
     try:
         # From the request until the outcome is on the disk no signal may come in between; it ends the wait for the
@@ -200,7 +206,7 @@ def _call(request: Request, line: Line, attempts: list[dict[str, Any]]) -> dict[
             answer = _attempt(request, line)
         except GemcliError as error:
             attempts.append({"reason": error.reason, "http": error.http, "elapsed_ms": _since(start)})
-            wait = line.retry.wait(number, error, line.limits.left)
+            wait = line.retry.wait(number, error, line.limits.room)
             if wait is None:
                 raise
             attempts[-1]["wait_s"] = round(wait, 3)

@@ -49,7 +49,8 @@ LIMITS = ("retries", "max_wait", "timeout", "deadline", "grace", "wait")
 @click.option("--max-wait", metavar="SECONDS", type=options.Seconds(0), default=300, show_default=True, help=(
     "Longest wait before sending again; a longer one ends the run."))  # fmt: skip
 @click.option("--grace", metavar="SECONDS", type=options.Seconds(0), default=20, show_default=True, help=(
-    "How long a request may go on after Ctrl-C; a second one ends it at once."))  # fmt: skip
+    "How long a request may go on after Ctrl-C, unless there is a second one; and how long it has at least before the "
+    "deadline: none begins later."))  # fmt: skip
 @options.wait(0)
 @click.option("--dry-run", is_flag=True, help="Check the script and tell what would be sent. Needs no key.")
 @options.everywhere()
@@ -117,8 +118,8 @@ class Order:
     dry_run: bool
 
     def limits(self, app: App) -> Limits:
-        """The limits in time."""
-        return Limits(self.timeout, app.started + self.deadline, self.grace)
+        """The limits in time. However near the deadline is, half of the time is for requests to begin in."""
+        return Limits(self.timeout, app.started + self.deadline, min(self.grace, self.deadline / 2))
 
     def words(self, *more: str) -> str:
         """The command line that plays the same again, with `more` options."""
@@ -279,10 +280,10 @@ class Stage:
         """Why nothing more should be sent after `wait` seconds, if so."""
         if self._stream.broken:
             return GemcliError("READER_GONE", "nobody reads the events any more", exit_code=141)
-        left = self._order.limits(self._app).left
-        if left <= wait:
-            what = "passed" if left <= 0 else f"would pass during the wait of {wait:g} s"
-            return GemcliError("TIMEOUT", f"the deadline {what}", outcome="rejected", hint="--deadline allows more")
+        if self._order.limits(self._app).room <= wait:
+            what = f"a wait of {wait:g} s leaves no time" if wait else "there is no time left"
+            what += " for a request before the deadline"
+            return GemcliError("TIMEOUT", what, outcome="rejected", hint="--deadline allows more")
         return None
 
     def _make(self, name: str, script: Script) -> None:

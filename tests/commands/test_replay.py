@@ -467,6 +467,19 @@ def test_the_deadline(here: Replay, model: Model) -> None:
     assert (done.status, statuses(done), summary(done)["reason"]) == (75, ["error", "skipped"], "TIMEOUT")
 
 
+def test_no_request_begins_when_it_could_not_end(here: Replay, model: Model) -> None:
+    """Before the deadline each request has the time of --grace, or half of the run's: nothing is in doubt after it."""
+    slow = Reply(200, {"content-type": "application/json"}, (0.3, json.dumps(answer("well")).encode()))
+    model.script(*[slow] * 9)
+    for _ in range(9):
+        done = here.run(list("abcd"), "-s", "a", "--deadline", "1.2")
+        if done.status == 0:
+            break
+        error = done.lines[-2]["error"] or done.lines[-1]
+        assert (done.status, summary(done)["reason"], summary(done)["turns"]["in_doubt"]) == (75, "TIMEOUT", 0), error
+    assert (done.status, len(model.requests)) == (0, 4)
+
+
 @pytest.mark.parametrize(
     ("reply", "status"),
     [
