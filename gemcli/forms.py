@@ -88,8 +88,8 @@ def list_of(item: Kind) -> Kind:
     def read(reading: Reading, label: str, node: Node) -> Any:
         if isinstance(node, yamltext.Sequence) and node:
             return [item(reading, f"an item of {label}", each) for each in node]
-        what = "an empty list" if node == [] else _shown(node)
-        reading.refuse("shape", f"{label} must be a list, not {what}", node)
+        expected = "must have an item" if node == [] else f"must be a list, not {_shown(node)}"
+        reading.refuse("shape", f"{label} {expected}", node)
         return None
 
     return read

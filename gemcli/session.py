@@ -45,7 +45,7 @@ class Session:
         with deferred:
             self._ours.append(line)
             self._require_unchanged(paid)
-            self._write(line)
+            self._write(line, paid)
             self._sync(paid)
             self._size += len(line)
 
@@ -72,12 +72,13 @@ class Session:
         loaded = self._loaded if self._loaded.endswith(b"\n") else self._loaded + b"\n"
         return loaded + b"".join(self._ours)
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, line: bytes, paid: bool) -> None:
         try:
             self._disk.write_all(self._fd, line)
         except OSError as error:
             self._cut_back()
-            raise _unsaved(error, f"cannot write to {self.path}") from error
+            hint = "what was answered is only in what is printed: keep that, and free some space" if paid else None
+            raise _unsaved(error, f"cannot write to {self.path}", hint) from error
 
     def _sync(self, paid: bool) -> None:
         try:
@@ -86,7 +87,8 @@ class Session:
             # Trying again would say yes without having written: the kernel forgets such an error once told.
             if not paid:
                 self._cut_back()
-            raise _unsaved(error, f"{self.path} may not be on the disk") from error
+            hint = "what was answered is in the file; a power cut may take it" if paid else None
+            raise _unsaved(error, f"{self.path} may not be on the disk", hint) from error
 
     def _cut_back(self) -> None:
         # If even that fails, the torn line is mended by the next writer.
@@ -94,5 +96,5 @@ class Session:
             self._disk.fs.truncate(self._fd, self._size)
 
 
-def _unsaved(error: OSError, what: str) -> Unsaved:
-    return Unsaved(io_reason(error), f"{what}: {error.strerror or error}")
+def _unsaved(error: OSError, what: str, hint: str | None) -> Unsaved:
+    return Unsaved(io_reason(error), f"{what}: {error.strerror or error}", hint=hint)

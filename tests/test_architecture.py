@@ -80,7 +80,7 @@ ALLOWED: dict[str, str] = {
     "replay.template": "",
     "replay.checks": "answers forms",
     "replay.script": "errors contents records settings replay.checks replay.template",
-    "replay.crosschecks": "errors forms settings yamltext replay.checks replay.template",
+    "replay.crosschecks": "errors answers forms settings yamltext replay.checks replay.template",
     "replay.grammar": (
         "errors contents answers names yamltext jsontext forms settings "
         "replay.checks replay.crosschecks replay.script replay.template"

@@ -361,6 +361,8 @@ def test_answer_cannot_be_written(function: Callable[..., Any], talk: Talk, mode
     assert (result.answer, result.verdict.text) == (answer("dear"), "dear")
     assert result.unsaved is not None
     assert result.unsaved.reason == "DISK_FULL"
+    assert result.unsaved.hint is not None
+    assert ("power cut" if function is os.fsync else "only in what is printed") in result.unsaved.hint
     # What did reach the file stays: it was paid for.
     assert len(talk.history) == (2 if function is os.fsync else 0)
 

@@ -121,8 +121,8 @@ class Order:
         """The limits in time. However near the deadline is, half of the time is for requests to begin in."""
         return Limits(self.timeout, app.started + self.deadline, min(self.grace, self.deadline / 2))
 
-    def words(self, *more: str) -> str:
-        """The command line that plays the same again, with `more` options."""
+    def words(self, on_unknown: str | None) -> str:
+        """The command line that plays the same again, with this for `--on-unknown`."""
         words = ["gemcli", "replay", f"./{self.file}" if self.file.startswith("-") else self.file]
         words += ["-s", self.session] if self.session else []
         words += ["--out", self.directory] if self.directory else []
@@ -130,7 +130,8 @@ class Order:
         words += [word for name, text in self.texts.items() for word in ("--var", f"{name}={text}")]
         words += ["--lines"] if self.as_lines else []
         words += ["--on-fail", self.on_fail] if self.on_fail else []
-        return shlex.join([*words, *self.again, *more])
+        words += ["--on-unknown", on_unknown] if on_unknown else []
+        return shlex.join([*words, *self.again])
 
 
 def _texts(variables: Sequence[str]) -> dict[str, str]:
@@ -214,11 +215,12 @@ def play(app: App, order: Order, suite: Suite, stage: Stage, stream: Stream) -> 
 
 def _following(order: Order, worst: GemcliError | None, errors: Sequence[GemcliError]) -> str | None:
     """The command that goes on after a run that met `errors`, if one does."""
-    if worst is None or order.file == "-" or not (worst.retryable or worst.reason == "IN_DOUBT"):
+    once = order.file in ("-", "/dev/stdin") or order.file.startswith(("/dev/fd/", "/proc/"))
+    if worst is None or once or not (worst.retryable or worst.reason == "IN_DOUBT"):
         return None
     # What may have been answered just now is in doubt for the next run.
     unknown = any(error.reason == "IN_DOUBT" or error.outcome == "unknown" for error in errors)
-    return order.words("--on-unknown", "resend") if unknown else order.words()
+    return order.words("resend" if unknown else order.on_unknown)
 
 
 class Stage:

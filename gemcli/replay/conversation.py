@@ -25,8 +25,16 @@ from gemcli.replay.events import Event, Outcome, heard_of
 from gemcli.replay.plan import Past, Plan, plans, require_settings
 from gemcli.replay.script import Script
 from gemcli.replay.template import render
-from gemcli.session import Session
+from gemcli.session import Session, Unsaved
 from gemcli.signals import deferred
+
+HINTS = {
+    "UNAVAILABLE": "run the same command again later",
+    "QUOTA_DAILY": "run the same command again tomorrow",
+    "INCOMPLETE": "raise max_output_tokens in the script's `config`, and play it in a new session",
+    "MAX_TOKENS_EMPTY": "thoughts used up the limit: raise max_output_tokens in the turn's `config`",
+}
+"""What to do about these in a script, where another model or config makes another conversation."""
 
 
 class Way(Protocol):
@@ -67,6 +75,8 @@ class Conversation:
                 yield Outcome("skipped", plan)
                 continue
             outcome = self._turn(past, place, plan)
+            if outcome.error:
+                outcome.error.hint = HINTS.get(outcome.error.reason, outcome.error.hint)
             yield outcome
             ended = self._ends(outcome)
         if not ended:
@@ -86,7 +96,8 @@ class Conversation:
                 return Outcome("skipped", plan, error=over)
             return self._judged(place, plan, self._send(self._session, plan), sent=True)
         except GemcliError as error:
-            last = keys.newest(self._journal, plan.key)
+            # What could not be written down is no turn of the session.
+            last = None if isinstance(error, Unsaved) else keys.newest(self._journal, plan.key)
             status, number = "in_doubt" if error.reason == "IN_DOUBT" else "error", last.turn if last else None
             return Outcome(status, plan, sent=error.attempts is not None, number=number, error=error)
 
@@ -126,14 +137,20 @@ class Conversation:
 
     def _error(self, place: int, result: Result, failed: list[dict[str, object]]) -> GemcliError | None:
         """Why an answer does not do: for what it is, or for the checks that `failed`."""
-        verdict, more = result.verdict, place + 1 < len(self._script.turns)
-        if failed and (not verdict.valid or any(check["check"] == "finish" for check in failed)) and verdict.error:
+        verdict, calls = result.verdict, heard_of(result).calls
+        ended = any(check["check"] == "finish" for check in failed) and not calls
+        if failed and (not verdict.valid or ended) and verdict.error:
             return verdict.error
         if failed:
             names = ", ".join(str(check["check"]) for check in failed)
             return GemcliError("EXPECTATION", f"not as expected: {names}", hint="the turn's event has every check")
+        if place + 1 == len(self._script.turns) or verdict.error is None or (verdict.valid and not calls):
+            return None
         # As expected, but nothing can follow a call that waits, or an answer that never enters the history.
-        return verdict.error if more and verdict.error and (not verdict.valid or heard_of(result).calls) else None
+        if not verdict.valid:
+            hint = "only the last message of a script may be refused; what follows is for another script"
+            return GemcliError(verdict.error.reason, "refused as expected, so no message can follow it", hint=hint)
+        return verdict.error
 
     def _ends(self, outcome: Outcome) -> bool:
         """Whether the turns after this one are not to be sent."""

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from gemcli import settings, yamltext
+from gemcli.answers import BLOCK_REASONS, FINISH_REASONS
 from gemcli.errors import Problem
 from gemcli.forms import Reading, compiled
 from gemcli.replay import template
@@ -26,10 +27,15 @@ RULES = {
     "undefined": "a template names one of `vars`",
     "unused": "what --var defines is used",
     "filter": "a template's filter is one of " + ", ".join(template.FILTERS),
+    "system-template": "what looks like a template in `system` is sent as it is (`--strict`)",
+    "refusal-not-last": "only the last message of a script is expected to be refused (`--strict`)",
     "comment": "no text of a message is lost to a comment (`--strict`)",
 }
 """The rules that only scripts have, by their stable names; the others are in `forms`, `settings` and `yamltext`."""
 
+
+REFUSALS = {*BLOCK_REASONS, *(name for name, reason in FINISH_REASONS.items() if reason not in (None, "INCOMPLETE"))}
+"""The ends of answers that never enter the history."""
 
 MAX_NAMES = 20
 """So many names are told in a hint at most."""
@@ -54,9 +60,11 @@ def check(reading: ScriptReading, node: yamltext.Mapping) -> None:
     """Refuse what does not go together in the tree of a script."""
     _beside_each_other(reading, node)
     _check_configs(reading, node)
+    _check_system(reading, node.get(Text("system")))
     turns = node.get(Text("turns"))
     if isinstance(turns, yamltext.Sequence):
         _check_ids(reading, turns)
+        _check_refusals(reading, turns)
         _check_templates(reading, turns)
 
 
@@ -98,8 +106,30 @@ def _sound_config(node: yamltext.Mapping) -> settings.Config | None:
     if not isinstance(given, yamltext.Mapping):
         return None
     config, problems = settings.from_tree(given)
-    told = {"system": str(system)} if isinstance(system, Text) else {}
+    told = {"system": str(system)} if isinstance(system, Text) and system else {}
     return None if problems else whole_config({"config": config} | told)
+
+
+def _check_system(reading: ScriptReading, system: Node | None) -> None:
+    """Warn of templates where there are none."""
+    if isinstance(system, Text) and (names := template.names(system)):
+        what = f"`{{{{{next(iter(names))}}}}}` in `system` is sent as it is"
+        hint = "templates are for messages and expectations"
+        reading.warnings.append(Problem("system-template", what, line=system.line, column=system.column, hint=hint))
+
+
+def _check_refusals(reading: ScriptReading, turns: yamltext.Sequence) -> None:
+    """Warn of a refusal that is expected before the end: nothing can follow it."""
+    for turn in turns[:-1]:
+        expected = turn.get(Text("expect")) if isinstance(turn, yamltext.Mapping) else None
+        finish = expected.get(Text("finish")) if isinstance(expected, yamltext.Mapping) else None
+        wanted = finish if isinstance(finish, list) else [finish]
+        if finish and all(isinstance(name, Text) and name in REFUSALS for name in wanted):
+            what, hint = (
+                "a message after a refused one is never sent",
+                "make this the last turn, or a script of its own",
+            )
+            reading.warnings.append(Problem("refusal-not-last", what, line=turn.line, column=turn.column, hint=hint))
 
 
 def take_vars(reading: ScriptReading, node: yamltext.Mapping) -> None:

@@ -32,8 +32,20 @@ STATUSES = {
 """What a turn can come to."""
 
 ORDER = (
-    *("signal", "io", "diverged", "usage", "data", "no_input", "credentials", "config", "in_doubt", "quota"),
-    *("tempfail", "protocol", "blocked", "function_call", "incomplete", "expectation"),
+    *(
+        "signal",
+        "io",
+        "internal",
+        "diverged",
+        "usage",
+        "data",
+        "no_input",
+        "credentials",
+        "config",
+        "in_doubt",
+        "quota",
+    ),
+    *("exists", "tempfail", "protocol", "blocked", "function_call", "incomplete", "expectation"),
 )
 """Which exit status a run has when several would do: the first of these."""
 
@@ -68,7 +80,14 @@ def turn_event(script: Script, session: str | None, index: int, outcome: Outcome
     event: Event = {"event": "turn", "run": script.name, "session": session, "index": index, "id": plan.turn.id}
     event |= {"turn": outcome.number, "status": outcome.status, "sent": outcome.sent, "key": plan.key}
     event |= {"model": plan.model, "user": text_of(plan.content)} | _answer(outcome.result)
+    if outcome.error and outcome.result is None:
+        event["attempts"] = outcome.error.attempts
     return event | {"checks": list(outcome.checks), "error": outcome.error.to_json() if outcome.error else None}
+
+
+def error_event(script: Script, session: str | None, error: GemcliError) -> Event:
+    """What went wrong with a conversation that is not about one of its turns."""
+    return {"event": "error", "run": script.name, "session": session, "error": error.to_json()}
 
 
 def _answer(result: Result | None) -> Event:

@@ -41,6 +41,12 @@ def _said(node: Text) -> str:
     return str(node)
 
 
+def _something(node: Text) -> str:
+    if not node:
+        raise ValueError
+    return _said(node)
+
+
 def _pattern(node: Text) -> str:
     text = _said(node)
     if not template.names(text):
@@ -156,7 +162,7 @@ TURN_KEYS: dict[str, Kind] = {
 HEADER_KEYS: dict[str, Kind] = {
     "name": NAME,
     "model": scalar("a model's name", _model),
-    "system": TEXT,
+    "system": scalar("text", _something),
     "config": _config,
     "vars": map_of(scalar("a name of letters, digits and '_'", matching(template.NAME)), TEXT),
     "on_fail": choice("stop or continue", ("stop", "continue")),

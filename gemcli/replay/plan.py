@@ -75,8 +75,10 @@ class Past:
         first = self._answered[place].exchanges[0]
         if first.request.get("key") == plan.key:
             return first
-        name, number = plan.turn.id, first.turn
-        raise GemcliError("DIVERGED", f"{_difference(plan, first.request, name, number)}", hint=self._way_back(place))
+        number = first.turn
+        raise GemcliError(
+            "DIVERGED", _difference(plan, self._journal.header, first.request, number), hint=self._way_back(place)
+        )
 
     def require_no_more(self) -> None:
         """Raise `GemcliError` (DIVERGED) if more was answered than the script has turns."""
@@ -92,12 +94,17 @@ class Past:
         return f"{self._rewind} --to {number} takes it out, and the script goes on from there; or use a new session"
 
 
-def _difference(plan: Plan, request: Record, name: str, number: int) -> str:
+def _difference(plan: Plan, header: Record, request: Record, number: int) -> str:
     """Which of the things that make a key is another one now."""
+    name = plan.turn.id
     if "key" not in request:
         return f"turn {number} of the session was not sent by this script"
     if request["content"] != plan.content:
         return f"the message of {name} is not the one that was answered in turn {number}"
     if request["model"] != plan.model:
         return f"{name} was answered by {request['model']} in turn {number}, and is to go to {plan.model} now"
-    return f"{name} was answered with another config, or another history, in turn {number}"
+    before, now = (settings.merge(header["config"], call) for call in (request.get("config") or {}, plan.call))
+    if before != now:
+        system = {key for key in {**before, **now} if before.get(key) != now.get(key)} == {"systemInstruction"}
+        return f"{name} was answered with another {'system instruction' if system else 'config'} in turn {number}"
+    return f"{name} was answered with another history in turn {number}"

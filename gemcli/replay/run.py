@@ -67,7 +67,7 @@ class Run:
             try:
                 errors = self._told(script, self._stage.look(script), None)
             except GemcliError as error:
-                errors = [_placed(error, script.name)]
+                errors = [self._failed(script, error)]
             self.tally.errors += errors
             self.tally.passed += not errors
 
@@ -81,7 +81,7 @@ class Run:
             with deferred:
                 errors = self._told(script, session.journal, session)
         except GemcliError as error:
-            errors.append(_placed(error, script.name))
+            errors.append(self._failed(script, error))
         except Interrupted as stop:
             if not any(error.status == "signal" for error in errors):
                 errors.append(interrupted(stop.signum, sent=False))
@@ -102,8 +102,13 @@ class Run:
                 if outcome.error:
                     errors.append(_placed(outcome.error, f"{script.name}: {outcome.plan.turn.id}"))
         except GemcliError as error:
-            errors.append(_placed(error, script.name))
+            errors.append(self._failed(script, error))
         return errors
+
+    def _failed(self, script: Script, error: GemcliError) -> GemcliError:
+        """Tell of what went wrong with a conversation outside of its turns; the error for the end of the run."""
+        self._tell(events.error_event(script, self._stage.name(script), error))
+        return _placed(error, script.name)
 
 
 def _hopeless(error: GemcliError) -> bool:

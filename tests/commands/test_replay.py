@@ -393,6 +393,30 @@ def test_the_command_that_goes_on(
     assert (done.status, statuses(done)) == (0, ["ok", "ok"])
 
 
+def test_what_was_said_of_doubt_is_said_again(here: Replay, model: Model) -> None:
+    """The command that goes on has --on-unknown, if this one had it."""
+    model.script(refusal(503, "UNAVAILABLE"))
+    done = here.run(["a"], "-s", "a", "--on-unknown", "resend")
+    assert shlex.split(summary(done)["next"])[-2:] == ["--on-unknown", "resend"]
+
+
+@pytest.mark.parametrize("file", ["/dev/stdin", "/dev/fd/9", "/proc/self/fd/9"])
+def test_no_command_reads_a_pipe_again(here: Replay, model: Model, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script from a pipe is gone when the run is over: there is no command that goes on."""
+    monkeypatch.setattr("gemcli.inputs.document", lambda path: "[a]")
+    model.script(refusal(503, "UNAVAILABLE"))
+    done = here("replay", file, "-s", "a")
+    assert (done.status, summary(done)["reason"], summary(done)["next"]) == (75, "UNAVAILABLE", None)
+
+
+def test_another_model_is_no_way_on(here: Replay, model: Model) -> None:
+    """Hints are for scripts: in one, another model would be another conversation."""
+    model.script(answer("A"), refusal(503, "UNAVAILABLE"), answer("half", finish="MAX_TOKENS"))
+    done = here.run(["a", "b"], "-s", "a")
+    assert done.lines[2]["error"]["hint"] == "run the same command again later"
+    assert "config" in here.run(["a", "b"], "-s", "a").lines[2]["error"]["hint"]
+
+
 def test_the_command_that_goes_on_from_doubt(here: Replay, model: Model) -> None:
     """After 13 `next` sends again what is in doubt, with every option that says what is played and where."""
     model.script(RESET)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import os
 import signal
@@ -404,6 +405,20 @@ def test_models_and_configs(world: World) -> None:
     assert ["config" in request for request in requests] == [False, True]
 
 
+def test_a_request_that_cannot_be_saved(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was not sent, and is no turn of the session."""
+    world.play(["a"])
+
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        outcomes = world.play(["a", "b"])
+    assert reasons(outcomes) == [None, "DISK_FULL"]
+    assert (outcomes[1].sent, outcomes[1].number, len(world.model.bodies)) == (False, None, 1)
+
+
 def test_an_answer_that_cannot_be_saved(world: World) -> None:
     """It is told with what keeps it from the session, and nothing follows it."""
 
@@ -496,6 +511,7 @@ def test_an_expected_refusal(world: World) -> None:
     assert len(world.model.bodies) == 1
     outcomes = world.play([expected, "b"])
     assert (statuses(outcomes), reasons(outcomes)) == (["error", "skipped"], ["ANSWER_BLOCKED", None])
+    assert str(outcomes[0].error) == "refused as expected, so no message can follow it"
 
 
 def test_an_expected_refusal_that_might_be_another_one_next_time(world: World) -> None:
@@ -520,8 +536,10 @@ def test_a_call_of_a_function(world: World) -> None:
 
 
 def test_a_call_that_is_not_as_expected(world: World) -> None:
-    """With an expectation that is not met either, the conversation ends all the same."""
+    """With an expectation that is not met either, whichever it is, the conversation ends all the same."""
     outcomes = world.play([{"user": "a", "expect": {"contains": "zebra"}}, "b"], answer("let me see", CALL))
+    assert (statuses(outcomes), reasons(outcomes)) == (["failed", "skipped"], ["EXPECTATION", None])
+    outcomes = world.play([{"user": "a", "expect": {"finish": "MAX_TOKENS"}}, "b"])
     assert (statuses(outcomes), reasons(outcomes)) == (["failed", "skipped"], ["EXPECTATION", None])
 
 

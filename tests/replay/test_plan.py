@@ -354,8 +354,14 @@ DIFFERENCES: dict[str, tuple[Any, list[Record], str, str]] = {
     "config": (
         ["a", {"user": "b", "config": {"seed": 1}}],
         sent(["a", "b"], "A", "B"),
-        "t2 was answered with another config, or another history, in turn 2",
+        "t2 was answered with another config in turn 2",
         "--to 1 ",
+    ),
+    "system": (
+        {"system": "Be brief.", "turns": ["a"]},
+        sent(["a"], "A"),
+        "t1 was answered with another system instruction in turn 1",
+        "--to 0 ",
     ),
 }
 

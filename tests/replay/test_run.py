@@ -237,6 +237,21 @@ def test_a_signal_in_the_last_turn(runs: Runs) -> None:
     assert (played.statuses, [one.exit for one in played.errors]) == ({"c1": ["ok"]}, [143])
 
 
+def test_what_is_wrong_with_a_conversation(runs: Runs) -> None:
+    """A session that cannot be played is told of by an event of its own, and the others are played."""
+    runs.suite(A, A, A)
+    for name in ("c1", "c2"):
+        runs.path(name).write_bytes(runs.path(name).read_bytes() + b"junk\n{}\n")
+    for dry in (False, True):
+        played = runs.suite(A, A, AB, dry=dry)
+        told = [event for event in played.events if event["event"] == "error"]
+        assert [(event["run"], event["session"]) for event in told] == [
+            (name, str(runs.path(name))) for name in ("c1", "c2")
+        ]
+        assert {event["error"]["reason"] for event in told} == {"CORRUPT"}
+        assert (played.statuses["c3"][0], played.summary["exit"]) == ("reused", 65)
+
+
 def test_a_busy_session(runs: Runs) -> None:
     """The session that another run holds ends this one at once, before anything is sent."""
     runs.suite(A)
