@@ -24,7 +24,7 @@ from gemcli.journal import ANSWERED, Exchange, Journal
 from gemcli.retry import Policy
 from gemcli.session import Session, Unsaved
 from gemcli.settings import Config
-from gemcli.signals import Interrupted, deferred
+from gemcli.signals import deferred
 
 Event = Mapping[str, Any]
 """What happens on the way: `{"event": "chunk", "chunk": …}` or `{"event": "wait", "seconds": …, …}`."""
@@ -144,27 +144,15 @@ def prepare(
 def exchange(session: Session, request: Request, line: Line) -> Result:
     """Send a request and record what comes of it; the answer is on the disk unless `unsaved` says otherwise.
 
+    A signal on the way is raised when that is done. Whoever is to print an answer that is not saved holds signals
+    back until then (`deferred`): it was paid for, and is nowhere else.
+
     Raises `GemcliError`: TIMEOUT before anything is written if no time is left; `Unsaved` when the request
     could not be written, and nothing was sent; the call's own error when there was no answer, recorded with its
     outcome and every attempt.
     """
     if line.limits.room <= 0:
         raise GemcliError("TIMEOUT", "there is no time left for a request before the deadline", outcome="rejected")
-    done: Result | None = None
-    try:
-        # From the request until the outcome is on the disk no signal may come in between; it ends the wait for the
-        # answer.
-        with deferred:
-            done = _transaction(session, request, line)
-    except Interrupted:
-        # An answer that was paid for and is not on the disk is the caller's to print: the signal would take it away.
-        if done is None or done.unsaved is None:
-            raise
-    return done
-
-
-def _transaction(session: Session, request: Request, line: Line) -> Result:
-    """The request, the call and the outcome, each record on the disk before the next step."""
     turn, name = session.journal.next_exchange(request.content)
     asked = records.request(
         turn,
@@ -176,24 +164,29 @@ def _transaction(session: Session, request: Request, line: Line) -> Result:
         key=request.key,
     )
     attempts: list[dict[str, Any]] = []
-    session.append(asked)
-    start = time.monotonic()
-    try:
-        answer = _call(request, line, attempts)
-    except GemcliError as error:
-        error.attempts = len(attempts)
-        _record_failure(session, name, error, attempts, line.notice)
-        raise
-    elapsed, verdict = _since(start), answers.judge(answer)
-    told = records.response(name, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed)
-    unsaved = _record_answer(session, told)
+    # From here until the outcome is on the disk no signal may come in between; it ends the wait for the answer.
+    with deferred:
+        session.append(asked)
+        start = time.monotonic()
+        try:
+            answer = _call(request, line, attempts)
+        except GemcliError as error:
+            error.attempts = len(attempts)
+            _record_failure(session, name, error, attempts, line.notice)
+            raise
+        elapsed, verdict = _since(start), answers.judge(answer)
+        told = records.response(name, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed)
+        unsaved = _record_answer(session, told)
     return Result(turn, name, answer, verdict, attempts, elapsed, unsaved, request.notes)
 
 
 def recalled(exchange: Exchange) -> Result:
     """The result of an exchange that was answered before, from its records."""
     outcome, answer = exchange.outcome or {}, exchange.answer or {}
-    verdict = replace(answers.judge(answer), valid=exchange.state == ANSWERED)
+    verdict, valid = answers.judge(answer), exchange.state == ANSWERED
+    # What is in the history stays there, whatever is thought of its form: imported answers have no finish reason.
+    error = None if valid and not verdict.valid else verdict.error
+    verdict = replace(verdict, valid=valid, error=error)
     attempts, elapsed = outcome.get("attempts") or [], outcome.get("elapsed_ms") or 0
     return Result(exchange.turn, exchange.id, answer, verdict, attempts, elapsed, None, ())
 

@@ -42,13 +42,18 @@ def chained(before: str, model: str, config: dict[str, Any], content: Content) -
     return _digest([model, config, content, before])
 
 
-def newest(journal: Journal, key: str) -> Exchange | None:
-    """The newest exchange that was asked under `key` in this session; one with its answer in the history if there is.
+def newest(journal: Journal, key: str, content: Content | None = None) -> Exchange | None:
+    """The newest exchange that was asked under `key` in this session.
 
-    A rewind that is taken back puts an answer under newer tries.
+    One with its answer in the history comes first, as a rewind that is taken back puts it under newer tries; then those
+    with `content`, as what became of another message under the same key says nothing of this one.
     """
     found = (one for one in journal.exchanges if one.request.get("key") == key and not one.request.get("imported"))
-    return max(found, key=lambda one: (_in_history(journal, one), one.turn), default=None)
+    return max(
+        found,
+        key=lambda one: (_in_history(journal, one), one.request["content"] == content, one.turn),
+        default=None,
+    )
 
 
 def following(journal: Journal, place: int, content: Content) -> Exchange | None:
@@ -62,9 +67,13 @@ def following(journal: Journal, place: int, content: Content) -> Exchange | None
     if len(live) < place:
         have = counted(len(live), "turn")
         raise GemcliError("DIVERGED", f"the history has {have}, not {place}", hint="messages before it are missing")
-    last = next(reversed(journal.turns.values()), None)
-    tried = last.exchanges[0] if last and not last.contents else None
-    return tried if tried and tried.request["content"] == content else None
+    for turn in reversed(journal.turns.values()):
+        if live and turn is live[-1]:
+            break
+        tried = turn.exchanges[0]
+        if tried.request["content"] == content and not _of_another_history(journal, tried):
+            return None if turn.contents else tried  # what was answered here was taken out
+    return None
 
 
 def standing(journal: Journal, exchange: Exchange | None) -> Standing:

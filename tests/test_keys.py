@@ -125,6 +125,19 @@ def test_newest_is_the_last_under_the_key() -> None:
     assert keys.newest(session, "no such key") is None
 
 
+def test_the_newest_of_this_message() -> None:
+    """Another message under the same key says nothing of what became of this one, unless it was answered."""
+    lost = [under(K, asked(1, "q")), failed(1, "unknown")]
+    other = [under(K, asked(2, "x")), told(2, "half", valid=False, finish="SAFETY")]
+    session = journal(*lost, *other)
+    ids = [found and found.id for found in (keys.newest(session, K, user_text(said)) for said in ("q", "x", "z"))]
+    assert ids == ["1.1", "2.1", "2.1"]
+    answered = [under(K, asked(2, "x")), told(2, "a")]
+    found = keys.newest(journal(*lost, *answered), K, user_text("q"))
+    assert found is not None
+    assert found.id == "2.1"
+
+
 def test_imported_turns_were_asked_under_no_key() -> None:
     """What a session was created with is not what this session sent."""
     assert keys.newest(journal(*imported(*keyed(1))), K) is None
@@ -273,6 +286,21 @@ def test_following() -> None:
 def test_following_after_a_rewind() -> None:
     """A turn that was taken out is no try of what takes its place."""
     assert following(0, asked(1, "q"), told(1, "a"), records.rewind([1])) is None
+
+
+def test_following_what_other_messages_hide() -> None:
+    """The newest try of this message counts, also under tries of others, and under turns that were taken out."""
+    lost = [asked(1, "q"), failed(1, "unknown")]
+    assert following(0, *lost, asked(2, "x"), failed(2, "rejected")) == "1.1"
+    assert following(0, *lost, asked(2, "x"), told(2, "half", valid=False, finish="SAFETY")) == "1.1"
+    assert following(0, *lost, asked(2, "x"), told(2, "a"), records.rewind([2])) == "1.1"
+    assert following(0, *lost, asked(2, "q"), failed(2, "rejected")) == "2.1"
+
+
+def test_a_try_in_another_place_is_none_of_this_one() -> None:
+    """A message that was lost at the beginning is another one behind an answered turn, and the other way round."""
+    assert following(1, asked(1, "q"), failed(1, "unknown"), *turn(2)) is None
+    assert following(0, *turn(1), asked(2, "q"), failed(2, "unknown"), records.rewind([1])) is None
 
 
 @pytest.mark.parametrize(("content", "have"), [([], "0 turns"), (turn(1), "1 turn,")], ids=["none", "one"])

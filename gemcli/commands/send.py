@@ -6,7 +6,7 @@ import random
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,30 +147,32 @@ def _message(app: App, argument: str | None, *, leave_stdin: bool, deadline: flo
 
 def answered(app: App, order: Order, allowed: list[str]) -> None:
     """Send, and print the answer when it is whole."""
-    result, document = deliver(app, order, None)
-    text = result.verdict.text
-    show(order, result, lambda: app.output.text(text) if order.as_text else app.output.json(document))
-    if left := _left_to_say(result, allowed):
-        raise left
+    with ExitStack() as held:
+        result, document = deliver(app, order, None, held)
+        text = result.verdict.text
+        show(order, result, lambda: app.output.text(text) if order.as_text else app.output.json(document))
+        if left := _left_to_say(result, allowed):
+            raise left
 
 
 def streamed(app: App, order: Order, allowed: list[str]) -> None:
     """Send, and print the answer as it comes; last the final event, which has the exit status."""
     until = app.started + order.deadline
     stream = Stream(lambda: deferred.stopping or time.monotonic() > until)
-    try:
-        result, document = deliver(app, order, _teller(app, order, stream))
-    except GemcliError as error:
-        _finish(order, stream, {"session": order.session}, "", error)
-        # The failure matters more than that nobody reads of it.
-        with suppress(GemcliError, BrokenPipeError):
-            stream.flush()
-        raise
-    left = _left_to_say(result, allowed)
-    _finish(order, stream, document, result.verdict.text, left)
-    show(order, result, stream.flush)
-    if left is not None:
-        raise left
+    with ExitStack() as held:
+        try:
+            result, document = deliver(app, order, _teller(app, order, stream), held)
+        except GemcliError as error:
+            _finish(order, stream, {"session": order.session}, "", error)
+            # The failure matters more than that nobody reads of it.
+            with suppress(GemcliError, BrokenPipeError):
+                stream.flush()
+            raise
+        left = _left_to_say(result, allowed)
+        _finish(order, stream, document, result.verdict.text, left)
+        show(order, result, stream.flush)
+        if left is not None:
+            raise left
 
 
 def _finish(order: Order, stream: Stream, document: dict[str, Any], text: str, error: GemcliError | None) -> None:
@@ -183,9 +185,12 @@ def _finish(order: Order, stream: Stream, document: dict[str, Any], text: str, e
 
 
 def deliver(
-    app: App, order: Order, on_event: Callable[[Mapping[str, Any]], None] | None
+    app: App, order: Order, on_event: Callable[[Mapping[str, Any]], None] | None, held: ExitStack
 ) -> tuple[Result, dict[str, Any]]:
-    """Send the message and return what came of it, with its JSON document. The session is free again after this."""
+    """Send the message and return what came of it, with its JSON document. The session is free again after this.
+
+    With an answer that is not saved, signals stay held back until `held` is left: it is printed first.
+    """
     limits = Limits(order.timeout, app.started + order.deadline)
     created = order.create and _create(app, order)
     if not order.create:
@@ -202,7 +207,10 @@ def deliver(
         retry = Policy(order.retries, random.random)
         with closing(app.gemini(backend)) as gemini:
             line = Line(gemini, backend, limits, retry, app.output.notice, on_event, order.stream)
+            held.enter_context(deferred)
             result = exchange(opened, request, line)
+            if result.unsaved is None:
+                held.close()
         document = answer_document(order, result, views.totals_view(opened.journal))
     return result, document
 
@@ -247,7 +255,7 @@ def _sent_before(journal: Journal, order: Order) -> Exchange | None:
     """
     content = user_text(order.message)
     if order.key is not None:
-        last = keys.newest(journal, order.key)
+        last = keys.newest(journal, order.key, content)
     elif order.if_turns is not None:
         last = keys.following(journal, order.if_turns, content)
     else:

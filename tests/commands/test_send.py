@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,10 @@ from gemcli.answers import judge
 from gemcli.commands.send import ALLOWED, Order, show
 from gemcli.errors import GemcliError
 from gemcli.exchange import Result
+from gemcli.gemini import Gemini
 from gemcli.session import Unsaved
 from tests.commands import CALL, ECHO, asked, header, told, turn, write
-from tests.support import Done, Gemcli, InProcess, Model, answer, json_reply, texts
+from tests.support import Done, Gemcli, InProcess, Model, answer, json_reply, sse, streaming, texts
 
 
 def said(gemcli: Gemcli, name: str = "a") -> str:
@@ -400,3 +404,32 @@ def test_an_answer_neither_saved_nor_printed_is_told_as_unsaved(fault: Exception
     with pytest.raises(Unsaved) as caught:
         show(order, result, printing)
     assert caught.value.exit == 74
+
+
+@pytest.mark.parametrize("options", [[], ["--stream"]], ids=["whole", "stream"])
+def test_a_signal_does_not_take_an_answer_that_is_nowhere_else(
+    options: list[str], here: InProcess, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not be saved, and TERM comes before it is printed: it is printed, and then told as unsaved."""
+    assert here("new", "-s", "a", env=model.env).status == 0
+    put, close = os.write, Gemini.close
+    writes: list[int] = []
+
+    def full(fd: int, data: bytes) -> int:
+        if fd > 2:
+            writes.append(fd)
+        if fd > 2 and len(writes) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return put(fd, data)
+
+    def struck(self: Gemini) -> None:
+        close(self)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    model.script(json_reply(answer("dear")) if not options else streaming(sse(answer("dear", finish="STOP"))))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        patch.setattr(Gemini, "close", struck)
+        done = here("send", "-n", "-s", "a", "hello", *options, env=model.env)
+    assert (done.status, done.lines[-1]["saved"]) == (74, False)
+    assert "dear" in done.out

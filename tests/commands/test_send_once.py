@@ -15,7 +15,7 @@ from gemcli.records import Record
 from gemcli.signals import deferred
 from gemcli.simulator.app import Cut
 from tests.commands import Here, asked, failed, header, told, turn, write
-from tests.support import Done, Model, Reply, answer, json_reply, texts
+from tests.support import Done, Model, Reply, answer, contents, json_reply, texts
 from tests.system import clients_collected
 
 RESET = Reply(200, {}, (Cut("reset"),))
@@ -289,6 +289,14 @@ def test_imported_turns_count(here: Send, model: Model) -> None:
     assert here.send("another", "--if-turns", "0").status == 14
     assert here.send("q", "--if-turns", "1").json["sent"] is True
     assert len(model.requests) == 1
+
+
+def test_an_imported_answer_without_a_finish_reason(here: Send, model: Model) -> None:
+    """What is in the history is an answer, whatever its form: histories of other programs say not how it ended."""
+    Path("h.json").write_text(json.dumps(contents("hello", "hi there")))
+    assert here("new", "-s", "b", "--history", "h.json").status == 0
+    done = here("send", "-n", "-s", "b", "hello", "--if-turns", "0")
+    assert (done.status, done.json["text"], done.json["status"], done.json["sent"]) == (0, "hi there", "ok", False)
 
 
 def test_turns_that_are_missing(here: Send, model: Model) -> None:
