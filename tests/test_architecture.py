@@ -78,7 +78,7 @@ ALLOWED: dict[str, str] = {
     # Replay: scripts first, which are pure, then the run
     "replay": "",
     "replay.template": "",
-    "replay.checks": "answers forms",
+    "replay.checks": "answers signals forms",
     "replay.script": "errors contents records settings replay.checks replay.template",
     "replay.crosschecks": "errors answers forms settings yamltext replay.checks replay.template",
     "replay.grammar": (

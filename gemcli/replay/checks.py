@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from gemcli.answers import Verdict
 from gemcli.forms import compiled
+from gemcli.signals import TimeUp, time_limit
 
 TEXT_CHECKS: dict[str, tuple[Callable[[str, str], bool], Callable[..., bool]]] = {
     "contains": (lambda text, want: want in text, all),
@@ -21,13 +22,16 @@ TEXT_CHECKS: dict[str, tuple[Callable[[str, str], bool], Callable[..., bool]]] =
     "not_contains": (lambda text, want: want not in text, all),
     "equals": (lambda text, want: text.strip() == want.strip(), any),
     "starts_with": (lambda text, want: text.lstrip().startswith(want.lstrip()), any),
-    "regex": (lambda text, want: compiled(want).search(text) is not None, all),
-    "not_regex": (lambda text, want: compiled(want).search(text) is None, all),
+    "regex": (lambda text, want: _matches(want, text) is True, all),
+    "not_regex": (lambda text, want: _matches(want, text) is False, all),
 }
 """Checks of the answer's text: how one wanted text is looked for, and whether all of a list must hold or any."""
 
 PATTERNS = ("regex", "not_regex")
 """Those whose texts are regular expressions (Python's, anywhere in the text)."""
+
+PATIENCE = 2.0
+"""Seconds that one pattern may take; a check that takes longer is not met."""
 
 TOKENS = {
     "input": "promptTokenCount",
@@ -50,6 +54,15 @@ class Bound:
     def holds(self, value: float) -> bool:
         """Whether `value` is within the limits."""
         return self.low < value < self.high if self.exclusive else self.low <= value <= self.high
+
+
+def _matches(pattern: str, text: str) -> bool | None:
+    """Whether a pattern is found in a text; None if that takes too long, as some patterns would for ever."""
+    try:
+        with time_limit(PATIENCE):
+            return compiled(pattern).search(text) is not None
+    except TimeUp:
+        return None
 
 
 class Expected(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -289,3 +290,14 @@ def test_all_checks_are_made() -> None:
     found = made(expected, heard(answer("a")))
     assert [check["check"] for check in found] == ["answer", "finish", *TEXT_CHECKS, "words", "tokens.total"]
     assert {check["check"] for check in found if check["ok"]} == {"answer", "not_contains", "not_regex"}
+
+
+@pytest.mark.parametrize("check", ["regex", "not_regex"])
+def test_a_pattern_that_takes_for_ever(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given up, and is not met, whichever way it was meant; the others are made all the same."""
+    monkeypatch.setattr(checks, "PATIENCE", 0.2)
+    expected = Expected({check: ("(a+)+$",), "contains": ("!",)})
+    start = time.monotonic()
+    *_, slow, other = made(expected, heard(answer("a" * 60 + "!")))
+    assert time.monotonic() - start < 10
+    assert (slow["check"], slow["ok"], other["ok"]) == (check, False, True)
