@@ -2,7 +2,7 @@
 
 INT, TERM and HUP raise `Interrupted` in the main thread, except inside `with deferred:`. There they are
 remembered, wake whoever waits, and are raised when the block is done: a record is written whole, and an answer
-that has arrived is recorded before the program ends.
+that has arrived is recorded before the program ends. While a module is imported they wait too, for a moment.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ GLANCE = 0.5
 """Seconds after which who waits looks for signals by itself: it may not have been woken by one."""
 
 
+AGAIN = 0.005
+"""Seconds after which it is looked again whether a signal that came during an import can be raised."""
+
+
 class _Deferral:
     """A stretch of code that INT, TERM and HUP must not cut in two. May be nested.
 
@@ -61,6 +65,11 @@ class _Deferral:
             # An error on its way out says more than the signal, and ends the program as well.
             if kind is None:
                 raise Interrupted(first)
+
+    def settle(self) -> None:
+        """Raise a signal that has arrived and waits for nothing any more."""
+        with self:
+            pass
 
     def arrive(self, signum: int) -> None:
         """Remember a signal, and wake who waits inside the deferral. Called by the signal handler."""
@@ -106,23 +115,40 @@ def raised() -> Iterator[None]:
     """Turn INT, TERM and HUP into `Interrupted` inside the block. What the parent ignores (nohup) stays ignored."""
     deferred.stopping = False
 
-    def on_signal(signum: int, _frame: FrameType | None) -> None:
+    def on_signal(signum: int, frame: FrameType | None) -> None:
         deferred.stopping = True
-        if deferred.depth:
-            deferred.arrive(signum)
-        else:
+        if not deferred.depth and not _importing(frame):
             raise Interrupted(signum)
+        deferred.arrive(signum)
+        if not deferred.depth and signal.getitimer(signal.ITIMER_REAL)[0] == 0:
+            signal.setitimer(signal.ITIMER_REAL, AGAIN)
+
+    def on_alarm(_signum: int, frame: FrameType | None) -> None:
+        if _importing(frame):
+            signal.setitimer(signal.ITIMER_REAL, AGAIN)
+        else:
+            deferred.settle()
 
     before = {}
     if threading.current_thread() is threading.main_thread():
+        before[signal.SIGALRM] = signal.signal(signal.SIGALRM, on_alarm)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, on_signal)
     try:
         yield
     finally:
+        if before:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: an exception in there may be swallowed, or leave a lock taken for good."""
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
 
 
 @contextmanager
@@ -132,6 +158,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     For system calls that have no time limit of their own. It repeats because Python may swallow an exception
     that a signal handler raises at an unlucky moment (inside `__del__`, say).
     """
+    deferred.settle()  # the timer is needed here
     armed = True
 
     def on_alarm(_signum: int, _frame: FrameType | None) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -127,3 +130,60 @@ def test_a_time_limit_insists() -> None:
             except TimeUp:
                 lost += 1
     assert lost == 3
+
+
+# Imports
+
+
+@pytest.fixture
+def struck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a module during whose import TERM comes."""
+    name = "struck_by_a_signal"
+    source = "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(0.05)\nwhole = True\n"
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    return name
+
+
+def imported(name: str) -> None:
+    """Import a module, and wait for a signal."""
+    assert importlib.import_module(name).whole
+    time.sleep(5)
+
+
+def test_a_signal_during_an_import_waits_for_its_end(struck: str) -> None:
+    """An exception in the middle of it could be swallowed, wrapped, or leave the import lock taken for good."""
+    with pytest.raises(Interrupted) as error, raised():
+        imported(struck)
+    assert error.value.signum == signal.SIGTERM
+    assert sys.modules[struck].whole
+    assert (deferred.arrived, signal.getitimer(signal.ITIMER_REAL)[0]) == ([], 0)
+
+
+def test_a_signal_during_an_import_in_a_deferral(struck: str) -> None:
+    """It is raised at the end of the deferral, like any other."""
+    reached = []
+
+    def held() -> None:
+        with deferred:
+            importlib.import_module(struck)
+            reached.append("the end")
+
+    with pytest.raises(Interrupted), raised():
+        held()
+    assert reached == ["the end"]
+
+
+def test_a_signal_during_an_import_comes_before_a_time_limit(struck: str) -> None:
+    """Both need the one timer there is: what has arrived is raised first."""
+
+    def limited() -> None:
+        importlib.import_module(struck)
+        with time_limit(5):
+            time.sleep(5)
+
+    start = time.monotonic()
+    with pytest.raises(Interrupted), raised():
+        limited()
+    assert time.monotonic() - start < 4
