@@ -112,13 +112,22 @@ def _read_all(fd: int) -> str:
     """The text that comes on a descriptor until its end. Raises `GemcliError`: IO, BAD_TEXT, or TOO_LARGE."""
     chunks, size = [], 0
     try:
-        while chunk := os.read(fd, 1 << 20):
+        while chunk := _read(fd):
             chunks.append(chunk)
             if (size := size + len(chunk)) > LARGEST_FILE:
                 raise GemcliError("TOO_LARGE", f"standard input is longer than {LARGEST_FILE:,} bytes")
     except OSError as error:
         raise GemcliError("IO", f"cannot read standard input: {error.strerror}") from error
     return as_text(b"".join(chunks), "standard input")
+
+
+def _read(fd: int) -> bytes:
+    """What comes next on a descriptor, nothing at its end. Raises `OSError`."""
+    while True:
+        try:
+            return os.read(fd, 1 << 20)
+        except BlockingIOError:  # O_NONBLOCK belongs to the pipe: whoever shares it may have set it
+            select.select([fd], [], [])
 
 
 def _is_input(fd: int, status: os.stat_result, notice: Callable[[str], None]) -> bool:

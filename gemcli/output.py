@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,6 +18,12 @@ from gemcli import strictjson
 from gemcli.errors import GemcliError
 
 STDOUT, STDERR = 1, 2
+
+LONGEST = 2_000
+"""Characters of a message or a hint on stderr at most: a server may send a whole page as its message."""
+
+PATIENCE, LAST_PATIENCE = 1.0, 5.0
+"""Seconds that a note, and an error, wait at most for a reader of stderr."""
 
 # C0 (but tab and newline), DEL, C1, and what reorders or breaks lines: bidirectional marks, U+2028, U+2029.
 _CONTROL = re.compile(
@@ -31,6 +38,7 @@ class Output:
 
     def __init__(self, *, errors_json: bool = False) -> None:
         self.errors_json = errors_json
+        self._patience = PATIENCE
 
     # stdout: what was asked for
 
@@ -54,22 +62,21 @@ class Output:
     def notice(self, message: str) -> None:
         """Say one thing that is no error."""
         if self.errors_json:
-            self._stderr(as_json({"level": "note", "message": message}))
+            self._stderr(as_json({"level": "note", "message": _cut(message)}))
         else:
-            self._stderr(f"gemcli: note: {_one_line(message)}")
+            self._stderr(f"gemcli: note: {_one_line(_cut(message))}")
 
     def error(self, error: GemcliError, hint: str | None = None) -> None:
         """Say what went wrong, every problem of it, and what to do next. `hint` is added to the error's own."""
-        hints = [text for text in (error.hint, hint) if text]
+        message, hints = _cut(error.message), [_cut(text) for text in (error.hint, hint) if text]
         if self.errors_json:
-            facts = error.to_json() | {"hint": "; ".join(hints) or None}
-            self._stderr(as_json({"level": "error"} | facts))
+            facts = error.to_json() | {"message": message, "hint": "; ".join(hints) or None}
+            self._stderr(as_json({"level": "error"} | facts), LAST_PATIENCE)
             return
-        self._stderr(f"gemcli: error: {_one_line(error.message)}")
-        for problem in error.problems:
-            self._stderr(f"  {_one_line(problem.describe())}")
-        for text in hints:
-            self._stderr(f"hint: {_one_line(text)}")
+        lines = [f"gemcli: error: {_one_line(message)}"]
+        lines += [f"  {_one_line(problem.describe())}" for problem in error.problems]
+        lines += [f"hint: {_one_line(text)}" for text in hints]
+        self._stderr("\n".join(lines), LAST_PATIENCE)
 
     def progress(self, line: str) -> None:
         """Say how things go, if somebody watches: on a terminal."""
@@ -83,11 +90,16 @@ class Output:
         else:
             self._stderr(visible(trace.rstrip("\n")))
 
-    def _stderr(self, line: str) -> None:
-        # There is nobody left to tell when stderr itself is gone.
+    def _stderr(self, text: str, seconds: float | None = None) -> None:
+        """Print one message. What nobody reads in `seconds` is dropped, and after that the next note does not wait."""
+        data = (text + "\n").encode("utf-8", "backslashreplace")
         try:
-            _write_all(STDERR, (line + "\n").encode("utf-8", "backslashreplace"))
-        except OSError:
+            if _is_terminal(STDERR):  # somebody who stopped it with Ctrl-S reads on later
+                _write_all(STDERR, data)
+            else:
+                patience = self._patience if seconds is None else seconds
+                self._patience = PATIENCE if _write_within(patience, STDERR, data) else 0.0
+        except OSError:  # there is nobody left to tell
             return
 
 
@@ -140,6 +152,8 @@ class Stream:
             while self._waiting and select.select([], [STDOUT], [], seconds)[1]:
                 # As much as a pipe takes for sure once it is ready: more could block.
                 del self._waiting[: os.write(STDOUT, self._waiting[: select.PIPE_BUF])]
+        except BlockingIOError:  # somebody else has filled the pipe since
+            return
         except OSError as error:
             self._lost = error
             self._waiting.clear()
@@ -155,6 +169,11 @@ def visible(text: str) -> str:
     return _CONTROL.sub(
         lambda match: f"\\x{ord(match[0]):02x}" if ord(match[0]) < 256 else f"\\u{ord(match[0]):04x}", text
     )
+
+
+def _cut(message: str) -> str:
+    """The message, or so much of it that a person may read, with an ellipsis."""
+    return message if len(message) <= LONGEST else message[: LONGEST - 1] + "…"
 
 
 def _one_line(text: str) -> str:
@@ -182,6 +201,23 @@ def _not_printed(error: OSError) -> GemcliError:
 
 
 def _write_all(fd: int, data: bytes) -> None:
+    """Write all of it, however long the reader takes. Raises `OSError`."""
     view = memoryview(data)
     while view:
-        view = view[os.write(fd, view) :]
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:  # O_NONBLOCK belongs to the pipe: whoever shares it may have set it
+            select.select([], [fd], [])
+
+
+def _write_within(seconds: float, fd: int, data: bytes) -> bool:
+    """Write what the reader takes in so many seconds; whether that was all. Raises `OSError`."""
+    view, until = memoryview(data), time.monotonic() + seconds
+    while view and select.select([], [fd], [], max(0.0, until - time.monotonic()))[1]:
+        try:
+            # As much as a pipe takes for sure once it is ready: more could block.
+            view = view[os.write(fd, view[: select.PIPE_BUF]) :]
+        except BlockingIOError:  # somebody else has filled the pipe since
+            if time.monotonic() >= until:
+                break
+    return not view

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -156,6 +157,31 @@ def test_a_socket_is_read() -> None:
         ours.sendall(b"x")
         ours.shutdown(socket.SHUT_WR)
         assert inputs.message(None, leave_stdin=False, notice=print, stdin=theirs.fileno()) == "x"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda fd: inputs.message(None, leave_stdin=False, notice=print, stdin=fd),
+        lambda fd: inputs.document("-", stdin=fd),
+    ],
+    ids=["message", "document"],
+)
+def test_a_pipe_that_does_not_wait(read: Callable[[int], str]) -> None:
+    """A slow pipe that a parent has set to O_NONBLOCK is read to its end like any other."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    late = [threading.Timer(0.1, os.write, (writing, b"late")), threading.Timer(0.2, os.close, (writing,))]
+    os.write(writing, b"first, ")
+    for each in late:
+        each.start()
+    try:
+        with inputs.within(10, "the pipe"):
+            assert read(reading) == "first, late"
+    finally:
+        for each in late:
+            each.join()
+        os.close(reading)
 
 
 def test_a_directory_as_stdin(tmp_path: Path) -> None:

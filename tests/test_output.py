@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gemcli import output
 from gemcli.errors import GemcliError, Problem
-from gemcli.output import Output, as_json, visible
+from gemcli.output import LONGEST, Output, Stream, as_json, visible
+from gemcli.signals import time_limit
 
 CONTROL = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))} - {"\t", "\n"}
 REORDERING = set("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -132,6 +136,35 @@ def test_stderr_as_json(capfd: pytest.CaptureFixture[str]) -> None:
     assert (error["level"], error["message"], error["hint"]) == ("error", "\x9b", "first; second")
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("x" * LONGEST, "x" * LONGEST), ("x" * (LONGEST + 1), "x" * (LONGEST - 1) + "…"), ("\x9b" * 150_000, None)],
+    ids=["longest", "too-long", "escapes"],
+)
+def test_long_messages_are_cut(text: str, shown: str | None, capfd: pytest.CaptureFixture[str]) -> None:
+    """No message and no hint on stderr is longer than what a person reads, in text and in JSON; JSON stays whole."""
+    shown = text[: LONGEST - 1] + "…" if shown is None else shown
+    for out in (Output(), Output(errors_json=True)):
+        out.notice(text)
+        out.error(GemcliError("SERVER_ERROR", text, hint=text))
+    note, error, hint, *documents = capfd.readouterr().err.splitlines()
+    assert note == f"gemcli: note: {visible(shown)}"
+    assert error == f"gemcli: error: {visible(shown)}"
+    assert hint == f"hint: {visible(shown)}"
+    first, second = map(json.loads, documents)
+    assert (first["message"], second["message"], second["hint"]) == (shown, shown, shown)
+
+
+def test_problems_are_not_cut(capfd: pytest.CaptureFixture[str]) -> None:
+    """What is wrong with an input is told in full, however long the list and each problem."""
+    problems = [Problem("rule", f"{number} {'x' * LONGEST}") for number in range(20)]
+    for out in (Output(), Output(errors_json=True)):
+        out.error(GemcliError("SCRIPT", "wrong", problems=problems))
+    *lines, document = capfd.readouterr().err.splitlines()
+    assert lines[1:] == [f"  {problem.describe()}" for problem in problems]
+    assert json.loads(document)["problems"] == [vars(problem) for problem in problems]
+
+
 @contextmanager
 def replaced(fd: int, other: int) -> Iterator[None]:
     """Another file in the place of a standard stream, for the time of the block."""
@@ -176,6 +209,135 @@ def test_a_stderr_that_nobody_reads() -> None:
             Output().debug("x")
     finally:
         os.close(writing)
+
+
+@contextmanager
+def pipe(*, waits: bool) -> Iterator[tuple[int, int]]:
+    """Both ends of a pipe; one whose writer does not wait is O_NONBLOCK, as node and ssh hand it on."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, waits)
+    try:
+        yield reading, writing
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def taken_late(fd: int, size: int) -> tuple[threading.Thread, bytearray]:
+    """Read so many bytes, beginning after a while; the thread that does, and what it has read."""
+    data = bytearray()
+
+    def read() -> None:
+        time.sleep(0.1)
+        while len(data) < size and (chunk := os.read(fd, size)):
+            data.extend(chunk)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return thread, data
+
+
+def streamed(text: str) -> None:
+    """Print a text as a stream."""
+    stream = Stream(lambda: False)
+    stream.text(text)
+    stream.flush()
+
+
+@pytest.mark.parametrize("write", [lambda text: Output().text(text), streamed], ids=["at-once", "streamed"])
+def test_a_stdout_that_does_not_wait(write: Callable[[str], None]) -> None:
+    """A slow reader of an O_NONBLOCK pipe gets everything."""
+    text = "0123456789" * 50_000 + "\n"
+    with pipe(waits=False) as (reading, writing):
+        thread, data = taken_late(reading, len(text))
+        with replaced(1, writing), time_limit(10):
+            write(text)
+        thread.join(10)
+        assert data == text.encode()
+
+
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The next writes to stdout find it full, though it seemed ready: so many as the one number in the list."""
+    left, write = [0], os.write
+
+    def refuse(fd: int, data: bytes) -> int:
+        if fd == 1 and left[0] > 0:
+            left[0] -= 1
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", refuse)
+    return left
+
+
+def test_a_stream_that_is_full_for_a_moment(busy: list[int]) -> None:
+    """A pipe that another writer has filled in between is no lost reader: what waits is printed next."""
+    with pipe(waits=False) as (reading, writing), replaced(1, writing):
+        stream = Stream(lambda: False)
+        busy[0] = 1
+        stream.text("a")
+        assert not stream.broken
+        stream.text("b")
+        busy[0] = 3
+        stream.text("c")
+        stream.flush()
+        assert os.read(reading, 10) == b"abc"
+
+
+def test_a_stream_that_stays_full(busy: list[int]) -> None:
+    """A stream that nothing can be written to is given up when it is told to stop."""
+    with pipe(waits=False) as (_, writing), replaced(1, writing):
+        asked = iter([False, False, True])
+        stream = Stream(lambda: next(asked))
+        busy[0] = 1000
+        stream.text("a")
+        with pytest.raises(GemcliError, match="nobody read the output in time"):
+            stream.flush()
+    assert next(asked, None) is None
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["blocking", "nonblocking"])
+@pytest.mark.parametrize("errors_json", [False, True], ids=["text", "json"])
+def test_a_stderr_that_is_full(monkeypatch: pytest.MonkeyPatch, errors_json: bool, waits: bool) -> None:
+    """A pipe on stderr that nobody reads holds up nothing for long: what it cannot take is dropped."""
+    monkeypatch.setattr(output, "PATIENCE", 0.2)
+    monkeypatch.setattr(output, "LAST_PATIENCE", 0.2)
+    problems = [Problem("rule", "x" * 1000)] * 200
+    out = Output(errors_json=errors_json)
+    with pipe(waits=waits) as (reading, writing), replaced(2, writing), time_limit(10):
+        start = time.monotonic()
+        out.error(GemcliError("SCRIPT", "wrong", hint="right", problems=problems))
+        assert 0.2 <= time.monotonic() - start < 1
+        for _ in range(20):
+            out.notice("more")
+        assert time.monotonic() - start < 1
+        assert os.read(reading, 10).startswith(b'{"' if errors_json else b"gemcli: ")
+
+
+def test_a_stderr_that_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a message was dropped, the next ones are printed once there is room."""
+    monkeypatch.setattr(output, "PATIENCE", 0.2)
+    out = Output()
+    with pipe(waits=True) as (reading, writing), replaced(2, writing), time_limit(10):
+        out.debug("x" * 200_000)
+        out.notice("dropped")
+        os.read(reading, 1 << 20)
+        out.notice("seen")
+        assert os.read(reading, 100) == b"gemcli: note: seen\n"
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["blocking", "nonblocking"])
+def test_a_stderr_that_is_read_late(waits: bool) -> None:
+    """A reader that is only slow gets a long error whole."""
+    error = GemcliError("SCRIPT", "wrong", problems=[Problem("rule", "x" * 1000)] * 200)
+    with pipe(waits=waits) as (reading, writing):
+        expected = as_json({"level": "error"} | error.to_json()).encode() + b"\n"
+        thread, data = taken_late(reading, len(expected))
+        with replaced(2, writing), time_limit(10):
+            Output(errors_json=True).error(error)
+        thread.join(10)
+        assert data == expected
 
 
 def test_output_is_not_buffered() -> None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.commands import header, turn, write
-from tests.support import PROGRAM, Done, Gemcli
+from tests.support import PROGRAM, Done, Gemcli, Model, json_reply
 
 
 @pytest.fixture
@@ -317,3 +319,43 @@ def test_a_silent_pipe_is_told_of(gemcli: Gemcli) -> None:
         out, err = process.communicate(b"late", timeout=30)
     assert (process.returncode, err) == (0, b"")
     assert out == b'Message 1 says: "hello\n\nlate".\n'
+
+
+@pytest.mark.parametrize("stream", [[], ["--stream"]], ids=["at-once", "stream"])
+def test_streams_that_do_not_wait(gemcli: Gemcli, stream: list[str]) -> None:
+    """Pipes that a parent has set to O_NONBLOCK, as node and ssh do, are read and written whole, however slow."""
+    write("a", header())
+    (stdin, typing), (reading, stdout) = os.pipe(), os.pipe()
+    os.set_blocking(stdin, False)
+    os.set_blocking(stdout, False)
+    with gemcli.start("send", "-s", "a", "--text", *stream, stdin=stdin, stdout=stdout) as process:
+        os.close(stdin)
+        os.close(stdout)
+        with open(typing, "wb") as ours:
+            time.sleep(0.5)
+            ours.write(b"x" * 300_000)
+        time.sleep(1)
+        with open(reading, "rb") as theirs:
+            out = theirs.read()
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, b"")
+    assert out == b'Message 1 says: "' + b"x" * 300_000 + b'".\n'
+
+
+def test_a_long_message_to_a_stderr_that_nobody_reads(gemcli: Gemcli, model: Model) -> None:
+    """A server's long message to a full pipe on stderr does not keep the program from ending in time."""
+    refusal = {"error": {"code": 503, "message": "x" * 150_000, "status": "UNAVAILABLE"}}
+    model.script(*[json_reply(refusal, status=503)] * 10)
+    reading, stderr = os.pipe()
+    os.set_blocking(stderr, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(stderr, b"-" * 4096)
+    os.set_blocking(stderr, True)
+    try:
+        done = gemcli("send", "-s", "a", "--create", "--deadline", "3", "hi", env=model.env, stderr=stderr, timeout=20)
+    finally:
+        os.close(reading)
+        os.close(stderr)
+    assert (done.status, done.out) == (75, "")
+    assert model.requests
