@@ -106,10 +106,18 @@ def _base_url(name: str, value: str | None) -> str | None:
         host = parts.hostname or ""
         _ = parts.port
     except ValueError:
-        raise GemcliError("BASE_URL", f"{name} is not a URL: {url!r}") from None
+        raise GemcliError("BASE_URL", f"{name} is not a URL: {_without_user(url)!r}") from None
     if host and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))):
         return urlunsplit(parts)
-    raise GemcliError("BASE_URL", f"{name}={url} would send the key and the conversation unprotected")
+    raise GemcliError("BASE_URL", f"{name}={_without_user(url)} would send the key and the conversation unprotected")
+
+
+def _without_user(url: str) -> str:
+    """A URL that was refused, as it may be printed: without the user and the password that may be in it.
+
+    Everything up to the last `@` goes: in what is no good URL, a password may reach beyond its place.
+    """
+    return re.sub(r"^([a-z]*://|//)?.*@", lambda match: match[1] or "", url, flags=re.DOTALL | re.IGNORECASE)
 
 
 def _is_loopback(host: str) -> bool:

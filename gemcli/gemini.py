@@ -110,7 +110,10 @@ class Gemini:
         return chunking.join(chunks)
 
     def preview(self, model: str, body: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
-        """The request as it would be sent: `method`, `url` and `body`. Nothing is sent; needs no key."""
+        """The request as it would be sent: `method`, `url` and `body`. Nothing is sent; needs no key.
+
+        User and password, should the base URL have them, are not in the `url`: it is there to be printed.
+        """
         from gemcli import wire
 
         transport = wire.Preview()
@@ -120,7 +123,8 @@ class Gemini:
         if transport.request is None:
             raise RuntimeError("the SDK made no request")
         sent = json.loads(transport.request.content)
-        return {"method": transport.request.method, "url": str(transport.request.url), "body": sent}
+        url = transport.request.url.copy_with(userinfo=b"")
+        return {"method": transport.request.method, "url": str(url), "body": sent}
 
     # One request, in its own thread
 
@@ -210,8 +214,9 @@ class Gemini:
 
             transport = Mount(access.simulator)
         self._http = wire.client(access.base_url, transport)
-        # The asynchronous client is never used; without these it would load certificates of its own, for 25 ms.
-        unused = {"verify": False, "ssl": wire.no_certificates()}
+        # The asynchronous client is never used; without these it would load certificates of its own, for 25 ms,
+        # and look for a proxy where none is needed.
+        unused = {"verify": False, "ssl": wire.no_certificates(), "trust_env": False}
         options: Any = {"httpx_client": self._http, "async_client_args": unused}
         options |= {"base_url": access.base_url} if access.base_url else {}
         options |= {"api_version": access.version} if access.version else {}

@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,7 +25,17 @@ from gemcli.errors import GemcliError
 CONNECT_TIMEOUT = 30.0
 """Seconds for the connection alone; the SDK knows one time limit for everything."""
 
+
+class UnusableProxy(Exception):
+    """The proxy that the environment names is none that a client can be made for; `hint` is what would be."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what)
+        self.hint = hint
+
+
 FAULTS: tuple[tuple[type[BaseException], str], ...] = (
+    (UnusableProxy, "BASE_URL"),
     (ssl.SSLError, "TLS"),
     (socket.gaierror, "DNS"),
     (google.auth.exceptions.TransportError, "CONNECT"),
@@ -112,14 +123,30 @@ def no_credentials() -> google.auth.credentials.Credentials:
 
 
 def client(base_url: str | None, transport: httpx2.BaseTransport | None) -> Client:
-    """A client for one base URL (`None`: the API's own). Certificates and proxies come from the environment."""
+    """A client for one base URL (`None`: the API's own). Certificates and proxies come from the environment.
+
+    Raises `UnusableProxy`.
+    """
     local = base_url is not None and urlsplit(base_url).scheme == "http"
     # Plain HTTP is for this machine only, so no proxy may come between; nor are certificates needed.
     verify = False if local else _certificates()
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-    return Client(
-        transport=transport, verify=verify, trust_env=not local, limits=limits, follow_redirects=False, timeout=None
-    )
+    with _proxies_checked():
+        return Client(
+            transport=transport, verify=verify, trust_env=not local, limits=limits, follow_redirects=False, timeout=None
+        )
+
+
+@contextmanager
+def _proxies_checked() -> Iterator[None]:
+    """Tell what is wrong with the proxies of the environment. Without the library's words: they quote passwords."""
+    try:
+        yield
+    except ImportError:
+        raise UnusableProxy("a SOCKS proxy needs a package that is missing", "pip install 'httpx2[socks]'") from None
+    except (ValueError, httpx2.InvalidURL):
+        hint = "ALL_PROXY or HTTPS_PROXY is http://, https:// or socks5://, a host, and a port"
+        raise UnusableProxy("the proxy of the environment has no URL that can be used", hint) from None
 
 
 def no_certificates() -> ssl.SSLContext:
@@ -140,7 +167,8 @@ def fault(error: BaseException, call: Call) -> GemcliError:
             # A server of tokens that is busy says nothing about the credentials.
             busy = name == "NO_CREDENTIALS" and getattr(found, "retryable", False)
             reason = "UNAVAILABLE" if busy else name
-            return GemcliError(reason, f"the request failed: {what}", outcome=outcome, http=call.status)
+            hint = found.hint if isinstance(found, UnusableProxy) else None
+            return GemcliError(reason, f"the request failed: {what}", hint=hint, outcome=outcome, http=call.status)
     return GemcliError("BUG", f"{type(error).__name__}: {error}", outcome=outcome, http=call.status)
 
 

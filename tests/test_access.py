@@ -123,6 +123,37 @@ def test_base_urls_that_are_refused(backend: Backend, name: str, url: str) -> No
     assert name in error.message
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://user:PASSW@example.com/x", "http://example.com/x"),
+        ("http://PASSW@example.com", "http://example.com"),
+        ("ftp://user:PASSW@127.0.0.1", "ftp://127.0.0.1"),
+        ("https://user:PASSW@example.com:port", "https://example.com:port"),
+        ("https://user:PA/SSW@example.com", "https://example.com"),
+        ("http://user:1/PASSW@example.com", "http://example.com"),
+        ("http://user:PA@SSW@example.com", "http://example.com"),
+        ("http://user:PA\nSSW@example.com", "http://example.com"),
+        ("https://user:PA[SSW@example.com", "https://example.com"),
+        ("https:/user:PASSW@example.com", "example.com"),
+        ("user:PASSW@example.com", "example.com"),
+        ("//user:PASSW@example.com", "//example.com"),
+    ],
+)
+def test_no_password_in_what_is_refused(url: str, told: str) -> None:
+    """The error about a base URL quotes it without user and password, however badly it is written."""
+    error = refused(GEMINI, {**KEY, "GOOGLE_GEMINI_BASE_URL": url})
+    assert error.reason == "BASE_URL"
+    assert told in error.message
+    assert not any(word in error.message for word in ("user", "PA", "SSW", "@"))
+
+
+def test_a_password_in_the_url_is_kept() -> None:
+    """User and password of a base URL that is used are left in it: the server may want them."""
+    url = "https://user:PASSW@example.com/x"
+    assert reach(GEMINI, {**KEY, "GOOGLE_GEMINI_BASE_URL": url}).base_url == url
+
+
 @pytest.mark.parametrize("url", ["", " "], ids=repr)
 def test_no_base_url_is_the_api_itself(url: str) -> None:
     """An empty variable leaves the address to the SDK."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import signal
 import socket
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -181,6 +184,51 @@ def test_https_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(proxy.seen) == 1
     assert proxy.seen[0].startswith(b"CONNECT gemini.invalid:443 ")
     assert b"canary" not in proxy.seen[0]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "hint"),
+    [
+        ("socks5://user:PASSW@127.0.0.1:1", "pip install 'httpx2[socks]'"),
+        ("socks5h://127.0.0.1:1", "pip install 'httpx2[socks]'"),
+        ("gopher://user:PASSW@127.0.0.1:1", "http://"),
+        ("http://user:PA/SSW@127.0.0.1:1", "http://"),
+        ("http://user:PASSW@[::1", "http://"),
+    ],
+)
+def test_proxy_that_cannot_be_used(proxy: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that no client can be made for is a matter of configuration: 78, nothing sent, no password told."""
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    gemini = way({"GEMINI_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": "https://gemini.invalid"})
+    error = failed(lambda: gemini.generate("gemini-test", BODY, 20))
+    assert (error.reason, error.exit, error.outcome, error.retryable) == ("BASE_URL", 78, "rejected", False)
+    assert hint in str(error.hint)
+    trace = "".join(traceback.format_exception(error))
+    assert not any(word in trace + str(error.hint) for word in ("user:", "PASSW", "'PA'", "SSW"))
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "gopher://127.0.0.1:1", "http://[::1"])
+def test_what_needs_no_proxy(proxy: str, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that cannot be used is no matter on this machine, to the simulator, and where nothing is sent."""
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    assert way({"GEMINI_API_KEY": "k"}).preview("gemini-test", BODY, stream=False)["method"] == "POST"
+    assert way({}, "simulator").generate("simulator/echo", BODY, 20)["candidates"]
+    assert way(model.env).generate("gemini-test", BODY, 20)["candidates"]
+
+
+def test_preview_shows_no_password() -> None:
+    """User and password of a base URL go out with a request, and are left out where it is shown."""
+    gemini = way({"GEMINI_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": "https://user:PASSW@example.org/a"})
+    shown = gemini.preview("gemini-test", BODY, stream=True)["url"]
+    assert shown == "https://example.org/a/v1/models/gemini-test:streamGenerateContent?alt=sse"
+
+
+def test_password_of_the_base_url_is_sent(model: Model) -> None:
+    """User and password of a base URL reach the server, as they do with any other client."""
+    way(model.env | {"GOOGLE_GEMINI_BASE_URL": model.url.replace("//", "//user:PASSW@")}).generate("m", BODY, 20)
+    assert model.headers[0]["Authorization"] == "Basic " + base64.b64encode(b"user:PASSW").decode()
 
 
 @pytest.mark.parametrize("value", ["", "0", "false"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,19 @@ FIRST = {
     "other-record": (WHOLE[1], "NOT_A_SESSION", "x: line 1: not a gemcli session"),
     "byte-order-mark": (b"\xef\xbb\xbf" + FILE, "NOT_A_SESSION", "x: line 1: "),
 }
+
+
+def test_the_hint_of_an_empty_file_can_be_pasted(gemcli: Gemcli) -> None:
+    """What is said of an empty file is a whole command, and puts a new session in its place."""
+    path = gemcli.directory / "it's empty.jsonl"
+    path.touch()
+    said = gemcli("history", "-s", path, "--errors", "json").error
+    intro, command = said["hint"].split(": ", 1)
+    assert (said["reason"], intro) == ("CORRUPT", "a new session in its place")
+    program, *words = shlex.split(command)
+    assert (program, words) == ("gemcli", ["new", "--force", "-s", str(path)])
+    assert gemcli(*words).status == 0
+    assert gemcli("history", "-s", path).status == 0
 
 
 @pytest.mark.parametrize(("data", "reason", "message"), FIRST.values(), ids=FIRST)

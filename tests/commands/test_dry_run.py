@@ -128,6 +128,23 @@ def test_no_key_is_shown(inside: Inside, monkeypatch: pytest.MonkeyPatch, backen
     assert (status, "secret" in out + err) == (0, False)
 
 
+@pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["plain", "debug"])
+@pytest.mark.parametrize(
+    ("backend", "path"),
+    [([], "v1/models/"), (["--backend", "vertex"], "v1beta1/publishers/google/models/")],
+    ids=["gemini", "express"],
+)
+def test_no_password_is_shown(inside: Inside, backend: list[str], path: str, debug: list[str]) -> None:
+    """The URL is shown without the user and the password that the base URL has; the rest of it is whole."""
+    for name in ("GOOGLE_GEMINI_BASE_URL", "GOOGLE_VERTEX_BASE_URL"):
+        inside.env[name] = "https://user:PASSW@example.com:8443/a@b/"
+    inside.env["GOOGLE_API_KEY"] = "k"
+    inside.ok("new", "-s", "a", *backend)
+    status, out, err = inside("send", "-s", "a", "hello", "--dry-run", *debug)
+    assert (status, "PASSW" in out + err, "user:" in out + err) == (0, False, False)
+    assert json.loads(out)["url"] == f"https://example.com:8443/a@b/{path}gemini-test:generateContent"
+
+
 def test_while_another_process_has_the_session(inside: Inside) -> None:
     """A dry run takes no lock: it works at once while the session is in use."""
     inside.ok("new", "-s", "a")
