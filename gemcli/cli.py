@@ -97,14 +97,16 @@ def main(args: Sequence[str], environ: Mapping[str, str], fs: FileSystem | None 
 
 def run() -> NoReturn:
     """The program `gemcli`."""
-    _hold_descriptors()
-    for stream in (sys.stdout, sys.stderr):
-        # Help text is Unicode, a locale may not be.
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:
+        _hold_descriptors()
+        for stream in (sys.stdout, sys.stderr):
+            # Help text is Unicode, a locale may not be.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
         status = main(sys.argv[1:], os.environ)
     except signals.Interrupted as stop:  # one more signal, while the first one was being told
         status = 128 + stop.signum
+    except KeyboardInterrupt:  # before `main` has taken signals over, or when it has given them back
+        status = 130
     _settle()
     if threading.active_count() > 1:
         # A request that was given up is still waiting in its thread; the interpreter would wait with it.

@@ -224,6 +224,14 @@ def test_a_signal_while_waiting_for_the_answer(gemcli: Gemcli, model: Model) -> 
     assert gemcli("send", "-s", "a", "again", env=model.env).json["turn"] == 2
 
 
+@pytest.mark.parametrize("place", ["_hold_descriptors", "main"])
+def test_ctrl_c_around_the_command(place: str) -> None:
+    """Ctrl-C between loading and the moment when signals are taken over ends the program in the same way."""
+    code = f"import os; from gemcli import cli; cli.{place} = lambda *args: os.kill(os.getpid(), 2); cli.run()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 def test_nohup(gemcli: Gemcli) -> None:
     """A signal that the parent ignores, as nohup does, stays ignored."""
     write("a", header())
