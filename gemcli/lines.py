@@ -47,8 +47,8 @@ def scan(data: bytes) -> Lines:
 def fold(lines: Lines, path: str) -> Journal:
     """The journal of a scanned file. Raises `GemcliError` naming the file, the line and what is wrong with it."""
     if not any(lines.lines):
-        hint = f"a new session in its place: gemcli new --force -s {shlex.quote(path)}"
-        raise GemcliError("CORRUPT", f"{path} is empty", hint=hint)
+        anew = f"a new session in its place: gemcli new --force -s {shlex.quote(path)}"
+        raise GemcliError("CORRUPT", f"{path} is empty", hint=anew)
     journal = Journal([])
     for number, line in enumerate(lines.lines, 1):
         try:
