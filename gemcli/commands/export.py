@@ -51,7 +51,9 @@ def command(app: App, /, format_: str, session: str, curl: bool) -> None:
     if curl:
         app.output.text(curl_command(app, journal))
         return
-    document = import_module(f"gemcli.formats.{format_}").dump(journal.history, journal.header)
+    # A script has settings for each message, the other formats only those of the conversation.
+    calls = [[turn.exchanges[0].request.get("config") or {} for turn in journal.live]] if format_ == "script" else []
+    document = import_module(f"gemcli.formats.{format_}").dump(journal.history, journal.header, *calls)
     app.output.text(document) if isinstance(document, str) else app.output.json(document)
 
 

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gemcli.contents import Content, function_responses, parts_of, text_of
 from gemcli.errors import GemcliError
 
 
-def dump(history: list[Content], header: dict[str, Any]) -> str:
+def dump(history: list[Content], header: dict[str, Any], calls: Sequence[dict[str, Any]] = ()) -> str:
     """The user's messages with model, system instruction and config, in the order they were sent.
 
-    Raises `GemcliError` (NOT_EXPRESSIBLE) for a message that a script cannot hold: function responses, or parts
-    that are no text.
+    `calls` are the configs that the messages had besides, one for each, if any had one. Raises `GemcliError`
+    (NOT_EXPRESSIBLE) for a message that a script cannot hold: function responses, or parts that are no text.
     """
     import yaml
 
     script: dict[str, Any] = {"model": header["model"]}
-    config = dict(header["config"])
-    instruction = config.get("systemInstruction")
-    if instruction and all(set(part) == {"text"} for part in parts_of(instruction)):
-        script["system"] = text_of(config.pop("systemInstruction"))
-    # A config file has the keys of generationConfig at its top level.
-    if config := {**config, **config.pop("generationConfig", {})}:
-        config.pop("generationConfig", None)
-        script["config"] = config
-    script["turns"] = [_message(number, content) for number, content in enumerate(history[::2], 1)]
+    if config := _settings(header["config"]):
+        system = config.pop("system_instruction", None)
+        script |= ({"system": system} if system else {}) | ({"config": config} if config else {})
+    own = dict(enumerate(calls, 1))
+    script["turns"] = [_message(number, content, own.get(number)) for number, content in enumerate(history[::2], 1)]
     text: str = yaml.dump(
         script, Dumper=_dumper(), allow_unicode=True, sort_keys=False, width=1_000_000, default_flow_style=False
     )
     return text
 
 
-def _message(number: int, content: Content) -> str | dict[str, Any]:
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """A config as scripts have it: the keys of generationConfig at its top level, an instruction as its text."""
+    flat = {**config, **config.get("generationConfig", {})}
+    flat.pop("generationConfig", None)
+    instruction = flat.get("systemInstruction")
+    if instruction and all(set(part) == {"text"} for part in parts_of(instruction)):
+        flat = {"system_instruction": text_of(flat.pop("systemInstruction")), **flat}
+    return flat
+
+
+def _message(number: int, content: Content, call: dict[str, Any] | None) -> str | dict[str, Any]:
     """A user Content as a turn of a script; `raw` where its text would be taken for a template."""
     if function_responses(content) or any(set(part) != {"text"} for part in parts_of(content)):
         raise GemcliError(
@@ -41,7 +48,8 @@ def _message(number: int, content: Content) -> str | dict[str, Any]:
             hint="gemcli export contents keeps everything",
         )
     text = text_of(content)
-    return {"user": text, "raw": True} if "{{" in text else text
+    more = ({"raw": True} if "{{" in text else {}) | ({"config": _settings(call)} if call else {})
+    return {"user": text, **more} if more else text
 
 
 def _dumper() -> type[Any]:

@@ -393,6 +393,23 @@ def test_the_command_that_goes_on(
     assert (done.status, statuses(done)) == (0, ["ok", "ok"])
 
 
+def test_a_session_as_a_script_is_the_same_conversation(here: Here, model: Model) -> None:
+    """`export script` keeps the settings of each message: played on its session it sends nothing."""
+    script = {
+        "system": "You are a clerk.",
+        "config": {"temperature": 0},
+        "turns": ["a", {"user": "b", "config": {"temperature": 1, "system_instruction": "You are a judge."}}, "c {"],
+    }
+    assert here.run(script, "-s", "a").status == 0
+    Path("again.yaml").write_text(here("export", "script", "-s", "a").out)
+    done = here("replay", "again.yaml", "-s", "a")
+    assert (done.status, statuses(done), len(model.requests)) == (0, ["reused"] * 3, 3)
+    assert here("replay", "again.yaml", "-s", "b").status == 0
+    assert [body | {"contents": None} for body in model.requests[:3]] == [
+        body | {"contents": None} for body in model.requests[3:]
+    ]
+
+
 def test_what_was_said_of_doubt_is_said_again(here: Replay, model: Model) -> None:
     """The command that goes on has --on-unknown, if this one had it."""
     model.script(refusal(503, "UNAVAILABLE"))
