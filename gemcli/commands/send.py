@@ -83,15 +83,18 @@ def command(
     """
     _require_key(given)
     allowed = _allowed(allow)
-    text = _message(app, message, leave_stdin=no_stdin, deadline=given["deadline"])
+    until = app.started + given["deadline"]
+    text = _message(app, message, leave_stdin=no_stdin, until=until)
     if not text.strip():
         if skip_empty:
             return
         raise GemcliError("EMPTY_MESSAGE", "there is no message: give MESSAGE, or pipe one in")
+    with inputs.within(until - time.monotonic(), "what an option names"):
+        config = options.config_from(given)
     order = Order(
         session,
         text,
-        options.config_from(given),
+        config,
         **{name: given[name] for name in Order.__annotations__ if name in given},
     )
     if order.dry_run:
@@ -138,10 +141,9 @@ def _require_key(given: Mapping[str, Any]) -> None:
         raise click.UsageError(f"--key takes 1 to {LONGEST_KEY} characters.")
 
 
-def _message(app: App, argument: str | None, *, leave_stdin: bool, deadline: float) -> str:
+def _message(app: App, argument: str | None, *, leave_stdin: bool, until: float) -> str:
     """The message, read within the deadline: it bounds the whole command, a silent pipe included."""
-    left = app.started + deadline - time.monotonic()
-    with inputs.within(left, "standard input", "-n leaves standard input alone"):
+    with inputs.within(until - time.monotonic(), "standard input", "-n leaves standard input alone"):
         return inputs.message(argument, leave_stdin=leave_stdin, notice=app.output.notice)
 
 

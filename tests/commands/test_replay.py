@@ -393,7 +393,7 @@ def test_the_command_that_goes_on(
     assert (done.status, statuses(done)) == (0, ["ok", "ok"])
 
 
-def test_a_session_as_a_script_is_the_same_conversation(here: Here, model: Model) -> None:
+def test_a_session_as_a_script_is_the_same_conversation(here: Replay, model: Model) -> None:
     """`export script` keeps the settings of each message: played on its session it sends nothing."""
     script = {
         "system": "You are a clerk.",

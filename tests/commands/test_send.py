@@ -433,3 +433,13 @@ def test_a_signal_does_not_take_an_answer_that_is_nowhere_else(
         done = here("send", "-n", "-s", "a", "hello", *options, env=model.env)
     assert (done.status, done.lines[-1]["saved"]) == (74, False)
     assert "dear" in done.out
+
+
+@pytest.mark.parametrize("option", [("--config", ""), ("--system", "@")], ids=["config", "system"])
+def test_a_pipe_that_nobody_writes_to(option: tuple[str, str], here: InProcess, model: Model, tmp_path: Path) -> None:
+    """What an option names is read within the deadline, like everything else."""
+    os.mkfifo(tmp_path / "pipe")
+    name, prefix = option
+    done = here("send", "-n", "-s", "a", "--create", "x", name, f"{prefix}pipe", "--deadline", "0.2", env=model.env)
+    assert (done.status, model.requests) == (75, [])
+    assert "what an option names did not end before the deadline" in done.err

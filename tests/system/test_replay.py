@@ -246,7 +246,7 @@ def test_overlapping_runs(file: str, text: str, to: tuple[str, ...], place: int,
     second = gemcli("replay", file, *to, env=model.env)
     assert time.monotonic() - began < 3
     assert (second.status, lines(second.out)[-1]["reason"]) == (BUSY, "SESSION_BUSY")
-    assert [event["event"] for event in lines(second.out)] == ["run", "summary"], "it did not stop at once"
+    assert [event["event"] for event in lines(second.out)] == ["run", "error", "summary"], "it did not stop at once"
     assert (first.poll(), len(model.requests)) == (None, place)
     status, out, err = ended(first)
     assert (status, err, set(statuses(out))) == (0, "", {"ok"})
