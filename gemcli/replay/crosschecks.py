@@ -125,10 +125,8 @@ def _check_refusals(reading: ScriptReading, turns: yamltext.Sequence) -> None:
         finish = expected.get(Text("finish")) if isinstance(expected, yamltext.Mapping) else None
         wanted = finish if isinstance(finish, list) else [finish]
         if finish and all(isinstance(name, Text) and name in REFUSALS for name in wanted):
-            what, hint = (
-                "a message after a refused one is never sent",
-                "make this the last turn, or a script of its own",
-            )
+            what = "a message after a refused one is never sent"
+            hint = "make this the last turn, or a script of its own"
             reading.warnings.append(Problem("refusal-not-last", what, line=turn.line, column=turn.column, hint=hint))
 
 

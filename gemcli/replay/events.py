@@ -32,20 +32,8 @@ STATUSES = {
 """What a turn can come to."""
 
 ORDER = (
-    *(
-        "signal",
-        "io",
-        "internal",
-        "diverged",
-        "usage",
-        "data",
-        "no_input",
-        "credentials",
-        "config",
-        "in_doubt",
-        "quota",
-    ),
-    *("exists", "tempfail", "protocol", "blocked", "function_call", "incomplete", "expectation"),
+    *("signal", "io", "internal", "diverged", "usage", "data", "no_input", "credentials", "config", "in_doubt"),
+    *("quota", "exists", "tempfail", "protocol", "blocked", "function_call", "incomplete", "expectation"),
 )
 """Which exit status a run has when several would do: the first of these."""
 
