@@ -156,13 +156,14 @@ def time_limit(seconds: float) -> Iterator[None]:
     """Raise `TimeUp` in the block once `seconds` have passed, again and again until it is left.
 
     For system calls that have no time limit of their own. It repeats because Python may swallow an exception
-    that a signal handler raises at an unlucky moment (inside `__del__`, say).
+    that a signal handler raises at an unlucky moment (inside `__del__`, say). Like other signals it waits for
+    imports; those that it holds up meanwhile, as there is but one timer, are raised before and after the block.
     """
-    deferred.settle()  # the timer is needed here
+    deferred.settle()
     armed = True
 
-    def on_alarm(_signum: int, _frame: FrameType | None) -> None:
-        if armed:
+    def on_alarm(_signum: int, frame: FrameType | None) -> None:
+        if armed and not _importing(frame):
             raise TimeUp
 
     before = signal.signal(signal.SIGALRM, on_alarm)
@@ -173,3 +174,4 @@ def time_limit(seconds: float) -> Iterator[None]:
         armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+    deferred.settle()

@@ -187,3 +187,28 @@ def test_a_signal_during_an_import_comes_before_a_time_limit(struck: str) -> Non
     with pytest.raises(Interrupted), raised():
         limited()
     assert time.monotonic() - start < 4
+
+
+def test_a_signal_during_an_import_in_a_time_limit(struck: str) -> None:
+    """There is but one timer, so it is raised when the block is left."""
+    reached = []
+
+    def limited() -> None:
+        with time_limit(5):
+            importlib.import_module(struck)
+            reached.append("the end")
+        reached.append("never")
+
+    with pytest.raises(Interrupted), raised():
+        limited()
+    assert reached == ["the end"]
+
+
+def test_a_time_limit_waits_for_the_end_of_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is being imported when the time is up is imported whole."""
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(0.2)\nwhole = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "slow_to_import", raising=False)
+    with pytest.raises(TimeUp), time_limit(0.05):
+        imported("slow_to_import")
+    assert sys.modules["slow_to_import"].whole

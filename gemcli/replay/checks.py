@@ -1,4 +1,4 @@
-"""Checks: what a script expects of an answer, and whether it holds. Pure.
+"""Checks: what a script expects of an answer, and whether it holds. Pure, but for a clock.
 
 Every turn expects that there is an answer and that it finished with STOP, or calls functions; `finish` in `expect`
 says otherwise. The rest is what the script asks for. All checks are made on the recorded answer, so they can be
@@ -54,15 +54,6 @@ class Bound:
     def holds(self, value: float) -> bool:
         """Whether `value` is within the limits."""
         return self.low < value < self.high if self.exclusive else self.low <= value <= self.high
-
-
-def _matches(pattern: str, text: str) -> bool | None:
-    """Whether a pattern is found in a text; None if that takes too long, as some patterns would for ever."""
-    try:
-        with time_limit(PATIENCE):
-            return compiled(pattern).search(text) is not None
-    except TimeUp:
-        return None
 
 
 class Expected(NamedTuple):
@@ -129,6 +120,15 @@ def _texts(expected: Expected, heard: Heard) -> Iterator[dict[str, Any]]:
             yield from ({"check": name, "want": want, "ok": ok} for want, ok in zip(wanted, found, strict=True))
         else:
             yield {"check": name, "want": wanted[0] if len(wanted) == 1 else list(wanted), "ok": any(found)}
+
+
+def _matches(pattern: str, text: str) -> bool | None:
+    """Whether a pattern is found in a text; None if that takes too long, as some patterns would for ever."""
+    try:
+        with time_limit(PATIENCE):
+            return compiled(pattern).search(text) is not None
+    except TimeUp:
+        return None
 
 
 def _bounds(expected: Expected, heard: Heard) -> Iterator[dict[str, Any]]:
