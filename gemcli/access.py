@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
+from gemcli import names
 from gemcli.backends import SIMULATOR, Backend
 from gemcli.errors import GemcliError
 
@@ -34,13 +35,17 @@ class Access:
 
 
 def access(backend: Backend, environ: Mapping[str, str], notice: Callable[[str], None]) -> Access:
-    """How to reach `backend`. Raises `GemcliError`: NO_KEY, BAD_KEY, NO_PROJECT, BASE_URL, or for a rules file."""
+    """How to reach `backend`.
+
+    Raises `GemcliError`: NO_KEY, BAD_KEY, NO_PROJECT, PROJECT_NAME, LOCATION_NAME, BASE_URL, or for a rules file.
+    """
     version = environ.get("GOOGLE_GENAI_API_VERSION") or None
     if backend.name == SIMULATOR:
         return Access(backend, "simulator", SIMULATOR_URL, version, _simulator(backend.rules))
     if backend.name == "vertex":
         project = backend.project or environ.get("GOOGLE_CLOUD_PROJECT") or None
         location = backend.location or environ.get("GOOGLE_CLOUD_LOCATION") or "global"
+        names.check_place(project, location)
         key = None if project else _express_key(environ)
         placed = replace(backend, project=project, location=location)
         return Access(placed, key, _base_url("GOOGLE_VERTEX_BASE_URL", environ.get("GOOGLE_VERTEX_BASE_URL")), version)

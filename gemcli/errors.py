@@ -98,6 +98,8 @@ REASONS = {
         "usage", "INVALID_ARGUMENT", hint="with --skip-empty an empty message sends nothing and exits 0"
     ),
     "MODEL_NAME": Reason("usage", "INVALID_ARGUMENT", hint="a model name has letters, digits, '.', '_', '-' and '/'"),
+    "PROJECT_NAME": Reason("usage", "INVALID_ARGUMENT", hint="use a project id, like my-project-123, or its number"),
+    "LOCATION_NAME": Reason("usage", "INVALID_ARGUMENT", hint="use a location like us-central1, or global"),
     # Sessions and other data
     "CORRUPT": Reason("data", "DATA_LOSS"),
     "NOT_A_SESSION": Reason("data", "INVALID_ARGUMENT"),
@@ -160,6 +162,7 @@ REASONS = {
         "config", "NOT_FOUND", hint="check the model's name; GOOGLE_GENAI_API_VERSION=v1beta knows more models than v1"
     ),
     "BASE_URL": Reason("config", "FAILED_PRECONDITION", hint="use https, or plain http to this machine only"),
+    "UNEXPECTED_HOST": Reason("config", "FAILED_PRECONDITION", hint="check the base URL, the project and the location"),
     "NO_PROJECT": Reason("config", "FAILED_PRECONDITION", hint="set GOOGLE_CLOUD_PROJECT, or gemcli new --project"),
     "NO_CREDENTIALS": Reason(
         "credentials",

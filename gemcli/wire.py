@@ -34,8 +34,16 @@ class UnusableProxy(Exception):
         self.hint = hint
 
 
+class UnexpectedHost(Exception):
+    """A request was about to go where neither the backend nor the base URL sends it."""
+
+
+GOOGLE = ".googleapis.com"
+"""What the hosts of Google's APIs end with."""
+
 FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (UnusableProxy, "BASE_URL"),
+    (UnexpectedHost, "UNEXPECTED_HOST"),
     (ssl.SSLError, "TLS"),
     (socket.gaierror, "DNS"),
     (google.auth.exceptions.TransportError, "CONNECT"),
@@ -55,10 +63,19 @@ FAULTS: tuple[tuple[type[BaseException], str], ...] = (
 
 
 class Client(httpx2.Client):
-    """An HTTP client that notes what it sends and receives in the thread's `CALL`."""
+    """An HTTP client that notes what it sends and receives in the thread's `CALL`.
+
+    It sends to the server of `base_url` only, or without one to Google's APIs: whatever a project, a location or a
+    model is called, key, token and conversation go nowhere else.
+    """
+
+    def __init__(self, base_url: str | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._server = None if base_url is None else _server(httpx2.URL(base_url))
 
     def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
         """Send one request, and hand the SDK an answer whose bytes are noted as it reads them."""
+        self._require_expected(request.url)
         call = CALL.get()
         call.start()
         call.token = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
@@ -75,6 +92,12 @@ class Client(httpx2.Client):
             finally:
                 outer.close()
         return outer
+
+    def _require_expected(self, url: httpx2.URL) -> None:
+        """Raise `UnexpectedHost` for a URL on another server than the one that was named."""
+        google = url.scheme == "https" and url.host.endswith(GOOGLE)
+        if not google if self._server is None else _server(url) != self._server:
+            raise UnexpectedHost(f"it would go to {url.scheme}://{url.host}, which nobody asked for")
 
     def _watch(self, request: httpx2.Request, call: Call) -> None:
         """Learn when the request leaves, and bound the time to connect."""
@@ -117,6 +140,11 @@ class Preview(httpx2.BaseTransport):
         return httpx2.Response(200, json={})
 
 
+def _server(url: httpx2.URL) -> tuple[str, str, int | None]:
+    """What tells one server from another; the port is None for the scheme's own."""
+    return url.scheme, url.host, url.port
+
+
 def no_credentials() -> google.auth.credentials.Credentials:
     """Google Cloud credentials for a request that is not sent."""
     return google.oauth2.credentials.Credentials("no-token")  # type: ignore[no-untyped-call]  # google-auth is untyped
@@ -133,7 +161,13 @@ def client(base_url: str | None, transport: httpx2.BaseTransport | None) -> Clie
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     with _proxies_checked():
         return Client(
-            transport=transport, verify=verify, trust_env=not local, limits=limits, follow_redirects=False, timeout=None
+            base_url,
+            transport=transport,
+            verify=verify,
+            trust_env=not local,
+            limits=limits,
+            follow_redirects=False,
+            timeout=None,
         )
 
 

@@ -69,7 +69,7 @@ ALLOWED: dict[str, str] = {
     # The model
     "call": "sse",
     "wire": "errors call",
-    "access": "errors inputs backends simulator.app simulator.player",
+    "access": "errors inputs backends names simulator.app simulator.player",
     "gemini": "errors answers chunks refusals backends access call signals wire simulator.transport",
     # The heart
     "exchange": (

@@ -337,6 +337,48 @@ def test_second_request_is_refused(client: httpx2.Client, model: Model) -> None:
     assert len(model.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("base_url", "url"),
+    [
+        ("http://127.0.0.1:1", "http://127.0.0.1:2/x"),
+        ("http://127.0.0.1:1", "https://127.0.0.1:1/x"),
+        ("https://gemini.example", "https://gemini.example.evil.example/x"),
+        (None, "https://evil.example/-aiplatform.googleapis.com/x"),
+        (None, "https://evil.example/#-aiplatform.googleapis.com/x"),
+        (None, "https://evilgoogleapis.com/x"),
+        (None, "http://aiplatform.googleapis.com/x"),
+    ],
+)
+def test_nothing_goes_to_a_host_that_nobody_named(base_url: str | None, url: str) -> None:
+    """A request for another server than that of the base URL, or of Google, is refused before it leaves."""
+    transport = wire.Preview()
+    call = Call()
+    CALL.set(call)
+    with wire.client(base_url, transport) as client, pytest.raises(wire.UnexpectedHost) as caught:
+        client.post(url, headers={"authorization": "Bearer t"}, json={})
+    assert (transport.request, call.sent) == (None, False)
+    assert wire.fault(caught.value, call).reason == "UNEXPECTED_HOST"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url"),
+    [
+        (None, "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent"),
+        (None, "https://europe-west4-aiplatform.googleapis.com/v1/x"),
+        (None, "https://aiplatform.us.rep.googleapis.com/v1/x"),
+        (None, "https://aiplatform.mtls.googleapis.com/v1/x"),
+        ("https://gemini.example:443/base", "https://gemini.example/base/v1/x"),
+    ],
+)
+def test_hosts_that_were_named(base_url: str | None, url: str) -> None:
+    """The hosts of Google's APIs and the server of the base URL get their requests."""
+    transport = wire.Preview()
+    CALL.set(Call())
+    with wire.client(base_url, transport) as client:
+        client.post(url, json={})
+    assert str(transport.request and transport.request.url) == url
+
+
 def test_abandoned_request_is_not_sent(client: httpx2.Client, model: Model) -> None:
     """A call that was given up before its request left sends nothing, although the connection is there."""
     call = Call()
@@ -347,7 +389,7 @@ def test_abandoned_request_is_not_sent(client: httpx2.Client, model: Model) -> N
     assert (model.requests, call.sent) == ([], False)
 
 
-def test_request_counts_as_sent_before_it_leaves(client: httpx2.Client, model: Model) -> None:
+def test_request_counts_as_sent_before_it_leaves() -> None:
     """By the time a server sees a request, the call says that it was sent."""
     call = Call()
     CALL.set(call)
@@ -358,8 +400,8 @@ def test_request_counts_as_sent_before_it_leaves(client: httpx2.Client, model: M
         seen.append(call.sent)
         connection.sendall(HEAD + b"content-length: 2\r\n\r\n{}")
 
-    with listening(watched) as listener:
-        client.post(listener.url, json={})
+    with listening(watched) as listener, wire.client(listener.url, None) as own:
+        own.post(listener.url, json={})
     assert seen == [True]
     assert (call.complete, call.status, bytes(call.body)) == (True, 200, b"{}")
 

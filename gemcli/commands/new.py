@@ -156,6 +156,7 @@ def header(app: App, wanted: Wanted, source: Record | None, origin: dict[str, An
     elif backend.name == base["backend"] == "vertex":
         project, location = backend.project or base.get("project"), backend.location or base.get("location")
         backend = Backend("vertex", project, location)
+    names.check_place(backend.project, backend.location)
     config = merge(base["config"], wanted.config)
     return records.session(model=model, config=config, origin=origin, **backend.to_json())
 

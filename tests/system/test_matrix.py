@@ -722,6 +722,8 @@ def test_the_reasons_of_the_wire_are_all_here() -> None:
         # of sessions and messages: test_bad_input, test_exchange, test_store
         *("NOT_A_SESSION", "NEWER_FORMAT", "OPEN_CALL", "BAD_TEXT", "IO", "NO_LOCK"),
         # of outputs: test_pipes; of Vertex AI: test_vertex
-        *("NOT_PRINTED", "READER_GONE", "NO_PROJECT", "NO_CREDENTIALS"),
+        *("NOT_PRINTED", "READER_GONE", "NO_PROJECT", "NO_CREDENTIALS", "PROJECT_NAME", "LOCATION_NAME"),
+        # of the HTTP client: test_wire
+        "UNEXPECTED_HOST",
     }
     assert set(REASONS) - {row.reason for row in ROWS.values()} <= elsewhere

@@ -273,6 +273,85 @@ def test_no_project(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatc
     assert (cloud.targets, cloud.grants, path_of("a").read_bytes()) == ([], [], before)
 
 
+EVIL = [
+    {"location": "evil.example/#"},
+    {"location": "evil.example/"},
+    {"location": "evil.example?"},
+    {"location": "user@evil.example:443/"},
+    {"location": "Us-East1"},
+    {"location": "us east1"},
+    {"location": "a" * 64},
+    {"project": "../../x"},
+    {"project": "p/locations/global#"},
+    {"project": "p1?"},
+    {"project": "p1\n"},
+]
+
+
+def somebody_elses(path: Path, place: dict[str, str]) -> str:
+    """A session file that somebody else made for Vertex AI at this place; its path."""
+    header: dict[str, object] = {
+        "kind": "session",
+        "time": "2026-01-01T00:00:00Z",
+        "format": 1,
+        "id": "0",
+        "model": "gemini-test",
+    }
+    path.write_text(json.dumps(header | {"backend": "vertex", "project": "p1", "config": {}} | place) + "\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("place", EVIL, ids=str)
+@pytest.mark.parametrize("way", ["send", "dry-run", "from", "history", "replay"])
+def test_a_session_file_does_not_choose_the_host(
+    inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str, place: dict[str, str]
+) -> None:
+    """A project or location in a foreign file that leads elsewhere is refused: no token is asked for, nothing sent.
+
+    The base URL is the API's own here: with one of the user's own, location and project choose no host.
+    """
+    monkeypatch.delenv("GOOGLE_VERTEX_BASE_URL")
+    monkeypatch.setenv("GOOGLE_API_KEY", "k")
+    file = somebody_elses(tmp_path / "s.jsonl", place)
+    (tmp_path / "script.yaml").write_text("- hello\n")
+    command = {
+        "send": ["send", "-s", file, "hello"],
+        "dry-run": ["send", "-s", file, "hello", "--dry-run"],
+        "from": ["new", "-s", "b", "--from", file],
+        "history": ["new", "-s", "b", "--history", file],
+        "replay": ["replay", str(tmp_path / "script.yaml"), "-s", file],
+    }[way]
+    status, _, error = inside.error(*command)
+    assert (status, error["reason"]) == (2, f"{next(iter(place)).upper()}_NAME")
+    assert (cloud.grants, cloud.targets) == ([], [])
+    assert not path_of("b").exists()
+
+
+@pytest.mark.parametrize("place", EVIL, ids=str)
+def test_options_and_environment_name_sound_places(
+    inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, place: dict[str, str]
+) -> None:
+    """What is no project or location is refused where it is given too."""
+    name, value = next(iter(place.items()))
+    reason = {"project": "PROJECT_NAME", "location": "LOCATION_NAME"}[name]
+    status, _, error = inside.error("new", "-s", "a", "--backend", "vertex", f"--{name}", value)
+    assert (status, error["reason"], path_of("a").exists()) == (2, reason, False)
+    inside.ok("new", "-s", "a", "--backend", "vertex")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p1")
+    monkeypatch.setenv(f"GOOGLE_CLOUD_{name.upper()}", value)
+    status, error = failed_send(inside)
+    assert (status, error["reason"]) == (2, reason)
+    assert (cloud.grants, cloud.targets) == ([], [])
+
+
+@pytest.mark.parametrize("project", ["my-project-123", "123456789", "example.com:my-project"])
+def test_projects_of_all_forms(inside: Inside, cloud: Cloud, project: str) -> None:
+    """An id, a number, and an id in a domain are projects."""
+    inside.ok("new", "-s", "a", "--project", project)
+    inside.ok("send", "-s", "a", "hello")
+    assert cloud.targets == [GENERATE.replace("p1", project)]
+
+
 @pytest.mark.parametrize("what", ["unset", "missing", "empty", "no-json", "no-key"])
 def test_no_credentials(
     inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
