@@ -9,8 +9,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from gemcli import names
-from gemcli.backends import SIMULATOR, Backend
+from gemcli.backends import SIMULATOR, Backend, check_place
 from gemcli.errors import GemcliError
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def access(backend: Backend, environ: Mapping[str, str], notice: Callable[[str],
     if backend.name == "vertex":
         project = backend.project or environ.get("GOOGLE_CLOUD_PROJECT") or None
         location = backend.location or environ.get("GOOGLE_CLOUD_LOCATION") or "global"
-        names.check_place(project, location)
+        check_place(project, location)
         key = None if project else _express_key(environ)
         placed = replace(backend, project=project, location=location)
         return Access(placed, key, _base_url("GOOGLE_VERTEX_BASE_URL", environ.get("GOOGLE_VERTEX_BASE_URL")), version)

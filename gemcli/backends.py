@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from gemcli.errors import GemcliError
 
 NAMES = ("gemini", "vertex")
 """The backends that can be chosen: the Gemini API with a key, or Vertex AI with Google Cloud credentials."""
@@ -13,6 +16,10 @@ SIMULATOR = "simulator"
 
 RULES = "simulator/rules:"
 """What the name of a model begins with that a rules file scripts; the rest is the file."""
+
+# An id, a number, or an id in a domain: cloud.google.com/resource-manager/docs/creating-managing-projects
+_PROJECT = re.compile(r"([a-z0-9][a-z0-9.-]*:)?[a-z0-9][a-z0-9-]*\Z")
+_LOCATION = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
 
 @dataclass(frozen=True)
@@ -57,3 +64,15 @@ def is_simulated(model: str) -> bool:
 def wire_name(model: str) -> str:
     """A model's name as it stands in a URL: that of a rules file is no business of the wire."""
     return RULES.rstrip(":") if model.startswith(RULES) else model
+
+
+def check_place(project: str | None, location: str | None) -> None:
+    """Raise `GemcliError` (PROJECT_NAME, LOCATION_NAME) unless a Google Cloud project and location can stand in a URL.
+
+    A location is the beginning of the host that gets the user's access token, and both may come from a session file
+    that somebody else has made.
+    """
+    if project is not None and (not _PROJECT.match(project) or len(project) > 128):
+        raise GemcliError("PROJECT_NAME", f"{project[:80]!r} is not a Google Cloud project")
+    if location is not None and (not _LOCATION.match(location) or len(location) > 63):
+        raise GemcliError("LOCATION_NAME", f"{location[:80]!r} is not a Google Cloud location")

@@ -1,4 +1,4 @@
-"""Names: of sessions, which become paths, and of models, projects and locations, which become part of a URL."""
+"""Names of sessions, which become paths."""
 
 from __future__ import annotations
 
@@ -6,19 +6,11 @@ import os
 import re
 from collections.abc import Mapping
 
-from gemcli.backends import RULES
 from gemcli.errors import GemcliError
 
 SUFFIX = ".jsonl"
 
-DEFAULT_MODEL = "gemini-flash-latest"
-"""The model of a session that names none: an alias, because dated names are retired."""
-
 _SESSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\Z")
-_MODEL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._@-]*(/[A-Za-z0-9_-][A-Za-z0-9._@-]*)*\Z")
-# An id, a number, or an id in a domain: cloud.google.com/resource-manager/docs/creating-managing-projects
-_PROJECT = re.compile(r"([a-z0-9][a-z0-9.-]*:)?[a-z0-9][a-z0-9-]*\Z")
-_LOCATION = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
 
 def is_session_name(text: str) -> bool:
@@ -53,24 +45,3 @@ def sessions_directory(environ: Mapping[str, str]) -> str:
 
         home = platformdirs.user_data_dir("gemcli", appauthor=False)
     return os.path.join(home, "sessions")
-
-
-def check_model(model: str) -> str:
-    """`model` if it can stand in a URL as it is, or is a rules file. Raises `GemcliError` (MODEL_NAME) if not."""
-    if model.startswith(RULES) and len(model) > len(RULES):
-        return model
-    if not _MODEL.match(model) or len(model) > 256:
-        raise GemcliError("MODEL_NAME", f"{model[:80]!r} is not a model name")
-    return model
-
-
-def check_place(project: str | None, location: str | None) -> None:
-    """Raise `GemcliError` (PROJECT_NAME, LOCATION_NAME) unless a Google Cloud project and location can stand in a URL.
-
-    A location is the beginning of the host that gets the user's access token, and both may come from a session file
-    that somebody else has made.
-    """
-    if project is not None and (not _PROJECT.match(project) or len(project) > 128):
-        raise GemcliError("PROJECT_NAME", f"{project[:80]!r} is not a Google Cloud project")
-    if location is not None and (not _LOCATION.match(location) or len(location) > 63):
-        raise GemcliError("LOCATION_NAME", f"{location[:80]!r} is not a Google Cloud location")

@@ -39,7 +39,8 @@ ALLOWED: dict[str, str] = {
     "sse": "",
     "signals": "",
     "fs": "",
-    "backends": "",
+    "backends": "errors",
+    "models": "errors backends",
     "environment": "",
     # Conversations: pure
     "turns": "errors contents",
@@ -47,7 +48,7 @@ ALLOWED: dict[str, str] = {
     "shapes": "contents turns",
     "journal": "turns contents shapes records",
     "lines": "errors records journal",
-    "names": "errors backends",
+    "names": "errors",
     "answers": "errors strictjson contents turns shapes",
     "refusals": "errors strictjson",
     "chunks": "errors strictjson contents shapes refusals",
@@ -69,7 +70,7 @@ ALLOWED: dict[str, str] = {
     # The model
     "call": "sse",
     "wire": "errors call",
-    "access": "errors inputs backends names simulator.app simulator.player",
+    "access": "errors inputs backends simulator.app simulator.player",
     "gemini": "errors answers chunks refusals backends access call signals wire simulator.transport",
     # The heart
     "exchange": (
@@ -82,7 +83,7 @@ ALLOWED: dict[str, str] = {
     "replay.script": "errors contents records settings replay.checks replay.template",
     "replay.crosschecks": "errors answers forms settings yamltext replay.checks replay.template",
     "replay.grammar": (
-        "errors contents answers names yamltext jsontext forms settings "
+        "errors contents answers models names yamltext jsontext forms settings "
         "replay.checks replay.crosschecks replay.script replay.template"
     ),
     "replay.suites": ("errors contents turns names yamltext jsontext replay.crosschecks replay.grammar replay.script"),
@@ -102,15 +103,15 @@ ALLOWED: dict[str, str] = {
     "app": "errors names fs store output backends access gemini journal session",
     "options": "settings inputs",
     "commands": "",
-    "commands.new": f"{PURE} views settings inputs options app backends formats.contents",
+    "commands.new": f"{PURE} models views settings inputs options app backends formats.contents",
     "commands.send": (
-        f"{PURE} keys views settings inputs options output app backends signals retry gemini exchange commands.new"
+        f"{PURE} keys models views settings inputs options output app backends signals retry gemini exchange commands.new"
     ),
     "commands.history": f"{PURE} views options app",
     "commands.rewind": f"{PURE} views options app",
     "commands.export": "errors turns options app backends access journal formats.request",
     "commands.replay": (
-        "errors names records journal inputs options output app backends signals retry session gemini exchange "
+        "errors models names records journal inputs options output app backends signals retry session gemini exchange "
         "commands.new replay.events replay.recognise replay.run replay.script replay.template"
     ),
     "cli": "errors fs output signals options app",

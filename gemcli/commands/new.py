@@ -16,15 +16,14 @@ from gemcli.errors import GemcliError
 from gemcli.formats import contents
 from gemcli.journal import Journal
 from gemcli.lines import fold, scan
+from gemcli.models import DEFAULT_MODEL, check_model
 from gemcli.records import Record
 from gemcli.settings import Config, merge
 
 
 @click.command("new", short_help="Create a session.")
 @options.session()
-@click.option(
-    "--model", metavar="MODEL", help=f"The model that answers.  [default: $GEMCLI_MODEL or {names.DEFAULT_MODEL}]"
-)
+@click.option("--model", metavar="MODEL", help=f"The model that answers.  [default: $GEMCLI_MODEL or {DEFAULT_MODEL}]")
 @click.option(
     "--backend", type=click.Choice(backends.NAMES), help="Who answers. [default: as the SDK's environment says, gemini]"
 )
@@ -141,7 +140,7 @@ def make(app: App, session: str, content: list[Record], *, force: bool = False, 
 
 def default_model(app: App) -> str:
     """The model of a session that names none."""
-    return app.environ.get("GEMCLI_MODEL") or names.DEFAULT_MODEL
+    return app.environ.get("GEMCLI_MODEL") or DEFAULT_MODEL
 
 
 def header(app: App, wanted: Wanted, source: Record | None, origin: dict[str, Any] | None) -> Record:
@@ -149,14 +148,14 @@ def header(app: App, wanted: Wanted, source: Record | None, origin: dict[str, An
     base: Record = (
         source or {"model": default_model(app), "config": {}} | backends.from_environment(app.environ).to_json()
     )
-    model = names.check_model(base["model"] if wanted.model is None else wanted.model)
+    model = check_model(base["model"] if wanted.model is None else wanted.model)
     backend = wanted.backend or backends.of(base, model, app.environ)
     if backends.is_simulated(model):
         backend = Backend(backends.SIMULATOR)
     elif backend.name == base["backend"] == "vertex":
         project, location = backend.project or base.get("project"), backend.location or base.get("location")
         backend = Backend("vertex", project, location)
-    names.check_place(backend.project, backend.location)
+    backends.check_place(backend.project, backend.location)
     config = merge(base["config"], wanted.config)
     return records.session(model=model, config=config, origin=origin, **backend.to_json())
 

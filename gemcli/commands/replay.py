@@ -21,6 +21,7 @@ from gemcli.errors import GemcliError
 from gemcli.exchange import Limits, Line
 from gemcli.gemini import Gemini, preload
 from gemcli.journal import Journal
+from gemcli.models import check_model
 from gemcli.output import Stream
 from gemcli.replay import events, recognise, template
 from gemcli.replay.run import Run
@@ -175,7 +176,7 @@ def _suite(app: App, order: Order) -> Suite:
         raise click.UsageError(f"{order.file} has a conversation in every line, each with a session: --out DIR.")
     if order.directory is not None and not all(names.is_session_name(script.name) for script in suite.scripts):
         raise click.UsageError(f"{suite.scripts[0].name!r} cannot name a session: give the script a `name`.")
-    model = None if order.model is None else names.check_model(order.model)
+    model = None if order.model is None else check_model(order.model)
     for warning in suite.warnings:
         app.output.notice(warning.describe())
     wanted = [

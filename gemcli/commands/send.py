@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from gemcli import backends, inputs, keys, names, options, views
+from gemcli import backends, inputs, keys, options, views
 from gemcli.app import App
 from gemcli.backends import Backend
 from gemcli.commands import new
@@ -21,6 +21,7 @@ from gemcli.errors import GemcliError
 from gemcli.exchange import Limits, Line, Request, Result, exchange, prepare, recalled
 from gemcli.gemini import preload
 from gemcli.journal import REFUSED, Exchange, Journal
+from gemcli.models import check_model
 from gemcli.output import Stream
 from gemcli.records import Record
 from gemcli.retry import Policy
@@ -244,7 +245,7 @@ def _request(app: App, journal: Journal, order: Order, *, stored: bool) -> tuple
     if order.max_turns is not None and len(journal.live) >= order.max_turns:
         what = f"{order.session} has {len(journal.live)} turns, and --max-turns is {order.max_turns}"
         raise GemcliError("TOO_MANY_TURNS", f"{what}; nothing was sent")
-    model = names.check_model(journal.header["model"] if order.model is None else order.model)
+    model = check_model(journal.header["model"] if order.model is None else order.model)
     backend = backends.of(journal.header, model, app.environ)
     config = {} if stored else order.config
     return prepare(journal, user_text(order.message), backend, model=model, config=config, key=order.key), backend

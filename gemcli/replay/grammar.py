@@ -23,7 +23,8 @@ from gemcli.contents import user_text
 from gemcli.errors import GemcliError
 from gemcli.forms import Form, Kind, Reading, choice, compiled, list_of, map_of, matching, scalar
 from gemcli.jsontext import Literal
-from gemcli.names import check_model, is_session_name
+from gemcli.models import check_model
+from gemcli.names import is_session_name
 from gemcli.replay import checks, crosschecks, template
 from gemcli.replay.checks import PATTERNS, TEXT_CHECKS, TOKENS, Bound, Expected
 from gemcli.replay.crosschecks import ScriptReading

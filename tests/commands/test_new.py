@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gemcli import records
-from gemcli.names import DEFAULT_MODEL
+from gemcli.models import DEFAULT_MODEL
 from gemcli.settings import OPTIONS
 from tests.commands import CALL, RESPONSE, Here, asked, header, mixed, told, turn, write
 from tests.support import Gemcli, contents, texts

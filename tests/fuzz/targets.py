@@ -21,6 +21,7 @@ from gemcli import (
     chunks,
     exchange,
     inputs,
+    models,
     names,
     output,
     records,
@@ -333,7 +334,7 @@ def word(data: bytes) -> bool:
     taken = 0
     checks: tuple[Callable[[str], Any], ...] = (
         lambda text: names.session_path(text, {"GEMCLI_HOME": "/home"}),
-        names.check_model,
+        models.check_model,
         lambda text: access._base_url("URL", text),
         lambda text: access._checked(text, "KEY"),
     )
