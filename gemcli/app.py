@@ -12,19 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gemcli import names
 from gemcli.errors import GemcliError
-from gemcli.fs import FileSystem
-from gemcli.output import Output
-from gemcli.store import Store
+from gemcli.sessions import names
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.store import Store
+from gemcli.terminal.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gemcli.backends import Backend
-    from gemcli.gemini import Gemini
-    from gemcli.journal import Journal
-    from gemcli.session import Session
+    from gemcli.api.backends import Backend
+    from gemcli.api.gemini import Gemini
+    from gemcli.sessions.journal import Journal
+    from gemcli.sessions.session import Session
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class App:
 
         A `dry` one needs no key and is good for looking at requests only.
         """
-        from gemcli.access import access, without_key
-        from gemcli.gemini import Gemini
+        from gemcli.api.credentials import access, without_key
+        from gemcli.api.gemini import Gemini
 
         return Gemini(without_key(backend, self.environ) if dry else access(backend, self.environ, self.output.notice))
 

@@ -15,11 +15,12 @@ from typing import NoReturn
 
 import click
 
-from gemcli import __version__, options, signals
+from gemcli import __version__, signals
 from gemcli.app import App
 from gemcli.errors import EXIT, GemcliError
-from gemcli.fs import FileSystem
-from gemcli.output import Output
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.terminal import options
+from gemcli.terminal.output import Output
 
 COMMANDS = {
     "new": "Create a session.",

@@ -14,16 +14,18 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from gemcli import answers, contents, records, settings, signatures, turns
-from gemcli.answers import Verdict
-from gemcli.backends import Backend
-from gemcli.contents import Content
+from gemcli.api.backends import Backend
+from gemcli.api.gemini import Gemini, interrupted
+from gemcli.api.retry import Policy
+from gemcli.chat import answers, contents, turn_order
+from gemcli.chat.answers import Verdict
+from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
-from gemcli.gemini import Gemini, interrupted
-from gemcli.journal import ANSWERED, Exchange, Journal
-from gemcli.retry import Policy
-from gemcli.session import Session, Unsaved
-from gemcli.settings import Config
+from gemcli.sessions import records, signatures
+from gemcli.sessions.journal import ANSWERED, Exchange, Journal
+from gemcli.sessions.session import Session, Unsaved
+from gemcli.settings import resolve
+from gemcli.settings.resolve import Config
 from gemcli.signals import deferred
 
 Event = Mapping[str, Any]
@@ -127,15 +129,15 @@ def prepare(
     `GemcliError`: OPEN_CALL, TURN_ORDER or SETTINGS when the API would refuse it.
     """
     name = model or journal.header["model"]
-    calls = turns.open_calls(journal.history)
+    calls = turn_order.open_calls(journal.history)
     if calls and not contents.function_responses(content):
         raise _open_call(calls)
     answered = (exchange for turn in journal.live for exchange in turn.exchanges if exchange.state == ANSWERED)
     history, dropped = signatures.history(answered, name, backend.name)
     sent, stood_in = signatures.with_stand_ins([*history, content], name)
-    turns.require(turns.check_request(sent), "the turn order of the session is broken")
-    merged = settings.merge(journal.header["config"], config or {})
-    turns.require(settings.check(merged), "the session's config with that of this call", "SETTINGS")
+    turn_order.require(turn_order.check_request(sent), "the turn order of the session is broken")
+    merged = resolve.merge(journal.header["config"], config or {})
+    turn_order.require(resolve.check(merged), "the session's config with that of this call", "SETTINGS")
     notes = ["thought signatures of another model or backend were left out"] if dropped else []
     notes += ["a function call without a signature was sent with the documented stand-in"] if stood_in else []
     return Request(name, {"contents": sent, **merged}, content, config or {}, tuple(notes), key)

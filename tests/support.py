@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from gemcli.cli import main
-from gemcli.simulator.app import Reply, json_reply, simulate
 from gemcli.simulator.server import serve
+from gemcli.simulator.simulated_api import Reply, json_reply, simulate
 
 PROGRAM = str(Path(sys.executable).with_name("gemcli"))
 """The installed program: what users run."""

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from gemcli import names
+from gemcli.api.backends import Backend
 from gemcli.app import App
-from gemcli.backends import Backend
 from gemcli.errors import GemcliError
-from gemcli.fs import FileSystem
-from gemcli.output import Output
+from gemcli.sessions import names
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.terminal.output import Output
 from tests.commands import header, turn, write
 
 

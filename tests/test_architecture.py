@@ -28,134 +28,25 @@ def _name(path: Path) -> str:
 
 TREES = {_name(path): ast.parse(path.read_bytes()) for path in sorted(PACKAGE.rglob("*.py"))}
 
-PURE = "errors strictjson contents turns shapes records journal lines names"
-
-ALLOWED: dict[str, str] = {
-    # What everything stands on
-    "": "",
+LAYERS: dict[str, str] = {
     "errors": "",
-    "strictjson": "",
-    "contents": "",
-    "sse": "",
     "signals": "",
-    "fs": "",
-    "backends": "errors",
-    "models": "errors backends",
-    "environment": "",
-    # Conversations: pure
-    "turns": "errors contents",
-    "records": "strictjson contents",
-    "shapes": "contents turns",
-    "journal": "turns contents shapes records",
-    "lines": "errors records journal",
-    "names": "errors",
-    "answers": "errors strictjson contents turns shapes",
-    "refusals": "errors strictjson",
-    "chunks": "errors strictjson contents shapes refusals",
-    "signatures": "contents journal",
-    "keys": "errors contents journal answers",
-    "retry": "errors",
-    "views": "contents turns shapes journal",
-    # Settings: pure
-    "yamltext": "errors",
-    "jsontext": "errors yamltext",
-    "forms": "errors strictjson yamltext",
-    "settings_kinds": "errors yamltext",
-    "settings_table": "settings_kinds",
-    "settings": "errors yamltext settings_kinds settings_table",
-    # Sessions on disk
-    "disk": "errors fs",
-    "session": "errors records journal signals disk",
-    "store": "errors names records journal lines signals fs disk session",
-    # The model
-    "call": "sse",
-    "wire": "errors call",
-    "access": "errors inputs backends simulator.app simulator.player",
-    "gemini": "errors answers chunks refusals backends access call signals wire simulator.transport",
-    # The heart
-    "exchange": (
-        "errors contents turns records journal answers settings signals signatures retry backends session gemini"
-    ),
-    # Replay: scripts first, which are pure, then the run
-    "replay": "",
-    "replay.template": "",
-    "replay.checks": "answers signals forms",
-    "replay.script": "errors contents records settings replay.checks replay.template",
-    "replay.crosschecks": "errors answers forms settings yamltext replay.checks replay.template",
-    "replay.grammar": (
-        "errors contents answers models names yamltext jsontext forms settings "
-        "replay.checks replay.crosschecks replay.script replay.template"
-    ),
-    "replay.suites": ("errors contents turns names yamltext jsontext replay.crosschecks replay.grammar replay.script"),
-    "replay.recognise": (
-        "errors contents journal lines yamltext jsontext replay.crosschecks replay.grammar replay.script replay.suites"
-    ),
-    "replay.plan": "errors contents records journal keys settings replay.script",
-    "replay.events": "errors contents journal exchange replay.checks replay.plan replay.script",
-    "replay.conversation": (
-        "errors journal keys signals session gemini exchange "
-        "replay.checks replay.events replay.plan replay.script replay.template"
-    ),
-    "replay.run": "errors journal signals session gemini replay.conversation replay.events replay.script",
-    # The command line
-    "output": "errors strictjson",
-    "inputs": "errors signals",
-    "app": "errors names fs store output backends access gemini journal session",
-    "options": "settings inputs",
-    "commands": "",
-    "commands.new": f"{PURE} models views settings inputs options app backends formats.contents",
-    "commands.send": (
-        f"{PURE} keys models views settings inputs options output app backends signals retry gemini exchange commands.new"
-    ),
-    "commands.history": f"{PURE} views options app",
-    "commands.rewind": f"{PURE} views options app",
-    "commands.export": "errors turns options app backends access journal formats.request",
-    "commands.replay": (
-        "errors models names records journal inputs options output app backends signals retry session gemini exchange "
-        "commands.new replay.events replay.recognise replay.run replay.script replay.template"
-    ),
-    "cli": "errors fs output signals options app",
+    "text": "errors",
+    "chat": "errors text",
+    "settings": "errors text",
+    "sessions": "errors signals text chat",
+    "formats": "errors text chat",
+    "terminal": "errors signals text chat settings sessions",
+    "simulator": "errors text chat terminal",
+    "api": "errors signals text chat sessions terminal simulator",
+    "exchange": "errors signals chat settings sessions api",
+    "app": "errors sessions terminal api",
+    "replay": "errors signals text chat settings sessions api exchange",
+    "commands": "errors signals text chat settings sessions formats terminal api exchange app replay",
+    "cli": "errors signals sessions terminal app commands",
     "__main__": "cli",
-    # Beside it: these know contents and turns only
-    "formats": "",
-    "formats.contents": "errors strictjson contents turns",
-    "formats.script": "errors contents",
-    "formats.request": "errors contents",
-    "formats.openai": "errors strictjson contents turns",
-    "formats.markdown": "strictjson contents",
-    "simulator": "",
-    "simulator.messages": "",
-    "simulator.refusals": "",
-    "simulator.leniency": "contents",
-    "simulator.tokens": "strictjson contents",
-    "simulator.replies": "strictjson",
-    "simulator.fields": "strictjson simulator.messages",
-    "simulator.responses": "strictjson contents simulator.tokens",
-    "simulator.streams": "strictjson contents simulator.responses simulator.tokens",
-    "simulator.delivery": "simulator.refusals simulator.replies simulator.streams",
-    "simulator.echo": "strictjson contents simulator.messages simulator.responses simulator.tokens",
-    "simulator.checks": (
-        "strictjson contents turns simulator.fields simulator.leniency simulator.messages simulator.refusals"
-    ),
-    "simulator.app": (
-        "simulator.checks simulator.delivery simulator.echo simulator.refusals simulator.replies simulator.streams "
-        "simulator.tokens"
-    ),
-    "simulator.grammar": (
-        "contents forms yamltext simulator.delivery simulator.refusals simulator.replies simulator.responses"
-    ),
-    "simulator.rules": "errors forms yamltext simulator.grammar",
-    "simulator.player": (
-        "contents strictjson simulator.app simulator.delivery simulator.echo simulator.grammar simulator.refusals "
-        "simulator.replies simulator.responses simulator.rules"
-    ),
-    "simulator.transport": "simulator.app",
-    "simulator.server": "simulator.app",
-    "simulator.__main__": (
-        "errors inputs simulator.app simulator.echo simulator.player simulator.rules simulator.server"
-    ),
 }
-"""For each module the modules of gemcli that it may import, anywhere in it. The package itself may always be."""
+"""What each package, or module at the top, may import: only what stands above it, so no arrow leads back."""
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
@@ -181,60 +72,40 @@ def own_imports(tree: ast.AST) -> set[str]:
     return found - {""}
 
 
-def test_every_module_has_its_place() -> None:
-    """The table of layers names every module of the package, and no other."""
-    assert ALLOWED.keys() == TREES.keys()
+def room(module: str) -> str:
+    """The package of a module, or the module itself where it stands at the top."""
+    return module.partition(".")[0]
 
 
-@pytest.mark.parametrize("module", TREES)
-def test_imports_point_down(module: str) -> None:
-    """A module imports only what its place allows."""
-    assert own_imports(TREES[module]) <= set(ALLOWED.get(module, "").split())
+def test_every_room_has_its_place() -> None:
+    """The table names every package and every module at the top, and each may import only what stands above it."""
+    assert {room(module) for module in TREES} - {""} == LAYERS.keys()
+    above: set[str] = set()
+    for name, allowed in LAYERS.items():
+        assert set(allowed.split()) <= above, name
+        above.add(name)
 
 
-def test_layers_have_no_circle() -> None:
-    """No module is allowed to import one that may, in the end, import it."""
+@pytest.mark.parametrize("module", [module for module in TREES if module])
+def test_imports_point_up_the_table(module: str) -> None:
+    """A module imports only from its own package, and from those that its row names."""
+    others = {room(name) for name in own_imports(TREES[module])} - {room(module)}
+    assert others <= set(LAYERS[room(module)].split())
 
-    def below(module: str, above: tuple[str, ...]) -> None:
-        assert module not in above, " → ".join((*above, module))
-        for lower in ALLOWED[module].split():
-            below(lower, (*above, module))
 
-    for module in ALLOWED:
+def test_packages_have_no_circles() -> None:
+    """No module imports one that, in the end, imports it: inside a package too."""
+
+    def below(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " → ".join((*path, module))
+        if module not in done:
+            for lower in own_imports(TREES[module]):
+                below(lower, (*path, module))
+            done.add(module)
+
+    done: set[str] = set()
+    for module in TREES:
         below(module, ())
-
-
-def test_layers_are_as_narrow_as_they_are_used() -> None:
-    """Outside the commands nothing is allowed that is not needed: the table is the true picture."""
-    narrow = {module: set(allowed.split()) for module, allowed in ALLOWED.items() if module.count(".") == 0}
-    assert {module: own_imports(TREES[module]) for module in narrow} == narrow
-
-
-def test_pure_modules_stay_pure() -> None:
-    """What is pure imports nothing that reads or writes: no file, no socket, no process."""
-    impure = {"socket", "subprocess", "fcntl", "shutil", "tempfile", "pathlib", "threading", "signal", "io", "select"}
-    for module in [
-        *PURE.split(),
-        "answers",
-        "keys",
-        "jsontext",
-        "forms",
-        "replay.template",
-        "replay.checks",
-        "replay.script",
-        "replay.crosschecks",
-        "replay.grammar",
-        "replay.suites",
-        "replay.recognise",
-        "replay.plan",
-        "refusals",
-        "views",
-        "yamltext",
-        "settings",
-        "settings_kinds",
-        "settings_table",
-    ]:
-        assert not {name.split(".")[0] for name, _ in imports(TREES[module])} & impure, module
 
 
 # Rooms: who touches what
@@ -246,13 +117,8 @@ FILE_CALLS = (
 )
 """Functions of `os` that reach the file system or a descriptor."""
 
-TOUCHES = {
-    "fs": "close fstat fsync ftruncate link listdir mkdir open path.realpath read replace stat unlink write",
-    "inputs": "fstat lseek read",
-    "output": "write",
-    "cli": "dup2 fdopen fstat open",
-}
-"""Which of them each module uses; all that sessions need is in `fs`."""
+TOUCHING = {"sessions.filesystem", "terminal.inputs", "terminal.output", "cli"}
+"""Who makes such calls: the first for sessions, the others for standard streams and files that the user names."""
 
 
 def _dotted(node: ast.AST) -> str:
@@ -267,70 +133,51 @@ def used(tree: ast.AST) -> Iterator[str]:
 
 
 def test_file_system_calls() -> None:
-    """Sessions are touched by `fs` alone: nobody else makes system calls on files but for stdin, stdout and stderr."""
+    """Sessions are touched by `filesystem` alone; nobody else but those of the standard streams has such calls."""
     calls = {f"os.{name}" for name in FILE_CALLS.split()}
-    found = {module: {name for name in used(tree) if name in calls} for module, tree in TREES.items()}
-    expected = {module: {f"os.{name}" for name in names.split()} for module, names in TOUCHES.items()}
-    assert {module: names for module, names in found.items() if names} == expected
+    assert {module for module, tree in TREES.items() if calls & set(used(tree))} == TOUCHING
 
 
 def test_builtin_open() -> None:
     """Only `inputs` opens files with `open`: those that the user names."""
     opening = {module for module, tree in TREES.items() if {"open", "io.open"} & set(used(tree))}
-    assert opening == {"inputs"}
-
-
-def test_locks() -> None:
-    """Only `fs` locks files."""
-    assert [module for module, tree in TREES.items() if "fcntl" in {name for name, _ in imports(tree)}] == ["fs"]
+    assert opening == {"terminal.inputs"}
 
 
 def test_files_are_opened_in_no_other_way() -> None:
-    """Nobody brings in another library that opens files behind the seam."""
-    others = {"shutil", "tempfile", "pathlib", "mmap", "codecs", "fileinput", "sqlite3", "glob"}
-    for module, tree in TREES.items():
-        assert not {name.split(".")[0] for name, _ in imports(tree)} & others, module
+    """Nobody brings in another library that opens files behind the seam, and only the seam locks."""
+    others = {"shutil", "tempfile", "pathlib", "mmap", "codecs", "fileinput", "sqlite3", "glob", "fcntl"}
+    found = {module for module, tree in TREES.items() if {name.split(".")[0] for name, _ in imports(tree)} & others}
+    assert found == {"sessions.filesystem"}
 
 
 def test_printing() -> None:
     """Only `output` writes to stdout and stderr; click prints help, and the simulator its own lines."""
     speaking = {"print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write", "sys.stdout.buffer"}
-    found = {module: sorted(set(used(tree)) & speaking) for module, tree in TREES.items()}
-    assert {module: names for module, names in found.items() if names} == {
-        "cli": ["click.echo"],
-        "simulator.__main__": ["click.echo"],
-    }
+    assert {module for module, tree in TREES.items() if speaking & set(used(tree))} == {"cli", "simulator.__main__"}
 
 
 HEAVY = ("google", "httpx2", "pydantic", "yaml", "jsonlines", "platformdirs", "asyncio", "logging", "ssl")
 """What is slow to load: at the top of a module only where the module itself is loaded late."""
 
 
+LATE = {"api.http", "simulator.transport"}
+"""Modules that load a heavy one at their top, and so are imported inside functions themselves."""
+
+
 def test_the_sdk_has_one_door() -> None:
-    """Only `gemini` knows google-genai, late, and the wire google-auth's errors; only wire and mount know httpx2."""
-    doors = {
-        library: {m for m, tree in TREES.items() if any(name.split(".")[0] == library for name, _ in imports(tree))}
-        for library in HEAVY[:3]
-    }
-    assert doors == {"google": {"gemini", "wire"}, "httpx2": {"wire", "simulator.transport"}, "pydantic": set()}
+    """Only `gemini` knows google-genai, and only the HTTP client its library for credentials."""
+    doors = {m for m, tree in TREES.items() if any(name.split(".")[0] == "google" for name, _ in imports(tree))}
+    assert doors == {"api.gemini", "api.http"}
 
 
-@pytest.mark.parametrize("module", [module for module in TREES if module not in ("wire", "simulator.transport")])
+@pytest.mark.parametrize("module", [module for module in TREES if module not in LATE])
 def test_heavy_modules_are_loaded_late(module: str) -> None:
-    """No module loads a heavy one when it is imported itself."""
+    """No module loads a heavy one when it is imported itself, nor one that does."""
     top = [node for node in ast.iter_child_nodes(TREES[module]) if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = {name for node in top for name, _ in imports(ast.Module([node], []))}
-    assert not {name for name in names if name.split(".")[0] in HEAVY}
-
-
-@pytest.mark.parametrize("door", ["wire", "simulator.transport", "gemini.google"])
-def test_late_modules_have_late_importers(door: str) -> None:
-    """The modules that know HTTP are imported inside functions, and so is the SDK."""
-    target = "google.genai" if door == "gemini.google" else f"gemcli.{door}"
-    for module, tree in TREES.items():
-        top = [node for node in ast.iter_child_nodes(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-        names = {name for node in top for name, _ in imports(ast.Module([node], []))}
-        assert not any(name == target or name.startswith(f"{target}.") for name in names), module
+    tree = ast.Module([*top], [])
+    assert not {name for name, _ in imports(tree) if name.split(".")[0] in HEAVY}
+    assert not own_imports(tree) & LATE
 
 
 # What a command loads
@@ -344,13 +191,24 @@ finally:
     sys.stdout.flush()
     sys.stderr.write("LOADED " + json.dumps(sorted(sys.modules)) + "\\n")
 """
-NEVER = {"google.genai", "httpx2", "pydantic", "yaml", "attr", "attrs", "jsonlines", "asyncio", "ssl", "gemcli.gemini"}
+NEVER = {
+    "google.genai",
+    "httpx2",
+    "pydantic",
+    "yaml",
+    "attr",
+    "attrs",
+    "jsonlines",
+    "asyncio",
+    "ssl",
+    "gemcli.api.gemini",
+}
 
 WITHOUT = {
     "version": (["--version"], set()),
     "help": (["--help"], set()),
     "new-help": (["new", "--help"], set()),
-    "send-help": (["send", "--help"], {"gemcli.gemini"}),
+    "send-help": (["send", "--help"], {"gemcli.api.gemini"}),
     "history-help": (["history", "--help"], set()),
     "rewind-help": (["rewind", "--help"], set()),
     "export-help": (["export", "--help"], set()),
@@ -363,7 +221,7 @@ WITHOUT = {
     "history-sessions": (["history", "--sessions"], set()),
     "history-check": (["history", "-s", "a", "--check"], set()),
     "rewind": (["rewind", "-s", "a", "--dry-run"], set()),
-    "replay-help": (["replay", "--help"], {"gemcli.gemini"}),
+    "replay-help": (["replay", "--help"], {"gemcli.api.gemini"}),
     "export-contents": (["export", "contents", "-s", "a"], set()),
     "export-markdown": (["export", "markdown", "-s", "a"], set()),
     "export-script": (["export", "script", "-s", "a"], {"yaml"}),
@@ -407,9 +265,9 @@ def test_command_summaries(name: str) -> None:
 def test_formats_are_files() -> None:
     """Every file in `formats` is a format of `export`, and every format has its file and can write."""
     assert {module for module in TREES if module.startswith("formats.")} == {
-        f"formats.{name}" for name in export.FORMATS
+        f"formats.{one.module}" for one in export.FORMATS.values()
     }
-    assert all(callable(import_module(f"gemcli.formats.{name}").dump) for name in export.FORMATS)
+    assert all(callable(one.dump) for one in export.FORMATS.values())
 
 
 LONG_FUNCTIONS = {

@@ -16,7 +16,7 @@ import pytest
 
 from gemcli import __version__
 from gemcli.cli import COMMANDS, _as_gemcli_error, main
-from gemcli.fs import FileSystem
+from gemcli.sessions.filesystem import FileSystem
 from tests.commands import header, turn, write
 from tests.support import Gemcli, Model, answer, json_reply, texts
 

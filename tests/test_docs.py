@@ -20,8 +20,8 @@ import click
 import pytest
 
 from gemcli.cli import COMMANDS
-from gemcli.environment import ENVIRONMENT
 from gemcli.errors import STATUSES
+from gemcli.terminal.environment import ENVIRONMENT
 from tests.support import Gemcli, Model, contents
 
 ROOT = Path(__file__).parents[1]
@@ -100,9 +100,9 @@ def test_the_script_writes_what_differs_and_then_finds_nothing(
 
 def test_a_readme_without_its_markers_is_an_error() -> None:
     """A block that cannot be found is not skipped in silence, nor is one that stands there twice."""
-    begin = "<!-- environment: made from gemcli/environment.py -->\n"
+    begin = "<!-- environment: made from gemcli/terminal/environment.py -->\n"
     for readme in (README.replace(begin, ""), README + begin, README.replace("<!-- end of environment -->\n", "")):
-        with pytest.raises(ValueError, match="made from gemcli/environment"):
+        with pytest.raises(ValueError, match="made from gemcli/terminal/environment"):
             gen_docs.readme_with_blocks(readme)
 
 

@@ -13,18 +13,18 @@ from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
-from gemcli import records
-from gemcli.access import access
-from gemcli.backends import Backend
-from gemcli.contents import user_text
+from gemcli.api.backends import Backend
+from gemcli.api.credentials import access
+from gemcli.api.gemini import Gemini
+from gemcli.api.retry import Policy
+from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
 from gemcli.exchange import Limits, Line, Result, exchange, prepare
-from gemcli.fs import FileSystem
-from gemcli.gemini import Gemini
-from gemcli.retry import Policy
-from gemcli.session import Unsaved
+from gemcli.sessions import records
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.session import Unsaved
+from gemcli.sessions.store import Store
 from gemcli.signals import Interrupted, deferred, raised
-from gemcli.store import Store
 from tests.support import Model, Reply, answer, contents, json_reply
 from tests.system import Listener, listening
 

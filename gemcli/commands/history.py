@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
-from gemcli import names, options, turns, views
 from gemcli.app import App
-from gemcli.contents import text_of
+from gemcli.chat import turn_order
+from gemcli.chat.contents import text_of
 from gemcli.errors import GemcliError
-from gemcli.journal import Journal, Turn
+from gemcli.sessions import names
+from gemcli.sessions.journal import Journal, Turn
+from gemcli.terminal import documents, options
 
 VIEWS = ("contents", "check", "usage", "path", "sessions")
 """The flags that replace the turns by something else; at most one of them."""
@@ -79,7 +81,7 @@ def command(
     elif as_text:
         app.output.text("\n".join(lines_of(one) for one in selected))
     else:
-        app.output.jsonl(views.turn_view(one) for one in selected)
+        app.output.jsonl(documents.turn_view(one) for one in selected)
 
 
 def select(session: str, journal: Journal, *, last: bool, number: int | None, everything: bool) -> list[Turn]:
@@ -106,13 +108,13 @@ def lines_of(turn: Turn) -> str:
     """A turn as a person reads it: `role: text`, one paragraph for each Content that has text."""
     said = [(content["role"], text_of(content)) for content in turn.contents]
     if not said:
-        said = [("user", text_of(turn.exchanges[0].request["content"])), ("note", views.turn_state(turn))]
+        said = [("user", text_of(turn.exchanges[0].request["content"])), ("note", documents.turn_state(turn))]
     return "".join(f"{role}: {text.rstrip()}\n" for role, text in said if text)
 
 
 def check(session: str, journal: Journal) -> dict[str, Any]:
     """Raise `GemcliError` with every breach of turn order; a short report when there is none."""
-    turns.require(turns.check(journal.history), f"the turn order of {session} is broken")
+    turn_order.require(turn_order.check(journal.history), f"the turn order of {session} is broken")
     return {"session": session, "ok": True, "turns": len(journal.live), "contents": len(journal.history)}
 
 
@@ -129,7 +131,7 @@ def sessions(app: App) -> list[dict[str, Any]]:
     listed = []
     for name in app.store.names(names.sessions_directory(app.environ)):
         try:
-            listed.append(views.session_view(name, app.path(name), app.read(name)))
+            listed.append(documents.session_view(name, app.path(name), app.read(name)))
         except GemcliError as error:
             listed.append({"session": name, "error": error.reason, "message": error.message})
     return listed
@@ -141,4 +143,4 @@ def _show(app: App, session: str, journal: Journal, view: str) -> None:
     elif view == "check":
         app.output.json(check(session, journal))
     else:
-        app.output.json({"session": session, **views.totals_view(journal)})
+        app.output.json({"session": session, **documents.totals_view(journal)})

@@ -9,16 +9,20 @@ from typing import Any
 
 import click
 
-from gemcli import backends, inputs, names, options, records, strictjson, turns, views
+from gemcli.api import backends
+from gemcli.api.backends import Backend
+from gemcli.api.models import DEFAULT_MODEL, check_model
 from gemcli.app import App
-from gemcli.backends import Backend
+from gemcli.chat import turn_order
 from gemcli.errors import GemcliError
-from gemcli.formats import contents
-from gemcli.journal import Journal
-from gemcli.lines import fold, scan
-from gemcli.models import DEFAULT_MODEL, check_model
-from gemcli.records import Record
-from gemcli.settings import Config, merge
+from gemcli.formats import contents_list
+from gemcli.sessions import names, records
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.read_records import fold, scan
+from gemcli.sessions.records import Record
+from gemcli.settings.resolve import Config, merge
+from gemcli.terminal import documents, inputs, options
+from gemcli.text import strict_json
 
 
 @click.command("new", short_help="Create a session.")
@@ -112,14 +116,14 @@ def begun(app: App, wanted: Wanted, history_file: str | None = None) -> list[Rec
     if _is_session(text):
         journal = fold(scan(text.encode()), history_file)
         return forked(app, journal, wanted, {"kind": "import", "file": history_file})
-    history = contents.load(text, history_file)
+    history = contents_list.load(text, history_file)
     first = header(app, wanted, None, {"kind": "import", "file": history_file})
     return [first, *records.imported(history, model=first["model"], backend=first["backend"])]
 
 
 def forked(app: App, journal: Journal, wanted: Wanted, origin: dict[str, Any]) -> list[Record]:
     """The records of a session that goes on from another one, with what that has unless wanted otherwise."""
-    turns.require(turns.check(journal.history), "the turn order of the source is broken")
+    turn_order.require(turn_order.check(journal.history), "the turn order of the source is broken")
     last = journal.live[-1].number if journal.live else 0
     turn = last if origin.get("turn") is None else origin["turn"]
     whole = {name: value for name, value in origin.items() if name != "turn"} | {
@@ -135,7 +139,7 @@ def make(app: App, session: str, content: list[Record], *, force: bool = False, 
     if os.path.dirname(path) == names.sessions_directory(app.environ):
         app.store.make_directory(os.path.dirname(path))
     backup = app.store.create(path, content, force=force, wait=wait)
-    return views.session_view(session, path, Journal(content)) | {"backup": backup}
+    return documents.session_view(session, path, Journal(content)) | {"backup": backup}
 
 
 def default_model(app: App) -> str:
@@ -172,7 +176,7 @@ def _source(app: App, source: str, at: int | None) -> Journal:
 
 def _is_session(text: str) -> bool:
     try:
-        first = strictjson.loads(text.partition("\n")[0])
+        first = strict_json.loads(text.partition("\n")[0])
     except ValueError:
         return False
     return isinstance(first, dict) and first.get("kind") == "session"

@@ -13,22 +13,24 @@ from typing import Any
 
 import click
 
-from gemcli import backends, inputs, names, options, records
+from gemcli.api import backends
+from gemcli.api.backends import Backend
+from gemcli.api.gemini import Gemini, preload
+from gemcli.api.models import check_model
+from gemcli.api.retry import Policy
 from gemcli.app import App
-from gemcli.backends import Backend
 from gemcli.commands import new
 from gemcli.errors import GemcliError
 from gemcli.exchange import Limits, Line
-from gemcli.gemini import Gemini, preload
-from gemcli.journal import Journal
-from gemcli.models import check_model
-from gemcli.output import Stream
-from gemcli.replay import events, recognise, template
+from gemcli.replay import events, read_script, template
 from gemcli.replay.run import Run
 from gemcli.replay.script import Script, Suite
-from gemcli.retry import Policy
-from gemcli.session import Session
+from gemcli.sessions import names, records
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.session import Session
 from gemcli.signals import deferred
+from gemcli.terminal import inputs, options
+from gemcli.terminal.output import Stream
 
 LIMITS = ("retries", "max_wait", "timeout", "deadline", "grace", "wait")
 """The parameters that say how long things may take, and how often to try."""
@@ -169,7 +171,7 @@ def _text(app: App, order: Order) -> str:
 def _suite(app: App, order: Order) -> Suite:
     """The conversations of the script, as the command line wants them."""
     text = _text(app, order)
-    suite = recognise.load(text, order.file, order.texts, as_lines=order.as_lines, strict=order.strict)
+    suite = read_script.load(text, order.file, order.texts, as_lines=order.as_lines, strict=order.strict)
     if order.session is None and order.directory is None and not order.dry_run:
         raise click.UsageError("Where to: -s SESSION, or --out DIR.")
     if suite.many and order.directory is None and (order.session is not None or not order.dry_run):

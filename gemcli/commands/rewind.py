@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from gemcli import options, records, views
 from gemcli.app import App
 from gemcli.errors import GemcliError, counted
-from gemcli.journal import Journal
-from gemcli.records import Record
+from gemcli.sessions import records
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.records import Record
+from gemcli.terminal import documents, options
 
 
 @click.command("rewind", short_help="Take turns out of the history.")
@@ -100,12 +101,12 @@ def _tell_skipped(app: App, journal: Journal, numbers: list[int]) -> None:
     """Say so when the newest turn is not the one that is taken, because it never was in the history."""
     newest = next(reversed(journal.turns.values()), None)
     if newest and numbers and newest.number > numbers[-1] and not newest.rewound:
-        state = views.turn_state(newest).replace("_", " ")
+        state = documents.turn_state(newest).replace("_", " ")
         app.output.notice(f"turn {newest.number} is {state} and was never in the history; turn {numbers[-1]} goes")
 
 
 def _document(session: str, journal: Journal, done: Record | None, change: str) -> dict[str, Any]:
     """What the command prints: the turns that changed, and the history that is left."""
-    changed = [views.turn_view(journal.turns[number]) for number in (done or {"turns": []})["turns"]]
+    changed = [documents.turn_view(journal.turns[number]) for number in (done or {"turns": []})["turns"]]
     last = journal.live[-1].number if journal.live else None
     return {"session": session, change: changed, "turns": len(journal.live), "last_turn": last}

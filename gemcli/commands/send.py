@@ -12,21 +12,23 @@ from typing import Any
 
 import click
 
-from gemcli import backends, inputs, keys, options, views
+from gemcli.api import backends
+from gemcli.api.backends import Backend
+from gemcli.api.gemini import preload
+from gemcli.api.models import check_model
+from gemcli.api.retry import Policy
 from gemcli.app import App
-from gemcli.backends import Backend
+from gemcli.chat.contents import Content, user_text
 from gemcli.commands import new
-from gemcli.contents import Content, user_text
 from gemcli.errors import GemcliError
 from gemcli.exchange import Limits, Line, Request, Result, exchange, prepare, recalled
-from gemcli.gemini import preload
-from gemcli.journal import REFUSED, Exchange, Journal
-from gemcli.models import check_model
-from gemcli.output import Stream
-from gemcli.records import Record
-from gemcli.retry import Policy
-from gemcli.settings import Config, merge
+from gemcli.sessions import once
+from gemcli.sessions.journal import REFUSED, Exchange, Journal
+from gemcli.sessions.records import Record
+from gemcli.settings.resolve import Config, merge
 from gemcli.signals import deferred
+from gemcli.terminal import documents, inputs, options
+from gemcli.terminal.output import Stream
 
 ALLOWED = ("blocked", "incomplete", "function_call")
 """The statuses that --allow can turn into success."""
@@ -205,7 +207,7 @@ def deliver(
             if on_event and past.answer:
                 on_event({"event": "chunk", "chunk": past.answer})
             result = recalled(past)
-            return result, answer_document(order, result, views.totals_view(opened.journal), sent=False)
+            return result, answer_document(order, result, documents.totals_view(opened.journal), sent=False)
         request, backend = _request(app, opened.journal, order, stored=created)
         retry = Policy(order.retries, random.random)
         with closing(app.gemini(backend)) as gemini:
@@ -214,7 +216,7 @@ def deliver(
             result = exchange(opened, request, line)
             if result.unsaved is None:
                 held.close()
-        document = answer_document(order, result, views.totals_view(opened.journal))
+        document = answer_document(order, result, documents.totals_view(opened.journal))
     return result, document
 
 
@@ -234,7 +236,7 @@ def answer_document(order: Order, result: Result, totals: dict[str, Any], *, sen
     """What `send` prints: the answer, where it stands, whether it is saved, and whether it was `sent` for now."""
     error = result.verdict.error
     document = {"session": order.session, "turn": result.turn, "id": result.id, "key": order.key, "sent": sent}
-    document |= views.answer_view(result.answer, result.verdict.content)
+    document |= documents.answer_view(result.answer, result.verdict.content)
     document |= {"status": error.status if error else "ok", "reason": error.reason if error else None}
     document |= {"attempts": len(result.attempts), "elapsed_ms": result.elapsed_ms, "saved": result.unsaved is None}
     return document | {"totals": totals, "notes": list(result.notes)}
@@ -258,12 +260,12 @@ def _sent_before(journal: Journal, order: Order) -> Exchange | None:
     """
     content = user_text(order.message)
     if order.key is not None:
-        last = keys.newest(journal, order.key, content)
+        last = once.newest(journal, order.key, content)
     elif order.if_turns is not None:
-        last = keys.following(journal, order.if_turns, content)
+        last = once.following(journal, order.if_turns, content)
     else:
         return None
-    past = keys.recall(journal, last, resend=order.on_unknown == "resend")
+    past = once.recall(journal, last, resend=order.on_unknown == "resend")
     if past is None or (change := _difference(journal, past.request, order, content)) is None:
         return past
     if past.state == REFUSED:
@@ -301,7 +303,7 @@ def _teller(app: App, order: Order, stream: Stream) -> Callable[[Mapping[str, An
     """What is told of the events on the way: JSON events, or the bare text."""
 
     def tell(event: Mapping[str, Any]) -> None:
-        for one in views.chunk_events(event["chunk"]) if event["event"] == "chunk" else [event]:
+        for one in documents.chunk_events(event["chunk"]) if event["event"] == "chunk" else [event]:
             if not order.as_text:
                 stream.json(one)
             elif one["event"] == "chunk":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gemcli import strictjson
-from gemcli.contents import Content, Part, parts_of, text_of
+from gemcli.chat.contents import Content, Part, parts_of, text_of
+from gemcli.text import strict_json
 
 HEADINGS = {"user": "User", "model": "Model"}
 
@@ -32,7 +32,7 @@ def _block(part: Part) -> str:
     if isinstance(text, str):
         return _quoted(["*Thought:*", *_lines(text)]) if part.get("thought") else _said(text)
     shown = {key: _shortened(value) for key, value in part.items() if key not in ("thought", "thoughtSignature")}
-    return _fenced(strictjson.dumps(shown), "json") if shown else ""
+    return _fenced(strict_json.dumps(shown), "json") if shown else ""
 
 
 def _said(text: str) -> str:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from gemcli.answers import Verdict
-from gemcli.forms import compiled
+from gemcli.chat.answers import Verdict
 from gemcli.signals import TimeUp, time_limit
+from gemcli.text.schema import compiled
 
 TEXT_CHECKS: dict[str, tuple[Callable[[str, str], bool], Callable[..., bool]]] = {
     "contains": (lambda text, want: want in text, all),

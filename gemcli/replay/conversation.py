@@ -14,18 +14,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from gemcli import keys
+from gemcli.api.gemini import interrupted
 from gemcli.errors import GemcliError
 from gemcli.exchange import Line, Result, exchange, prepare, recalled
-from gemcli.gemini import interrupted
-from gemcli.journal import Journal
-from gemcli.keys import Standing
 from gemcli.replay import checks
 from gemcli.replay.events import Event, Outcome, heard_of
 from gemcli.replay.plan import Past, Plan, plans, require_settings
 from gemcli.replay.script import Script
 from gemcli.replay.template import render
-from gemcli.session import Session, Unsaved
+from gemcli.sessions import once
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.once import Standing
+from gemcli.sessions.session import Session, Unsaved
 from gemcli.signals import deferred
 
 HINTS = {
@@ -97,14 +97,14 @@ class Conversation:
             return self._judged(place, plan, self._send(self._session, plan), sent=True)
         except GemcliError as error:
             # What could not be written down is no turn of the session.
-            last = None if isinstance(error, Unsaved) else keys.newest(self._journal, plan.key)
+            last = None if isinstance(error, Unsaved) else once.newest(self._journal, plan.key)
             status, number = "in_doubt" if error.reason == "IN_DOUBT" else "error", last.turn if last else None
             return Outcome(status, plan, sent=error.attempts is not None, number=number, error=error)
 
     def _refused_as_expected(self, place: int, plan: Plan) -> Outcome | None:
         """What a turn came to that was answered as expected, though sending again might bring another answer."""
-        last = keys.newest(self._journal, plan.key)
-        if last is None or keys.standing(self._journal, last) is not Standing.RETRYABLE:
+        last = once.newest(self._journal, plan.key)
+        if last is None or once.standing(self._journal, last) is not Standing.RETRYABLE:
             return None
         outcome = self._judged(place, plan, recalled(last), sent=False)
         return None if outcome.error else outcome

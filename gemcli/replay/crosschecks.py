@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from gemcli import settings, yamltext
-from gemcli.answers import BLOCK_REASONS, FINISH_REASONS
+from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS
 from gemcli.errors import Problem
-from gemcli.forms import Reading, compiled
 from gemcli.replay import template
 from gemcli.replay.checks import PATTERNS, TEXT_CHECKS
-from gemcli.yamltext import Node, Text
+from gemcli.settings import resolve
+from gemcli.text import yaml_tree
+from gemcli.text.schema import Reading, compiled
+from gemcli.text.yaml_tree import Node, Text
 
 RULES = {
     "unquoted-message": "a message with a colon in it is in quotes",
@@ -56,56 +57,56 @@ class ScriptReading(Reading):
         self.used: set[str] = set()
 
 
-def check(reading: ScriptReading, node: yamltext.Mapping) -> None:
+def check(reading: ScriptReading, node: yaml_tree.Mapping) -> None:
     """Refuse what does not go together in the tree of a script."""
     _beside_each_other(reading, node)
     _check_configs(reading, node)
     _check_system(reading, node.get(Text("system")))
     turns = node.get(Text("turns"))
-    if isinstance(turns, yamltext.Sequence):
+    if isinstance(turns, yaml_tree.Sequence):
         _check_ids(reading, turns)
         _check_refusals(reading, turns)
         _check_templates(reading, turns)
 
 
-def whole_config(values: Mapping[str, Any]) -> settings.Config:
+def whole_config(values: Mapping[str, Any]) -> resolve.Config:
     """The config of a script with its system instruction."""
     system = {"systemInstruction": {"parts": [{"text": values["system"]}]}} if "system" in values else {}
     return system | (values.get("config") or {})
 
 
-def _beside_each_other(reading: ScriptReading, node: yamltext.Mapping) -> None:
+def _beside_each_other(reading: ScriptReading, node: yaml_tree.Mapping) -> None:
     """Refuse what says the same twice: `system` and a system instruction in `config`."""
     config = node.get(Text("config"))
     system = next((key for key in node if key == "system"), None)
     names = ("system_instruction", "systemInstruction")
-    if system is not None and isinstance(config, yamltext.Mapping) and any(name in config for name in names):
+    if system is not None and isinstance(config, yaml_tree.Mapping) and any(name in config for name in names):
         reading.refuse("exclusive", "`system` cannot stand beside `config.system_instruction`", system)
 
 
-def _check_configs(reading: ScriptReading, node: yamltext.Mapping) -> None:
+def _check_configs(reading: ScriptReading, node: yaml_tree.Mapping) -> None:
     """Refuse settings that are sound by themselves, and exclude each other where they come together."""
     config = _sound_config(node)
     if config is None:
         return
-    problems = settings.check(config)
+    problems = resolve.check(config)
     for problem in problems:
         reading.refuse(problem.rule, problem.message, node.get(Text("config"), node), problem.hint)
     turns = node.get(Text("turns"))
-    maps = [turn for turn in turns if isinstance(turn, yamltext.Mapping)] if isinstance(turns, list) else []
+    maps = [turn for turn in turns if isinstance(turn, yaml_tree.Mapping)] if isinstance(turns, list) else []
     for turn in maps if not problems else ():
         own = _sound_config(turn)
-        for problem in settings.check(settings.merge(config, own)) if own else ():
+        for problem in resolve.check(resolve.merge(config, own)) if own else ():
             what = f"{problem.message} (with the script's `config`)"
             reading.refuse(problem.rule, what, turn.get(Text("config"), turn), problem.hint)
 
 
-def _sound_config(node: yamltext.Mapping) -> settings.Config | None:
+def _sound_config(node: yaml_tree.Mapping) -> resolve.Config | None:
     """The config of a script or a turn, with its system instruction; None if something is wrong with it alone."""
-    given, system = node.get(Text("config"), yamltext.Mapping()), node.get(Text("system"))
-    if not isinstance(given, yamltext.Mapping):
+    given, system = node.get(Text("config"), yaml_tree.Mapping()), node.get(Text("system"))
+    if not isinstance(given, yaml_tree.Mapping):
         return None
-    config, problems = settings.from_tree(given)
+    config, problems = resolve.from_tree(given)
     told = {"system": str(system)} if isinstance(system, Text) and system else {}
     return None if problems else whole_config({"config": config} | told)
 
@@ -118,11 +119,11 @@ def _check_system(reading: ScriptReading, system: Node | None) -> None:
         reading.warnings.append(Problem("system-template", what, line=system.line, column=system.column, hint=hint))
 
 
-def _check_refusals(reading: ScriptReading, turns: yamltext.Sequence) -> None:
+def _check_refusals(reading: ScriptReading, turns: yaml_tree.Sequence) -> None:
     """Warn of a refusal that is expected before the end: nothing can follow it."""
     for turn in turns[:-1]:
-        expected = turn.get(Text("expect")) if isinstance(turn, yamltext.Mapping) else None
-        finish = expected.get(Text("finish")) if isinstance(expected, yamltext.Mapping) else None
+        expected = turn.get(Text("expect")) if isinstance(turn, yaml_tree.Mapping) else None
+        finish = expected.get(Text("finish")) if isinstance(expected, yaml_tree.Mapping) else None
         wanted = finish if isinstance(finish, list) else [finish]
         if finish and all(isinstance(name, Text) and name in REFUSALS for name in wanted):
             what = "a message after a refused one is never sent"
@@ -130,19 +131,19 @@ def _check_refusals(reading: ScriptReading, turns: yamltext.Sequence) -> None:
             reading.warnings.append(Problem("refusal-not-last", what, line=turn.line, column=turn.column, hint=hint))
 
 
-def take_vars(reading: ScriptReading, node: yamltext.Mapping) -> None:
+def take_vars(reading: ScriptReading, node: yaml_tree.Mapping) -> None:
     """Take the names in `vars`, for templates to be checked against, whatever else is wrong with them."""
     given = node.get(Text("vars"))
-    if isinstance(given, yamltext.Mapping):
+    if isinstance(given, yaml_tree.Mapping):
         texts = {str(name): str(text) if isinstance(text, Text) else "?" for name, text in given.items()}
         reading.vars = texts | dict(reading.given)
         reading.used |= texts.keys()
 
 
-def _check_ids(reading: ScriptReading, turns: yamltext.Sequence) -> None:
+def _check_ids(reading: ScriptReading, turns: yaml_tree.Sequence) -> None:
     seen: dict[str, Node] = {}
     for number, turn in enumerate(turns, 1):
-        given = turn.get(Text("id")) if isinstance(turn, yamltext.Mapping) else None
+        given = turn.get(Text("id")) if isinstance(turn, yaml_tree.Mapping) else None
         name = str(given) if isinstance(given, Text) else f"t{number}"
         if name in seen:
             what = f"`{name}` is the id of the turn in line {seen[name].line} already"
@@ -150,12 +151,12 @@ def _check_ids(reading: ScriptReading, turns: yamltext.Sequence) -> None:
         seen.setdefault(name, turn)
 
 
-def _check_templates(reading: ScriptReading, turns: yamltext.Sequence) -> None:
+def _check_templates(reading: ScriptReading, turns: yaml_tree.Sequence) -> None:
     """Refuse what templates make impossible, and messages that are empty with or without them."""
     for turn in turns:
-        message = turn.get(Text("user")) if isinstance(turn, yamltext.Mapping) else turn
+        message = turn.get(Text("user")) if isinstance(turn, yaml_tree.Mapping) else turn
         # What `raw` is unless it is false, a slip perhaps, is no matter for templates.
-        raw = isinstance(turn, yamltext.Mapping) and turn.get(Text("raw"), "false") != "false"
+        raw = isinstance(turn, yaml_tree.Mapping) and turn.get(Text("raw"), "false") != "false"
         missing = message is not turn and message == "" and isinstance(message, Text) and message.plain
         if isinstance(message, Text) and not missing:
             _check_message(reading, message, raw=raw or not reading.templates)
@@ -185,8 +186,8 @@ def _check_message(reading: ScriptReading, message: Text, *, raw: bool) -> None:
 
 def _expected_texts(turn: Node) -> Iterator[tuple[str, Text]]:
     """Every text that a turn's checks of text look for, with the name of its check."""
-    expected = turn.get(Text("expect")) if isinstance(turn, yamltext.Mapping) else None
-    for check, wanted in expected.items() if isinstance(expected, yamltext.Mapping) else ():
+    expected = turn.get(Text("expect")) if isinstance(turn, yaml_tree.Mapping) else None
+    for check, wanted in expected.items() if isinstance(expected, yaml_tree.Mapping) else ():
         if check in TEXT_CHECKS:
             yield from (
                 (str(check), one) for one in (wanted if isinstance(wanted, list) else [wanted]) if isinstance(one, Text)

@@ -11,13 +11,14 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gemcli import keys, settings
-from gemcli.contents import Content
+from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
-from gemcli.journal import Exchange, Journal
-from gemcli.records import Record
 from gemcli.replay.script import Script, Turn
-from gemcli.settings import Config
+from gemcli.sessions import once
+from gemcli.sessions.journal import Exchange, Journal
+from gemcli.sessions.records import Record
+from gemcli.settings import resolve
+from gemcli.settings.resolve import Config
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,15 @@ class Plan:
 
 def plans(script: Script, journal: Journal) -> Iterator[Plan]:
     """Every turn of a script as it would be sent to a session, in order."""
-    own = len(keys.own_turns(journal))
+    own = len(once.own_turns(journal))
     base = journal.live[: len(journal.live) - own]
-    header, key = journal.header, keys.first([content for turn in base for content in turn.contents])
+    header, key = journal.header, once.first([content for turn in base for content in turn.contents])
     model = script.model or header["model"]
     for turn in script.turns:
         content = turn.rendered(script.vars)
-        call = settings.merge(script.config, turn.config)
-        config = settings.merge(header["config"], call)
-        key = keys.chained(key, model, config, content)
+        call = resolve.merge(script.config, turn.config)
+        config = resolve.merge(header["config"], call)
+        key = once.chained(key, model, config, content)
         yield Plan(turn, content, key, model, {} if config == header["config"] else call)
 
 
@@ -51,7 +52,7 @@ def require_settings(script: Script, header: Record) -> None:
     All else that changed since then goes with each message, and into its key.
     """
     made = (header.get("origin") or {}).get("kind") == "replay"
-    if made and settings.merge(header["config"], script.config) != script.config:
+    if made and resolve.merge(header["config"], script.config) != script.config:
         what = "the session was made with settings that the script has no more"
         raise GemcliError("DIVERGED", what, hint="play it in a new session")
 
@@ -63,7 +64,7 @@ class Past:
         self._script = script
         self._journal = journal
         self._rewind = f"gemcli rewind -s {shlex.quote(name)}" if name else "gemcli rewind"
-        self._answered = keys.own_turns(journal)
+        self._answered = once.own_turns(journal)
 
     def exchange(self, place: int, plan: Plan, *, resend: bool) -> Exchange | None:
         """The exchange that makes sending a turn needless; None if it is to be sent. `place` counts from 0.
@@ -71,7 +72,7 @@ class Past:
         Raises `GemcliError`: DIVERGED if something else was answered in its place, IN_DOUBT unless `resend`.
         """
         if place >= len(self._answered):
-            return keys.recall(self._journal, keys.newest(self._journal, plan.key), resend=resend)
+            return once.recall(self._journal, once.newest(self._journal, plan.key), resend=resend)
         first = self._answered[place].exchanges[0]
         if first.request.get("key") == plan.key:
             return first
@@ -103,7 +104,7 @@ def _difference(plan: Plan, header: Record, request: Record, number: int) -> str
         return f"the message of {name} is not the one that was answered in turn {number}"
     if request["model"] != plan.model:
         return f"{name} was answered by {request['model']} in turn {number}, and is to go to {plan.model} now"
-    before, now = (settings.merge(header["config"], call) for call in (request.get("config") or {}, plan.call))
+    before, now = (resolve.merge(header["config"], call) for call in (request.get("config") or {}, plan.call))
     if before != now:
         system = {key for key in {**before, **now} if before.get(key) != now.get(key)} == {"systemInstruction"}
         return f"{name} was answered with another {'system instruction' if system else 'config'} in turn {number}"

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Protocol
 
+from gemcli.api.gemini import interrupted
 from gemcli.errors import GemcliError
-from gemcli.gemini import interrupted
-from gemcli.journal import Journal
 from gemcli.replay import events
 from gemcli.replay.conversation import Conversation, Way
 from gemcli.replay.events import Event, Tally
 from gemcli.replay.script import Script, Suite
-from gemcli.session import Session
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.session import Session
 from gemcli.signals import Interrupted, deferred
 
 HOPELESS = frozenset({"RATE_LIMIT", "CONNECT", "DNS", "CONNECT_TIMEOUT", "SESSION_BUSY"})

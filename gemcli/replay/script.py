@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gemcli.contents import Content, parts_of
+from gemcli.chat.contents import Content, parts_of
 from gemcli.errors import Problem
-from gemcli.records import Record
 from gemcli.replay.checks import NOTHING, Expected
 from gemcli.replay.template import render
-from gemcli.settings import Config
+from gemcli.sessions.records import Record
+from gemcli.settings.resolve import Config
 
 
 @dataclass(frozen=True)

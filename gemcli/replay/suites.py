@@ -14,17 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gemcli import turns as order
-from gemcli import yamltext
-from gemcli.contents import Content, function_responses
+from gemcli.chat import turn_order as order
+from gemcli.chat.contents import Content, function_responses
 from gemcli.errors import GemcliError, did_you_mean
-from gemcli.jsontext import Literal
-from gemcli.names import is_session_name
-from gemcli.replay import grammar
+from gemcli.replay import script_schema
 from gemcli.replay.crosschecks import ScriptReading
-from gemcli.replay.grammar import HEADER_KEYS
 from gemcli.replay.script import Script
-from gemcli.yamltext import Mapping, Node, Sequence, Text
+from gemcli.replay.script_schema import HEADER_KEYS
+from gemcli.sessions.names import is_session_name
+from gemcli.text import yaml_tree
+from gemcli.text.json_tree import Literal
+from gemcli.text.yaml_tree import Mapping, Node, Sequence, Text
 
 NAMES = ("name", "id", "question_id")
 """The keys that may name a conversation, the first one that is there."""
@@ -66,7 +66,7 @@ def read(reading: ScriptReading, node: Node, ignored: dict[str, None]) -> Script
             ignored[str(key)] = None
     _add_turns(reading, script, shapes[0], node[shapes[0]])
     before = len(reading.problems)
-    found = grammar.read(reading, script, _name(node)) if Text("turns") in script else None
+    found = script_schema.read(reading, script, _name(node)) if Text("turns") in script else None
     return found if len(reading.problems) == before else None
 
 
@@ -142,7 +142,7 @@ def _joined(said: Node | None) -> Text | None:
 def _content(reading: ScriptReading, _script: Mapping, item: Node) -> Iterator[Node]:
     """The text of a Content, if the user said it."""
     try:
-        content: Content = yamltext.plain_value(item)
+        content: Content = yaml_tree.plain_value(item)
     except GemcliError as error:
         reading.problems += error.problems
         return

@@ -9,10 +9,10 @@ import sys
 import click
 
 from gemcli.errors import GemcliError
-from gemcli.inputs import file_text
 from gemcli.simulator import echo, player, rules
-from gemcli.simulator.app import App, application
 from gemcli.simulator.server import serve
+from gemcli.simulator.simulated_api import App, application
+from gemcli.terminal.inputs import file_text
 
 USAGE, IO = 2, 74  # the statuses of gemcli itself
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

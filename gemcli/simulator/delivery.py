@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from gemcli.simulator.refusals import Refused
+from gemcli.simulator.api_errors import Refused
 from gemcli.simulator.replies import JSON, Cut, Reply, Step, json_reply
 from gemcli.simulator.streams import Form, chunks, framed
 

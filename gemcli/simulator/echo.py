@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gemcli import strictjson
-from gemcli.contents import Content, Part, function_responses, group_turns, parts_of
+from gemcli.chat.contents import Content, Part, function_responses, group_turns, parts_of
 from gemcli.simulator import responses, tokens
 from gemcli.simulator.messages import PART_DATA
+from gemcli.text import strict_json
 
 NAME = "simulator/echo"
 
@@ -51,7 +51,7 @@ def _earlier(messages: Sequence[Content]) -> str:
 
 def _functions(content: Content) -> str:
     """The function responses of a Content, and what else the user put beside them."""
-    answers = [f"{each['name']}: {strictjson.dumps(each.get('response', {}))}" for each in function_responses(content)]
+    answers = [f"{each['name']}: {strict_json.dumps(each.get('response', {}))}" for each in function_responses(content)]
     beside = [_named(part) for part in parts_of(content) if "functionResponse" not in part]
     return "; ".join(answers + beside)
 

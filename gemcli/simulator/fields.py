@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gemcli import strictjson
 from gemcli.simulator.messages import ENUMS, MESSAGES, PART_DATA
+from gemcli.text import strict_json
 
 _TYPE_PREFIX = "type.googleapis.com/google.ai.generativelanguage.v1beta."
 
@@ -156,5 +156,5 @@ def _unknown(key: str, path: str, why: str) -> str:
 
 def _shown(value: Any) -> str:
     """A value as a refusal quotes it: JSON, and not more of it than anyone reads."""
-    text = strictjson.dumps(value)
+    text = strict_json.dumps(value)
     return text if len(text) <= 200 else f"{text[:199]}…"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from gemcli.contents import Content, function_responses
+from gemcli.chat.contents import Content, function_responses
 
 
 def as_read(contents: Sequence[Content]) -> list[Content]:

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from gemcli import strictjson
-from gemcli.contents import function_responses, group_turns, text_of
+from gemcli.chat.contents import function_responses, group_turns, text_of
 from gemcli.simulator import echo, responses
-from gemcli.simulator.app import App, Model, application
+from gemcli.simulator.api_errors import Refused, invalid
 from gemcli.simulator.delivery import Scripted
-from gemcli.simulator.grammar import Rule, When
-from gemcli.simulator.refusals import Refused, invalid
 from gemcli.simulator.replies import Reply
 from gemcli.simulator.rules import Rules, load
+from gemcli.simulator.rules_schema import Rule, When
+from gemcli.simulator.simulated_api import App, Model, application
+from gemcli.text import strict_json
 
 NAME = "simulator/rules"
 """The model that answers by rules, on the wire; which file it plays is settled when it is mounted."""
@@ -78,7 +78,7 @@ class Player:
             if index is not None:
                 self.used[index] += 1
         if index is None:
-            text = strictjson.dumps(message.text[:60])
+            text = strict_json.dumps(message.text[:60])
             raise invalid(f"No rule of {self.rules.name} takes message {message.turn} to {name}: {text}")
         return perform(self.rules.rules[index], request)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from gemcli import strictjson
+from gemcli.text import strict_json
 
 JSON = "application/json; charset=UTF-8"
 """The content type of JSON, as the API writes it."""
@@ -37,4 +37,4 @@ class Reply(NamedTuple):
 
 def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """A reply with `value` as its JSON body, sent at once."""
-    return Reply(status, {"content-type": JSON} | dict(headers or {}), (strictjson.encode(value),))
+    return Reply(status, {"content-type": JSON} | dict(headers or {}), (strict_json.encode(value),))

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gemcli import strictjson
-from gemcli.contents import Part
+from gemcli.chat.contents import Part
 from gemcli.simulator import tokens
+from gemcli.text import strict_json
 
 COUNTS = {
     "prompt_token_count": "promptTokenCount",
@@ -94,4 +94,4 @@ def _usage(request: Mapping[str, Any], parts: Sequence[Part], given: Mapping[str
 
 def _identity(*facts: Any) -> str:
     """A `responseId` that is another for every other request or answer."""
-    return hashlib.sha256(strictjson.encode(facts)).hexdigest()[:16]
+    return hashlib.sha256(strict_json.encode(facts)).hexdigest()[:16]

@@ -72,10 +72,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gemcli import yamltext
 from gemcli.errors import GemcliError, counted, in_order
-from gemcli.forms import Reading
-from gemcli.simulator.grammar import FILE, Rule
+from gemcli.simulator.rules_schema import FILE, Rule
+from gemcli.text import yaml_tree
+from gemcli.text.schema import Reading
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ def load(text: str, name: str) -> Rules:
 
     Raises `GemcliError` SETTINGS with every problem at once, each with line and column.
     """
-    tree = yamltext.load(text, name)
+    tree = yaml_tree.load(text, name)
     reading = Reading()
-    rules = FILE(reading, "a rules file", yamltext.Text("") if tree is None else tree)
+    rules = FILE(reading, "a rules file", yaml_tree.Text("") if tree is None else tree)
     if reading.problems:
         problems = in_order(reading.problems)
         count = counted(len(problems), "problem")

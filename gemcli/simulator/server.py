@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
-from gemcli.simulator.app import App, Cut, Reply, simulate
+from gemcli.simulator.simulated_api import App, Cut, Reply, simulate
 
 Log = Callable[[str], None]
 """Takes one line a request."""

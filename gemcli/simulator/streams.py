@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any, Literal
 
-from gemcli import strictjson
-from gemcli.contents import Part, parts_of
+from gemcli.chat.contents import Part, parts_of
 from gemcli.simulator import tokens
 from gemcli.simulator.responses import is_prose
+from gemcli.text import strict_json
 
 Form = Literal["whole", "sse", "array"]
 """The form of a body: one JSON document, Server-Sent Events (`alt=sse`), or a JSON array of chunks."""
@@ -37,7 +37,7 @@ def chunks(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 def framed(values: Sequence[Any], form: Form) -> list[bytes]:
     """The bytes of each chunk in a body of this form."""
-    documents = [strictjson.encode(value) for value in values]
+    documents = [strict_json.encode(value) for value in values]
     if form == "sse":
         return [b"data: " + document + b"\r\n\r\n" for document in documents]
     if form == "array":

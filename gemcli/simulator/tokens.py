@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gemcli import strictjson
-from gemcli.contents import Part, parts_of
+from gemcli.chat.contents import Part, parts_of
+from gemcli.text import strict_json
 
 CHARACTERS = 4
 """Characters to a token; English prose averages about this in the real tokenizer."""
@@ -41,4 +41,4 @@ def _of_part(part: Part) -> int:
         return of_text(part["text"])
     if "inlineData" in part or "fileData" in part:
         return MEDIA
-    return of_text(strictjson.dumps(part))
+    return of_text(strict_json.dumps(part))

@@ -8,7 +8,7 @@ from itertools import chain
 
 import httpx2
 
-from gemcli.simulator.app import App, Cut, Reply, simulate
+from gemcli.simulator.simulated_api import App, Cut, Reply, simulate
 
 
 class Mount(httpx2.BaseTransport):

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from gemcli import records
 from gemcli.cli import main
-from gemcli.records import Record
+from gemcli.sessions import records
+from gemcli.sessions.records import Record
 from tests.support import Done, answer
 
 ECHO = "simulator/echo"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gemcli import records
-from gemcli.models import DEFAULT_MODEL
-from gemcli.settings import OPTIONS
+from gemcli.api.models import DEFAULT_MODEL
+from gemcli.sessions import records
+from gemcli.settings.resolve import OPTIONS
 from tests.commands import CALL, RESPONSE, Here, asked, header, mixed, told, turn, write
 from tests.support import Gemcli, contents, texts
 

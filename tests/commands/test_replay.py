@@ -15,10 +15,10 @@ import pytest
 
 from gemcli.commands import replay
 from gemcli.errors import GemcliError
-from gemcli.fs import FileSystem
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.store import Store
 from gemcli.signals import deferred
-from gemcli.simulator.app import Cut
-from gemcli.store import Store
+from gemcli.simulator.simulated_api import Cut
 from tests.commands import CALL, Here, asked, failed, header, told, turn, write
 from tests.support import Done, Model, Reply, answer, json_reply, texts
 from tests.system import clients_collected
@@ -420,7 +420,7 @@ def test_what_was_said_of_doubt_is_said_again(here: Replay, model: Model) -> Non
 @pytest.mark.parametrize("file", ["/dev/stdin", "/dev/fd/9", "/proc/self/fd/9"])
 def test_no_command_reads_a_pipe_again(here: Replay, model: Model, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A script from a pipe is gone when the run is over: there is no command that goes on."""
-    monkeypatch.setattr("gemcli.inputs.document", lambda path: "[a]")
+    monkeypatch.setattr("gemcli.terminal.inputs.document", lambda path: "[a]")
     model.script(refusal(503, "UNAVAILABLE"))
     done = here("replay", file, "-s", "a")
     assert (done.status, summary(done)["reason"], summary(done)["next"]) == (75, "UNAVAILABLE", None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gemcli import records
+from gemcli.sessions import records
 from tests.commands import CALL, RESPONSE, Here, asked, failed, header, mixed, told, turn, write
 from tests.support import Done, Gemcli
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from gemcli.answers import judge
+from gemcli.api.gemini import Gemini
+from gemcli.chat.answers import judge
 from gemcli.commands.send import ALLOWED, Order, show
 from gemcli.errors import GemcliError
 from gemcli.exchange import Result
-from gemcli.gemini import Gemini
-from gemcli.session import Unsaved
+from gemcli.sessions.session import Unsaved
 from tests.commands import CALL, ECHO, asked, header, told, turn, write
 from tests.support import Done, Gemcli, InProcess, Model, answer, json_reply, sse, streaming, texts
 

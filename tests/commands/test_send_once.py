@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from gemcli import records
-from gemcli.records import Record
+from gemcli.sessions import records
+from gemcli.sessions.records import Record
 from gemcli.signals import deferred
-from gemcli.simulator.app import Cut
+from gemcli.simulator.simulated_api import Cut
 from tests.commands import Here, asked, failed, header, told, turn, write
 from tests.support import Done, Model, Reply, answer, contents, json_reply, texts
 from tests.system import clients_collected

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from gemcli.fs import FileSystem, P, T
+from gemcli.sessions.filesystem import FileSystem, P, T
 
 
 @dataclass(frozen=True)

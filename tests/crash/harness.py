@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from gemcli import turns
-from gemcli.fs import FileSystem
-from gemcli.journal import Journal
-from gemcli.simulator.app import Reply, json_reply
-from gemcli.store import Store
+from gemcli.chat import turn_order
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.store import Store
+from gemcli.simulator.simulated_api import Reply, json_reply
 from tests.crash.faults import Fault
 from tests.support import Model, contents, texts
 
@@ -278,7 +278,7 @@ class World:
 
     def _read(self, path: Path) -> Journal:
         journal = Store(FileSystem(), _no_notice).read(str(path))
-        assert turns.check(journal.history) == []
+        assert turn_order.check(journal.history) == []
         return journal
 
     def history(self) -> History | None:

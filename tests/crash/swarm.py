@@ -22,9 +22,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from gemcli import cli, turns
-from gemcli.fs import FileSystem
-from gemcli.store import Store
+from gemcli import cli
+from gemcli.chat import turn_order
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.store import Store
 from tests.crash import zygote
 
 READ = "@read"
@@ -161,7 +162,7 @@ def _logged(args: list[str], fs: Watched) -> bytes:
     entry: dict[str, Any] = {"args": args}
     if args[0] == READ:
         journal = Store(FileSystem(), _no_notice).read(args[1])
-        assert turns.check(journal.history) == []
+        assert turn_order.check(journal.history) == []
         entry |= {"status": 0, "turns": len(journal.live)}
     else:
         entry |= {"status": cli.main(args, os.environ, fs=fs)}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gemcli.fs import FileSystem
-from gemcli.journal import Journal
-from gemcli.store import Store
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.store import Store
 from tests.crash.harness import Operation, Ran, Runner, World
 from tests.support import Model, Reply, json_reply
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from gemcli.fs import FileSystem
-from gemcli.journal import Journal
-from gemcli.store import Store
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.store import Store
 from tests.support import PROGRAM, Gemcli, InProcess, Model, texts
 
 EXISTS, BUSY = 73, 75

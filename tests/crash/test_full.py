@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from gemcli import turns
-from gemcli.fs import FileSystem
-from gemcli.journal import ANSWERED, Journal
-from gemcli.store import Store
+from gemcli.chat import turn_order
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.journal import ANSWERED, Journal
+from gemcli.sessions.store import Store
 from tests.crash.harness import Ran, Runner, one_certificate
 from tests.support import Model, contents, texts
 
@@ -58,7 +58,7 @@ class Small:
     def journal(self) -> Journal:
         """The session as a reader sees it; its turn order is valid."""
         journal = Store(FileSystem(), lambda _: None).read(str(self.path))
-        assert turns.check(journal.history) == []
+        assert turn_order.check(journal.history) == []
         return journal
 
     def stored(self) -> list[str]:

@@ -22,9 +22,9 @@ from typing import Any
 
 import pytest
 
-from gemcli.contents import Content
-from gemcli.fs import FileSystem
-from gemcli.store import Store
+from gemcli.chat.contents import Content
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.store import Store
 from tests.crash.harness import ROOT, one_certificate
 from tests.crash.swarm import READ
 from tests.support import Gemcli, Model, Reply, answer, json_reply

@@ -38,14 +38,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from gemcli import turns
-from gemcli.call import CALL
+from gemcli.api.attempt import CALL
+from gemcli.api.gemini import Gemini
+from gemcli.chat import turn_order
+from gemcli.chat.contents import Content
 from gemcli.cli import main
-from gemcli.contents import Content
-from gemcli.fs import FileSystem, P, T
-from gemcli.gemini import Gemini
-from gemcli.journal import Journal
-from gemcli.store import Store
+from gemcli.sessions.filesystem import FileSystem, P, T
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.store import Store
 from tests.crash.faults import Fault
 from tests.crash.harness import OPERATIONS, Operation, Runner, World, kills
 from tests.support import Model, answer
@@ -661,7 +661,7 @@ class Commands(RuleBasedStateMachine):
     def holds(self) -> None:
         """The session loads, is valid, and holds what the model says, and what the SDK's chat would have kept."""
         journal = read(self.path)
-        assert turns.check(journal.history) == []
+        assert turn_order.check(journal.history) == []
         assert journal.history == self.talk.history
         assert [turn.number for turn in journal.live] == self.talk.live
         assert journal.last_number == self.talk.last

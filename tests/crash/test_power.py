@@ -24,8 +24,8 @@ from unittest import mock
 
 import pytest
 
-from gemcli import store
 from gemcli.errors import GemcliError
+from gemcli.sessions import store
 from tests.crash.faults import Fault
 from tests.crash.harness import OPERATIONS, History, Operation, Ran, Runner, World, by_operation
 from tests.support import Model

@@ -22,11 +22,11 @@ from typing import Any
 
 import pytest
 
-from gemcli import turns
-from gemcli.fs import FileSystem
-from gemcli.journal import IN_DOUBT, Journal
+from gemcli.chat import turn_order
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.journal import IN_DOUBT, Journal
+from gemcli.sessions.store import Store
 from gemcli.simulator.server import serve
-from gemcli.store import Store
 from tests.crash.faults import Fault
 from tests.crash.harness import CHANGING, VOLATILE, Ran, Runner, Seen, kills, one_certificate
 from tests.support import Model, texts
@@ -158,7 +158,7 @@ class ReplayWorld:
         if not path.exists():
             return None
         journal = Store(FileSystem(), lambda _: None).read(str(path))
-        assert turns.check(journal.history) == []
+        assert turn_order.check(journal.history) == []
         return journal
 
     def journals(self) -> dict[str, Journal]:

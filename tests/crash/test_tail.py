@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gemcli import records
 from gemcli.errors import GemcliError
-from gemcli.fs import FileSystem
-from gemcli.journal import Journal
-from gemcli.store import Store
+from gemcli.sessions import records
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.store import Store
 from tests.crash.harness import Operation, Runner, World
 from tests.support import Model, answer
 

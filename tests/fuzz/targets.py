@@ -11,39 +11,28 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gemcli import (
-    access,
-    answers,
-    chunks,
-    exchange,
-    inputs,
-    models,
-    names,
-    output,
-    records,
-    refusals,
-    settings,
-    sse,
-    turns,
-    views,
-)
+from gemcli import exchange
+from gemcli.api import credentials, http_errors, models, sse, streamed_answer
+from gemcli.api.backends import Backend
 from gemcli.app import App
-from gemcli.backends import Backend
+from gemcli.chat import answers, turn_order
+from gemcli.chat.contents import Content, group_turns, user_text
 from gemcli.commands import history, new, rewind
 from gemcli.commands.export import FORMATS
-from gemcli.contents import Content, group_turns, user_text
 from gemcli.errors import GemcliError
-from gemcli.formats import contents
-from gemcli.journal import Journal
-from gemcli.lines import fold, scan
-from gemcli.replay import events, plan, recognise
+from gemcli.formats import contents_list
+from gemcli.replay import events, plan, read_script
 from gemcli.replay.script import Script
-from gemcli.simulator.app import simulate
+from gemcli.sessions import names, records
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.read_records import fold, scan
+from gemcli.settings import resolve
 from gemcli.simulator.player import rules_app
+from gemcli.simulator.simulated_api import simulate
+from gemcli.terminal import documents, inputs, output
 from tests.support import answer
 
 DATA = Path(__file__).parents[1] / "data"
@@ -112,13 +101,14 @@ def session(data: bytes) -> bool:
 
 def shown(journal: Journal) -> str:
     """Everything that commands show of a session."""
-    everything = [views.turn_view(turn) for turn in journal.turns.values()]
-    told: list[Any] = [*everything, views.session_view("s", "/s", journal), views.totals_view(journal), journal.history]
+    everything = [documents.turn_view(turn) for turn in journal.turns.values()]
+    told: list[Any] = [*everything, documents.session_view("s", "/s", journal), documents.totals_view(journal)]
+    told.append(journal.history)
     texts = [history.lines_of(turn) for turn in journal.turns.values()]
     told += [[turn.number for turn in journal.at(number).live] for number in (0, journal.last_number)]
     for turn in journal.turns.values():
         for one in turn.exchanges:
-            told.append(settings.merge(journal.header["config"], one.request.get("config") or {}))
+            told.append(resolve.merge(journal.header["config"], one.request.get("config") or {}))
             result = exchange.recalled(one)
             told.append([result.latency_ms, events.heard_of(result)[1:]])
     return output.as_json([told, [output.visible(text) for text in texts]])
@@ -126,24 +116,24 @@ def shown(journal: Journal) -> str:
 
 def exported(journal: Journal) -> bool:
     """Write the history in every format, as far as it has a sound order; whether it has one."""
-    if turns.check(journal.history):
+    if turn_order.check(journal.history):
         return False
     for name in FORMATS:
         with suppress(GemcliError):
-            document = import_module(f"gemcli.formats.{name}").dump(journal.history, journal.header)
+            document = FORMATS[name].dump(journal.history, journal.header)
             output.visible(document) if isinstance(document, str) else printed(document)
             if name == "script":
                 come_back(document, journal)
-    text = output.as_json(import_module("gemcli.formats.contents").dump(journal.history, journal.header))
+    text = output.as_json(FORMATS["contents"].dump(journal.history, journal.header))
     with suppress(GemcliError):
-        assert same(contents.load(text, "h"), journal.history)
+        assert same(contents_list.load(text, "h"), journal.history)
     return True
 
 
 def come_back(document: str, journal: Journal) -> None:
     """The messages of an exported script are those of the history, if a script can have them at all."""
     try:
-        (script,) = recognise.load(document, "s.yaml", {}).scripts
+        (script,) = read_script.load(document, "s.yaml", {}).scripts
     except GemcliError:
         return
     said = [turn.rendered(script.vars) for turn in script.turns]
@@ -159,12 +149,12 @@ def forked(journal: Journal) -> None:
         again = Journal(records.decode(records.encode(record)) for record in made)
         assert same(again.history, journal.history)
         assert again.totals()["requests"] == 0
-        printed(views.session_view("s", "/s", again))
+        printed(documents.session_view("s", "/s", again))
 
 
 def gone_on_with(journal: Journal) -> None:
     """The next message can be sent, and its answer recorded; or it is said why not."""
-    calls = turns.open_calls(journal.history)
+    calls = turn_order.open_calls(journal.history)
     replies: list[Any] = [
         {"functionResponse": {key: call[key] for key in ("name", "id") if key in call} | {"response": {}}}
         for call in calls
@@ -175,7 +165,7 @@ def gone_on_with(journal: Journal) -> None:
     except GemcliError:
         request = None
     if request is not None:
-        assert not turns.check_request(request.body["contents"])
+        assert not turn_order.check_request(request.body["contents"])
         printed(request.body)
     longer = Journal(journal.records)
     number, name = longer.next_exchange(content)
@@ -206,7 +196,7 @@ def imported(data: bytes) -> bool:
     if new._is_session(text):
         forked(fold(scan(text.encode()), "h"))
         return True
-    loaded = contents.load(text, "h")
+    loaded = contents_list.load(text, "h")
     first = records.session(model="m", backend="gemini", config={}, origin=None)
     made = [first, *records.imported(loaded, model="m", backend="gemini")]
     journal = Journal(records.decode(records.encode(record)) for record in made)
@@ -236,7 +226,7 @@ def script(data: bytes, **options: Any) -> bool:
     refused: GemcliError | None = None
     for file in ("s.yaml", "s.jsonl"):
         try:
-            suite = recognise.load(text, file, {"a": "given"} if b"{{a}}" in data else {}, **options)
+            suite = read_script.load(text, file, {"a": "given"} if b"{{a}}" in data else {}, **options)
         except GemcliError as error:
             told(error)
             refused = error
@@ -272,10 +262,10 @@ def lines(data: bytes) -> bool:
 def config(data: bytes) -> bool:
     """A config file: what is accepted passes the check that sessions get, and merges with itself."""
     text = inputs.as_text(data, "config")
-    read = settings.from_yaml(text, "config")
-    assert settings.check(read) == []
-    assert settings.merge(read, read) == read or "safetySettings" in read
-    settings.merge({"generationConfig": {"seed": 1, "thinkingConfig": {"thinkingBudget": 1}}}, read)
+    read = resolve.from_yaml(text, "config")
+    assert resolve.check(read) == []
+    assert resolve.merge(read, read) == read or "safetySettings" in read
+    resolve.merge({"generationConfig": {"seed": 1, "thinkingConfig": {"thinkingBudget": 1}}}, read)
     printed(read)
     return True
 
@@ -286,7 +276,7 @@ def header(data: bytes) -> bool:
         read = json.loads(data)
     except (ValueError, RecursionError):
         return False
-    found = settings.check(read)
+    found = resolve.check(read)
     for problem in found:
         assert problem.describe()
     return not found
@@ -335,8 +325,8 @@ def word(data: bytes) -> bool:
     checks: tuple[Callable[[str], Any], ...] = (
         lambda text: names.session_path(text, {"GEMCLI_HOME": "/home"}),
         models.check_model,
-        lambda text: access._base_url("URL", text),
-        lambda text: access._checked(text, "KEY"),
+        lambda text: credentials._base_url("URL", text),
+        lambda text: credentials._checked(text, "KEY"),
     )
     for check in checks:
         try:
@@ -363,18 +353,18 @@ def body(data: bytes) -> bool:
 def judged(received: dict[str, Any]) -> None:
     """Whatever `send` and `replay` do with an answer."""
     verdict = answers.judge(received)
-    printed(views.answer_view(received, verdict.content))
+    printed(documents.answer_view(received, verdict.content))
     started = [records.session(model="m", backend="b", config={}, origin=None)]
     started += [records.request(1, "1.1", user_text("q"), model="m", backend="b")]
     started += [records.response("1.1", received, valid=verdict.valid, attempts=[], elapsed_ms=1)]
     journal = Journal(records.decode(records.encode(record)) for record in started)
     assert bool(journal.history) == verdict.valid
-    assert turns.check(journal.history) == []
+    assert turn_order.check(journal.history) == []
     assert not verdict.valid or len(group_turns(journal.history)) == 1
     shown(journal)
     if verdict.error:
         told(verdict.error)
-    for event in views.chunk_events(received):
+    for event in documents.chunk_events(received):
         printed(event)
 
 
@@ -386,12 +376,12 @@ def stream(data: bytes) -> bool:
     assert pieces == whole
     assert cut.rest == events_.rest
     whole += events_.end()
-    read = [chunks.read(event) for event in whole]
+    read = [streamed_answer.read(event) for event in whole]
     for chunk in read:
-        for event in views.chunk_events(chunk):
+        for event in documents.chunk_events(chunk):
             printed(event)
-    chunks.finished(read)
-    judged(chunks.join(read))
+    streamed_answer.finished(read)
+    judged(streamed_answer.join(read))
     return True
 
 
@@ -401,7 +391,7 @@ def error(data: bytes) -> bool:
     text = head.decode("latin-1")
     headers = {"retry-after": text, "location": text}
     for http in (400, 429, 503, 302, 204):
-        found = refusals.refusal(http, headers, rest)
+        found = http_errors.refusal(http, headers, rest)
         told(found)
         assert found.retry_after is None or found.retry_after >= 0
     return True

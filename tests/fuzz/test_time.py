@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
-from gemcli import answers, chunks, exchange, settings, sse
-from gemcli.backends import Backend
-from gemcli.contents import user_text
+from gemcli import exchange
+from gemcli.api import sse, streamed_answer
+from gemcli.api.backends import Backend
+from gemcli.chat import answers
+from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
-from gemcli.formats import contents, openai
-from gemcli.lines import fold, scan
-from gemcli.replay import recognise
+from gemcli.formats import chat_completions, contents_list
+from gemcli.replay import read_script
+from gemcli.sessions.read_records import fold, scan
+from gemcli.settings import resolve
 from gemcli.simulator.player import rules_app
 from tests.commands import CALL, RESPONSE, asked, header, told, turn
 
@@ -41,7 +44,7 @@ def many(form: str, count: int) -> str:
 def session(text: str) -> None:
     """Read a session, look at its history, write it in the words of others, and prepare the next message."""
     journal = fold(scan(text.encode()), "s")
-    openai.dump(journal.history, journal.header)
+    chat_completions.dump(journal.history, journal.header)
     exchange.prepare(
         journal, {"role": "user", "parts": [RESPONSE]} if journal.open_turn else user_text("x"), Backend("gemini")
     )
@@ -49,16 +52,18 @@ def session(text: str) -> None:
 
 def script(text: str, file: str = "s.yaml") -> None:
     """Read a script."""
-    recognise.load(text, file, {})
+    read_script.load(text, file, {})
 
 
 def stream(text: str) -> None:
     """Read a stream, in pieces as the network has them."""
     reader, data = sse.Events(), text.encode()
     read = [
-        chunks.read(event) for start in range(0, len(data), 100) for event in reader.feed(data[start : start + 100])
+        streamed_answer.read(event)
+        for start in range(0, len(data), 100)
+        for event in reader.feed(data[start : start + 100])
     ]
-    answers.judge(chunks.join(read))
+    answers.judge(streamed_answer.join(read))
 
 
 def said(**more: Any) -> dict[str, Any]:
@@ -112,10 +117,10 @@ CASES: dict[str, tuple[Callable[[str], Any], Callable[[], str]]] = {
     "session-unknown-settings": (session, lambda: jsonl(header(config={"generationConfig": unknown()}), *turn(1))),
     "session-brackets": (session, lambda: jsonl(header()) + "[" * 300_000),
     "session-keys": (session, lambda: jsonl(header()) + "{" + many('"k#":0,', 30_000) + '"kind":"x"}\n'),
-    "history-lines-that-are-no-json": (lambda text: contents.load(text, "h"), lambda: "x\n" * 40_000),
-    "config-unknown-keys": (lambda text: settings.from_yaml(text, "c"), lambda: many("temperatur#: 1\n", 20_000)),
-    "config-brackets": (lambda text: settings.from_yaml(text, "c"), lambda: "[" * 300_000),
-    "config-flow": (lambda text: settings.from_yaml(text, "c"), lambda: "a: [" + "a, " * 40_000 + "]"),
+    "history-lines-that-are-no-json": (lambda text: contents_list.load(text, "h"), lambda: "x\n" * 40_000),
+    "config-unknown-keys": (lambda text: resolve.from_yaml(text, "c"), lambda: many("temperatur#: 1\n", 20_000)),
+    "config-brackets": (lambda text: resolve.from_yaml(text, "c"), lambda: "[" * 300_000),
+    "config-flow": (lambda text: resolve.from_yaml(text, "c"), lambda: "a: [" + "a, " * 40_000 + "]"),
     "rules-unknown-keys": (lambda text: rules_app(text, "r"), lambda: "rules:\n- {" + many("time#: 1, ", 20_000) + "}"),
     "script-unknown-keys": (script, lambda: "- {user: a, " + many("expec#: 1, ", 20_000) + "}"),
     "script-undefined-names": (

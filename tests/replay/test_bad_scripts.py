@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gemcli import forms, jsontext, settings, turns, yamltext
+from gemcli.chat import turn_order
 from gemcli.errors import GemcliError, Problem
-from gemcli.replay import crosschecks, recognise
+from gemcli.replay import crosschecks, read_script
 from gemcli.replay.script import Suite
+from gemcli.settings import resolve
+from gemcli.text import json_tree, schema, yaml_tree
 
 FOLDER = Path(__file__).with_name("bad_scripts")
 CASES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.expected"))}
@@ -27,7 +29,7 @@ def replay(command: str) -> Suite:
     file, *options = shlex.split(command.removeprefix("gemcli replay "))
     given = dict(text.split("=", 1) for before, text in pairwise(options) if before == "--var")
     text = (FOLDER / file).read_text(encoding="utf-8")
-    return recognise.load(text, file, given, as_lines="--lines" in options, strict="--strict" in options)
+    return read_script.load(text, file, given, as_lines="--lines" in options, strict="--strict" in options)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -52,11 +54,11 @@ def test_every_script_has_its_expectation() -> None:
 
 def test_every_rule_is_broken() -> None:
     """Each rule that a script can break is broken by one of them, and problems carry no other names."""
-    own = {*crosschecks.RULES, *forms.RULES, *jsontext.RULES, *yamltext.RULES, *settings.RULES}
+    own = {*crosschecks.RULES, *schema.RULES, *json_tree.RULES, *yaml_tree.RULES, *resolve.RULES}
     seen = {problem.rule for command in CASES.values() for problem in problems(command.partition("\n")[0])}
     # A file of 16 million characters is made in a test of its own.
     assert own - seen == {"yaml-size"}
-    assert seen <= own | turns.RULES.keys()
+    assert seen <= own | turn_order.RULES.keys()
 
 
 def problems(command: str) -> list[Problem]:
@@ -69,6 +71,6 @@ def problems(command: str) -> list[Problem]:
 def test_a_script_of_millions_of_characters_is_refused() -> None:
     """What is too long to be read as YAML is said so, with the file's name."""
     with pytest.raises(GemcliError) as caught:
-        recognise.load("-" * (yamltext.MAX_CHARACTERS + 1), "huge.yaml", {})
+        read_script.load("-" * (yaml_tree.MAX_CHARACTERS + 1), "huge.yaml", {})
     (problem,) = caught.value.problems
     assert problem.describe() == "huge.yaml: longer than 16777216 characters [yaml-size]"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemcli import answers
+from gemcli.chat import answers
 from gemcli.replay import checks
 from gemcli.replay.checks import NOTHING, TEXT_CHECKS, Bound, Expected, Heard, bound, made
 from tests.support import answer

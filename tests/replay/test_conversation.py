@@ -15,22 +15,23 @@ from typing import Any, cast
 
 import pytest
 
-from gemcli import records, turns
-from gemcli.backends import Backend
+from gemcli.api.backends import Backend
+from gemcli.api.gemini import Gemini
+from gemcli.api.retry import Policy
+from gemcli.chat import turn_order
 from gemcli.errors import GemcliError
 from gemcli.exchange import Limits, Line
-from gemcli.fs import FileSystem
-from gemcli.gemini import Gemini
-from gemcli.journal import Journal
-from gemcli.records import Record
-from gemcli.replay import recognise
+from gemcli.replay import read_script
 from gemcli.replay.conversation import Conversation
 from gemcli.replay.events import Event, Outcome
 from gemcli.replay.script import Script, Suite
-from gemcli.retry import Policy
-from gemcli.session import Session
+from gemcli.sessions import records
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.records import Record
+from gemcli.sessions.session import Session
+from gemcli.sessions.store import Store
 from gemcli.signals import Interrupted, deferred
-from gemcli.store import Store
 from tests.commands import CALL, ECHO, header, turn
 from tests.support import answer, texts
 
@@ -125,7 +126,7 @@ class World:
     def history(self) -> list[str]:
         """The texts of the session's history, whose turn order is valid."""
         history = self.store.read(str(self.file)).history
-        assert turns.check(history) == []
+        assert turn_order.check(history) == []
         return texts(history)
 
     def begin(self, *content: Record) -> None:
@@ -141,7 +142,7 @@ class World:
 def load(document: Any) -> Suite:
     """The suite that a document holds; several documents are a suite of many conversations."""
     rows = [document] if isinstance(document, dict) else document
-    return recognise.load("\n".join(json.dumps(row) for row in rows), "s.jsonl" if rows is document else "s.yaml", {})
+    return read_script.load("\n".join(json.dumps(row) for row in rows), "s.jsonl" if rows is document else "s.yaml", {})
 
 
 def made(script: Script) -> Record:

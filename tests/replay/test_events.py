@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from gemcli.answers import judge
-from gemcli.contents import user_text
+from gemcli.chat.answers import judge
+from gemcli.chat.contents import user_text
 from gemcli.errors import REASONS, STATUSES, GemcliError
 from gemcli.exchange import Result
 from gemcli.replay import events
 from gemcli.replay.events import ORDER, Outcome, Tally
 from gemcli.replay.plan import Plan
 from gemcli.replay.script import Script, Suite, Turn
-from gemcli.session import Unsaved
+from gemcli.sessions.session import Unsaved
 from tests.commands import CALL
 from tests.support import answer
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemcli import records
 from gemcli.errors import GemcliError
-from gemcli.journal import Journal
-from gemcli.records import Record
-from gemcli.replay import grammar, recognise
+from gemcli.replay import read_script, script_schema
 from gemcli.replay.plan import Past, Plan, plans, require_settings
 from gemcli.replay.script import Script
-from gemcli.settings import Config
+from gemcli.sessions import records
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.records import Record
+from gemcli.settings.resolve import Config
 from tests.commands import asked, failed, header, told, turn
 
 Document = dict[str, Any]
@@ -40,7 +40,7 @@ FULL: Document = {
 def read(document: Any, **given: str) -> Script:
     """The script that a document holds."""
     text = document if isinstance(document, str) else json.dumps(document, ensure_ascii=False)
-    (script,) = recognise.load(text, "s.yaml", given).scripts
+    (script,) = read_script.load(text, "s.yaml", given).scripts
     return script
 
 
@@ -132,7 +132,7 @@ def test_what_makes_another_message(place: int, document: Document) -> None:
 
 def test_every_key_of_scripts_has_a_row_here() -> None:
     """The grammar says which keys are part of a message; each is tried above."""
-    for kind, table in grammar.KEYED.items():
+    for kind, table in script_schema.KEYED.items():
         for name, keyed in table.items():
             rows = CHANGED if keyed else SAME
             assert name in rows or f"turn-{name}" in rows, (kind, name)
@@ -148,7 +148,7 @@ def test_json_lines_and_lists_are_the_same_messages() -> None:
     """The form of a script is no part of its messages."""
     listed = keys_of(["a", "b"])
     assert keys_of('"a"\n{"user": "b", "id": "x"}\n') == listed
-    (plain,) = recognise.load("a\n\nb\n", "s.txt", {}, as_lines=True).scripts
+    (plain,) = read_script.load("a\n\nb\n", "s.txt", {}, as_lines=True).scripts
     assert [plan.key for plan in plans(plain, Journal([header()]))] == listed
 
 

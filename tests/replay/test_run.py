@@ -12,18 +12,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gemcli import keys, records, turns
-from gemcli.access import access
-from gemcli.backends import Backend
+from gemcli.api.backends import Backend
+from gemcli.api.credentials import access
+from gemcli.api.gemini import Gemini
+from gemcli.chat import turn_order
 from gemcli.errors import GemcliError
 from gemcli.exchange import Line
-from gemcli.gemini import Gemini
-from gemcli.journal import Journal
 from gemcli.replay.events import Event
 from gemcli.replay.plan import plans
 from gemcli.replay.run import Run
+from gemcli.sessions import once, records
+from gemcli.sessions.journal import Journal
 from gemcli.signals import deferred
-from gemcli.simulator.app import Cut
+from gemcli.simulator.simulated_api import Cut
 from tests.commands import header, turn
 from tests.replay.test_conversation import Reply, World, error, load
 from tests.support import Model, answer, examples, json_reply
@@ -455,18 +456,18 @@ class Machine:
         waits = [event for event in played.events if event["event"] == "wait"]
         assert len(waits) == len(server.requests) - len(sent)
         for body in server.requests:
-            assert turns.check_request(body["contents"]) == []
+            assert turn_order.check_request(body["contents"]) == []
         self.require_whole()
         return played
 
     def require_whole(self) -> None:
         """The history is valid, and has the answered turns of the script, each once, in their places."""
         journal = self.journal()
-        assert turns.check(journal.history) == []
+        assert turn_order.check(journal.history) == []
         assert len(journal.live) == len(self.oracle.live)
         script = load(self.document()).scripts[0]
         planned = [plan.key for plan in plans(script, journal)]
-        live = [one.exchanges[0].request["key"] for one in keys.own_turns(journal)]
+        live = [one.exchanges[0].request["key"] for one in once.own_turns(journal)]
         assert live == planned[: len(live)]
         assert len({*live}) == len(live)
 

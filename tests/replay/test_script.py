@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gemcli.contents import user_text
+from gemcli.chat.contents import user_text
 from gemcli.replay.script import Script, Suite, Turn
 
 

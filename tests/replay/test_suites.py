@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gemcli.contents import text_of, user_text
+from gemcli.chat.contents import text_of, user_text
 from gemcli.errors import GemcliError
-from gemcli.replay import recognise
+from gemcli.replay import read_script
 from gemcli.replay.script import Script, Suite
 
 MT_BENCH = [
@@ -21,7 +21,7 @@ MT_BENCH = [
 
 def load(*rows: Any) -> Suite:
     """The suite whose lines hold these values."""
-    return recognise.load("\n".join(map(json.dumps, rows)), "s.jsonl", {})
+    return read_script.load("\n".join(map(json.dumps, rows)), "s.jsonl", {})
 
 
 def script(row: Any) -> Script:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gemcli.simulator.app import App, Reply, simulate
+from gemcli.simulator.simulated_api import App, Reply, simulate
 
 KEY = {"x-goog-api-key": "k"}
 PNG = {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}

@@ -13,10 +13,10 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from gemcli.simulator.app import application
 from gemcli.simulator.player import NAME, Player, rules_app
 from gemcli.simulator.rules import load
 from gemcli.simulator.server import serve
+from gemcli.simulator.simulated_api import application
 
 RULES = """
 rules:

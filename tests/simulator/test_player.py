@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from gemcli.errors import GemcliError
 from gemcli.simulator import player, rules
-from gemcli.simulator.app import App, Cut, Reply, application
 from gemcli.simulator.player import Player, rules_app
+from gemcli.simulator.simulated_api import App, Cut, Reply, application
 
 from .support import call, json_of, post, response, says, talk, text_of
 

@@ -12,12 +12,12 @@ from google.genai import types
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemcli import yamltext
 from gemcli.errors import GemcliError
-from gemcli.simulator import grammar, refusals, responses, rules
+from gemcli.simulator import api_errors, responses, rules, rules_schema
 from gemcli.simulator.delivery import Amount, Break
-from gemcli.simulator.grammar import Answer, Rule, When
 from gemcli.simulator.replies import Reply
+from gemcli.simulator.rules_schema import Answer, Rule, When
+from gemcli.text import yaml_tree
 
 
 def one(rule: str) -> Rule:
@@ -53,15 +53,23 @@ def test_the_documented_example_loads() -> None:
 
 def test_every_key_is_documented() -> None:
     """Each key of the grammar stands in its documentation."""
-    tables = (grammar.RULE, grammar.WHEN, grammar.ANSWER, grammar.CALL, grammar.ERROR, grammar.RAW, grammar.CUT)
+    tables = (
+        rules_schema.RULE,
+        rules_schema.WHEN,
+        rules_schema.ANSWER,
+        rules_schema.CALL,
+        rules_schema.ERROR,
+        rules_schema.RAW,
+        rules_schema.CUT,
+    )
     missing = [key for form in tables for key in form.keys if not re.search(rf"\b{key}\b", rules.__doc__ or "")]
     assert missing == []
 
 
 def test_the_names_are_the_apis() -> None:
     """Finish reasons, block reasons and counts are those of the SDK."""
-    assert set(grammar.FINISH_REASONS) == {reason.value for reason in types.FinishReason}
-    assert set(grammar.BLOCK_REASONS) == {reason.value for reason in types.BlockedReason}
+    assert set(rules_schema.FINISH_REASONS) == {reason.value for reason in types.FinishReason}
+    assert set(rules_schema.BLOCK_REASONS) == {reason.value for reason in types.BlockedReason}
     fields = types.GenerateContentResponseUsageMetadata.model_fields
     assert {name: fields[name].alias for name in responses.COUNTS} == responses.COUNTS
 
@@ -69,8 +77,8 @@ def test_the_names_are_the_apis() -> None:
 def test_every_problem_has_a_rule() -> None:
     """The names that problems carry are listed, and none of them is YAML's."""
     listed = {rule for case in BAD for rule in re.findall(r"\[([a-z-]+)\]", " ".join(case[1]))}
-    assert listed >= grammar.RULES.keys()
-    assert not grammar.RULES.keys() & yamltext.RULES.keys()
+    assert listed >= rules_schema.RULES.keys()
+    assert not rules_schema.RULES.keys() & yaml_tree.RULES.keys()
 
 
 def test_an_answer_in_short() -> None:
@@ -152,7 +160,7 @@ def test_a_raw_reply() -> None:
 
 def test_an_error_in_short() -> None:
     """A status alone is an error in the API's usual words."""
-    for status, (code, words) in refusals.STATUSES.items():
+    for status, (code, words) in api_errors.STATUSES.items():
         error = one(f"error: {status}").error
         assert error is not None
         assert error.body() == {"error": {"code": code, "message": words, "status": status}}
@@ -166,7 +174,7 @@ def test_an_error_with_details() -> None:
     ).error
     assert error is not None
     assert error.headers == {"retry-after": "3"}
-    assert (error.code, error.message) == (429, refusals.QUOTA_MESSAGE)
+    assert (error.code, error.message) == (429, api_errors.QUOTA_MESSAGE)
     kinds = "type.googleapis.com/google.rpc."
     assert error.body()["error"]["details"] == [
         {
@@ -186,7 +194,7 @@ def test_an_error_with_details() -> None:
         },
         {
             "@type": f"{kinds}BadRequest",
-            "fieldViolations": [{"field": "contents[0]", "description": refusals.QUOTA_MESSAGE}],
+            "fieldViolations": [{"field": "contents[0]", "description": api_errors.QUOTA_MESSAGE}],
         },
         {"@type": f"{kinds}RetryInfo", "retryDelay": "900ms"},
     ]
@@ -197,7 +205,7 @@ def test_a_delay_without_a_unit_is_in_seconds() -> None:
     error = one("error: {status: UNAVAILABLE, message: Later., retry_delay: 2.5}").error
     assert error is not None
     assert error.message == "Later."
-    assert error.details == [refusals.retry_info("2.5s")]
+    assert error.details == [api_errors.retry_info("2.5s")]
 
 
 def bad_files() -> Iterator[tuple[str, list[str]]]:
@@ -255,4 +263,4 @@ def test_any_text_is_rules_or_an_error(text: str) -> None:
         found = []
     except GemcliError as error:
         found = [problem.rule for problem in error.problems] or ["none"]
-    assert set(found) <= grammar.RULES.keys() | yamltext.RULES.keys()
+    assert set(found) <= rules_schema.RULES.keys() | yaml_tree.RULES.keys()

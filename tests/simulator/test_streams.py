@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemcli.simulator import responses
-from gemcli.simulator.app import Reply, application
+from gemcli.simulator.simulated_api import Reply, application
 from gemcli.simulator.streams import chunks
 
 from .support import json_of, post, says, talk

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 from google import genai
 
-from gemcli.simulator.app import Cut, Reply, Step
 from gemcli.simulator.player import rules_app
+from gemcli.simulator.simulated_api import Cut, Reply, Step
 from gemcli.simulator.transport import Mount
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from gemcli.errors import GemcliError
-from gemcli.names import session_path
+from gemcli.sessions.names import session_path
 from tests.commands import ECHO, asked, header, told, turn, write
 from tests.support import Done, Gemcli, InProcess, Model, contents, json_reply
 

@@ -19,10 +19,10 @@ from typing import Any, NoReturn
 
 import pytest
 
-from gemcli import inputs
 from gemcli.cli import main
 from gemcli.errors import GemcliError
 from gemcli.formats import markdown
+from gemcli.terminal import inputs
 from tests.commands import ECHO, header, turn, write
 from tests.support import PROGRAM, Done, Gemcli, InProcess, Model, contents, json_reply, sse, streaming
 from tests.system.test_terminal import ESCAPES, Terminal, assert_harmless

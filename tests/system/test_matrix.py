@@ -22,19 +22,20 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import httpx2
 import pytest
 
-from gemcli import records, turns
-from gemcli.access import access
-from gemcli.backends import Backend
+from gemcli.api.backends import Backend
+from gemcli.api.credentials import access
+from gemcli.api.gemini import Gemini
+from gemcli.chat import turn_order
+from gemcli.chat.contents import user_text
 from gemcli.cli import main
-from gemcli.contents import user_text
 from gemcli.errors import REASONS, GemcliError
 from gemcli.exchange import prepare
-from gemcli.fs import FileSystem
-from gemcli.gemini import Gemini
+from gemcli.sessions import records
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.store import Store
 from gemcli.signals import deferred
-from gemcli.simulator.app import Cut
 from gemcli.simulator.server import serve
-from gemcli.store import Store
+from gemcli.simulator.simulated_api import Cut
 from tests.support import Model, Reply, answer, assert_untold, json_reply, sse, streaming
 from tests.system import Listener, clients_collected, listening
 from tests.system.test_answers import ANSWERS, CALL, REFUSALS, THOUGHT
@@ -476,7 +477,7 @@ def goes_on(path: Path, history: list[dict[str, Any]]) -> None:
     """The session loads, has this history, and the API would take the next message on top of it."""
     journal = Store(FileSystem(), lambda note: None).read(str(path))
     assert journal.history == history
-    calls = turns.open_calls(history)
+    calls = turn_order.open_calls(history)
     answers = [{"functionResponse": {**call, "response": {}}} for call in calls]
     for response in answers:
         response["functionResponse"].pop("args", None)
@@ -723,7 +724,7 @@ def test_the_reasons_of_the_wire_are_all_here() -> None:
         *("NOT_A_SESSION", "NEWER_FORMAT", "OPEN_CALL", "BAD_TEXT", "IO", "NO_LOCK"),
         # of outputs: test_pipes; of Vertex AI: test_vertex
         *("NOT_PRINTED", "READER_GONE", "NO_PROJECT", "NO_CREDENTIALS", "PROJECT_NAME", "LOCATION_NAME"),
-        # of the HTTP client: test_wire
+        # of the HTTP client: api/test_http
         "UNEXPECTED_HOST",
     }
     assert set(REASONS) - {row.reason for row in ROWS.values()} <= elsewhere

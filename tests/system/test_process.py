@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
+from gemcli.api.gemini import Gemini
 from gemcli.cli import COMMANDS
-from gemcli.gemini import Gemini
 from gemcli.signals import deferred
 from tests.commands import header, turn, write
 from tests.support import PROGRAM, Done, Gemcli, InProcess, Model, answer, json_reply

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from gemcli.simulator.app import Cut
 from gemcli.simulator.server import serve
+from gemcli.simulator.simulated_api import Cut
 from tests.support import Gemcli, Model, Reply, answer, contents, json_reply, records_of, sse, streaming
 from tests.system import Inside
 

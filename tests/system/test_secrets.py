@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gemcli.cli import COMMANDS
-from gemcli.simulator.app import Cut
+from gemcli.simulator.simulated_api import Cut
 from tests.support import Done, Gemcli, InProcess, Model, Reply, answer, json_reply, sse, streaming
 from tests.system import Listener, clients_collected, listening
 from tests.system.test_matrix import ROWS, Matrix, run

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from gemcli.access import access
-from gemcli.backends import Backend
+from gemcli.api.backends import Backend
+from gemcli.api.credentials import access
+from gemcli.api.gemini import Gemini
 from gemcli.errors import GemcliError
-from gemcli.gemini import Gemini
-from gemcli.simulator.app import Cut
+from gemcli.simulator.simulated_api import Cut
 from tests.support import Model, Reply, answer, contents, json_reply, records_of, sse, streaming, texts
 from tests.system import Inside, Listener, listening
 

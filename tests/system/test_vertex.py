@@ -15,9 +15,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gemcli import backends
-from gemcli.simulator.app import Reply, json_reply, simulate
+from gemcli.api import backends
 from gemcli.simulator.server import serve
+from gemcli.simulator.simulated_api import Reply, json_reply, simulate
 from tests.support import answer
 from tests.system import Inside
 

@@ -1,0 +1,1 @@
+"""What a conversation with Gemini is: Contents, turn order, answers. Pure."""

@@ -1,0 +1,1 @@
+"""The settings of a generation: which there are, and how they are read."""

@@ -1,0 +1,1 @@
+"""What comes in from the command line and what is printed."""

@@ -1,0 +1,136 @@
+"""Options that several commands share, as decorators. They only parse: files are read in the commands.
+
+The table of settings is imported by those who use it: `history` and `rewind` start faster without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from gemcli.settings.resolve import Config
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Seconds(click.FloatRange):
+    """A time in seconds, up to some ten days: more than the system can count is no limit but a slip."""
+
+    def __init__(self, minimum: float) -> None:
+        super().__init__(min=minimum, max=1_000_000)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds in `value`; NaN is refused, which passes every comparison."""
+        seconds = float(super().convert(value, param, ctx))
+        if seconds != seconds:
+            self.fail("NaN is no number of seconds.", param, ctx)
+        return seconds
+
+    def _describe_range(self) -> str:
+        return f"x>={self.min:g}"
+
+
+def session(*, required: bool = True) -> Callable[[F], F]:
+    """Which session."""
+    return click.option(
+        "-s",
+        "--session",
+        metavar="SESSION",
+        envvar="GEMCLI_SESSION",
+        required=required,
+        help="The session: a name, or a path (with '/' or ending in .jsonl).  [env: GEMCLI_SESSION]",
+    )
+
+
+def wait(seconds: float) -> Callable[[F], F]:
+    """How long to wait for a session that another gemcli holds."""
+    return click.option(
+        "--wait",
+        metavar="SECONDS",
+        type=Seconds(0),
+        default=seconds,
+        show_default=True,
+        help="How long to wait while another gemcli uses the session.",
+    )
+
+
+def limits(*, deadline: float) -> Callable[[F], F]:
+    """How often to try, and how long things may take; all of it `deadline` seconds unless told otherwise."""
+
+    def decorate(function: F) -> F:
+        again = "How often to send again what the API rejected or what never reached it."
+        whole = "Longest time for the whole command, waits included."
+        retries = click.option(
+            "--retries", metavar="N", type=click.IntRange(min=0), default=4, show_default=True, help=again
+        )
+        timeout = click.option(
+            "--timeout",
+            metavar="SECONDS",
+            type=Seconds(0.001),
+            default=300,
+            show_default=True,
+            help="Longest time for one request.",
+        )
+        until = click.option(
+            "--deadline", metavar="SECONDS", type=Seconds(0.001), default=deadline, show_default=True, help=whole
+        )
+        return retries(timeout(until(function)))
+
+    return decorate
+
+
+def everywhere(*, hidden: bool = True) -> Callable[[F], F]:
+    """Options that may stand anywhere on the command line. `cli` looks for them before anything is parsed."""
+
+    def decorate(function: F) -> F:
+        errors = click.option(
+            "--errors",
+            type=click.Choice(["text", "json"]),
+            envvar="GEMCLI_ERRORS",
+            expose_value=False,
+            hidden=hidden,
+            help="How to write on stderr: for people, or one JSON object a line.",
+        )
+        debug = click.option(
+            "--debug", is_flag=True, expose_value=False, hidden=hidden, help="Print a traceback with an error."
+        )
+        return errors(debug(function))
+
+    return decorate
+
+
+def generation(function: F) -> F:
+    """The settings of a generation, one option each, and `--config FILE`. They arrive by their `Setting.name`."""
+    from gemcli.settings import resolve
+
+    function = click.option(
+        "--config", "config_file", metavar="FILE", help="Read settings from a YAML file; options win over it."
+    )(function)
+    for setting in reversed(resolve.OPTIONS):
+        text = setting.help[0].upper() + setting.help[1:] + "."
+        option = click.option(
+            str(setting.option), setting.name, metavar=setting.metavar, multiple=setting.repeatable, help=text
+        )
+        function = option(function)
+    return function
+
+
+def config_from(values: Mapping[str, Any]) -> Config:
+    """The Config of the options that `generation` adds: those of `--config` with the others over them.
+
+    Raises `GemcliError` (SETTINGS) with every problem, and what `inputs.file_text` raises.
+    """
+    from gemcli.settings import resolve
+    from gemcli.terminal import inputs
+
+    given = dict(values)
+    instruction = given.get("system_instruction")
+    if instruction and instruction.startswith("@"):
+        given["system_instruction"] = inputs.file_text(instruction[1:])
+    asked = resolve.from_options(given)
+    if name := given.get("config_file"):
+        return resolve.merge(resolve.from_yaml(inputs.file_text(name), name), asked)
+    return asked

@@ -1,0 +1,1 @@
+"""JSON and YAML as trees with lines, and schemas that read them."""

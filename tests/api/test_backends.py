@@ -1,0 +1,46 @@
+"""Backends: who answers for a session and a model."""
+
+from __future__ import annotations
+
+import pytest
+
+from gemcli.api import backends
+from gemcli.api.backends import Backend
+
+
+@pytest.mark.parametrize(
+    ("model", "backend"),
+    [("simulator/echo", "simulator"), ("simulator", "gemini"), ("gemini-x", "gemini"), ("x/simulator/y", "gemini")],
+)
+def test_backends(model: str, backend: str) -> None:
+    """The simulator answers for the names under `simulator/`, and for no other."""
+    assert backends.of({"backend": "gemini"}, model, {}).name == backend
+
+
+@pytest.mark.parametrize("name", ["GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE"])
+@pytest.mark.parametrize(
+    ("value", "backend"), [("1", "vertex"), ("true", "vertex"), ("TRUE", "vertex"), ("0", "gemini")]
+)
+def test_the_environment_of_the_sdk(name: str, value: str, backend: str) -> None:
+    """A session that names no backend gets the one that the SDK's own variables ask for."""
+    assert backends.from_environment({name: value}) == Backend(backend)
+
+
+def test_a_session_keeps_its_backend() -> None:
+    """What a session was made with wins over the environment, project and location included."""
+    header = {"backend": "vertex", "project": "p", "location": "l"}
+    assert backends.of(header, "gemini-x", {}) == Backend("vertex", "p", "l")
+    assert backends.of({"backend": "gemini"}, "gemini-x", {"GOOGLE_GENAI_USE_VERTEXAI": "1"}) == Backend("gemini")
+
+
+def test_a_simulated_session_with_a_real_model() -> None:
+    """A session made for the simulator that is sent to a model uses the environment's backend."""
+    assert backends.of({"backend": "simulator"}, "gemini-x", {"GOOGLE_GENAI_USE_VERTEXAI": "1"}) == Backend("vertex")
+
+
+def test_a_rules_file_is_no_part_of_the_url() -> None:
+    """The file after `simulator/rules:` is the backend's, and the wire sees a plain name."""
+    model = "simulator/rules:../a b.yaml"
+    assert backends.of({"backend": "gemini"}, model, {}) == Backend("simulator", rules="../a b.yaml")
+    assert backends.wire_name(model) == "simulator/rules"
+    assert backends.wire_name("gemini-x") == "gemini-x"

@@ -1,0 +1,477 @@
+"""The way to the model: key and endpoint from the environment, one request, and an end to every wait."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from gemcli.api.backends import Backend
+from gemcli.api.credentials import access
+from gemcli.api.gemini import Gemini
+from gemcli.errors import GemcliError
+from gemcli.signals import Interrupted, deferred, raised
+from tests.support import Model, Reply, answer, contents, json_reply
+from tests.system import Listener, listening
+
+BODY = {"contents": contents("hello")}
+
+
+pytestmark = pytest.mark.usefixtures("collected")
+
+
+def way(environ: Mapping[str, str], backend: str = "gemini") -> Gemini:
+    """The way to a backend, where nothing is noted."""
+    notes: list[str] = []
+    gemini = Gemini(access(Backend(backend), environ, notes.append))
+    assert notes == []
+    return gemini
+
+
+def refused(environ: Mapping[str, str]) -> GemcliError:
+    """The error of an environment with which there is no way to the model."""
+    with pytest.raises(GemcliError) as caught:
+        way(environ)
+    assert caught.value.outcome is None
+    return caught.value
+
+
+def failed(call: Callable[[], Any]) -> GemcliError:
+    """The error of a call."""
+    with pytest.raises(GemcliError) as caught:
+        call()
+    return caught.value
+
+
+# Keys
+
+
+@pytest.mark.parametrize("environ", [{}, {"GEMINI_API_KEY": ""}, {"GOOGLE_API_KEY": "", "GEMINI_API_KEY": ""}], ids=str)
+def test_no_key(environ: dict[str, str]) -> None:
+    """Without a key there is no way to the model, and the hint says where keys are made."""
+    error = refused(environ)
+    assert (error.reason, error.exit) == ("NO_KEY", 77)
+    assert "aistudio.google.com" in str(error.hint)
+
+
+BAD_KEYS = {
+    "newline": "abc\ndef",
+    "newline-at-end": "abcdef\n",
+    "carriage-return": "abc\r",
+    "blank": " ",
+    "blanks": "   ",
+    "inner-blank": "abc def",
+    "tab": "abc\t",
+    "smart-quote": "“abcdef”",
+    "no-break-space": "abc\xa0",
+    "control": "abc\x1b[0m",
+    "delete": "abc\x7f",
+    "lone-surrogate": "abc\udcff",
+}
+
+
+@pytest.mark.parametrize("name", ["GEMINI_API_KEY", "GOOGLE_API_KEY"])
+@pytest.mark.parametrize("key", BAD_KEYS.values(), ids=BAD_KEYS)
+def test_bad_key(key: str, name: str) -> None:
+    """A key that no HTTP header could carry is refused by the name of its variable, and never quoted."""
+    error = refused({name: key})
+    assert (error.reason, error.exit) == ("BAD_KEY", 77)
+    assert name in error.message
+    assert not key.strip() or key.strip() not in error.message
+
+
+def test_google_key_wins(model: Model) -> None:
+    """Of two keys GOOGLE_API_KEY is used, and that is said once."""
+    notes: list[str] = []
+    gemini = Gemini(access(Backend("gemini"), model.env | {"GOOGLE_API_KEY": "first"}, notes.append))
+    gemini.generate("gemini-test", BODY, 20)
+    assert notes == ["GOOGLE_API_KEY and GEMINI_API_KEY are both set: GOOGLE_API_KEY is used"]
+    assert model.headers[0]["x-goog-api-key"] == "first"
+
+
+def test_the_same_key_twice_is_no_news(model: Model) -> None:
+    """The same key in both variables is not worth a note."""
+    way(model.env | {"GOOGLE_API_KEY": model.env["GEMINI_API_KEY"]})
+
+
+# Endpoints
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org",
+        "http://example.org:80/x",
+        "HTTP://EXAMPLE.ORG",
+        "http://127.0.0.1.example.org",
+        "http://localhost.example.org",
+        "http://127.0.0.1@example.org",
+        "http://localhost:80@example.org",
+        "http://127.0.0.1\\@example.org",
+        "http://example.org#@127.0.0.1",
+        "http://example.org?@localhost",
+        "http://[::2]",
+        "http://10.0.0.1",
+        "http://0x7f.1.example",
+        "http://127.0.0.256",
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:port",
+        "http://[::1",
+        "http://",
+        "http:127.0.0.1",
+        "https://",
+        "https:///path",
+        "ftp://127.0.0.1",
+        "127.0.0.1:8080",
+        "//127.0.0.1",
+        "localhost",
+        "file:///etc/passwd",
+        "nonsense",
+    ],
+)
+def test_base_url_refused(url: str) -> None:
+    """A base URL that would send key and conversation unprotected, or is no URL, is refused."""
+    error = refused({"GEMINI_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": url})
+    assert (error.reason, error.exit) == ("BASE_URL", 78)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://example.org", "https://example.org/gemini/", "HTTPS://EXAMPLE.ORG"),
+        *("http://127.0.0.1:8080", "http://localhost:1", "http://127.1.2.3", "http://[::1]:8080", "http://LOCALHOST"),
+    ],
+)
+def test_base_url_accepted(url: str) -> None:
+    """An https URL may lead anywhere, a plain http one to this machine."""
+    way({"GEMINI_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": url})
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTP", "Http", " http"])
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_plain_http_avoids_proxies(variable: str, scheme: str, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that goes out unprotected goes to this machine itself: no proxy sees it, however the URL is written."""
+    with Model() as proxy:
+        monkeypatch.setenv(variable, proxy.url)
+        env = model.env | {"GOOGLE_GEMINI_BASE_URL": model.url.replace("http", scheme)}
+        with contextlib.suppress(GemcliError):  # to refuse such a URL would do as well
+            way(env).generate("gemini-test", BODY, 20)
+        assert proxy.requests == []
+
+
+def test_https_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTPS_PROXY is asked for a tunnel and learns the host, never the key; if it refuses, nothing was sent."""
+
+    def handle(listener: Listener, connection: socket.socket) -> None:
+        listener.request(connection)
+        connection.sendall(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
+
+    with listening(handle) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        gemini = way({"GEMINI_API_KEY": "canary-key", "GOOGLE_GEMINI_BASE_URL": "https://gemini.invalid"})
+        error = failed(lambda: gemini.generate("gemini-test", BODY, 20))
+    assert (error.reason, error.exit, error.outcome) == ("CONNECT", 75, "rejected")
+    assert len(proxy.seen) == 1
+    assert proxy.seen[0].startswith(b"CONNECT gemini.invalid:443 ")
+    assert b"canary" not in proxy.seen[0]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "hint"),
+    [
+        ("socks5://user:PASSW@127.0.0.1:1", "pip install 'httpx2[socks]'"),
+        ("socks5h://127.0.0.1:1", "pip install 'httpx2[socks]'"),
+        ("gopher://user:PASSW@127.0.0.1:1", "http://"),
+        ("http://user:PA/SSW@127.0.0.1:1", "http://"),
+        ("http://user:PASSW@[::1", "http://"),
+    ],
+)
+def test_proxy_that_cannot_be_used(proxy: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that no client can be made for is a matter of configuration: 78, nothing sent, no password told."""
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    gemini = way({"GEMINI_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": "https://gemini.invalid"})
+    error = failed(lambda: gemini.generate("gemini-test", BODY, 20))
+    assert (error.reason, error.exit, error.outcome, error.retryable) == ("BASE_URL", 78, "rejected", False)
+    assert hint in str(error.hint)
+    trace = "".join(traceback.format_exception(error))
+    assert not any(word in trace + str(error.hint) for word in ("user:", "PASSW", "'PA'", "SSW"))
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "gopher://127.0.0.1:1", "http://[::1"])
+def test_what_needs_no_proxy(proxy: str, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that cannot be used is no matter on this machine, to the simulator, and where nothing is sent."""
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    assert way({"GEMINI_API_KEY": "k"}).preview("gemini-test", BODY, stream=False)["method"] == "POST"
+    assert way({}, "simulator").generate("simulator/echo", BODY, 20)["candidates"]
+    assert way(model.env).generate("gemini-test", BODY, 20)["candidates"]
+
+
+def test_preview_shows_no_password() -> None:
+    """User and password of a base URL go out with a request, and are left out where it is shown."""
+    gemini = way({"GEMINI_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": "https://user:PASSW@example.org/a"})
+    shown = gemini.preview("gemini-test", BODY, stream=True)["url"]
+    assert shown == "https://example.org/a/v1/models/gemini-test:streamGenerateContent?alt=sse"
+
+
+def test_password_of_the_base_url_is_sent(model: Model) -> None:
+    """User and password of a base URL reach the server, as they do with any other client."""
+    way(model.env | {"GOOGLE_GEMINI_BASE_URL": model.url.replace("//", "//user:PASSW@")}).generate("m", BODY, 20)
+    assert model.headers[0]["Authorization"] == "Basic " + base64.b64encode(b"user:PASSW").decode()
+
+
+@pytest.mark.parametrize("value", ["", "0", "false"])
+def test_vertex_switched_off(value: str, model: Model) -> None:
+    """GOOGLE_GENAI_USE_VERTEXAI that says no changes nothing."""
+    assert way(model.env | {"GOOGLE_GENAI_USE_VERTEXAI": value}).generate("gemini-test", BODY, 20)["candidates"]
+
+
+def test_simulator_needs_nothing() -> None:
+    """The simulator answers in this process, without key and without the network settings of the environment."""
+    gemini = way({"GOOGLE_GEMINI_BASE_URL": "http://example.org", "GOOGLE_GENAI_USE_VERTEXAI": "1"}, "simulator")
+    assert "hello" in str(gemini.generate("simulator/echo", BODY, 20)["candidates"])
+
+
+# One request
+
+
+def test_body_goes_out_as_given(model: Model) -> None:
+    """The body reaches the wire value for value, unknown keys and all; the SDK adds an empty generationConfig."""
+    body = {
+        "contents": [{"role": "user", "parts": [{"text": "a\ud800\u2028é", "unknown": {"snake_key": [None, 2**70]}}]}],
+        "systemInstruction": {"parts": [{"text": "Be brief"}]},
+        "tools": [{"functionDeclarations": [{"name": "f", "parameters": {"type": "OBJECT"}}]}, {"googleSearch": {}}],
+        "newField": {"newer_field": 1.5},
+    }
+    model.script(answer("hi"))
+    assert way(model.env).generate("gemini-test", body, 20) == answer("hi")
+    assert model.requests == [body | {"generationConfig": {}}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        answer({"text": "hi", "thoughtSignature": "not base64!"}),
+        answer("hi", usageMetadata={"totalTokenCount": "many"}),
+        answer("hi", modelVersion=7, createTime="yesterday"),
+        answer({"text": "hi", "thought": "perhaps"}),
+        answer({"functionCall": {"name": "f", "args": [1, 2]}}),
+    ],
+    ids=["signature", "usage", "version", "thought", "args"],
+)
+def test_answers_the_sdk_cannot_read(body: Mapping[str, Any], model: Model) -> None:
+    """An answer that was paid for is not lost because the SDK's types do not fit it."""
+    model.script(body)
+    assert way(model.env).generate("gemini-test", BODY, 20) == body
+
+
+def test_answers_one_after_the_other(model: Model) -> None:
+    """One way to the model makes many requests, after failures too."""
+    gemini = way(model.env)
+    model.script(answer("one"), json_reply({"error": {"code": 503}}, 503), answer("two"))
+    assert gemini.generate("gemini-test", BODY, 20) == answer("one")
+    assert failed(lambda: gemini.generate("gemini-test", BODY, 20)).reason == "UNAVAILABLE"
+    assert gemini.generate("gemini-test", BODY, 20) == answer("two")
+
+
+def test_many_threads(model: Model) -> None:
+    """Each of many threads on one way to the model gets its own answer."""
+    gemini = way(model.env)
+    answers: dict[int, str] = {}
+
+    def ask(number: int) -> None:
+        answers[number] = str(gemini.generate("gemini-test", {"contents": contents(f"<{number}>")}, 30))
+
+    threads = [threading.Thread(target=ask, args=[number]) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(model.requests) == 16
+    assert all(f"<{number}>" in answers[number] for number in range(16))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GOOGLE_GENAI_CLIENT_MODE", "replay"),
+        ("GOOGLE_GENAI_CLIENT_MODE", "record"),
+        ("GOOGLE_GENAI_HTTP_CLIENT", "httpx"),
+        ("GOOGLE_GENAI_USE_ENTERPRISE", "true"),
+        ("GOOGLE_CLOUD_PROJECT", "somebody"),
+        ("GOOGLE_CLOUD_LOCATION", "nowhere"),
+        ("GOOGLE_VERTEX_BASE_URL", "http://127.0.0.1:9"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent.json"),
+    ],
+)
+def test_environment_of_the_sdk(variable: str, value: str, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that would make the SDK another client change nothing."""
+    monkeypatch.setenv(variable, value)
+    model.script(answer("hi"))
+    assert way({**os.environ, **model.env}).generate("gemini-test", BODY, 20) == answer("hi")
+    assert model.headers[0]["x-goog-api-key"] == "test-key"
+    assert "Authorization" not in model.headers[0]
+
+
+# Time
+
+
+def dripping(data: bytes) -> Callable[[Listener, socket.socket], None]:
+    """Read a request, then send `data` a byte every 0.1 s, and nothing more."""
+
+    def handle(listener: Listener, connection: socket.socket) -> None:
+        listener.request(connection)
+        for byte in data:
+            connection.sendall(bytes([byte]))
+            if listener.stop.wait(0.1):
+                return
+        listener.stop.wait()
+
+    return handle
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"HTTP/1.1 200 OK\r\nx: " + b"y" * 500, b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n" + b" " * 500],
+    ids=["silent", "drips-the-head", "drips"],
+)
+def test_time_is_up(data: bytes) -> None:
+    """Whatever a server does slowly, the call ends in time, with an unknown outcome."""
+    with listening(dripping(data)) as listener:
+        gemini, start = way(listener.env), time.monotonic()
+        error = failed(lambda: gemini.generate("gemini-test", BODY, 1.5))
+    assert time.monotonic() - start < 4
+    assert (error.reason, error.exit, error.outcome) == ("TIMEOUT", 75, "unknown")
+    assert len(listener.seen) == 1
+
+
+def test_late_connection_sends_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that was given up while a name server thought is rejected, and is not sent afterwards either."""
+    resolve, resolved = socket.getaddrinfo, threading.Event()
+
+    def slow(*args: Any, **options: Any) -> Any:
+        time.sleep(1.5)
+        try:
+            return resolve(*args, **options)
+        finally:
+            resolved.set()
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    gemini = way(model.env | {"GOOGLE_GEMINI_BASE_URL": model.url.replace("127.0.0.1", "localhost")})
+    error = failed(lambda: gemini.generate("gemini-test", BODY, 0.5))
+    assert (error.reason, error.exit, error.outcome) == ("CONNECT_TIMEOUT", 75, "rejected")
+    assert resolved.wait(20)
+    time.sleep(0.5)
+    assert model.requests == []
+
+
+def test_server_is_told_the_time(model: Model) -> None:
+    """The server learns how long the caller will wait, so that it can stop as well."""
+    way(model.env).generate("gemini-test", BODY, 42)
+    assert model.headers[0]["X-Server-Timeout"] == "42"
+
+
+# Signals
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Signals as the program has them."""
+    with raised():
+        yield
+
+
+def interrupted(gemini: Gemini, before: signal.Signals | None = None) -> GemcliError:
+    """The error of a call that a signal ends; the signal comes first if one is given."""
+
+    def call() -> None:
+        with deferred:
+            if before:
+                os.kill(os.getpid(), before)
+            gemini.generate("gemini-test", BODY, 20)
+
+    return failed(call)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_signal_ends_the_wait(number: signal.Signals, handlers: None) -> None:
+    """A signal ends the wait for an answer; the request had left, so its outcome is unknown."""
+
+    def handle(listener: Listener, connection: socket.socket) -> None:
+        listener.request(connection)
+        os.kill(os.getpid(), number)
+        listener.stop.wait()
+
+    with listening(handle) as listener:
+        error = interrupted(way(listener.env))
+    assert (error.reason, error.exit, error.outcome) == ("INTERRUPTED", 128 + number, "unknown")
+    assert number.name in error.message
+
+
+def test_signal_before_the_call(model: Model, handlers: None) -> None:
+    """A signal that came before the call keeps the request from being sent, or its outcome is unknown."""
+    model.script(Reply(200, {}, (5.0,)))
+    error = interrupted(way(model.env), before=signal.SIGTERM)
+    assert (error.reason, error.exit) == ("INTERRUPTED", 143)
+    time.sleep(0.5)
+    assert error.outcome == "unknown" or model.requests == []
+
+
+def test_interrupted_once(model: Model, handlers: None) -> None:
+    """A signal is used up by the call it ended: the next one in the same process is made."""
+    gemini = way(model.env)
+    assert interrupted(gemini, before=signal.SIGTERM).reason == "INTERRUPTED"
+    model.script(answer("hi"))
+    with deferred:
+        assert gemini.generate("gemini-test", BODY, 20)["candidates"]
+
+
+def slow_sdk(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -> None:
+    """Let something happen, and a second pass, between the last byte of an answer and the SDK's being done."""
+    from google.genai.models import Models
+
+    whole = Models.generate_content
+
+    def slow(*args: Any, **options: Any) -> Any:
+        done = whole(*args, **options)
+        meanwhile()
+        time.sleep(1)
+        return done
+
+    monkeypatch.setattr(Models, "generate_content", slow)
+
+
+def test_signal_after_the_answer(model: Model, handlers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that has arrived whole is not thrown away for a signal; the signal comes after it."""
+    slow_sdk(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    model.script(answer("hi"))
+    answers: list[Any] = []
+
+    def call() -> None:
+        with deferred:
+            answers.append(way(model.env).generate("gemini-test", BODY, 20))
+
+    with pytest.raises((Interrupted, GemcliError)) as caught:
+        call()
+    assert answers == [answer("hi")], caught.value
+    assert caught.type is Interrupted
+
+
+def test_time_up_after_the_answer(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that has arrived whole in time is not thrown away because the SDK is slow to say so."""
+    gemini = way(model.env)
+    gemini.generate("gemini-test", BODY, 20)  # loads the SDK, which takes a while
+    slow_sdk(monkeypatch, lambda: None)
+    model.script(answer("hi"))
+    assert gemini.generate("gemini-test", BODY, 0.7) == answer("hi")

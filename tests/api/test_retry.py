@@ -1,0 +1,166 @@
+"""The retry policy: what is sent again, and when; no clock and no dice but those given."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gemcli.api.http_errors import refusal
+from gemcli.api.retry import LONGEST, REPEATED, Policy
+from gemcli.errors import REASONS, GemcliError
+
+AGAIN = ["RATE_LIMIT", "SERVER_TIMEOUT", "SERVER_ERROR", "UNAVAILABLE", "CONNECT", "DNS", "CONNECT_TIMEOUT"]
+"""The contract, retyped."""
+
+NEVER = -1.0
+
+
+def failure(reason: str = "UNAVAILABLE", outcome: str | None = "rejected", after: float | None = None) -> GemcliError:
+    """The error of an attempt."""
+    return GemcliError(reason, "no", outcome=outcome, retry_after=after)
+
+
+def waits(attempt: int, error: GemcliError, left: float = 1e9, retries: int = 10) -> tuple[float, float]:
+    """The shortest and the longest wait; `NEVER` for not sending again."""
+    shortest = Policy(retries, lambda: 0.0).wait(attempt, error, left)
+    longest = Policy(retries, lambda: 1.0).wait(attempt, error, left)
+    return NEVER if shortest is None else shortest, NEVER if longest is None else longest
+
+
+@pytest.mark.parametrize(
+    ("attempt", "after", "left", "expected"),
+    [
+        (0, None, 100, (0.5, 1)),
+        (1, None, 100, (1, 2)),
+        (2, None, 100, (2, 4)),
+        (3, None, 100, (4, 8)),
+        (5, None, 100, (16, 32)),
+        (6, None, 100, (30, 60)),
+        (9, None, 100, (30, 60)),
+        (10, None, 100, (NEVER, NEVER)),
+        (0, None, 0.5, (NEVER, NEVER)),
+        (0, None, 0.6, (0.5, NEVER)),
+        (0, None, 0, (NEVER, NEVER)),
+        (0, None, -5, (NEVER, NEVER)),
+        (0, 0.0, 100, (0, 1)),
+        (0, 2.5, 100, (2.5, 3.5)),
+        (7, 2.5, 100, (2.5, 3.5)),
+        (0, 90.0, 100, (90, 91)),
+        (0, 0.9, 1.5, (0.9, NEVER)),
+        (0, 37.0, 30, (NEVER, NEVER)),
+        (0, 30.0, 30, (NEVER, NEVER)),
+    ],
+    ids=[
+        "first",
+        "second",
+        "third",
+        "fourth",
+        "sixth",
+        "at-most-a-minute",
+        "still-a-minute",
+        "no-more-retries",
+        "too-late",
+        "perhaps-too-late",
+        "no-time",
+        "past-the-deadline",
+        "hint-of-nothing",
+        "hint",
+        "hint-on-a-later-attempt",
+        "hint-over-a-minute",
+        "hint-just-fits",
+        "hint-too-long",
+        "hint-of-all-that-is-left",
+    ],
+)
+def test_policy(attempt: int, after: float | None, left: float, expected: tuple[float, float]) -> None:
+    """The wait by attempt, hint and time left: from the shortest to the longest that chance can make it."""
+    assert waits(attempt, failure(after=after), left) == expected
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_reasons(reason: str) -> None:
+    """Only what the API rejected for now, or what never reached it, is sent again; every other reason is final."""
+    assert (waits(0, failure(reason))[0] != NEVER) == (reason in AGAIN)
+    assert set(AGAIN) == REPEATED
+
+
+@pytest.mark.parametrize("outcome", ["unknown", None])
+@pytest.mark.parametrize("reason", AGAIN)
+def test_unknown_outcomes_are_final(reason: str, outcome: str | None) -> None:
+    """What may have been answered is not sent again, whatever the reason and whatever the server asks for."""
+    assert waits(0, failure(reason, outcome)) == (NEVER, NEVER)
+    assert waits(0, failure(reason, outcome, after=0.1)) == (NEVER, NEVER)
+
+
+@pytest.mark.parametrize("code", range(300, 600))
+def test_http_statuses(code: int) -> None:
+    """Of all HTTP statuses 408, 429 and those of a server in trouble are tried again."""
+    again = waits(0, refusal(code, {}, b"{}"))[0] != NEVER
+    assert again == (code in (408, 429) or code >= 500)
+
+
+@pytest.mark.parametrize("retries", [0, 1, 4])
+def test_number_of_retries(retries: int) -> None:
+    """A request is sent again as often as was allowed, and not once more."""
+    allowed = [waits(attempt, failure(), retries=retries)[0] != NEVER for attempt in range(6)]
+    assert allowed == [attempt < retries for attempt in range(6)]
+
+
+def told(delay: str) -> GemcliError:
+    """A 429 with RetryInfo."""
+    info = f'{{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"{delay}"}}'
+    body = f'{{"error":{{"code":429,"status":"RESOURCE_EXHAUSTED","message":"slow down","details":[{info}]}}}}'
+    return refusal(429, {}, body.encode())
+
+
+@pytest.mark.parametrize(
+    ("delay", "seconds"),
+    [
+        ("37s", 37.0),
+        ("0.3s", 0.3),
+        ("37.123456789s", 37.123456789),
+        ("900ms", 0.9),
+        ("0s", 0.0),
+        ("3600s", 3600.0),
+    ],
+)
+def test_retry_info(delay: str, seconds: float) -> None:
+    """RetryInfo is kept to the decimal, and lengthened by less than a second."""
+    assert waits(0, told(delay)) == (seconds, seconds + 1)
+
+
+errors = st.builds(
+    failure,
+    st.sampled_from(sorted(REASONS)),
+    st.sampled_from(["rejected", "unknown", None]),
+    st.none() | st.floats(0, 1e6),
+)
+
+
+@given(errors, st.integers(0, 5000), st.integers(0, 5000), st.floats(-10, 1e7), st.floats(0, 1))
+def test_bounds(error: GemcliError, attempt: int, retries: int, left: float, dice: float) -> None:
+    """Whatever happens: never past the time left, never before the hint, and at most a minute of its own accord."""
+    wait = Policy(retries, lambda: dice).wait(attempt, error, left)
+    if wait is None:
+        return
+    assert attempt < retries
+    assert error.outcome == "rejected"
+    assert 0 <= wait < left
+    if error.retry_after is not None:
+        assert error.retry_after <= wait <= error.retry_after + 1
+    else:
+        assert min(LONGEST, 2.0 ** min(attempt, 6)) / 2 <= wait <= min(LONGEST, 2.0 ** min(attempt, 6))
+
+
+@given(st.lists(st.floats(0, 1), min_size=100, max_size=100), st.floats(0, 1000))
+def test_sum_of_waits(dice: list[float], left: float) -> None:
+    """All waits of a call together end before its deadline."""
+    total, rolls = 0.0, iter(dice)
+    policy = Policy(100, lambda: next(rolls))
+    for attempt in range(100):
+        wait = policy.wait(attempt, failure(), left - total)
+        if wait is None:
+            break
+        total += wait
+    assert total <= left

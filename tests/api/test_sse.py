@@ -1,0 +1,163 @@
+"""Server-Sent Events: the same events however the network cuts them, and whatever else a stream may hold."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gemcli.api.sse import Events
+
+
+def read(*pieces: bytes) -> list[bytes]:
+    """The events of a whole stream that arrives in these pieces."""
+    events = Events()
+    found = [event for piece in pieces for event in events.feed(piece)]
+    found += events.end()
+    assert events.rest == b""
+    return found
+
+
+payloads = st.lists(
+    st.binary(min_size=1, max_size=20).map(lambda data: b"{" + data.translate(None, b"\r\n") + b"}"), max_size=5
+)
+noise = st.lists(st.sampled_from([b"", b": keep-alive", b"event: message", b"id: 7", b"retry: 10"]), max_size=3)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
+    """The bytes of a stream, and the events in it."""
+    newline = draw(st.sampled_from([b"\n", b"\r\n"]))
+    lines: list[bytes] = []
+    events = draw(payloads)
+    for event in events:
+        lines += draw(noise)
+        lines += [b"data:" + draw(st.sampled_from([b"", b" "])) + event, *draw(noise), b""]
+    return b"".join(line + newline for line in lines), events
+
+
+@given(streams(), st.data())
+def test_cuts_of_the_network_do_not_matter(stream: tuple[bytes, list[bytes]], data: st.DataObject) -> None:
+    """Any stream cut into any pieces gives the same events, in order."""
+    whole, events = stream
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=8)))
+    assert read(*(whole[start:end] for start, end in pairwise([0, *cuts, len(whole)]))) == events
+
+
+ONE = b': hello\r\nevent: x\r\ndata:{"a":\r\ndata: "\xc3\xa9"}\r\n\r\ndata: [DONE]\r\n\r\ndata: {"b":1}\r\n\r\n'
+
+
+def test_every_cut_in_two() -> None:
+    """A stream with a bit of everything gives its two events wherever it is cut."""
+    assert {tuple(read(ONE[:at], ONE[at:])) for at in range(len(ONE) + 1)} == {
+        (b'{"a":\n"\xc3\xa9"}', b'{"b":1}'),
+    }
+
+
+def test_byte_by_byte() -> None:
+    """An event is there with the last byte of its blank line, and not before."""
+    events, arrived = Events(), {}
+    stream = b"data: {}\r\n\r\ndata: 2\n\n"
+    for place in range(len(stream)):
+        for event in events.feed(stream[place : place + 1]):
+            arrived[place] = event
+    assert arrived == {11: b"{}", len(stream) - 1: b"2"}
+
+
+@pytest.mark.parametrize(
+    ("stream", "events"),
+    [
+        (b"", []),
+        (b"\n\n\r\n\r\n", []),
+        (b"data: {}\n\n", [b"{}"]),
+        (b"data: {}\r\n\r\n", [b"{}"]),
+        (b"data:{}\n\n", [b"{}"]),
+        (b"data:  {}\n\n", [b" {}"]),
+        (b"data: {}", [b"{}"]),
+        (b"data: {}\n", [b"{}"]),
+        (b"data: {}\r\n", [b"{}"]),
+        (b"data: {\ndata: }\n\n", [b"{\n}"]),
+        (b"data: {\ndata: }", [b"{\n}"]),
+        (b": comment\n\ndata: {}\n: data: no\n\n", [b"{}"]),
+        (b"event: error\nid: 1\nretry: 5\ndata: {}\nunknown\n\n", [b"{}"]),
+        (b"Data: {}\ndatas: {}\n data: {}\n\n", []),
+        (b"data\n\ndata:\n\ndata: \n\n", []),
+        (b"data: [DONE]\n\n", []),
+        (b"data:[DONE]\n\n", []),
+        (b"data: [DONE] \n\ndata: {}\n\n", [b"{}"]),
+        (b'data: {"text":"[DONE]"}\n\n', [b'{"text":"[DONE]"}']),
+        (b'data: {"a":"data: b: c"}\n\n', [b'{"a":"data: b: c"}']),
+        (b"data: \xe2\x80\xa8\n\n", [b"\xe2\x80\xa8"]),
+        (b"\xef\xbb\xbfdata: {}\n\n", [b"{}"]),
+        (b"<html>\n\n<body>data: x</body>", []),
+    ],
+    ids=[
+        "nothing",
+        "blank-lines",
+        "lf",
+        "crlf",
+        "no-space",
+        "two-spaces",
+        "no-line-end",
+        "no-blank-line",
+        "no-blank-line-crlf",
+        "two-lines",
+        "two-lines-no-end",
+        "comments",
+        "other-fields",
+        "other-names",
+        "no-data",
+        "done",
+        "done-no-space",
+        "done-in-the-middle",
+        "done-as-text",
+        "colons",
+        "line-separator-of-unicode",
+        "byte-order-mark",
+        "html",
+    ],
+)
+def test_forms(stream: bytes, events: list[bytes]) -> None:
+    """Each form of an event that servers send is read, and what is no event is passed over."""
+    assert read(stream) == events
+
+
+@pytest.mark.parametrize(
+    ("stream", "rest"),
+    [
+        (b"data: {}\n\n", b""),
+        (b"data: {}\n\ndata: {", b"data: {"),
+        (b"data: {}\n\ndata: {\n", b"{"),
+        (b"data: {}\n\ndata: {\r\n\r", b"{"),
+        (b"<html>", b"<html>"),
+    ],
+    ids=["nothing", "in-a-line", "after-a-line", "in-the-blank-line", "no-event"],
+)
+def test_rest(stream: bytes, rest: bytes) -> None:
+    """`rest` is what has arrived of an event that has not ended."""
+    events = Events()
+    events.feed(stream)
+    assert events.rest.startswith(rest)
+    assert bool(events.rest) == bool(rest)
+
+
+def test_end_is_harmless_after_whole_events() -> None:
+    """The end of a stream adds nothing when every event had its blank line, and may come twice."""
+    events = Events()
+    assert events.feed(b"data: 1\n\n") == [b"1"]
+    assert (events.end(), events.end()) == ([], [])
+
+
+def test_a_large_event_in_small_pieces() -> None:
+    """An event of many megabytes, such as a picture, takes time in proportion to its size."""
+    piece = b"x" * 4096
+    events = Events()
+    events.feed(b"data: ")
+    start = time.monotonic()
+    for _ in range(2000):
+        assert events.feed(piece) == []
+    assert len(events.feed(b"\n\n")[0]) == 2000 * 4096
+    assert time.monotonic() - start < 3

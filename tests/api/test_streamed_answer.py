@@ -1,0 +1,379 @@
+"""Streamed answers: chunks joined to the answer that an unstreamed request would have brought."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from gemcli.api import streamed_answer
+from gemcli.chat import answers
+from gemcli.chat.contents import merged
+from gemcli.errors import GemcliError
+from gemcli.simulator import responses, streams
+from gemcli.text import strict_json
+from tests.simulator import test_streams as oracle
+from tests.support import answer
+
+REQUEST = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
+CALL = {"functionCall": {"name": "f", "args": {"a": [1, None, "x"]}, "id": "c1"}}
+SIGNED = {**CALL, "thoughtSignature": "not+base64/!"}
+
+
+def chunk(*parts: dict[str, Any], **candidate: Any) -> dict[str, Any]:
+    """A chunk with these Parts."""
+    return {"candidates": [{"content": {"role": "model", "parts": list(parts)}, "index": 0, **candidate}]}
+
+
+def parts_of(*joined: dict[str, Any]) -> Any:
+    """The Parts of the joined chunks."""
+    return streamed_answer.join(joined)["candidates"][0]["content"]["parts"]
+
+
+texts = st.text(max_size=60) | st.text(" \n\tab.é漢😀", max_size=60)
+parts = (
+    st.fixed_dictionaries({"text": texts})
+    | st.fixed_dictionaries({"text": texts, "thought": st.just(True)})
+    | st.fixed_dictionaries({"text": texts, "thoughtSignature": st.just("c2ln")})
+    | st.fixed_dictionaries({"text": texts, "thought": st.just(True), "thoughtSignature": st.just("c2ln")})
+    | st.sampled_from([CALL, SIGNED, {"inlineData": {"mimeType": "image/png", "data": "AA=="}}, {"new": [1]}])
+)
+bodies = st.builds(
+    lambda said, finish, more: responses.answer(REQUEST, "m", said, finish) | more,
+    st.lists(parts, max_size=7),
+    st.sampled_from(["STOP", "MAX_TOKENS", "SAFETY"]),
+    st.sampled_from([{}, {"unknown": {"k": None}}, {"modelStatus": {"retirementTime": "x"}}]),
+)
+
+
+@given(bodies)
+def test_streamed_as_unstreamed(body: dict[str, Any]) -> None:
+    """An answer that comes in chunks is the answer that comes whole, value for value, and is judged alike."""
+    events = [streamed_answer.read(strict_json.encode(one)) for one in streams.chunks(body)]
+    whole = answers.read(strict_json.encode(body))
+    assert streamed_answer.join(events) == whole
+    assert streamed_answer.finished(events)
+    judged, expected = answers.judge(streamed_answer.join(events)), answers.judge(whole)
+    assert (judged.valid, judged.content, judged.text) == (expected.valid, expected.content, expected.text)
+
+
+@given(st.lists(bodies, min_size=1, max_size=4))
+def test_join_against_another_merge(bodies: list[dict[str, Any]]) -> None:
+    """Chunks in any order and number join as a merge that was written apart from this one says."""
+    assume(all(body["candidates"][0]["content"] for body in bodies))
+    events = [one for body in bodies for one in streams.chunks(body)]
+    before = copy.deepcopy(events)
+    expected = oracle.merged(events)
+    assert streamed_answer.join(events) == expected
+    assert events == before
+
+
+@given(st.lists(parts, max_size=8))
+def test_merged(said: list[dict[str, Any]]) -> None:
+    """Merging loses no text, splits nothing, is done when it is done, and leaves what it was given alone."""
+    before = copy.deepcopy(said)
+    whole = merged(said)
+    assert said == before
+    assert merged(whole) == whole
+    for thought in (None, True):
+        assert "".join(part.get("text", "") for part in whole if part.get("thought") is thought) == "".join(
+            part.get("text", "") for part in said if part.get("thought") is thought
+        )
+    assert [part for part in whole if set(part) - {"text", "thought"}] == [
+        part for part in said if set(part) - {"text", "thought"}
+    ]
+
+
+THOUGHT = {"text": "hm", "thought": True}
+
+
+@pytest.mark.parametrize(
+    ("said", "whole"),
+    [
+        ([{"text": "a"}, {"text": "b"}], [{"text": "ab"}]),
+        ([THOUGHT, THOUGHT], [{"text": "hmhm", "thought": True}]),
+        ([THOUGHT, {"text": "a"}, THOUGHT], [THOUGHT, {"text": "a"}, THOUGHT]),
+        ([{"text": "a"}, {"text": ""}, {"text": "b"}], [{"text": "ab"}]),
+        ([{"text": ""}, {"text": "", "thought": True}, {}], []),
+        (
+            [{"text": "a"}, {"text": "", "thoughtSignature": "c2ln"}],
+            [{"text": "a"}, {"text": "", "thoughtSignature": "c2ln"}],
+        ),
+        (
+            [{"text": "a"}, {"text": "b", "thoughtSignature": "c2ln"}, {"text": "c"}],
+            [{"text": "a"}, {"text": "b", "thoughtSignature": "c2ln"}, {"text": "c"}],
+        ),
+        ([{"text": "a", "thoughtSignature": "x"}] * 2, [{"text": "a", "thoughtSignature": "x"}] * 2),
+        ([{"text": "a", "new": 1}, {"text": "b", "new": 1}], [{"text": "a", "new": 1}, {"text": "b", "new": 1}]),
+        ([{"text": "a", "thought": False}, {"text": "b"}], [{"text": "a", "thought": False}, {"text": "b"}]),
+        ([CALL, CALL], [CALL, CALL]),
+        ([{"text": "a"}, CALL, {"text": "b"}], [{"text": "a"}, CALL, {"text": "b"}]),
+    ],
+    ids=[
+        "text",
+        "thoughts",
+        "thoughts-and-text",
+        "empty-text",
+        "nothing-at-all",
+        "signature-alone",
+        "signature-between",
+        "signatures",
+        "unknown-key",
+        "thought-false",
+        "calls",
+        "call-between",
+    ],
+)
+def test_parts(said: list[dict[str, Any]], whole: list[dict[str, Any]]) -> None:
+    """Neighbours of plain text, or of plain thoughts, are one; whatever has another key stands alone."""
+    assert merged(said) == whole
+    assert parts_of(*(chunk(part) for part in said), chunk(finishReason="STOP")) == whole
+    assert parts_of(chunk(*said)) == whole
+
+
+def test_last_word() -> None:
+    """What is not content is what the last chunk that has it says; what came before stays."""
+    joined = streamed_answer.join(
+        [
+            {"modelVersion": "m", "usageMetadata": {"totalTokenCount": 3}, **chunk({"text": "a"}, tokenCount=1)},
+            chunk({"text": "b"}, finishReason="STOP", tokenCount=2),
+            {"usageMetadata": {"totalTokenCount": 9}, "responseId": "r"},
+        ]
+    )
+    assert joined == {
+        "modelVersion": "m",
+        "usageMetadata": {"totalTokenCount": 9},
+        "responseId": "r",
+        **chunk({"text": "ab"}, finishReason="STOP", tokenCount=2),
+    }
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"candidates": [{"finishReason": "STOP"}]},
+        {"candidates": [{"finishReason": "STOP", "content": {}}]},
+        {"candidates": [{"finishReason": "STOP", "content": None}]},
+        {"candidates": [{"finishReason": "STOP", "content": {"role": "model"}}]},
+        {"candidates": [{"finishReason": "STOP", "content": {"role": "model", "parts": None}}]},
+        {"candidates": [{"finishReason": "STOP", "content": {"role": "model", "parts": []}}]},
+    ],
+    ids=["no-content", "empty-content", "null", "role-only", "null-parts", "no-parts"],
+)
+def test_last_chunk_without_content(last: dict[str, Any]) -> None:
+    """A last chunk that has only the finish reason takes nothing away."""
+    joined = streamed_answer.join([chunk({"text": "a"}), last])
+    assert joined["candidates"][0]["content"] == {"role": "model", "parts": [{"text": "a"}]}
+    assert joined["candidates"][0]["finishReason"] == "STOP"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, None, {"role": "model"}, {"role": "model", "parts": []}],
+    ids=["empty", "null", "role-only", "no-parts"],
+)
+def test_one_chunk_without_parts(content: Any) -> None:
+    """An answer that said nothing and came in one chunk is that chunk, as the unstreamed one would be."""
+    body = {"candidates": [{"content": content, "finishReason": "MAX_TOKENS", "index": 0}], "modelVersion": "m"}
+    assert streamed_answer.join([body]) == body
+
+
+@pytest.mark.parametrize("more", [[], None], ids=["empty", "null"])
+def test_chunk_without_candidates(more: Any) -> None:
+    """A chunk with an empty list of candidates takes none away."""
+    assert parts_of(chunk({"text": "a"}, finishReason="STOP"), {"candidates": more}) == [{"text": "a"}]
+
+
+def test_candidates_by_index() -> None:
+    """Several candidates are joined each for itself, by index, in the order of their numbers."""
+    joined = streamed_answer.join(
+        [
+            {"candidates": [{"index": 1, "content": {"parts": [{"text": "B"}]}}]},
+            {"candidates": [{"content": {"parts": [{"text": "a"}]}}]},
+            {"candidates": [{"index": 0, "content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]},
+            {"candidates": [{"index": 1, "content": {"parts": [{"text": "B"}]}, "finishReason": "STOP"}]},
+        ]
+    )
+    assert [one["content"]["parts"] for one in joined["candidates"]] == [[{"text": "aa"}], [{"text": "BB"}]]
+
+
+def test_citations_are_gathered() -> None:
+    """Citations of all chunks are kept, each once."""
+    one, two = {"uri": "a", "startIndex": 1}, {"uri": "b"}
+    joined = streamed_answer.join(
+        [
+            chunk({"text": "a"}, citationMetadata={"citationSources": [one]}),
+            chunk({"text": "b"}),
+            chunk({"text": "c"}, citationMetadata={"citationSources": [one, two]}),
+        ]
+    )
+    assert joined["candidates"][0]["citationMetadata"] == {"citationSources": [one, two]}
+
+
+def test_many_chunks() -> None:
+    """Joining takes time in proportion to the number of chunks."""
+    start = time.monotonic()
+    assert parts_of(*[chunk({"text": "x"})] * 100_000) == [{"text": "x" * 100_000}]
+    assert time.monotonic() - start < 3
+
+
+def test_no_chunks() -> None:
+    """No chunks make an answer with nothing in it."""
+    assert streamed_answer.join([]) == {}
+
+
+# Finished or not
+
+
+@pytest.mark.parametrize(
+    ("events", "finished", "begun"),
+    [
+        ([], False, False),
+        ([{}], False, False),
+        ([{"usageMetadata": {}}], False, False),
+        ([{"candidates": []}], False, False),
+        ([{"candidates": [{}]}], False, True),
+        ([chunk({"text": "a"})], False, True),
+        ([chunk({"text": "a"}, finishReason=None)], False, True),
+        ([chunk({"text": "a"}, finishReason="")], False, True),
+        ([chunk(finishReason="STOP")], True, True),
+        ([chunk(finishReason="NEW_ONE"), {"usageMetadata": {}}], True, True),
+        ([{"promptFeedback": {"blockReason": "SAFETY"}}], True, False),
+        ([{"promptFeedback": {}}], False, False),
+        ([{"promptFeedback": None}], False, False),
+    ],
+    ids=[
+        "none",
+        "empty",
+        "usage",
+        "no-candidates",
+        "empty-candidate",
+        "text",
+        "null-reason",
+        "blank-reason",
+        "stop",
+        "unknown-reason-then-usage",
+        "blocked",
+        "not-blocked",
+        "null-feedback",
+    ],
+)
+def test_finished(events: list[dict[str, Any]], finished: bool, begun: bool) -> None:
+    """A stream has said all once there is a finish reason or a blocked prompt; it has begun with a candidate."""
+    assert streamed_answer.finished(events) is finished
+    assert streamed_answer.has_candidates(events) is begun
+
+
+# One event
+
+
+def refused(data: bytes) -> GemcliError:
+    """The error of an event."""
+    with pytest.raises(GemcliError) as caught:
+        streamed_answer.read(data)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "http"),
+    [
+        ({"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}, "UNAVAILABLE", 503),
+        ({"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}, "RATE_LIMIT", 429),
+        ({"code": 400, "message": "bad", "status": "INVALID_ARGUMENT"}, "BAD_REQUEST", 400),
+        ({"message": "overloaded"}, "SERVER_ERROR", 500),
+        ({"code": None}, "SERVER_ERROR", 500),
+        ({"code": "503"}, "SERVER_ERROR", 500),
+        ({"code": True}, "SERVER_ERROR", 500),
+        ({"code": 200}, "SERVER_ERROR", 500),
+        ({"code": 0}, "SERVER_ERROR", 500),
+        ({"code": 14}, "SERVER_ERROR", 500),
+        ({"code": 10**30}, "SERVER_ERROR", 500),
+        ({}, "SERVER_ERROR", 500),
+        ("text", "SERVER_ERROR", 500),
+        (None, "SERVER_ERROR", 500),
+        ([], "SERVER_ERROR", 500),
+    ],
+    ids=lambda value: json.dumps(value) if not isinstance(value, str | int) else str(value),
+)
+def test_error_events(error: Any, reason: str, http: int) -> None:
+    """An event with an error is that refusal, by its code; without one it is a server's error."""
+    refusal = refused(strict_json.encode({"error": error}))
+    assert (refusal.reason, refusal.http, refusal.outcome) == (reason, http, "rejected")
+
+
+def test_error_event_with_retry_info() -> None:
+    """The wait that an error event asks for is known."""
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "2.5s"}
+    assert refused(strict_json.encode({"error": {"code": 429, "details": [info]}})).retry_after == 2.5
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"<html>",
+        b"{",
+        b'{"a":1}{"a":1}',
+        b'{"a":1,"a":1}',
+        b'{"a":NaN}',
+        b"\xff",
+        b"[" * 5000,
+        b"null",
+        b"[]",
+        b"[{}]",
+        b'"x"',
+        b"1",
+        b'{"candidates":"nope"}',
+        b'{"candidates":[1]}',
+        b'{"candidates":{"a":1}}',
+        b'{"candidates":[{"content":"x"}]}',
+        b'{"candidates":[{"content":{"parts":"x"}}]}',
+        b'{"candidates":[{"content":{"parts":[{"text":1}]}}]}',
+        b'{"candidates":[{"finishReason":1}]}',
+        b'{"usageMetadata":1}',
+        b'{"promptFeedback":"x"}',
+    ],
+    ids=lambda data: data.decode("latin-1")[:40] or "nothing",
+)
+def test_shapes(data: bytes) -> None:
+    """What is no chunk of an answer is named; it came with a 200, so what became of the message is unknown."""
+    error = refused(data)
+    assert (error.reason, error.outcome, error.http, error.exit) == ("BAD_RESPONSE", "unknown", 200, 76)
+
+
+@pytest.mark.parametrize("body", [{}, {"unknown": 1}, {"candidates": None}, answer("x"), answer("x", finish=None)])
+def test_chunks_are_read_as_they_are(body: dict[str, Any]) -> None:
+    """A chunk is what the wire said, unknown keys included."""
+    assert streamed_answer.read(strict_json.encode(body)) == body
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 700) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["candidates", "content", "parts", "text", "index", "finishReason", "error", "code"])
+            | st.sampled_from(["citationMetadata", "promptFeedback", "usageMetadata", "thought", "blockReason"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["candidates", "promptFeedback"]), JSON) | JSON, max_size=4))
+def test_anything_is_joined_or_refused(values: list[Any]) -> None:
+    """Whatever JSON comes as events, it is refused with a reason, or joins and is judged."""
+    known = []
+    for value in values:
+        with contextlib.suppress(GemcliError):
+            known.append(streamed_answer.read(strict_json.encode(value)))
+    streamed_answer.finished(known)
+    answers.judge(streamed_answer.join(known))

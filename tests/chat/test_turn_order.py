@@ -1,0 +1,551 @@
+"""Turn order: each rule broken alone, all of them at once, and any JSON at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gemcli.chat import turn_order
+from gemcli.chat.contents import Content
+from gemcli.chat.turn_order import RULES, check, check_import, check_request
+from gemcli.errors import GemcliError, Problem
+from gemcli.simulator import request_checks
+from gemcli.simulator.api_errors import Refused
+from gemcli.text import strict_json
+
+Check = Callable[[list[Any]], list[Problem]]
+
+
+def user(*parts: Any) -> Content:
+    """A user Content; a text stands for its Part."""
+    return {"role": "user", "parts": [{"text": part} if isinstance(part, str) else part for part in parts]}
+
+
+def model(*parts: Any) -> Content:
+    """A model Content; a text stands for its Part."""
+    return {**user(*parts), "role": "model"}
+
+
+def call(name: str = "f", **more: Any) -> dict[str, Any]:
+    """A Part with a function call."""
+    return {"functionCall": {"name": name, "args": {}, **more}}
+
+
+def result(name: str = "f", response: Any = None, **more: Any) -> dict[str, Any]:
+    """A Part with a function response."""
+    return {"functionResponse": {"name": name, "response": {} if response is None else response, **more}}
+
+
+Q, A = user("q"), model("a")
+
+# rule -> name -> (check, contents, index, message, hint)
+Breach = tuple[Check, list[Any], int, str, str | None]
+
+BREACHES: dict[str, dict[str, Breach]] = {
+    "shape": {
+        "null": (check, [None], 0, "not an object but null", None),
+        "text": (check, [Q, A, "hi"], 2, "not an object but text", None),
+        "number": (check, [1.5], 0, "not an object but a number", None),
+        "boolean": (check, [True], 0, "not an object but a boolean", None),
+        "list": (check, [[Q]], 0, "not an object but a list", None),
+        "parts-missing": (check, [{"role": "user"}], 0, "`parts` is null, not a list", None),
+        "parts-object": (
+            check,
+            [{"role": "user", "parts": {"text": "q"}}],
+            0,
+            "`parts` is an object, not a list",
+            None,
+        ),
+        "openai": (
+            check,
+            [{"role": "user", "content": "q"}],
+            0,
+            "`parts` is null, not a list",
+            'write "parts": [{"text": "…"}]',
+        ),
+        "part-text": (
+            check,
+            [{"role": "user", "parts": ["q"]}],
+            0,
+            "part 0 is not an object but text",
+            'write {"text": "…"}',
+        ),
+        "part-number": (
+            check,
+            [{"role": "user", "parts": [{"text": "q"}, 1]}],
+            0,
+            "part 1 is not an object but a number",
+            None,
+        ),
+        "text-number": (check, [Q, model({"text": 5})], 1, "part 0: `text` is a number", None),
+        "text-null": (check, [user({"text": None})], 0, "part 0: `text` is null", None),
+        "call-text": (check, [Q, model({"functionCall": "f"})], 1, "part 0: `functionCall` is text", None),
+        "response-list": (check, [user({"functionResponse": []})], 0, "part 0: `functionResponse` is a list", None),
+    },
+    "role": {
+        "missing": (check, [{"parts": []}], 0, "there is no role", 'add "role": "user" or "role": "model"'),
+        "assistant": (
+            check,
+            [Q, {**A, "role": "assistant"}],
+            1,
+            "the role 'assistant' is not known",
+            'the Gemini API calls this role "model"',
+        ),
+        "system": (
+            check,
+            [{**Q, "role": "system"}, Q],
+            0,
+            "the role 'system' is not known",
+            "a system instruction is not a Content: give it to `gemcli new --system`",
+        ),
+        "tool": (
+            check,
+            [Q, model(call()), {**user(result()), "role": "tool"}],
+            2,
+            "the role 'tool' is not known",
+            'function responses have the role "user"',
+        ),
+        "function": (
+            check,
+            [Q, model(call()), {**user(result()), "role": "function"}],
+            2,
+            "the role 'function' is not known",
+            'function responses have the role "user"',
+        ),
+        "capital": (check, [{**Q, "role": "User"}], 0, "the role 'User' is not known", "role is user or model"),
+        "number": (check, [{**Q, "role": 1}], 0, "the role 1 is not known", "role is user or model"),
+        "list": (check, [{**Q, "role": ["user"]}], 0, "the role ['user'] is not known", "role is user or model"),
+    },
+    "first": {"model": (check, [A, Q, A], 0, "the history starts with a model Content", None)},
+    "alternate": {
+        "user": (check, [Q, Q, A], 1, "two user Contents in a row", "join them into one"),
+        "model": (check, [Q, A, A], 2, "two model Contents in a row", "join them into one"),
+    },
+    "no-parts": {
+        "user": (check, [user()], 0, "there are no parts", None),
+        "model": (check, [Q, model(), Q], 1, "there are no parts", None),
+    },
+    "key": {
+        "call": (
+            check_import,
+            [Q, model("a", {"function_call": {"name": "f"}})],
+            1,
+            "part 1: the key `function_call` is not in wire form",
+            'write "functionCall"; model_dump(by_alias=True) does',
+        ),
+        "signature": (
+            check_import,
+            [Q, model({"text": "a", "thought_signature": "cw=="})],
+            1,
+            "part 0: the key `thought_signature` is not in wire form",
+            'write "thoughtSignature"; model_dump(by_alias=True) does',
+        ),
+        "code": (
+            check_import,
+            [user("q", {"code_execution_result": {"outcome": "OUTCOME_OK"}}), A],
+            0,
+            "part 1: the key `code_execution_result` is not in wire form",
+            'write "codeExecutionResult"; model_dump(by_alias=True) does',
+        ),
+    },
+    "name": {
+        "call": (
+            check,
+            [Q, model({"functionCall": {"args": {}, "id": "1"}})],
+            1,
+            "part 0: the functionCall has no name",
+            None,
+        ),
+        "call-empty": (check, [Q, model("a", call(""))], 1, "part 1: the functionCall has no name", None),
+        "call-number": (
+            check,
+            [Q, model({"functionCall": {"name": 5}})],
+            1,
+            "part 0: the functionCall has no name",
+            None,
+        ),
+        "response": (
+            check,
+            [Q, model(call()), user({"functionResponse": {"name": None, "response": {}}})],
+            2,
+            "part 0: the functionResponse has no name",
+            None,
+        ),
+    },
+    "blank-part": {
+        "user": (check, [user("q", {})], 0, "part 1 is empty", None),
+        "model": (check, [Q, model({}, "a")], 1, "part 0 is empty", None),
+        "only-marked": (check, [Q, model({"thought": True}, "a")], 1, "part 0 is empty", None),
+        "empty-code": (check, [Q, model({"executableCode": {}}, "a")], 1, "part 0 is empty", None),
+    },
+    "blank-text": {
+        "alone": (check, [user("")], 0, "part 0 is empty text", None),
+        "beside": (check, [Q, A, user("q", "")], 2, "part 1 is empty text", None),
+        "signed": (check, [user({"text": "", "thoughtSignature": "cw=="})], 0, "part 0 is empty text", None),
+    },
+    "call-role": {"user": (check, [user("q", call())], 0, "part 1 is a functionCall in a user Content", None)},
+    "response-role": {
+        "model": (check, [Q, model(result())], 1, "part 0 is a functionResponse in a model Content", None)
+    },
+    "calls-answered": {
+        "text-on-open-call": (check, [Q, model(call()), Q], 2, "no functionResponse for f", None),
+        "first-content": (check, [user(result())], 0, "function responses without a call before them", None),
+        "never-called": (check, [Q, A, user(result())], 2, "a functionResponse for f, which was not called", None),
+        "one-of-two": (
+            check,
+            [Q, model(call("f"), call("g")), user(result("f"))],
+            2,
+            "no functionResponse for g",
+            None,
+        ),
+        "one-too-many": (
+            check,
+            [Q, model(call()), user(result(), result())],
+            2,
+            "a functionResponse for f, which was not called",
+            None,
+        ),
+        "another-name": (
+            check,
+            [Q, model(call("f")), user(result("g"))],
+            2,
+            "no functionResponse for f; a functionResponse for g, which was not called",
+            None,
+        ),
+        "another-id": (
+            check,
+            [Q, model(call(id="1")), user(result(id="2"))],
+            2,
+            "no functionResponse for f (id 1); a functionResponse for f (id 2), which was not called",
+            None,
+        ),
+        "id-missing": (
+            check,
+            [Q, model(call(id="1")), user(result())],
+            2,
+            "no functionResponse for f (id 1); a functionResponse for f, which was not called",
+            None,
+        ),
+    },
+    "response-object": {
+        "text": (
+            check,
+            [Q, model(call()), user(result(response="7"))],
+            2,
+            "part 0: the response is text",
+            'write {"result": …}',
+        ),
+        "list": (
+            check,
+            [Q, model(call()), user(result(response=[7]))],
+            2,
+            "part 0: the response is a list",
+            'write {"result": …}',
+        ),
+    },
+    "answer": {
+        "thought": (
+            check_import,
+            [Q, model({"text": "hm", "thought": True})],
+            1,
+            "nothing but thoughts or empty text",
+            "leave this turn out",
+        ),
+        "empty": (check_import, [Q, model("")], 1, "nothing but thoughts or empty text", "leave this turn out"),
+        "signature": (
+            check_import,
+            [Q, model({"text": "", "thoughtSignature": "cw=="})],
+            1,
+            "nothing but thoughts or empty text",
+            "leave this turn out",
+        ),
+    },
+    "base64": {
+        "data": (
+            check_import,
+            [user({"inlineData": {"mimeType": "image/png", "data": "a*b"}}), A],
+            0,
+            "part 0: `inlineData.data` is not base64",
+            None,
+        ),
+        "data-number": (
+            check_import,
+            [user({"inlineData": {"mimeType": "image/png", "data": 5}}), A],
+            0,
+            "part 0: `inlineData.data` is not base64",
+            None,
+        ),
+        "signature": (
+            check_import,
+            [Q, model({"text": "a", "thoughtSignature": "é"})],
+            1,
+            "part 0: `thoughtSignature` is not base64",
+            None,
+        ),
+        "signature-cut": (
+            check_import,
+            [Q, model("a", {"text": "a", "thoughtSignature": "abcde"})],
+            1,
+            "part 1: `thoughtSignature` is not base64",
+            None,
+        ),
+    },
+    "last": {
+        "model": (check_request, [Q, A], 1, "the request would not end with a user Content", None),
+        "call": (check_request, [Q, model(call())], 1, "the request would not end with a user Content", None),
+        "nothing": (check_request, [], 0, "the request would not end with a user Content", None),
+    },
+}
+
+CASES = {f"{rule}-{name}": (rule, *breach) for rule, named in BREACHES.items() for name, breach in named.items()}
+
+VALID: dict[str, list[Content]] = {
+    "nothing": [],
+    "question": [Q],
+    "answered": [Q, A],
+    "open": [Q, model(call())],
+    "calls": [Q, model(call()), user(result()), A, Q],
+    "calls-in-a-chain": [Q, model(call("f")), user(result("f")), model(call("g")), user(result("g")), A],
+    "calls-any-order": [Q, model(call("f", id="1"), call("f", id="2")), user(result("f", id="2"), result("f", id="1"))],
+    "calls-of-one-name": [Q, model(call(), call()), user(result(), result())],
+    "call-and-text": [Q, model("look", call()), user(result(), "and this")],
+    "code-opens-nothing": [Q, model({"executableCode": {"code": "1"}}, {"toolCall": {"name": "x"}}), Q],
+    "thoughts": [Q, model({"text": "hm", "thought": True}, "a")],
+    "empty-text-of-model": [Q, model("a", "")],
+    "signature-on-empty-text": [Q, model("a", {"text": "", "thoughtSignature": "c2ln"})],
+    "unknown-keys": [{**Q, "later": 1}, model({"text": "a", "later": None}, {"later": {"x": 1}})],
+    "both-alphabets": [Q, model({"text": "a", "thoughtSignature": "+/+/"}, {"text": "b", "thoughtSignature": "-_-_"})],
+    "space": [user(" "), model("\n")],
+}
+
+
+@pytest.mark.parametrize(("rule", "checker", "contents", "index", "message", "hint"), CASES.values(), ids=CASES)
+def test_breach(rule: str, checker: Check, contents: list[Any], index: int, message: str, hint: str | None) -> None:
+    """Each rule broken is a problem with its name, its place and what to do; only a bad Content may have others."""
+    found = [problem for problem in checker(contents) if problem.rule == rule]
+    assert found == [Problem(rule, message, index, hint=hint)]
+    assert all(problem.index == index for problem in checker(contents))
+
+
+def test_every_rule_has_a_breach() -> None:
+    """The table above breaks every rule there is, and no other."""
+    assert BREACHES.keys() == RULES.keys()
+
+
+def test_all_problems_at_once() -> None:
+    """Every Content's own breaches are found together, oldest first."""
+    wrong = [
+        Q,
+        {"role": "assistant", "parts": "a"},
+        None,
+        user("", {}),
+        model(result(response=7)),
+        user(call()),
+        model(),
+    ]
+    assert [(problem.index, problem.rule) for problem in check(wrong)] == [
+        (1, "role"),
+        (1, "shape"),
+        (2, "shape"),
+        (3, "blank-text"),
+        (3, "blank-part"),
+        (4, "response-role"),
+        (4, "response-object"),
+        (5, "call-role"),
+        (6, "no-parts"),
+    ]
+
+
+def test_order_problems_at_once() -> None:
+    """Breaches between neighbours are found together with those of single Contents, oldest first."""
+    wrong = [A, A, model(call()), user("", result("g")), user(result())]
+    assert [(problem.index, problem.rule) for problem in check(wrong)] == [
+        (0, "first"),
+        (1, "alternate"),
+        (2, "alternate"),
+        (3, "blank-text"),
+        (3, "calls-answered"),
+        (4, "alternate"),
+        (4, "calls-answered"),
+    ]
+
+
+def test_import_problems_keep_their_order() -> None:
+    """What only an import must keep is listed where it belongs, not after the rest."""
+    wrong = [Q, model({"text": "hm", "thought": True}), user({"inlineData": {"data": "*"}}, ""), A]
+    assert [(problem.index, problem.rule) for problem in check_import(wrong)] == [
+        (1, "answer"),
+        (2, "blank-text"),
+        (2, "base64"),
+    ]
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_valid(name: str) -> None:
+    """A history that keeps the rules has no problems, and may be open or end with either role."""
+    assert check(VALID[name]) == check_import(VALID[name]) == []
+
+
+def test_require() -> None:
+    """`require` says how many problems there are, hands them all on, and is silent when there are none."""
+    turn_order.require([], "x")
+    problems = check([None])
+    with pytest.raises(GemcliError) as caught:
+        turn_order.require(problems, "the file")
+    assert (caught.value.message, caught.value.reason) == ("the file: 1 problem", "TURN_ORDER")
+    with pytest.raises(GemcliError) as caught:
+        turn_order.require([*problems, *problems], "the file", "BAD_HISTORY")
+    assert (caught.value.message, caught.value.reason) == ("the file: 2 problems", "BAD_HISTORY")
+    assert caught.value.problems == (*problems, *problems)
+
+
+def test_open_calls() -> None:
+    """Only function calls at the end of a history are open."""
+    assert turn_order.open_calls([Q, model("x", call("f"), call("g"))]) == [{"name": n, "args": {}} for n in "fg"]
+    assert turn_order.open_calls([Q, model(call()), user(result())]) == []
+    assert turn_order.open_calls([Q, model({"executableCode": {"code": "1"}})]) == turn_order.open_calls([]) == []
+
+
+# Anything at all
+
+KEYS = st.sampled_from(
+    [
+        "role",
+        "parts",
+        "text",
+        "thought",
+        "thoughtSignature",
+        "functionCall",
+        "functionResponse",
+        "response",
+        "name",
+        "id",
+        "inlineData",
+        "data",
+        "content",
+    ]
+)
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)
+)
+WORDS = SCALARS | st.sampled_from(["user", "model", "assistant", ""])
+ANYTHING = st.recursive(
+    WORDS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
+)
+PARTS = (
+    st.builds(lambda text: {"text": text}, WORDS)
+    | st.builds(lambda name, more: {"functionCall": {"name": name, **more}}, WORDS, st.dictionaries(KEYS, WORDS))
+    | st.builds(lambda more: {"functionResponse": more}, st.dictionaries(KEYS, ANYTHING))
+    | st.builds(lambda data: {"inlineData": {"data": data}}, ANYTHING)
+    | ANYTHING
+)
+NEARLY = st.builds(
+    lambda role, parts, more: {**more, "role": role, "parts": parts},
+    st.sampled_from(["user", "model", "tool", None, 7, {}, []]),
+    st.lists(PARTS, max_size=3) | ANYTHING,
+    st.dictionaries(KEYS, ANYTHING, max_size=1),
+)
+
+
+@given(st.lists(ANYTHING | NEARLY, max_size=6))
+def test_any_json(contents: list[Any]) -> None:
+    """Any list of JSON values is checked without an error, and every problem has a known rule and a real index."""
+    for checker in (check, check_import, check_request):
+        for problem in checker(contents):
+            assert problem.rule in RULES
+            assert problem.index is not None
+            assert 0 <= problem.index < max(1, len(contents))
+            assert problem.describe()
+
+
+TEXT = st.text(min_size=1, max_size=5)
+NAMED = st.lists(st.tuples(st.sampled_from("fgh"), st.none() | st.sampled_from("12")), min_size=1, max_size=3)
+
+
+def _turn(question: str, steps: list[list[tuple[str, str | None]]], reply: str, order: Any) -> list[Content]:
+    """One valid turn: a message, rounds of calls with their responses in some order, and an answer."""
+    contents = [user(question)]
+    for calls in steps:
+        named = [(name, {"id": identity} if identity else {}) for name, identity in calls]
+        contents.append(model(*(call(name, **more) for name, more in named)))
+        shuffled = list(named)
+        order.shuffle(shuffled)
+        contents.append(user(*(result(name, **more) for name, more in shuffled)))
+    return [*contents, model(reply)]
+
+
+TURNS = st.builds(_turn, TEXT, st.lists(NAMED, max_size=2), TEXT, st.randoms(use_true_random=False))
+
+
+@given(st.lists(TURNS, max_size=4), st.data())
+def test_valid_turns(made: list[list[Content]], data: st.DataObject) -> None:
+    """A history of valid turns has no problems, wherever it ends; a request is one that ends with the user."""
+    contents = [content for turn in made for content in turn]
+    contents = contents[: data.draw(st.integers(0, len(contents)))]
+    assert check(contents) == check_import(contents) == []
+    assert (check_request(contents) == []) == bool(contents and contents[-1]["role"] == "user")
+
+
+def simulated(contents: list[Any]) -> bool:
+    """Whether the simulator takes a request with these contents."""
+    try:
+        request_checks.generate_request(strict_json.encode({"contents": contents}))
+    except Refused:
+        return False
+    return True
+
+
+@given(st.lists(TURNS, max_size=3), st.lists(NEARLY, max_size=2), st.integers(0, 9), st.integers(0, 9))
+def test_accepts_what_the_simulator_accepts(
+    made: list[list[Content]], strange: list[Any], place: int, end: int
+) -> None:
+    """Contents that the simulated API answers have no problems."""
+    contents = [content for turn in made for content in turn]
+    contents[place:place] = strange
+    contents = contents[: len(contents) - end] or contents
+    if simulated(contents):
+        assert check_request(contents) == []
+
+
+def test_role_is_required_where_the_simulator_is_lenient() -> None:
+    """The API takes a single Content without a role as the user's; a session says who speaks."""
+    contents = [{"parts": [{"text": "q"}]}]
+    assert simulated(contents)
+    assert [problem.rule for problem in check_request(contents)] == ["role"]
+
+
+# Two are beyond the simulator: keys that it does not know, and empty text, which an answer loses before it is sent.
+@pytest.mark.parametrize("name", sorted(VALID.keys() - {"nothing", "open", "unknown-keys", "empty-text-of-model"}))
+def test_valid_is_simulated(name: str) -> None:
+    """What has no problems is accepted by the simulated API, with a message on top if it ends with an answer."""
+    contents = VALID[name]
+    assert simulated(contents if contents[-1]["role"] == "user" else [*contents, Q])
+
+
+REFUSED_WITH_A_MESSAGE: dict[str, list[Any]] = {
+    "call-in-snake-case": [Q, model({"function_call": {"name": "f", "args": {}}})],
+    "response-in-snake-case": [Q, model("a"), user({"function_response": {"name": "f", "response": {}}}), A],
+    "call-without-a-name": [
+        Q,
+        model({"functionCall": {"args": {"a": 1}}}),
+        user({"functionResponse": {"response": {"b": 1}}}),
+        A,
+    ],
+}
+
+
+@pytest.mark.parametrize("contents", REFUSED_WITH_A_MESSAGE.values(), ids=REFUSED_WITH_A_MESSAGE)
+def test_import_refuses_what_the_api_would(contents: list[Any]) -> None:
+    """A history on which the API would refuse the next message is not imported without a word."""
+    assert not simulated([*contents, Q])
+    assert check_import(contents)
+
+
+@given(st.lists(TURNS, min_size=1, max_size=3), TEXT)
+def test_valid_turns_are_simulated(made: list[list[Content]], question: str) -> None:
+    """A message on top of valid turns is answered by the simulated API."""
+    assert simulated([content for turn in made for content in turn] + [user(question)])

@@ -1,0 +1,262 @@
+"""Messages of the Chat Completions API: what is carried over, and what is refused rather than lost."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gemcli.chat import turn_order
+from gemcli.chat.contents import Content
+from gemcli.errors import GemcliError
+from gemcli.formats.chat_completions import dump
+from gemcli.text import strict_json
+
+
+def user(*parts: str | dict[str, Any]) -> Content:
+    """A user Content; a text stands for its Part."""
+    return {"role": "user", "parts": [{"text": part} if isinstance(part, str) else part for part in parts]}
+
+
+def model(*parts: str | dict[str, Any]) -> Content:
+    """A model Content; a text stands for its Part."""
+    return {**user(*parts), "role": "model"}
+
+
+def call(name: str = "f", **more: Any) -> dict[str, Any]:
+    """A Part with a function call."""
+    return {"functionCall": {"name": name, **more}}
+
+
+def result(name: str = "f", **more: Any) -> dict[str, Any]:
+    """A Part with a function response."""
+    return {"functionResponse": {"name": name, "response": {"result": 1}, **more}}
+
+
+def messages(*history: Content, **config: Any) -> list[dict[str, Any]]:
+    """The messages of a history that turn order allows."""
+    assert turn_order.check(history) == []
+    document = dump(list(history), {"model": "m", "config": config})
+    assert document["model"] == "m"
+    found: list[dict[str, Any]] = document["messages"]
+    return found
+
+
+def called(history: list[dict[str, Any]]) -> list[str]:
+    """The ids of all calls, in order."""
+    return [one["id"] for message in history for one in message.get("tool_calls", [])]
+
+
+def responded(history: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The id and the content of all results, in order."""
+    return [(message["tool_call_id"], message["content"]) for message in history if message["role"] == "tool"]
+
+
+def test_text() -> None:
+    """Text is said by user and assistant, the Parts of one Content joined."""
+    assert messages(user("a", "b"), model("c", "d"), user("e")) == [
+        {"role": "user", "content": "ab"},
+        {"role": "assistant", "content": "cd"},
+        {"role": "user", "content": "e"},
+    ]
+
+
+def test_the_system_instruction_is_first() -> None:
+    """The system instruction is the first message, its Parts joined; settings are not messages."""
+    said = messages(
+        user("q"), systemInstruction={"parts": [{"text": "Be "}, {"text": "brief"}]}, generationConfig={"seed": 1}
+    )
+    assert said == [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "q"}]
+
+
+def test_an_empty_history() -> None:
+    """A session without turns is no messages."""
+    assert messages() == []
+
+
+def test_thoughts_and_signatures_stay() -> None:
+    """Thoughts and signatures are left out, and what is said beside them is kept."""
+    said = messages(
+        user("q"),
+        model({"text": "hm", "thought": True}, {"text": "a", "thoughtSignature": "c2ln"}, {"thoughtSignature": "c2ln"}),
+    )
+    assert said[1] == {"role": "assistant", "content": "a"}
+
+
+def test_a_call_with_its_id() -> None:
+    """A call keeps its id, its arguments are JSON as text, and the result has the same id."""
+    said = messages(
+        user("q"),
+        model("let me see", call("sum", id="c1", args={"b": 1, "a": ["é"]})),
+        user(result("sum", id="c1")),
+        model("2"),
+    )
+    assert said[1]["content"] == "let me see"
+    (made,) = said[1]["tool_calls"]
+    assert (made["id"], made["type"], made["function"]["name"]) == ("c1", "function", "sum")
+    assert json.loads(made["function"]["arguments"]) == {"b": 1, "a": ["é"]}
+    assert (said[2]["role"], said[2]["tool_call_id"], json.loads(said[2]["content"])) == ("tool", "c1", {"result": 1})
+
+
+def test_calls_without_ids_get_one() -> None:
+    """Every call has an id of its own, in every turn, and its result names it; arguments are an object."""
+    said = messages(
+        user("q"), model(call(), call()), user(result(), result()), model("a"),
+        user("q"), model(call(args={})), user(result()), model("a"),
+    )  # fmt: skip
+    assert len(set(called(said))) == 3
+    assert called(said) == [name for name, _ in responded(said)]
+    assert said[1]["content"] is None
+    assert [json.loads(one["function"]["arguments"]) for one in said[1]["tool_calls"]] == [{}, {}]
+
+
+def test_parallel_calls_answered_in_another_order() -> None:
+    """Results find their calls by name and id, whatever their order."""
+    said = messages(
+        user("q"),
+        model(call("f", id="1"), call("g"), call("f", id="2")),
+        user(
+            result("f", id="2", response={"of": 2}), result("f", id="1", response={"of": 1}), result("g", response={})
+        ),
+    )
+    first, other, second = called(said)
+    assert (first, second) == ("1", "2")
+    assert responded(said) == [("2", '{"of":2}'), ("1", '{"of":1}'), (other, "{}")]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [user("q"), model(call(id="a"), call()), user(result(), result(id="a"))],
+        [user("q"), model(call(id=""), call("g")), user(result("g"), result(id=""))],
+        [user("q"), model(call(id=1)), user(result(id="1"))],
+        [user("q"), model(call("f", id="x"), call("g", id="x")), user(result("g", id="x"), result("f", id="x"))],
+    ],
+    ids=["with-and-without-id", "empty-id", "number-and-text", "same-id"],
+)
+def test_ids_that_turn_order_allows(history: list[Content]) -> None:
+    """Calls that turn order takes for answered are answered here: each result names a call, each call once."""
+    said = messages(*history)
+    assert sorted(map(str, called(said))) == sorted(str(name) for name, _ in responded(said))
+
+
+def test_a_result_of_its_own_call() -> None:
+    """A result without an id belongs to the call without one, though an earlier call has the same name."""
+    said = messages(
+        user("q"),
+        model(call(id="a"), call()),
+        user(result(id="a", response={"of": "a"}), result(response={"of": "other"})),
+    )
+    assert dict(responded(said)) == {called(said)[0]: '{"of":"a"}', called(said)[1]: '{"of":"other"}'}
+
+
+def test_a_message_beside_results() -> None:
+    """What the user says with the results follows them: a tool message comes right after its call."""
+    said = messages(user("q"), model(call(id="1")), user("and more", result(id="1")))
+    assert [message["role"] for message in said] == ["user", "assistant", "tool", "user"]
+    assert said[3]["content"] == "and more"
+
+
+def test_an_open_call() -> None:
+    """A call that waits for its response is exported as it is."""
+    assert messages(user("q"), model(call(id="1")))[-1]["tool_calls"][0]["id"] == "1"
+
+
+def test_images() -> None:
+    """An image is a data URL, in its place between the texts."""
+    image = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+    assert messages(user("see", image, "?"))[0]["content"] == [
+        {"type": "text", "text": "see"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+        {"type": "text", "text": "?"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("history", "what"),
+    [
+        ([user({"inlineData": {"mimeType": "audio/wav", "data": "AAAA"}})], "content 0 holds inlineData"),
+        ([user({"inlineData": {"data": "AAAA"}})], "content 0 holds inlineData"),
+        ([user("q", {"fileData": {"fileUri": "gs://b/f"}})], "content 0 holds fileData"),
+        ([user("q"), model({"executableCode": {"code": "1"}}, "a")], "content 1 holds executableCode"),
+        ([user("q"), model({"codeExecutionResult": {"output": "1"}})], "content 1 holds codeExecutionResult"),
+        ([user("q"), model({"inlineData": {"mimeType": "image/png", "data": "AAAA"}})], "content 1 holds inlineData"),
+        ([user("q"), model({"toolCall": {}, "thoughtSignature": "c2ln"}, "a")], "content 1 holds toolCall"),
+        ([user({"inlineData": "AAAA"})], "content 0 holds inlineData"),
+        (
+            [user("q"), model(call()), user(result(parts=[{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]))],
+            "content 2 holds functionResponse",
+        ),
+    ],
+    ids=[
+        "audio", "no-type", "file", "code", "code-result", "model-image", "signed-tool", "malformed", "result-image",
+    ],
+)  # fmt: skip
+def test_what_has_no_counterpart(history: list[Content], what: str) -> None:
+    """A Part that messages cannot hold is named and nothing is lost: 65, with what keeps everything."""
+    assert turn_order.check(history) == []
+    with pytest.raises(GemcliError) as caught:
+        dump(history, {"model": "m", "config": {}})
+    assert (caught.value.reason, caught.value.exit) == ("NOT_EXPRESSIBLE", 65)
+    assert caught.value.message.startswith(what)
+    assert "export contents" in str(caught.value.hint)
+
+
+def test_a_system_instruction_that_is_no_text() -> None:
+    """A system instruction that is more than text is refused, too."""
+    instruction = {"parts": [{"text": "see"}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]}
+    with pytest.raises(GemcliError) as caught:
+        dump([user("q")], {"model": "m", "config": {"systemInstruction": instruction}})
+    assert caught.value.reason == "NOT_EXPRESSIBLE"
+
+
+# Any history
+
+IDS = st.one_of(st.none(), st.sampled_from(["", "a", "b"]), st.integers(0, 1))
+TEXTS = st.fixed_dictionaries({"text": st.sampled_from(["x", "\ud800", "END"])}, optional={"thought": st.booleans()})
+DATA = st.one_of(st.none(), st.text(max_size=2), st.fixed_dictionaries({}, optional={"mimeType": st.just("image/x")}))
+PARTS = TEXTS | st.builds(lambda key, value: {key: value}, st.sampled_from(["inlineData", "fileData", "new"]), DATA)
+CALLS = st.builds(
+    lambda name, identity, args: {"name": name, "id": identity, "args": args},
+    st.sampled_from("fg"),
+    IDS,
+    st.sampled_from([None, {}, {"a": 1}, [1]]),
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Content]:
+    """Histories with calls and their responses in any order, most of which turn order allows."""
+    history: list[Content] = []
+    for _ in range(draw(st.integers(0, 2))):
+        history.append(user(*draw(st.lists(PARTS, min_size=1, max_size=2))))
+        for calls in draw(st.lists(st.lists(CALLS, min_size=1, max_size=3), max_size=2)):
+            history.append(model(*({"functionCall": one} for one in calls)))
+            answers = [{"name": one["name"], "id": one["id"]} for one in draw(st.permutations(calls))]
+            history.append(user(*({"functionResponse": one} for one in answers)))
+        history.append(model("a", *draw(st.lists(PARTS, max_size=1))))
+    return history
+
+
+@given(histories())
+def test_any_history(history: list[Content]) -> None:
+    """A history that turn order allows is exported or refused with the reason; every call has its own result."""
+    if turn_order.check(history):
+        return
+    try:
+        said = dump(history, {"model": "m", "config": {}})["messages"]
+    except GemcliError as error:
+        if error.reason != "NOT_EXPRESSIBLE":
+            raise
+        return
+    assert strict_json.loads(strict_json.dumps(said)) == said
+    waiting: list[str] = []
+    for message in said:
+        if message["role"] == "tool":
+            waiting.remove(message["tool_call_id"])
+        else:
+            assert waiting == []
+            waiting = [one["id"] for one in message.get("tool_calls", [])]

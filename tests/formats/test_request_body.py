@@ -1,0 +1,212 @@
+"""The request behind the last answer: as a body, and as a command that a real shell and a real curl carry out."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gemcli.errors import GemcliError
+from gemcli.formats.request_body import curl, dump
+from tests.commands import header, turn, write
+from tests.support import Done, Model, contents
+from tests.system import Inside
+
+KEYS = {"GOOGLE_API_KEY", "GEMINI_API_KEY"}
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+
+
+def shell(script: str, directory: Path, env: Mapping[str, str]) -> Done:
+    """What a POSIX shell makes of a script, without the keys of this process."""
+    world = {name: value for name, value in os.environ.items() if name not in KEYS} | dict(env)
+    return Done(
+        subprocess.run(
+            ["sh"], input=script.encode(), cwd=directory, env=world, capture_output=True, timeout=60, check=False
+        )
+    )
+
+
+# The body
+
+
+def test_the_body_ends_with_the_last_question() -> None:
+    """The body has everything up to the message that was answered last, and the whole config."""
+    config = {"systemInstruction": {"parts": [{"text": "s"}]}, "generationConfig": {"seed": 1}}
+    history = contents("a", "b", "c", "d")
+    assert dump(history, {"config": config}) == {"contents": history[:3], **config}
+
+
+def test_a_history_that_ends_in_responses() -> None:
+    """The responses of functions are the last message when the model has answered them."""
+    result = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
+    call = {"role": "model", "parts": [{"functionCall": {"name": "f"}}]}
+    history = [*contents("a"), call, result, {"role": "model", "parts": [{"text": "b"}]}]
+    assert dump(history, {"config": {}}) == {"contents": history[:3]}
+    assert dump(history[:2], {"config": {}}) == {"contents": history[:1]}
+
+
+def test_an_empty_history() -> None:
+    """Where nothing was asked there is no request: 65, and what to do."""
+    with pytest.raises(GemcliError) as caught:
+        dump([], {"config": {}})
+    assert (caught.value.reason, caught.value.exit) == ("NOT_EXPRESSIBLE", 65)
+
+
+def test_the_body_is_what_was_sent(inside: Inside, model: Model) -> None:
+    """`export request` is the body of the request that the model answered last, without what the SDK adds."""
+    inside.ok("new", "-s", "a", "--system", "Be brief", "--temperature", "0.5")
+    inside.ok("send", "-s", "a", "one")
+    inside.ok("send", "-s", "a", "two")
+    assert inside.ok("export", "request", "-s", "a") == [model.requests[-1]]
+    assert len(model.requests) == 2
+
+
+# The command
+
+
+@needs_curl
+@pytest.mark.parametrize("name", sorted(KEYS))
+def test_curl_sends_the_same(inside: Inside, model: Model, tmp_path: Path, name: str) -> None:
+    """The command gets the answer the session has, with the same body, and either name of the key."""
+    inside.ok("new", "-s", "a", "--system", 'It\'s "brief"')
+    told = inside.ok("send", "-s", "a", "one")[0]
+    status, script, _ = inside("export", "request", "-s", "a", "--curl")
+    assert (status, "test-key" in script) == (0, False)
+    done = shell(script, tmp_path, {name: "own-key"})
+    assert (done.status, done.err) == (0, "")
+    assert json.loads(done.out)["candidates"][0]["content"]["parts"] == [{"text": told["text"]}]
+    assert model.requests[1] == model.requests[0]
+    assert model.targets[1] == model.targets[0]
+    key, kind = ({k.lower(): v for k, v in model.headers[1].items()}[k] for k in ("x-goog-api-key", "content-type"))
+    assert (key, kind) == ("own-key", "application/json")
+
+
+@needs_curl
+@pytest.mark.parametrize(
+    "text",
+    [
+        "it's \"quoted\"",
+        "two\nlines\n",
+        "\nEND\nEND\n'END'\n",
+        "$HOME ${PATH} $(touch made) `touch made` \\$x",
+        "; touch made #\n& | > made",
+        "back\\slash \\n \\",
+        "!! %s @file @-",
+        "é 😀 \u2028 \x85 \x1b[31m \x7f",
+        "x" * 300_000,
+    ],
+    ids=[
+        "quotes", "newlines", "end", "expansions", "operators", "backslashes", "marks", "unicode", "long",
+    ],
+)  # fmt: skip
+def test_messages_survive_the_shell(model: Model, tmp_path: Path, text: str) -> None:
+    """Whatever a message holds arrives as it is, and the shell does nothing of what it says."""
+    body = {"contents": contents(text)}
+    url = f"{model.url}/v1/models/x'$(>made)`>made`:generateContent"
+    done = shell(curl({"url": url, "body": body}, credentials=False), tmp_path, {"GEMINI_API_KEY": "k"})
+    assert (done.status, done.err) == (0, "")
+    assert model.requests == [body]
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_curl
+def test_text_that_is_no_utf_8(inside: Inside, model: Model, tmp_path: Path) -> None:
+    """A lone surrogate, which JSON can hold and UTF-8 cannot, is sent by the command as it was sent by `send`."""
+    write("a", header("gemini-test"), *turn(1, "\ud83d", "\ude00"), *turn(2))
+    _, script, _ = inside("export", "request", "-s", "a", "--curl")
+    assert shell(script, tmp_path, {"GEMINI_API_KEY": "k"}).status == 0
+    assert [ascii(content["parts"][0]["text"]) for content in model.requests[0]["contents"]] == [
+        "'\\ud83d'", "'\\ude00'", "'question 2'",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "keys", [{"GOOGLE_API_KEY": "secret-1", "GEMINI_API_KEY": "secret-2"}, {}], ids=["set", "none"]
+)
+def test_no_key_is_in_it(inside: Inside, model: Model, keys: dict[str, str]) -> None:
+    """The command is the same with and without a key in the environment, and names only where it is."""
+    inside.ok("new", "-s", "a")
+    inside.ok("send", "-s", "a", "hello")
+    for name in KEYS:
+        inside.env.pop(name, None)
+    inside.env |= keys
+    status, script, err = inside("export", "request", "-s", "a", "--curl")
+    assert (status, err) == (0, "")
+    assert "secret" not in script
+    assert "no-key" not in script
+    assert "x-goog-api-key: ${GOOGLE_API_KEY:-$GEMINI_API_KEY}" in script
+    assert len(model.requests) == 1
+
+
+@needs_curl
+def test_curl_for_vertex(inside: Inside, model: Model, tmp_path: Path) -> None:
+    """For Vertex AI the command asks gcloud for a token when it runs, and sends no key."""
+    inside.env |= {"GOOGLE_VERTEX_BASE_URL": model.url, "GOOGLE_API_KEY": "secret"}
+    (tmp_path / "c.json").write_text(json.dumps(contents("q", "a")))
+    inside.ok("new", "-s", "a", "--project", "p", "--location", "l", "--history", str(tmp_path / "c.json"))
+    _, script, _ = inside("export", "request", "-s", "a", "--curl")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "gcloud").write_text('#!/bin/sh\necho "token of $*"\n')
+    (programs / "gcloud").chmod(0o755)
+    done = shell(script, tmp_path, {"PATH": f"{programs}:{os.environ['PATH']}"})
+    assert (done.status, model.requests) == (0, [{"contents": contents("q"), "generationConfig": {}}])
+    assert model.targets == ["/v1beta1/projects/p/locations/l/publishers/google/models/gemini-test:generateContent"]
+    headers = {name.lower(): value for name, value in model.headers[0].items()}
+    assert headers["authorization"] == "Bearer token of auth print-access-token"
+    assert "x-goog-api-key" not in headers
+
+
+@needs_curl
+def test_curl_for_express_mode(inside: Inside, model: Model, tmp_path: Path) -> None:
+    """In express mode, which has no project, the command sends the key and not a token of gcloud."""
+    inside.env |= {"GOOGLE_VERTEX_BASE_URL": model.url, "GOOGLE_API_KEY": "secret"}
+    (tmp_path / "c.json").write_text(json.dumps(contents("q", "a")))
+    inside.ok("new", "-s", "a", "--backend", "vertex", "--history", str(tmp_path / "c.json"))
+    _, script, _ = inside("export", "request", "-s", "a", "--curl")
+    assert "secret" not in script
+    shell(script, tmp_path, {"GOOGLE_API_KEY": "express-key"})
+    headers = {name.lower(): value for name, value in model.headers[0].items()}
+    assert headers.get("x-goog-api-key") == "express-key"
+    assert "authorization" not in headers
+
+
+@pytest.mark.parametrize("format_", ["contents", "script", "openai", "markdown"])
+def test_curl_is_for_requests_only(inside: Inside, model: Model, format_: str) -> None:
+    """--curl with another format is a usage error."""
+    inside.ok("new", "-s", "a")
+    assert inside.error("export", format_, "-s", "a", "--curl")[0] == 2
+
+
+def test_the_session_is_only_read(inside: Inside, model: Model) -> None:
+    """Neither form sends anything or changes the session."""
+    inside.ok("new", "-s", "a")
+    inside.ok("send", "-s", "a", "hello")
+    path = Path(os.environ["GEMCLI_HOME"]) / "sessions" / "a.jsonl"
+    before, asked = path.read_bytes(), len(model.requests)
+    assert inside("export", "request", "-s", "a")[0] == inside("export", "request", "-s", "a", "--curl")[0] == 0
+    assert (path.read_bytes(), len(model.requests)) == (before, asked)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(JSON, st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
+def test_one_line_that_nothing_ends(body: Any, url: str) -> None:
+    """Any body is one line of the here document, and any URL one word of the shell, so nothing can escape."""
+    *head, data, end, rest = curl({"url": url, "body": body}, credentials=False).split("\n")
+    assert (len(head), end, rest) == (3, "END", "")
+    assert json.loads(data) == body

@@ -1,0 +1,254 @@
+"""The grammar of scripts: what each key makes of its value, and which keys there are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS
+from gemcli.chat.contents import user_text
+from gemcli.errors import GemcliError
+from gemcli.replay import crosschecks, read_script, script_schema, suites
+from gemcli.replay.checks import NOTHING, TEXT_CHECKS, TOKENS, Bound, Expected
+from gemcli.replay.script import Script, Turn
+from gemcli.settings import resolve
+from gemcli.settings.resolve import Config
+from gemcli.text import json_tree, schema, yaml_tree
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+def script(text: str, file: str = "s.yaml", **texts: str) -> Script:
+    """The one conversation of a file."""
+    (read,) = read_script.load(text, file, texts).scripts
+    return read
+
+
+def turn(text: str, **texts: str) -> Turn:
+    """The only turn of a script, given as the text behind its dash."""
+    (read,) = script(f"- {text}\n", **texts).turns
+    return read
+
+
+def problems(text: str, file: str = "s.yaml") -> list[str]:
+    """What is wrong with a script, without its place."""
+    with pytest.raises(GemcliError) as caught:
+        script(text, file)
+    return [problem.message for problem in caught.value.problems]
+
+
+# The tables
+
+
+def test_every_key_is_declared() -> None:
+    """Each key is declared as part of what makes a message the same, or not; and nothing else is declared."""
+    assert script_schema.KEYED["turns"].keys() == script_schema.TURN_KEYS.keys()
+    assert script_schema.KEYED["script"].keys() == script_schema.HEADER_KEYS.keys()
+    assert script_schema.KEYED.keys() == {"turns", "script"}
+
+
+def test_every_key_is_documented() -> None:
+    """Each key of the tables stands in the module's own grammar, and in the README."""
+    keys = [*script_schema.TURN_KEYS, *script_schema.HEADER_KEYS, *script_schema.EXPECT.keys, *TOKENS, "turns"]
+    for text in (script_schema.__doc__ or "", README[README.index("## Scripted conversations") :]):
+        assert [key for key in keys if not re.search(rf"\b{key.replace('_', '[_-]')}\b", text)] == []
+
+
+def test_the_checks_are_those_of_the_table() -> None:
+    """`expect` takes every check there is, and nothing else."""
+    assert script_schema.EXPECT.keys.keys() == {*TEXT_CHECKS, "finish", "words", "chars", "latency_ms", "tokens"}
+
+
+def test_no_two_tables_give_a_rule_another_meaning() -> None:
+    """A rule that only scripts have is in no other table."""
+    others = {*schema.RULES, *resolve.RULES, *json_tree.RULES, *yaml_tree.RULES}
+    assert not crosschecks.RULES.keys() & others
+
+
+def test_the_documented_examples_load() -> None:
+    """The scripts that the README shows can be sent as they stand there."""
+    part = README[README.index("## Scripted conversations") :]
+    nightly, invoice = re.findall(r"```yaml\n(.*?)```", part, re.DOTALL)[:2]
+    assert script(nightly).turns[0].content == user_text("My name is Alice")
+    read = script(invoice)
+    assert (read.name, read.model, read.on_fail) == ("invoice", "gemini-flash-latest", "stop")
+    assert read.turns[0].rendered(read.vars) == user_text("Invent one customer in Lyon, in one line.")
+    assert (read.turns[0].id, read.turns[1].id, read.turns[1].wait) == ("make", "t2", 2.0)
+    assert read.turns[1].config == {"generationConfig": {"temperature": 1}}
+
+
+# Headers
+
+
+def test_a_script_of_everything() -> None:
+    """Every key of a header is read."""
+    read = script(
+        "name: n-1.x\nmodel: models/gemini-x\nsystem: Be brief.\nconfig: {temperature: 0.5, stop_sequences: [no]}\n"
+        "vars: {a: 12:30, b: '', _c: yes}\nturns: [hello]\non_fail: continue\non_unknown: resend\n"
+    )
+    system = {"systemInstruction": {"parts": [{"text": "Be brief."}]}}
+    assert read == Script(
+        "n-1.x",
+        (Turn("t1", user_text("hello"), line=6),),
+        "models/gemini-x",
+        system | {"generationConfig": {"temperature": 0.5, "stopSequences": ["no"]}},
+        {"a": "12:30", "b": "", "_c": "yes"},
+        "continue",
+        "resend",
+    )
+
+
+def test_a_script_of_nothing_else() -> None:
+    """What a script does not say is left to the session, and to the command line."""
+    read = script("turns: [hello]")
+    assert (read.model, read.config, read.vars, read.on_fail, read.on_unknown) == (None, {}, {}, None, None)
+    assert read.turns == (Turn("t1", user_text("hello"), False, 0.0, {}, NOTHING, 1),)
+
+
+def test_names_may_be_numbers() -> None:
+    """A name, or an id, that JSON writes as a number is a name all the same."""
+    read = script('{"name": 7, "turns": [{"id": 8, "user": "a"}]}', "s.json")
+    assert (read.name, read.turns[0].id) == ("7", "8")
+
+
+@pytest.mark.parametrize(
+    "model", ["gemini-2.5-pro", "models/m", "publishers/google/models/m@1", "simulator/rules:r.yaml"]
+)
+def test_models(model: str) -> None:
+    """A model is named as everywhere else."""
+    assert script(f"model: {model}\nturns: [a]").model == model
+
+
+# Turns
+
+
+def test_a_whole_turn() -> None:
+    """Every key of a turn is read."""
+    read = turn("{id: Some_id-1, user: 'a {{b}}', raw: true, wait: 1.5, config: {top_k: 3}, expect: {contains: b}}")
+    expect = Expected({"contains": ("b",)})
+    config: Config = {"generationConfig": {"topK": 3}}
+    assert read == Turn("Some_id-1", user_text("a {{b}}"), True, 1.5, config, expect, 1)
+
+
+def test_ids_are_numbered_by_place() -> None:
+    """A turn without an id is called after its place, whatever the others are called; lines are those of the dash."""
+    read = script("# first\n- a\n- id: x\n  user: b\n- |\n  c\n- user: d\n")
+    assert [(one.id, one.line) for one in read.turns] == [("t1", 2), ("x", 3), ("t3", 5), ("t4", 7)]
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("0", 0.0), ("2", 2.0), ("0.25", 0.25), ("86400", 86400.0)])
+def test_waits(written: str, seconds: float) -> None:
+    """A pause is in seconds, up to a day."""
+    assert turn(f"{{user: a, wait: {written}}}").wait == seconds
+
+
+@pytest.mark.parametrize("raw", ["true", "false"])
+def test_raw_is_about_templates(raw: str) -> None:
+    """A raw message is sent as it is, any other is filled in."""
+    read = turn(f"{{user: 'a {{{{x}}}}', raw: {raw}}}", **({"x": "1"} if raw == "false" else {}))
+    assert read.rendered({"x": "1"}) == user_text("a {{x}}" if raw == "true" else "a 1")
+
+
+def test_what_is_no_name_is_no_template() -> None:
+    """Braces around anything but a name are text, and need no raw."""
+    for text in (
+        "{{}}",
+        "{{1a}}",
+        "{{a b}}",
+        "{{.Name}}",
+        "{{ a.b }}",
+        "{ {a}}",
+        "\\frac{{x+1}}{2}",
+        "{{a\nb}}",
+        "{{é}}",
+    ):
+        (read,) = script("turns:\n- " + repr(text).replace("\\\\", "\\") if "\n" not in text else f"['{text}']").turns
+        assert read.rendered({}) == user_text(text.replace("\n", " "))
+
+
+# Expectations
+
+
+def test_texts_are_one_or_many() -> None:
+    """A check of text takes a text or a list of them; what looks like something else is text too."""
+    expect = turn("{user: a, expect: {contains: yes, equals: [12:30, ''], regex: ['^a', b+], starts_with: ~}}").expect
+    assert expect.texts == {"contains": ("yes",), "equals": ("12:30", ""), "regex": ("^a", "b+"), "starts_with": ("~",)}
+
+
+@pytest.mark.parametrize("reason", [*FINISH_REASONS, *BLOCK_REASONS])
+def test_every_finish_can_be_expected(reason: str) -> None:
+    """Each finish reason and each block reason of the API may stand alone or in a list."""
+    assert turn(f"{{user: a, expect: {{finish: {reason}}}}}").expect.finish == (reason,)
+    assert turn(f"{{user: a, expect: {{finish: [STOP, {reason}]}}}}").expect.finish == ("STOP", reason)
+
+
+def test_bounds() -> None:
+    """Bounds are read for numbers, and those of tokens one by one."""
+    expect = turn(
+        "{user: a, expect: {words: <6, chars: '>=2', latency_ms: 1..9, tokens: {output: <=3, total: '>0'}}}"
+    ).expect
+    assert expect.bounds == {
+        "words": Bound("<6", high=6, exclusive=True),
+        "chars": Bound(">=2", low=2),
+        "latency_ms": Bound("1..9", 1, 9),
+        "tokens.output": Bound("<=3", high=3),
+        "tokens.total": Bound(">0", low=0, exclusive=True),
+    }
+
+
+def test_nothing_expected() -> None:
+    """An empty `expect` asks for no more than every turn does."""
+    assert turn("{user: a, expect: {}}").expect == turn("{user: a, expect: {tokens: {}}}").expect == NOTHING
+
+
+def test_patterns_are_tried_once_filled_in() -> None:
+    """A template in a regular expression may stand for part of it; it is checked as it will be used."""
+    text = "vars: {open: '(', x: 'a|b'}\nturns:\n- {user: a, expect: {regex: '{{open}}{{x}})'}}\n"
+    assert script(text).turns[0].expect.texts == {"regex": ("{{open}}{{x}})",)}
+    assert problems(text.replace("})'", "}'"))[0].startswith("`regex` is no regular expression once its templates")
+
+
+# One mistake, one message
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "count"),
+    [
+        ("- usr: a\n", "s.yaml", 1),
+        ("- user: '{{x}}'\n  raw: yes\n", "s.yaml", 1),
+        ("vars: {x: [a]}\nturns: ['{{x}}', '{{x}}']\n", "s.yaml", 1),
+        ("- user:\n", "s.yaml", 1),
+        ("[]", "s.yaml", 1),
+        ("[5]", "s.json", 1),
+        ('"a"\n}\n', "s.jsonl", 1),
+        ("}\n", "s.jsonl", 1),
+        ('{"messages": [{"role": "robot", "content": "a"}]}', "s.jsonl", 1),
+        ('{"script": {"turns": ["a"]}}\n', "s.jsonl", 1),
+        ("system: a\nconfig: {system_instruction: b, cached_content: c}\nturns: [a]", "s.yaml", 2),
+    ],
+)
+def test_a_mistake_is_told_once(text: str, file: str, count: int) -> None:
+    """What is wrong for one reason is told once."""
+    assert len(problems(text, file)) == count
+
+
+def test_settings_that_clash_are_found_before_anything_is_sent() -> None:
+    """What the script's and a message's config make together is checked, as well as each alone."""
+    clash = "config: {cached_content: cachedContents/c}\nturns:\n- a\n- {user: b, config: {tools: []}}\n"
+    assert problems(clash) == ["`tools` excludes `cachedContent` (with the script's `config`)"]
+    level, budget = "{thinking_config: {thinking_level: LOW}}", "{thinking_config: {thinking_budget: 0}}"
+    fine = f"config: {level}\nturns: [{{user: a, config: {budget}}}]"
+    assert script(fine).turns[0].config == {"generationConfig": {"thinkingConfig": {"thinkingBudget": 0}}}
+
+
+def test_suites_know_the_same_keys() -> None:
+    """A line of a suite takes every key of a header but `vars`, and no name of a shape is one of them."""
+    values = {"name": '"n"', "model": '"m"', "system": '"s"', "config": '{"seed": 1}', "on_fail": '"stop"'}
+    values["on_unknown"] = '"fail"'
+    assert values.keys() == script_schema.HEADER_KEYS.keys() - {"vars"}
+    line = "{" + ", ".join(f'"{key}": {value}' for key, value in values.items()) + ', "turns": ["a"]}'
+    read = script(line, "s.jsonl")
+    assert (read.name, read.model, read.on_fail, read.on_unknown) == ("n", "m", "stop", "fail")
+    assert not suites.SHAPES.keys() & {*script_schema.HEADER_KEYS, *script_schema.TURN_KEYS}

@@ -1,0 +1,855 @@
+"""The fold: against a plain model of a conversation, rule by rule, and against the SDK's own chat."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import hypothesis
+import pytest
+from google import genai
+from google.genai import types
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from gemcli.chat import answers, turn_order
+from gemcli.chat.contents import Content
+from gemcli.sessions import read_records, records
+from gemcli.sessions.journal import ANSWERED, FAILED, IN_DOUBT, PENDING, REFUSED, Journal, JournalError
+from gemcli.sessions.records import Record
+from tests.support import Model as Server
+from tests.support import answer, contents, examples
+
+T = "2026-01-01T00:00:00.000Z"
+
+
+def header(**more: Any) -> Record:
+    """The first record of a session."""
+    plain = {"kind": "session", "time": T, "format": 1, "id": "s", "model": "m", "backend": "gemini", "config": {}}
+    return plain | more
+
+
+def asked(name: str, *parts: Any, **more: Any) -> Record:
+    """The request `name`; a text stands for its Part, no parts for some text."""
+    content = user(*(parts or (f"q{name}",)))
+    turn = int(name.partition(".")[0])
+    return {"kind": "request", "time": T, "turn": turn, "id": name, "content": content, **SENT, **more}
+
+
+SENT = {"model": "m", "backend": "gemini"}
+
+
+def told(name: str, *parts: Any, valid: bool = True, **more: Any) -> Record:
+    """The response to request `name`."""
+    body = answer(*(parts or (f"a{name}",)))
+    plain = {"kind": "response", "time": T, "request": name, "valid": valid, "answer": body}
+    return plain | {"attempts": [], "elapsed_ms": 1} | more
+
+
+def failed(name: str, outcome: str = "rejected") -> Record:
+    """The failure of request `name`."""
+    plain = {"kind": "failure", "time": T, "request": name, "outcome": outcome, "code": "UNAVAILABLE"}
+    return plain | {"reason": "UNAVAILABLE", "message": "no", "attempts": []}
+
+
+def rewound(*numbers: Any) -> Record:
+    """A rewind of these turns."""
+    return {"kind": "rewind", "time": T, "turns": list(numbers)}
+
+
+def undone(*numbers: Any) -> Record:
+    """An undo of the rewind of these turns."""
+    return {"kind": "undo", "time": T, "turns": list(numbers)}
+
+
+def user(*parts: Any) -> Content:
+    """A user Content; a text stands for its Part."""
+    return {"role": "user", "parts": [{"text": part} if isinstance(part, str) else part for part in parts]}
+
+
+def said(*parts: Any) -> Content:
+    """A model Content; a text stands for its Part."""
+    return {**user(*parts), "role": "model"}
+
+
+def call(name: str = "f", **more: Any) -> dict[str, Any]:
+    """A Part with a function call."""
+    return {"functionCall": {"name": name, "args": {}, **more}}
+
+
+def result(name: str = "f", **more: Any) -> dict[str, Any]:
+    """A Part with a function response."""
+    return {"functionResponse": {"name": name, "response": {"result": 1}, **more}}
+
+
+def live(journal: Journal) -> list[int]:
+    """The numbers of the turns that make the history."""
+    return [turn.number for turn in journal.live]
+
+
+def reread(journal: Journal) -> Journal:
+    """The journal as it comes back from the bytes of a file."""
+    return read_records.fold(read_records.scan(b"".join(map(records.encode, journal.records))), "file")
+
+
+def everything(journal: Journal) -> Any:
+    """All that a journal knows, for comparison."""
+    exchanges = [(one.id, one.turn, one.state, one.request, one.outcome) for one in journal.exchanges]
+    numbers = [(number, turn.number, turn.rewound) for number, turn in journal.turns.items()]
+    pending = journal.pending and journal.pending.id
+    return journal.records, journal.header, exchanges, numbers, live(journal), pending, journal.undoable
+
+
+# The fold against a model
+
+OUTCOMES = st.sampled_from(["valid", "valid", "valid", "refused", "rejected", "unknown", "crash"])
+TOKENS = st.integers(0, 50)
+
+
+class Conversation(RuleBasedStateMachine):
+    """A journal, and beside it plain lists that say what it should tell.
+
+    `spoken` has the Contents of each turn that was ever answered, `stack` the numbers of the live ones, `taken`
+    the rewinds that can be undone, `moments` the history as it was after the last record of each turn.
+    """
+
+    @initialize()
+    def begin(self) -> None:
+        """Start with a new session."""
+        self.spoken: dict[int, list[Content]] = {}
+        self.stack: list[int] = []
+        self.taken: list[list[int]] = []
+        self.moments: dict[int, list[Content]] = {}
+        self.exchanges: dict[int, int] = {}
+        self.waiting: list[Any] = []
+        self.sums = {"requests": 0, "promptTokenCount": 0, "totalTokenCount": 0}
+        self.number = 0
+        self.journal = Journal([header()])
+
+    def history(self) -> list[Content]:
+        """The model's history."""
+        return [content for number in self.stack for content in self.spoken[number]]
+
+    def exchange(self, number: int, question: Content, reply: Content, outcome: str, tokens: int) -> None:
+        """One request in turn `number`, and what becomes of it, in the journal and in the model."""
+        self.exchanges[number] = place = self.exchanges.get(number, 0) + 1
+        name = f"{number}.{place}"
+        assert self.journal.next_exchange(question) == (number, name)
+        self.journal.apply(records.request(number, name, question, model="m", backend="gemini"))
+        self.sums["requests"] += 1
+        usage = {"promptTokenCount": tokens, "totalTokenCount": 2 * tokens}
+        body = {"candidates": [{"content": reply, "finishReason": "STOP"}], "usageMetadata": usage}
+        if outcome in ("valid", "refused"):
+            self.journal.apply(records.response(name, body, valid=outcome == "valid", attempts=[], elapsed_ms=1))
+            self.sums = {key: value + usage.get(key, 0) for key, value in self.sums.items()}
+        elif outcome in ("rejected", "unknown"):
+            why = {"code": "UNAVAILABLE", "reason": "UNAVAILABLE", "message": "no"}
+            self.journal.apply(records.failure(name, outcome=outcome, attempts=[], **why))
+        if outcome == "valid":
+            self.spoken.setdefault(number, []).extend([question, reply])
+            self.stack += [number] if number not in self.stack else []
+            self.taken = []
+            self.waiting = [part["functionCall"]["name"] for part in reply["parts"] if "functionCall" in part]
+        self.moments[number] = self.history()
+
+    @precondition(lambda self: not self.waiting)
+    @rule(outcome=OUTCOMES, tokens=TOKENS, calls=st.lists(st.sampled_from("fg"), max_size=2))
+    def message(self, outcome: str, tokens: int, calls: list[str]) -> None:
+        """A new turn, answered with text or with function calls, or not answered."""
+        self.number += 1
+        reply = said(*map(call, calls)) if calls else said(f"a{self.number}")
+        self.exchange(self.number, user(f"q{self.number}"), reply, outcome, tokens)
+
+    @precondition(lambda self: self.waiting)
+    @rule(outcome=OUTCOMES, tokens=TOKENS, calls=st.lists(st.sampled_from("fg"), max_size=2))
+    def responses(self, outcome: str, tokens: int, calls: list[str]) -> None:
+        """The responses to the open calls: the same turn goes on, also after a try that failed."""
+        reply = said(*map(call, calls)) if calls else said("done")
+        self.exchange(self.stack[-1], user(*map(result, self.waiting)), reply, outcome, tokens)
+
+    @precondition(lambda self: self.stack)
+    @rule(data=st.data())
+    def rewind(self, data: st.DataObject) -> None:
+        """The last turns out of the history."""
+        count = data.draw(st.integers(1, len(self.stack)))
+        self.taken.append(self.stack[-count:])
+        del self.stack[-count:]
+        self.journal.apply(records.rewind(self.taken[-1]))
+        self.wait()
+
+    @precondition(lambda self: self.taken)
+    @rule()
+    def undo(self) -> None:
+        """The newest rewind taken back."""
+        assert self.journal.undoable == self.taken[-1]
+        self.journal.apply(records.undo(self.taken[-1]))
+        self.stack += self.taken.pop()
+        self.wait()
+
+    @rule(data=st.data())
+    def fork(self, data: st.DataObject) -> None:
+        """The history, as it is or as it was at some turn, into a new session."""
+        at = data.draw(st.sampled_from([None, 0, *self.moments]))
+        source = self.journal if at is None else self.journal.at(at)
+        history = self.history() if at is None else self.moments.get(at, [])
+        numbers = live(source)
+        assert source.history == history
+        self.journal = Journal([header(id="fork"), *source.fork()])
+        self.stack, self.taken = numbers, []
+        self.spoken = {number: source.turns[number].contents for number in numbers}
+        self.moments = {
+            number: [content for one in numbers[: place + 1] for content in self.spoken[one]]
+            for place, number in enumerate(numbers)
+        }
+        # Tries that were not answered stay behind, so their ids are free again.
+        self.exchanges = {n: int(self.journal.turns[n].exchanges[-1].id.partition(".")[2]) for n in numbers}
+        self.number = max(numbers, default=0)
+        self.sums = dict.fromkeys(self.sums, 0)
+        self.wait()
+
+    def wait(self) -> None:
+        """Find out which calls the model's history ends in."""
+        history = self.history()
+        last = history[-1]["parts"] if history else []
+        self.waiting = [part["functionCall"]["name"] for part in last if "functionCall" in part]
+
+    @invariant()
+    def tells_the_same(self) -> None:
+        """The journal tells what the model knows, now and at every turn, and is the same when read again."""
+        journal = self.journal
+        assert journal.history == self.history()
+        assert live(journal) == self.stack
+        assert journal.last_number == self.number
+        assert journal.undoable == (self.taken[-1] if self.taken else [])
+        assert (journal.open_turn.number if journal.open_turn else None) == (self.stack[-1] if self.waiting else None)
+        totals = journal.totals()
+        assert totals["turns"] == len(self.stack)
+        assert {key: totals[key] for key in self.sums} == self.sums
+        assert turn_order.check(journal.history) == []
+        assert set(journal.turns) == set(self.moments)
+        for number, history in self.moments.items():
+            assert journal.at(number).history == history
+        assert everything(reread(journal)) == everything(journal)
+
+
+TestConversation = Conversation.TestCase
+TestConversation.settings = settings(
+    max_examples=examples(250), stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+# The rules, one by one
+
+STATES = {
+    "answered": ([asked("1.1"), told("1.1")], [ANSWERED]),
+    "refused": ([asked("1.1"), told("1.1", valid=False)], [REFUSED]),
+    "rejected": ([asked("1.1"), failed("1.1")], [FAILED]),
+    "unknown-outcome": ([asked("1.1"), failed("1.1", "unknown")], [IN_DOUBT]),
+    "no-outcome-yet": ([asked("1.1")], [PENDING]),
+    "next-request": ([asked("1.1"), asked("2.1")], [IN_DOUBT, PENDING]),
+    "next-rewind": ([asked("1.1"), told("1.1"), asked("2.1"), rewound(1)], [ANSWERED, IN_DOUBT]),
+    "next-undo": (
+        [asked("1.1"), told("1.1"), rewound(1), asked("2.1"), undone(1)],
+        [ANSWERED, IN_DOUBT],
+    ),
+    "tool-between": ([asked("1.1"), {"kind": "tool", "time": T, "request": "1.1"}, told("1.1")], [ANSWERED]),
+    "format-between": ([asked("1.1"), {"kind": "format", "time": T, "format": 1}, told("1.1")], [ANSWERED]),
+}
+
+
+@pytest.mark.parametrize(("body", "states"), STATES.values(), ids=STATES)
+def test_states(body: list[Record], states: list[str]) -> None:
+    """What follows a request decides its state."""
+    assert [exchange.state for exchange in Journal([header(), *body]).exchanges] == states
+
+
+ANSWERED_CALL = [asked("1.1"), told("1.1", call())]
+
+BROKEN: dict[str, tuple[list[Any], str, str]] = {
+    # The session record
+    "no-session": ([asked("1.1")], "NOT_A_SESSION", "not a gemcli session: the first line is not a session record"),
+    "two-sessions": ([header(), header()], "CORRUPT", "a second session record: were two files joined?"),
+    "format-newer": ([header(format=2)], "NEWER_FORMAT", "format 2 is newer than 1, which this version reads"),
+    "format-raised": (
+        [header(), {"kind": "format", "time": T, "format": 2}],
+        "NEWER_FORMAT",
+        "format 2 is newer than 1, which this version reads",
+    ),
+    "kind-unknown": (
+        [header(), {"kind": "note", "time": T}],
+        "NEWER_FORMAT",
+        "records of kind 'note' are not known to this version",
+    ),
+    # Numbers and ids
+    "turn-doubled": (
+        [header(), asked("1.1"), told("1.1"), asked("1.1")],
+        "CORRUPT",
+        "turn 1 stands here again or out of order: were two copies merged?",
+    ),
+    "turn-doubled-after-rewind": (
+        [header(), asked("1.1"), told("1.1"), rewound(1), asked("1.1")],
+        "CORRUPT",
+        "turn 1 stands here again or out of order: were two copies merged?",
+    ),
+    "turn-doubled-after-failure": (
+        [header(), asked("1.1"), failed("1.1"), asked("1.2")],
+        "CORRUPT",
+        "turn 1 stands here again or out of order: were two copies merged?",
+    ),
+    "turn-backwards": (
+        [header(), asked("3.1"), told("3.1"), asked("2.1")],
+        "CORRUPT",
+        "turn 2 stands here again or out of order: were two copies merged?",
+    ),
+    "turn-zero": (
+        [header(), asked("0.1")],
+        "CORRUPT",
+        "turn 0 stands here again or out of order: were two copies merged?",
+    ),
+    "id-doubled": (
+        [header(), *ANSWERED_CALL, asked("1.1", result())],
+        "CORRUPT",
+        "the id '1.1' does not follow in turn 1: were two copies merged?",
+    ),
+    "id-of-another-turn": (
+        [header(), asked("1.1", turn=2)],
+        "CORRUPT",
+        "the id '1.1' does not follow in turn 2: were two copies merged?",
+    ),
+    "id-without-number": (
+        [header(), asked("1.x")],
+        "CORRUPT",
+        "the id '1.x' does not follow in turn 1: were two copies merged?",
+    ),
+    "id-with-zero": (
+        [header(), asked("1.0")],
+        "CORRUPT",
+        "the id '1.0' does not follow in turn 1: were two copies merged?",
+    ),
+    "id-leading-zero": (
+        [header(), asked("1.01")],
+        "CORRUPT",
+        "the id '1.01' does not follow in turn 1: were two copies merged?",
+    ),
+    "id-without-dot": (
+        [header(), asked("1.1", id="1")],
+        "CORRUPT",
+        "the id '1' does not follow in turn 1: were two copies merged?",
+    ),
+    # Requests and outcomes
+    "message-while-open": (
+        [header(), *ANSWERED_CALL, asked("2.1")],
+        "CORRUPT",
+        "a new message while turn 1 waits for function responses",
+    ),
+    "responses-without-call": (
+        [header(), asked("1.1", result())],
+        "CORRUPT",
+        "function responses for turn 1, which has no open call",
+    ),
+    "responses-for-another-turn": (
+        [header(), *ANSWERED_CALL, asked("2.1", result())],
+        "CORRUPT",
+        "function responses for turn 2, which has no open call",
+    ),
+    "responses-for-rewound-call": (
+        [header(), *ANSWERED_CALL, rewound(1), asked("1.2", result())],
+        "CORRUPT",
+        "function responses for turn 1, which has no open call",
+    ),
+    "response-without-request": (
+        [header(), told("1.1")],
+        "CORRUPT",
+        "an outcome for request '1.1', which is not the one under way",
+    ),
+    "response-twice": (
+        [header(), asked("1.1"), told("1.1"), told("1.1")],
+        "CORRUPT",
+        "an outcome for request '1.1', which is not the one under way",
+    ),
+    "response-to-another": (
+        [header(), asked("1.1"), told("2.1")],
+        "CORRUPT",
+        "an outcome for request '2.1', which is not the one under way",
+    ),
+    "response-too-late": (
+        [header(), asked("1.1"), asked("2.1"), told("1.1")],
+        "CORRUPT",
+        "an outcome for request '1.1', which is not the one under way",
+    ),
+    "failure-without-request": (
+        [header(), failed("1.1")],
+        "CORRUPT",
+        "an outcome for request '1.1', which is not the one under way",
+    ),
+    "failure-after-response": (
+        [header(), asked("1.1"), told("1.1"), failed("1.1")],
+        "CORRUPT",
+        "an outcome for request '1.1', which is not the one under way",
+    ),
+    # Rewind and undo
+    "rewind-nothing": ([header(), rewound()], "CORRUPT", "rewinds turns [], which are not the last of the history"),
+    "rewind-of-empty": ([header(), rewound(1)], "CORRUPT", "rewinds turns [1], which are not the last of the history"),
+    "rewind-not-last": (
+        [header(), asked("1.1"), told("1.1"), asked("2.1"), told("2.1"), rewound(1)],
+        "CORRUPT",
+        "rewinds turns [1], which are not the last of the history",
+    ),
+    "rewind-wrong-order": (
+        [header(), asked("1.1"), told("1.1"), asked("2.1"), told("2.1"), rewound(2, 1)],
+        "CORRUPT",
+        "rewinds turns [2, 1], which are not the last of the history",
+    ),
+    "rewind-twice": (
+        [header(), asked("1.1"), told("1.1"), rewound(1), rewound(1)],
+        "CORRUPT",
+        "rewinds turns [1], which are not the last of the history",
+    ),
+    "rewind-of-refused": (
+        [header(), asked("1.1"), told("1.1", valid=False), rewound(1)],
+        "CORRUPT",
+        "rewinds turns [1], which are not the last of the history",
+    ),
+    "rewind-more-than-there-are": (
+        [header(), asked("1.1"), told("1.1"), rewound(0, 1)],
+        "CORRUPT",
+        "rewinds turns [0, 1], which are not the last of the history",
+    ),
+    "undo-nothing": (
+        [header(), undone()],
+        "CORRUPT",
+        "takes back a rewind of turns [], which cannot be taken back here",
+    ),
+    "undo-without-rewind": (
+        [header(), asked("1.1"), told("1.1"), undone(1)],
+        "CORRUPT",
+        "takes back a rewind of turns [1], which cannot be taken back here",
+    ),
+    "undo-twice": (
+        [header(), asked("1.1"), told("1.1"), rewound(1), undone(1), undone(1)],
+        "CORRUPT",
+        "takes back a rewind of turns [1], which cannot be taken back here",
+    ),
+    "undo-older-rewind-first": (
+        [header(), asked("1.1"), told("1.1"), asked("2.1"), told("2.1"), rewound(2), rewound(1), undone(2)],
+        "CORRUPT",
+        "takes back a rewind of turns [2], which cannot be taken back here",
+    ),
+    "undo-after-answer": (
+        [header(), asked("1.1"), told("1.1"), rewound(1), asked("2.1"), told("2.1"), undone(1)],
+        "CORRUPT",
+        "takes back a rewind of turns [1], which cannot be taken back here",
+    ),
+    # Contents
+    "content-missing": (
+        [header(), {key: value for key, value in asked("1.1").items() if key != "content"}],
+        "CORRUPT",
+        "the content: not an object but null",
+    ),
+    "content-without-role": (
+        [header(), asked("1.1", content={"parts": [{"text": "x"}]})],
+        "CORRUPT",
+        "the content: there is no role",
+    ),
+    "config-is-none": (
+        [header(config={"generationConfig": []})],
+        "CORRUPT",
+        "a config that is none: `generationConfig` is not an object",
+    ),
+    "instruction-is-text": (
+        [header(config={"systemInstruction": "Be brief."})],
+        "CORRUPT",
+        "a config that is none: `systemInstruction` is not an object",
+    ),
+    "answer-with-candidates-as-text": (
+        [header(), asked("1.1"), told("1.1", answer={"candidates": "x"}, valid=False)],
+        "CORRUPT",
+        "an answer that is none: `candidates` is not a list of objects",
+    ),
+    "answer-with-text-as-number": (
+        [header(), asked("1.1"), told("1.1", {"text": 5})],
+        "CORRUPT",
+        "an answer that is none: `content`: part 0: `text` is a number",
+    ),
+}
+
+
+def lacking(record: Record, key: str, *wrong: Any) -> list[Record]:
+    """The record without the key, and with the key holding each of the wrong values."""
+    return [{name: value for name, value in record.items() if name != key}, *({**record, key: bad} for bad in wrong)]
+
+
+REQUIRED: dict[str, tuple[Record, list[Record], tuple[Any, ...]]] = {
+    "session.format": (header(), [], ("1", True, 1.0, None)),
+    "session.id": (header(), [], (5, None)),
+    "session.model": (header(), [], (5, None)),
+    "session.backend": (header(), [], (5, None)),
+    "session.config": (header(), [], ([], None)),
+    "request.turn": (asked("1.1"), [header()], ("1", True, 1.0)),
+    "request.id": (asked("1.1"), [header()], (1.1, None)),
+    "request.model": (asked("1.1"), [header()], (5, None)),
+    "request.backend": (asked("1.1"), [header()], (5, None)),
+    "response.request": (told("1.1"), [header(), asked("1.1")], (1.1, None)),
+    "response.answer": (told("1.1"), [header(), asked("1.1")], ([], "x", None)),
+    "response.valid": (told("1.1"), [header(), asked("1.1")], (1, "true", None)),
+    "failure.request": (failed("1.1"), [header(), asked("1.1")], (1.1, None)),
+    "failure.outcome": (failed("1.1"), [header(), asked("1.1")], (5, None)),
+    "tool.request": ({"kind": "tool", "time": T, "request": "1.1"}, [header(), asked("1.1")], (1.1, None)),
+    "rewind.turns": (rewound(1), [header(), asked("1.1"), told("1.1")], (1, "1", None)),
+    "undo.turns": (undone(1), [header(), asked("1.1"), told("1.1"), rewound(1)], (1, "1", None)),
+    "format.format": ({"kind": "format", "time": T, "format": 1}, [header()], ("1", True, None)),
+}
+
+
+@pytest.mark.parametrize(("body", "reason", "message"), BROKEN.values(), ids=BROKEN)
+def test_broken(body: list[Record], reason: str, message: str) -> None:
+    """Each rule of the fold, broken in the last record, is named in full; all before it is accepted."""
+    Journal(body[:-1])
+    with pytest.raises(JournalError) as caught:
+        Journal(body)
+    assert (caught.value.reason, str(caught.value)) == (reason, message)
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_required(name: str) -> None:
+    """Each key that a kind of record must have is named when it is missing or of the wrong kind."""
+    record, before, wrong = REQUIRED[name]
+    kind, _, key = name.partition(".")
+    Journal([*before, record])
+    for broken in lacking(record, key, *wrong):
+        with pytest.raises(JournalError) as caught:
+            Journal([*before, broken])
+        assert str(caught.value) == f"a {kind} record whose `{key}` is missing or of the wrong kind"
+
+
+@pytest.mark.parametrize("bad", ["1", None, True, 1.0])
+@pytest.mark.parametrize("kind", ["rewind", "undo"])
+def test_turn_numbers(kind: str, bad: Any) -> None:
+    """The turns of a rewind and of an undo are integers; a boolean is none."""
+    before = [header(), asked("1.1"), told("1.1"), *([rewound(1)] if kind == "undo" else [])]
+    with pytest.raises(JournalError) as caught:
+        Journal([*before, {"kind": kind, "time": T, "turns": [bad]}])
+    assert str(caught.value) == f"a {kind} record whose `turns` are not numbers"
+
+
+def test_every_kind_has_its_required_keys() -> None:
+    """The table above knows every kind of record there is."""
+    assert {name.partition(".")[0] for name in REQUIRED} == records.KINDS
+
+
+def test_failure_outcome_words() -> None:
+    """An outcome that this version does not know is taken as in doubt, never as safe to send again."""
+    journal = Journal([header(), asked("1.1"), failed("1.1", "perhaps")])
+    assert next(journal.exchanges).state == IN_DOUBT
+
+
+def test_unknown_keys() -> None:
+    """Keys that this version does not know are kept, and change nothing."""
+    body = [header(later=1), asked("1.1", later={"turn": 7}), told("1.1", later=None)]
+    journal = Journal(body)
+    assert journal.records == body
+    assert journal.history == [user("q1.1"), said("a1.1")]
+
+
+def test_numbers_with_gaps() -> None:
+    """Turn numbers may leave gaps, as in a fork; the next one is above all so far."""
+    journal = Journal([header(), asked("3.1"), told("3.1"), asked("7.2"), failed("7.2")])
+    assert live(journal) == [3]
+    assert journal.next_exchange(user("x")) == (8, "8.1")
+
+
+def test_undo_is_a_stack() -> None:
+    """Two rewinds are taken back one after the other, the newest first."""
+    body = [header()]
+    for number in (1, 2, 3):
+        body += [asked(f"{number}.1"), told(f"{number}.1")]
+    journal = Journal([*body, rewound(2, 3), rewound(1), undone(1)])
+    assert (live(journal), journal.undoable) == ([1], [2, 3])
+    journal.apply(undone(2, 3))
+    assert (live(journal), journal.undoable) == ([1, 2, 3], [])
+
+
+def test_undo_survives_what_was_not_answered() -> None:
+    """A refused, a failed and a lost turn after a rewind do not stand in the way of the undo."""
+    body = [header(), asked("1.1"), told("1.1"), rewound(1)]
+    body += [asked("2.1"), told("2.1", valid=False), asked("3.1"), failed("3.1"), asked("4.1"), undone(1)]
+    assert live(Journal(body)) == [1]
+
+
+def test_open_turn_can_be_rewound_and_brought_back() -> None:
+    """A rewind takes the whole turn with its open call; an undo brings the call back, and it can be answered."""
+    journal = Journal([header(), *ANSWERED_CALL, rewound(1)])
+    assert (journal.history, journal.open_turn) == ([], None)
+    journal.apply(undone(1))
+    assert journal.open_turn is journal.turns[1]
+    assert journal.next_exchange(user(result())) == (1, "1.2")
+
+
+def test_history_as_sent() -> None:
+    """The history is what goes back to the API: the role of an answer is model, and its empty Parts are gone."""
+    body = told("1.1", {"text": ""}, {"text": "x", "later": 1}, {}, {"text": "", "thoughtSignature": "cw=="})
+    body["answer"]["candidates"][0]["content"].pop("role")
+    journal = Journal([header(), asked("1.1"), body])
+    assert journal.history[1] == said({"text": "x", "later": 1}, {"text": "", "thoughtSignature": "cw=="})
+
+
+def test_at_zero_and_missing() -> None:
+    """Turn 0 is the session before any turn; a turn that never was is a KeyError."""
+    journal = Journal([header(), asked("1.1"), told("1.1"), asked("2.1"), failed("2.1")])
+    assert journal.at(0).records == [header()]
+    assert journal.at(2).history == journal.at(1).history == journal.history
+    with pytest.raises(KeyError):
+        journal.at(3)
+
+
+def test_at_rewound_turn() -> None:
+    """A rewound turn can still be gone back to, with what was live when it was answered."""
+    body = [header(), asked("1.1"), told("1.1"), asked("2.1"), told("2.1"), rewound(1, 2), asked("3.1"), told("3.1")]
+    journal = Journal(body)
+    assert live(journal.at(2)) == [1, 2]
+    assert live(journal.at(3)) == [3]
+
+
+def test_at_turn_with_a_tool() -> None:
+    """The audit of a tool belongs to the turn it ran in."""
+    body = [header(), *ANSWERED_CALL, {"kind": "tool", "time": T, "request": "1.1"}]
+    assert Journal([*body, rewound(1)]).at(1).records == body
+
+
+def test_fork_keeps_records() -> None:
+    """A fork has the answered exchanges of live turns only, with their numbers and times, marked as imported."""
+    body = [header(), asked("1.1"), told("1.1", valid=False), asked("2.1"), told("2.1", call())]
+    body += [asked("2.2", result()), failed("2.2"), asked("2.3", result()), told("2.3"), asked("4.1"), told("4.1")]
+    kept = [asked("2.1"), told("2.1", call()), asked("2.3", result()), told("2.3")]
+    assert Journal([*body, rewound(4)]).fork() == [record | {"imported": True} for record in kept]
+
+
+def test_totals_count_what_was_billed() -> None:
+    """Refused, failed and rewound exchanges count; imported ones do not, nor does what is no number."""
+    usage = {"promptTokenCount": 3, "candidatesTokenCount": True, "thoughtsTokenCount": "5", "totalTokenCount": 9}
+    body = answer("x") | {"usageMetadata": usage}
+    recorded = [asked("1.1", imported=True), told("1.1", imported=True)]
+    recorded += [asked("2.1"), told("2.1", answer=body), asked("3.1"), told("3.1", answer=body, valid=False)]
+    recorded += [asked("4.1"), failed("4.1"), asked("5.1"), told("5.1", answer={"usageMetadata": None}, valid=False)]
+    assert Journal([header(), *recorded, rewound(2)]).totals() == {
+        "turns": 1,
+        "requests": 4,
+        "promptTokenCount": 6,
+        "cachedContentTokenCount": 0,
+        "candidatesTokenCount": 0,
+        "thoughtsTokenCount": 0,
+        "toolUsePromptTokenCount": 0,
+        "totalTokenCount": 18,
+    }
+
+
+def test_totals_name_the_counters_of_the_sdk() -> None:
+    """Every counter of the SDK's usage metadata is added up, under its wire name."""
+    fields = types.GenerateContentResponseUsageMetadata.model_fields
+    counters = {field.alias for name, field in fields.items() if name.endswith("_token_count")}
+    assert counters <= Journal([header()]).totals().keys()
+
+
+# The SDK's chat as the oracle
+
+Body = dict[str, Any]
+
+
+def ours(bodies: Sequence[Body]) -> list[Content]:
+    """Our history after the messages m1, m2, … got these answers."""
+    journal = Journal([header()])
+    for number, body in enumerate(bodies, 1):
+        read = answers.read(json.dumps(body).encode())
+        turn, name = journal.next_exchange(user(f"m{number}"))
+        journal.apply(records.request(turn, name, user(f"m{number}"), model="m", backend="gemini"))
+        valid = answers.judge(read).valid
+        journal.apply(records.response(name, read, valid=valid, attempts=[], elapsed_ms=1))
+    return journal.history
+
+
+def theirs(bodies: Sequence[Body]) -> list[Content]:
+    """The curated history of the SDK's chat after the messages m1, m2, … got these answers over HTTP."""
+    with Server() as server, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        server.script(*bodies)
+        options = types.HttpOptions(base_url=server.url)
+        with genai.Client(api_key="k", vertexai=False, http_options=options) as client:
+            config = types.GenerateContentConfig(automatic_continuation=False)
+            chat = client.chats.create(model="m", config=config)
+            for number in range(1, len(bodies) + 1):
+                chat.send_message(f"m{number}")
+            history = chat.get_history(curated=True)
+    return [content.model_dump(mode="json", by_alias=True, exclude_none=True) for content in history]
+
+
+def blocked(finish: str) -> Body:
+    """An answer without content that ended with this finish reason."""
+    return {"candidates": [{"finishReason": finish, "index": 0}]}
+
+
+PLAIN = answer("plain")
+
+AGREED: dict[str, list[Body]] = {
+    "one": [answer("a")],
+    "three": [answer("a"), answer("b"), answer("c")],
+    "unicode": [answer("é\u2028\U0001f600\x00")],
+    "several-parts": [answer("a", "b", {"text": "c"})],
+    "thought-and-text": [answer({"text": "hm", "thought": True}, "a")],
+    "signature": [answer({"text": "a", "thoughtSignature": "c2ln"})],
+    "signature-alone-at-the-end": [answer("a", {"text": "", "thoughtSignature": "c2ln"})],
+    "code": [
+        answer(
+            {"executableCode": {"language": "PYTHON", "code": "1"}},
+            {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}},
+            "one",
+        )
+    ],
+    "image": [answer({"inlineData": {"mimeType": "image/png", "data": "aGk="}})],
+    "call": [answer("look", call("f", id="1", args={"a": [1, None]}))],
+    "max-tokens": [answer("half", finish="MAX_TOKENS"), PLAIN],
+    "continuation": [answer("half", finish="CONTINUATION"), PLAIN],
+    "max-tokens-nothing": [{"candidates": [{"content": {"role": "model"}, "finishReason": "MAX_TOKENS"}]}, PLAIN],
+    "unknown-finish-reason": [answer("a", finish="TIDIED_UP"), PLAIN],
+    "prompt-blocked": [{"promptFeedback": {"blockReason": "SAFETY"}}, PLAIN],
+    "blocked-between": [PLAIN, blocked("SAFETY"), PLAIN],
+    "blocked-recitation": [blocked("RECITATION"), PLAIN],
+    "malformed-call": [blocked("MALFORMED_FUNCTION_CALL"), PLAIN],
+    "no-candidates": [{"usageMetadata": {"totalTokenCount": 1}}, PLAIN],
+    "empty-candidates": [{"candidates": []}, PLAIN],
+    "empty-object": [{}, PLAIN],
+    "no-parts": [answer(), PLAIN],
+    "empty-part": [answer({}), PLAIN],
+    "two-candidates": [{"candidates": answer("first")["candidates"] + answer("second")["candidates"]}],
+}
+
+
+@pytest.mark.parametrize("name", AGREED)
+def test_agrees_with_the_sdk(name: str) -> None:
+    """For plain answers the folded history is the curated history of the SDK's chat."""
+    assert ours(AGREED[name]) == theirs(AGREED[name])
+
+
+class Difference:
+    """Answers after which our history and the SDK's differ: what each has, and why ours is right."""
+
+    def __init__(self, reason: str, bodies: list[Body], ours: list[Content], theirs: list[Content]) -> None:
+        self.reason, self.bodies, self.ours, self.theirs = reason, bodies, ours, theirs
+
+
+def without_role(body: Body) -> Body:
+    """The answer with no role in its content."""
+    body["candidates"][0]["content"].pop("role")
+    return body
+
+
+LATER = contents("m2", "plain")
+
+DIFFERENT = {
+    "safety-with-text": Difference(
+        "the SDK does not look at the finish reason: what was cut off by a filter goes out again",
+        [answer("half", finish="SAFETY"), PLAIN],
+        LATER,
+        contents("m1", "half", "m2", "plain"),
+    ),
+    "recitation-with-text": Difference(
+        "the same",
+        [answer("half", finish="RECITATION"), PLAIN],
+        LATER,
+        contents("m1", "half", "m2", "plain"),
+    ),
+    "malformed-call-with-text": Difference(
+        "the same, for a call that the API could not read",
+        [answer("print(f", finish="MALFORMED_FUNCTION_CALL"), PLAIN],
+        LATER,
+        contents("m1", "print(f", "m2", "plain"),
+    ),
+    "unfinished": Difference(
+        "an answer without a finish reason is one that broke off; the SDK keeps it",
+        [answer("half", finish=None), PLAIN],
+        LATER,
+        contents("m1", "half", "m2", "plain"),
+    ),
+    "thought-only": Difference(
+        "thoughts are no answer: with only them the model has not said anything yet",
+        [answer({"text": "hm", "thought": True}), PLAIN],
+        LATER,
+        [user("m1"), said({"text": "hm", "thought": True}), *LATER],
+    ),
+    "empty-text": Difference(
+        "the SDK takes empty text for an answer, and the API refuses it in the next request",
+        [answer(""), PLAIN],
+        LATER,
+        [user("m1"), said(""), *LATER],
+    ),
+    "empty-part-beside-text": Difference(
+        "the SDK drops the whole turn for one empty Part, and the model forgets what was said",
+        [answer("a", {}), PLAIN],
+        contents("m1", "a", "m2", "plain"),
+        LATER,
+    ),
+    "no-role": Difference(
+        "the SDK records a Content without a role, which it refuses to load again",
+        [without_role(answer("a"))],
+        contents("m1", "a"),
+        [user("m1"), {"parts": [{"text": "a"}]}],
+    ),
+    "unknown-fields": Difference(
+        "the SDK drops what it does not know",
+        [answer({"text": "a", "mood": "good"})],
+        [user("m1"), said({"text": "a", "mood": "good"})],
+        contents("m1", "a"),
+    ),
+    "alphabet-of-base64": Difference(
+        "the SDK writes bytes in its own alphabet; ours go back as they came",
+        [answer({"text": "a", "thoughtSignature": "+/+/"})],
+        [user("m1"), said({"text": "a", "thoughtSignature": "+/+/"})],
+        [user("m1"), said({"text": "a", "thoughtSignature": "-_-_"})],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_differs_from_the_sdk(name: str) -> None:
+    """Where our history differs from the SDK's, both are known, and so is the reason."""
+    case = DIFFERENT[name]
+    assert ours(case.bodies) == case.ours
+    assert theirs(case.bodies) == case.theirs
+
+
+# Whatever a file holds
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 3) | st.sampled_from(["", "1.1", "user", "model", "f"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "parts", "text"]), inner),
+    max_leaves=8,
+)
+WHOLE = [
+    header(),
+    asked("1.1"),
+    told("1.1", call()),
+    asked("1.2", result()),
+    told("1.2"),
+    asked("2.1"),
+    failed("2.1"),
+    rewound(1),
+    undone(1),
+]
+
+
+@hypothesis.given(st.data())
+def test_any_record_folds_or_is_refused(data: st.DataObject) -> None:
+    """Whatever stands where in a record, the fold takes it or raises JournalError, and nothing else."""
+    body = [dict(record) for record in WHOLE]
+    for _ in range(data.draw(st.integers(1, 3))):
+        record = data.draw(st.sampled_from(body))
+        record[data.draw(st.sampled_from(sorted(record.keys() - {"kind"})))] = data.draw(VALUES)
+    try:
+        journal = Journal(body)
+    except JournalError:
+        return
+    assert everything(reread(journal)) == everything(journal)
+    assert turn_order.check(journal.history) is not None
+    assert all(isinstance(count, int) for count in journal.totals().values())

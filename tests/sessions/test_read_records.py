@@ -1,0 +1,280 @@
+"""A session file as bytes: whole lines, torn tails at every byte, bad lines; and whole files kept as examples."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gemcli.chat import turn_order
+from gemcli.chat.contents import Content
+from gemcli.errors import GemcliError
+from gemcli.sessions import records
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.read_records import Lines, fold, scan
+from tests.support import Gemcli, answer, contents
+
+T = "2026-01-01T00:00:00.000Z"
+HEADER = {"kind": "session", "time": T, "format": 1, "id": "s", "model": "m", "backend": "gemini", "config": {}}
+
+
+def exchange(number: int) -> list[dict[str, Any]]:
+    """The records of one answered turn, with text of several bytes a character."""
+    name, content = f"{number}.1", {"role": "user", "parts": [{"text": "frägt €😀\n"}]}
+    asked = {"kind": "request", "time": T, "turn": number, "id": name, "content": content, "model": "m"}
+    told = {"kind": "response", "time": T, "request": name, "valid": True, "answer": answer("sägt")}
+    return [asked | {"backend": "gemini"}, told]
+
+
+WHOLE = [records.encode(record) for record in (HEADER, *exchange(1), *exchange(2))]
+FILE = b"".join(WHOLE)
+BARE = [line[:-1] for line in WHOLE]
+LAST = len(WHOLE[-1])
+
+
+def test_whole() -> None:
+    """A whole file has its lines, ends at its end, and nothing is torn."""
+    assert scan(FILE) == Lines(BARE, len(FILE), b"", True)
+
+
+def test_without_final_newline() -> None:
+    """The last line is whole without its newline if it reads as a record; the next one belongs after it."""
+    assert scan(FILE[:-1]) == Lines(BARE, len(FILE) - 1, b"", False)
+
+
+def test_header_alone() -> None:
+    """A new session is whole, with and without its newline."""
+    assert scan(WHOLE[0]) == Lines(BARE[:1], len(WHOLE[0]), b"", True)
+    assert scan(BARE[0]) == Lines(BARE[:1], len(BARE[0]), b"", False)
+
+
+@pytest.mark.parametrize("left", range(1, LAST - 1))
+def test_torn_at_every_byte(left: int) -> None:
+    """A last record that was cut anywhere is torn, all of it, and the file before it is whole."""
+    cut = FILE[: len(FILE) - LAST + left]
+    assert scan(cut) == Lines(BARE[:-1], len(FILE) - LAST, WHOLE[-1][:left], True)
+    assert fold(scan(cut), "x").pending is not None
+
+
+TAILS = {
+    "zeros": b"\0" * 100,
+    "zeros-and-newline": b"\0" * 100 + b"\n",
+    "half-and-zeros": WHOLE[1][:40] + b"\0" * 10,
+    "half-zeros-and-newline": WHOLE[1][:40] + b"\0" * 10 + b"\n",
+    "no-record": b"{}",
+    "not-utf-8": b'{"kind":"\xff',
+    "space": b" ",
+}
+
+
+@pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS)
+def test_torn_tails(tail: bytes) -> None:
+    """A tail without newline, or with zeros that were never written, is torn; what is before it stands."""
+    assert scan(FILE + tail) == Lines(BARE, len(FILE), tail, True)
+
+
+@pytest.mark.parametrize("zeros", [b"\0", b"\0\0", b"\0" * 4096, b"\0\n"], ids=["one", "two", "block", "newline"])
+def test_a_record_before_zeros_is_whole(zeros: bytes) -> None:
+    """A record of which only the newline was never written stands; it ends where its zeros begin."""
+    assert scan(FILE + BARE[1] + zeros) == Lines([*BARE, BARE[1]], len(FILE + BARE[1]), b"", False)
+
+
+BAD = {
+    "half-line-with-newline": b'{"kind":"requ\n',
+    "blank-line": b"\n",
+    "no-record": b"{}\n",
+    "not-utf-8": b'{"kind":"\xff"}\n',
+    "carriage-return-alone": b"\r\n",
+}
+
+
+@pytest.mark.parametrize("line", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("place", [1, 3, 5])
+def test_bad_lines(line: bytes, place: int) -> None:
+    """Any other bad line, in the middle and at the end, is an error with the file and the number of the line."""
+    data = b"".join([*WHOLE[:place], line, *WHOLE[place:]])
+    assert scan(data).torn == b""
+    with pytest.raises(GemcliError) as caught:
+        fold(scan(data), "a.jsonl")
+    assert caught.value.reason == "CORRUPT"
+    assert caught.value.message.startswith(f"a.jsonl: line {place + 1}: ")
+    assert "\n" not in caught.value.message
+
+
+def test_windows_newlines() -> None:
+    """A file whose line ends were turned into CR LF reads the same: CR is space to JSON."""
+    assert fold(scan(FILE.replace(b"\n", b"\r\n")), "x").history == fold(scan(FILE), "x").history
+
+
+def test_zeros_in_the_middle() -> None:
+    """Zeros before the last line are no torn tail: nothing is cut that may be needed."""
+    data = b"".join([*WHOLE[:3], b"\0" * 10 + b"\n", *WHOLE[3:]])
+    assert scan(data).torn == b""
+    with pytest.raises(GemcliError, match="line 4"):
+        fold(scan(data), "x")
+
+
+FIRST = {
+    "empty": (b"", "CORRUPT", "x is empty"),
+    "newlines": (b"\n\n", "CORRUPT", "x is empty"),
+    "torn-header": (WHOLE[0][:30], "NOT_A_SESSION", "x: line 1: "),
+    "zeros": (b"\0" * 20, "NOT_A_SESSION", "x: line 1: "),
+    "text": (b"hello\n", "NOT_A_SESSION", "x: line 1: "),
+    "json": (b'[{"role": "user"}]\n', "NOT_A_SESSION", "x: line 1: not a record"),
+    "other-record": (WHOLE[1], "NOT_A_SESSION", "x: line 1: not a gemcli session"),
+    "byte-order-mark": (b"\xef\xbb\xbf" + FILE, "NOT_A_SESSION", "x: line 1: "),
+}
+
+
+def test_the_hint_of_an_empty_file_can_be_pasted(gemcli: Gemcli) -> None:
+    """What is said of an empty file is a whole command, and puts a new session in its place."""
+    path = gemcli.directory / "it's empty.jsonl"
+    path.touch()
+    said = gemcli("history", "-s", path, "--errors", "json").error
+    intro, command = said["hint"].split(": ", 1)
+    assert (said["reason"], intro) == ("CORRUPT", "a new session in its place")
+    program, *words = shlex.split(command)
+    assert (program, words) == ("gemcli", ["new", "--force", "-s", str(path)])
+    assert gemcli(*words).status == 0
+    assert gemcli("history", "-s", path).status == 0
+
+
+@pytest.mark.parametrize(("data", "reason", "message"), FIRST.values(), ids=FIRST)
+def test_first_line(data: bytes, reason: str, message: str) -> None:
+    """What does not begin with a session record is no session, and is never mended."""
+    assert scan(data).torn == b""
+    with pytest.raises(GemcliError) as caught:
+        fold(scan(data), "x")
+    assert caught.value.reason == reason
+    assert caught.value.message.startswith(message)
+
+
+@pytest.mark.parametrize("place", [2, 4])
+def test_hint_names_the_lines_that_are_whole(place: int) -> None:
+    """The hint for a bad line is a command that can be typed: it says how many lines are whole."""
+    with pytest.raises(GemcliError) as caught:
+        fold(scan(b"".join([*WHOLE[:place], b"?\n", *WHOLE[place:]])), "x")
+    assert f"head -n {place}" in (caught.value.hint or "")
+
+
+@given(
+    st.binary(max_size=60) | st.lists(st.sampled_from([*WHOLE, b"\n", b"{}", b"\0", b'{"kind":"x"}\n'])).map(b"".join)
+)
+def test_anything(data: bytes) -> None:
+    """Whatever a file holds, no byte of it gets lost in the scan, and it folds or is refused."""
+    found = scan(data)
+    assert data == b"\n".join(found.lines) + (b"\n" if found.newline and found.lines else b"") + found.torn
+    assert data[found.end :] == found.torn
+    try:
+        fold(found, "x")
+    except GemcliError as error:
+        assert error.exit == 65  # noqa: PT017 - most files are whole
+
+
+# Whole files
+
+DATA = Path(__file__).parents[1] / "data" / "sessions" / "v1"
+
+CALL: Content = {
+    "role": "model",
+    "parts": [{"functionCall": {"name": "weather", "args": {"city": "Rome"}, "id": "c1"}}],
+}
+RESULT: Content = {
+    "role": "user",
+    "parts": [{"functionResponse": {"name": "weather", "id": "c1", "response": {"result": "sunny"}}}],
+}
+SIGNED: Content = {"role": "model", "parts": [{"text": "It is sunny.", "thoughtSignature": "c2ln"}]}
+LATER: Content = {"role": "model", "parts": [{"text": "hello", "mood": {"warm": True}}], "later": None}
+
+# file: history, numbers of the live turns, requests, total tokens, open turn
+VALID: dict[str, tuple[list[Content], list[int], int, int, int | None]] = {
+    "plain": (contents("hi", "hello", "and é 😀?", "fine\n"), [1, 2], 2, 14, None),
+    "empty": ([], [], 0, 0, None),
+    "function-calls": ([*contents("Rome?"), CALL, RESULT, SIGNED], [1], 3, 23, None),
+    "open-call": ([*contents("Rome?"), CALL], [1], 1, 9, 1),
+    "rewound-and-undone": (contents("one", "1", "two", "2", "four", "4"), [1, 2, 4], 4, 28, None),
+    "refused-and-failed": (contents("ok", "yes", "again", "now"), [1, 7], 7, 21, None),
+    "forked": (contents("two", "2", "three", "3"), [2, 3], 1, 7, None),
+    "imported": (contents("hi", "hello", "mine", "ours"), [1, 2], 1, 7, None),
+    "no-final-newline": (contents("hi", "hello"), [1], 1, 7, None),
+    "unknown-keys": ([*contents("hi"), LATER], [1], 1, 7, None),
+    "torn": (contents("hi", "hello"), [1], 2, 7, None),
+}
+
+INVALID = {
+    "second-session": ("CORRUPT", "line 2: a second session record: were two files joined?"),
+    "merged-turns": ("CORRUPT", "line 4: turn 1 stands here again or out of order: were two copies merged?"),
+    "merged-ids": ("CORRUPT", "line 4: the id '1.1' does not follow in turn 1: were two copies merged?"),
+    "response-without-request": ("CORRUPT", "line 2: an outcome for request '1.1', which is not the one under way"),
+    "undo-of-nothing": ("CORRUPT", "line 4: takes back a rewind of turns [1], which cannot be taken back here"),
+    "rewind-not-last": ("CORRUPT", "line 6: rewinds turns [1], which are not the last of the history"),
+    "message-while-open": ("CORRUPT", "line 4: a new message while turn 1 waits for function responses"),
+    "responses-without-call": ("CORRUPT", "line 2: function responses for turn 1, which has no open call"),
+    "unknown-kind": ("NEWER_FORMAT", "line 2: records of kind 'note' are not known to this version"),
+    "newer-format": ("NEWER_FORMAT", "line 1: format 2 is newer than 1, which this version reads"),
+    "newer-format-later": ("NEWER_FORMAT", "line 4: format 2 is newer than 1, which this version reads"),
+    "no-model": ("CORRUPT", "line 1: a session record whose `model` is missing or of the wrong kind"),
+    "valid-is-text": ("CORRUPT", "line 3: a response record whose `valid` is missing or of the wrong kind"),
+    "unknown-role": ("CORRUPT", "line 2: the content: the role 'assistant' is not known"),
+    "conflict-marks": ("CORRUPT", "line 4: Expecting value: line 1 column 1 (char 0)"),
+    "blank-line": ("CORRUPT", "line 2: Expecting value: line 1 column 1 (char 0)"),
+    "duplicate-key": ("CORRUPT", 'line 2: the key "turn" stands twice in one object'),
+    "nan": ("CORRUPT", "line 3: NaN is not JSON"),
+    "chat-log": ("NOT_A_SESSION", "line 1: not a record: an object with `kind` is expected"),
+    "no-session-record": ("NOT_A_SESSION", "line 1: not a gemcli session: the first line is not a session record"),
+}
+
+
+def load(kind: str, name: str) -> Journal:
+    """The journal of one of the files."""
+    return fold(scan((DATA / kind / f"{name}.jsonl").read_bytes()), name)
+
+
+def test_every_file_is_named() -> None:
+    """The tables name every file there is."""
+    assert {path.stem for path in (DATA / "valid").iterdir()} == VALID.keys()
+    assert {path.stem for path in (DATA / "invalid").iterdir()} == INVALID.keys()
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_valid_files(name: str) -> None:
+    """A session of format 1 is read today as it was when it was written."""
+    journal = load("valid", name)
+    totals = journal.totals()
+    open_turn = journal.open_turn.number if journal.open_turn else None
+    found = [turn.number for turn in journal.live], totals["requests"], totals["totalTokenCount"], open_turn
+    assert (journal.history, *found) == VALID[name]
+    assert turn_order.check(journal.history) == []
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_files(name: str) -> None:
+    """A broken session is refused with its line and the rule that it breaks."""
+    with pytest.raises(GemcliError) as caught:
+        load("invalid", name)
+    reason, message = INVALID[name]
+    assert (caught.value.reason, caught.value.message) == (reason, f"{name}: {message}")
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_valid_files_in_the_program(gemcli: Gemcli, name: str) -> None:
+    """The program shows the same history, and its readers change nothing."""
+    path = DATA / "valid" / f"{name}.jsonl"
+    before = path.read_bytes()
+    shown = gemcli("history", "-s", str(path), "--contents")
+    assert (shown.status, shown.lines) == (0, VALID[name][0])
+    assert gemcli("history", "-s", str(path), "--check").json["turns"] == len(VALID[name][1])
+    assert gemcli("history", "-s", str(path), "--all").status == 0
+    assert path.read_bytes() == before
+
+
+def test_invalid_files_in_the_program(gemcli: Gemcli) -> None:
+    """The program ends with 65 and one message that names file, line and rule."""
+    path = DATA / "invalid" / "merged-turns.jsonl"
+    done = gemcli("history", "-s", str(path))
+    assert (done.status, done.out) == (65, "")
+    assert done.err.startswith(f"gemcli: error: {path}: {INVALID['merged-turns'][1]}\n")

@@ -1,0 +1,291 @@
+"""What commands print: the keys of every view, retyped as the contract they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gemcli.errors import GemcliError
+from gemcli.formats import contents_list, markdown, replay_script
+from gemcli.sessions import read_records, records
+from gemcli.sessions.journal import Journal
+from gemcli.terminal import documents
+from tests.support import answer
+
+T = "2026-01-01T00:00:00.000Z"
+HEADER = {"kind": "session", "time": T, "format": 1, "id": "s1", "model": "m", "backend": "gemini", "config": {"a": 1}}
+CALL = {"functionCall": {"name": "f", "args": {"someKey": 1}}}
+RESULT = {"functionResponse": {"name": "f", "response": {}}}
+THOUGHT = {"text": "hm", "thought": True}
+USAGE = {"prompt_token_count": 3, "candidates_token_count": 4, "total_token_count": 7}
+
+
+def asked(name: str, *parts: Any, model: str = "m") -> dict[str, Any]:
+    """The request `name`, at a time of its own."""
+    content = {"role": "user", "parts": [{"text": part} if isinstance(part, str) else part for part in parts]}
+    record = {"kind": "request", "time": f"T{name}", "turn": int(name.partition(".")[0]), "id": name}
+    return record | {"content": content, "model": model, "backend": "gemini"}
+
+
+def told(name: str, *parts: Any, valid: bool = True, **more: Any) -> dict[str, Any]:
+    """The response to request `name`."""
+    body = answer(*parts, **more)
+    return {"kind": "response", "time": T, "request": name, "valid": valid, "answer": body}
+
+
+FAILURE = {"kind": "failure", "time": T, "outcome": "rejected", "reason": "DNS", "message": "no such host"}
+
+
+def test_answer_view() -> None:
+    """An answer is shown with exactly these keys; names are the SDK's, Parts and calls are as on the wire."""
+    body = answer(THOUGHT, "a", CALL, {"text": "b", "thoughtSignature": "cw=="}, responseId="r1")
+    content = body["candidates"][0]["content"]
+    assert documents.answer_view(body, content) == {
+        "text": "ab",
+        "parts": content["parts"],
+        "function_calls": [{"name": "f", "args": {"someKey": 1}}],
+        "finish_reason": "STOP",
+        "block_reason": None,
+        "usage_metadata": USAGE,
+        "model_version": "gemini-test-001",
+        "response_id": "r1",
+    }
+
+
+@pytest.mark.parametrize("body", [None, {}, {"candidates": None, "promptFeedback": None, "usageMetadata": None}])
+def test_answer_view_of_nothing(body: Any) -> None:
+    """No answer has the same keys: text is always a string, lists are lists, facts are null."""
+    assert documents.answer_view(body, {"role": "model", "parts": []}) == {
+        "text": "",
+        "parts": [],
+        "function_calls": [],
+        "finish_reason": None,
+        "block_reason": None,
+        "usage_metadata": {},
+        "model_version": None,
+        "response_id": None,
+    }
+
+
+def test_answer_view_of_a_block() -> None:
+    """Why a prompt was blocked is told."""
+    body = {"promptFeedback": {"blockReason": "SAFETY"}}
+    assert documents.answer_view(body, {"role": "model", "parts": []})["block_reason"] == "SAFETY"
+
+
+def test_turn_view() -> None:
+    """A turn is shown with exactly these keys; what it ended in is its last answer, what began it its message."""
+    body = [HEADER, asked("1.1", "q", "?"), told("1.1", CALL), asked("1.2", RESULT, model="n"), told("1.2", "a", {})]
+    turn = Journal(body).turns[1]
+    assert documents.turn_view(turn) == {
+        "turn": 1,
+        "time": "T1.1",
+        "state": "answered",
+        "model": "n",
+        "user": "q?",
+        "text": "a",
+        "function_calls": [],
+        "finish_reason": "STOP",
+        "usage_metadata": USAGE,
+        "exchanges": [
+            {
+                "id": "1.1",
+                "state": "answered",
+                "user": {"role": "user", "parts": [{"text": "q"}, {"text": "?"}]},
+                "model": {"role": "model", "parts": [CALL]},
+                "reason": None,
+                "message": None,
+            },
+            {
+                "id": "1.2",
+                "state": "answered",
+                "user": {"role": "user", "parts": [RESULT]},
+                "model": {"role": "model", "parts": [{"text": "a"}]},
+                "reason": None,
+                "message": None,
+            },
+        ],
+    }
+
+
+def test_failed_turn_view() -> None:
+    """A failed turn has the same keys, and says why there is no answer."""
+    view = documents.turn_view(Journal([HEADER, asked("1.1", "q"), FAILURE | {"request": "1.1"}]).turns[1])
+    exchange = view.pop("exchanges")[0]
+    assert view == {
+        "turn": 1,
+        "time": "T1.1",
+        "state": "failed",
+        "model": "m",
+        "user": "q",
+        "text": "",
+        "function_calls": [],
+        "finish_reason": None,
+        "usage_metadata": {},
+    }
+    assert (exchange["model"], exchange["reason"], exchange["message"]) == (None, "DNS", "no such host")
+
+
+def test_refused_turn_view() -> None:
+    """A refused turn shows what came, though it is not in the history."""
+    journal = Journal([HEADER, asked("1.1", "q"), told("1.1", "half", valid=False, finish="SAFETY")])
+    view = documents.turn_view(journal.turns[1])
+    assert (view["state"], view["text"], view["finish_reason"]) == ("refused", "half", "SAFETY")
+    assert view["exchanges"][0]["model"] == {"role": "model", "parts": [{"text": "half"}]}
+
+
+ANSWERED = [asked("1.1", "q"), told("1.1", "a")]
+OPEN = [asked("1.1", "q"), told("1.1", CALL)]
+REWIND = {"kind": "rewind", "time": T, "turns": [1]}
+
+STATES = {
+    "answered": ("answered", ANSWERED),
+    "open": ("open", OPEN),
+    "open-after-failure": ("open", [*OPEN, asked("1.2", RESULT), FAILURE | {"request": "1.2"}]),
+    "rewound": ("rewound", [*ANSWERED, REWIND]),
+    "rewound-open": ("rewound", [*OPEN, REWIND]),
+    "refused": ("refused", [asked("1.1", "q"), told("1.1", valid=False)]),
+    "failed": ("failed", [asked("1.1", "q"), FAILURE | {"request": "1.1"}]),
+    "in-doubt": ("in_doubt", [asked("1.1", "q"), FAILURE | {"request": "1.1", "outcome": "unknown"}]),
+    "pending": ("pending", [asked("1.1", "q")]),
+    "given-up": ("in_doubt", [asked("1.1", "q"), asked("2.1", "q")]),
+}
+
+
+@pytest.mark.parametrize(("state", "body"), STATES.values(), ids=STATES)
+def test_turn_state(state: str, body: list[dict[str, Any]]) -> None:
+    """A turn has one word for its state."""
+    assert documents.turn_state(Journal([HEADER, *body]).turns[1]) == state
+
+
+def test_session_view() -> None:
+    """A session is shown with exactly these keys."""
+    plain: dict[str, object] = {
+        "session": "a",
+        "path": "/a.jsonl",
+        "id": "s1",
+        "model": "m",
+        "backend": "gemini",
+        "config": {"a": 1},
+    }
+    plain |= {"project": None, "location": None}
+    assert documents.session_view("a", "/a.jsonl", Journal([HEADER])) == plain | {
+        "turns": 0,
+        "last_turn": None,
+        "origin": None,
+    }
+    origin = {"kind": "fork", "session": "b"}
+    forked = Journal([HEADER | {"origin": origin}, asked("4.1", "q"), told("4.1", "a"), asked("5.1", "q")])
+    assert documents.session_view("a", "/a.jsonl", forked) == plain | {"turns": 1, "last_turn": 4, "origin": origin}
+
+
+def test_totals_view() -> None:
+    """The totals are shown with exactly these keys."""
+    assert documents.totals_view(Journal([HEADER, *ANSWERED])) == {
+        "turns": 1,
+        "requests": 1,
+        "prompt_token_count": 3,
+        "cached_content_token_count": 0,
+        "candidates_token_count": 4,
+        "thoughts_token_count": 0,
+        "tool_use_prompt_token_count": 0,
+        "total_token_count": 7,
+    }
+
+
+SNAKE = {
+    "promptTokenCount": "prompt_token_count",
+    "promptTokensDetails": "prompt_tokens_details",
+    "modality": "modality",
+    "topK": "top_k",
+    "already_snake": "already_snake",
+    "v1Beta": "v1_beta",
+}
+
+
+@pytest.mark.parametrize(("wire", "name"), SNAKE.items())
+def test_snake(wire: str, name: str) -> None:
+    """Keys become snake_case all the way down, values stay."""
+    assert documents.snake([{wire: {wire: ["someValue", 1]}}]) == [{name: {name: ["someValue", 1]}}]
+
+
+# Whatever a session file holds
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 3) | st.sampled_from(["", "1.1", "user", "model", "f"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                ["role", "parts", "text", "content", "candidates", "systemInstruction", "generationConfig"]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+BODY: list[dict[str, Any]] = [
+    HEADER | {"config": {"systemInstruction": {"parts": [{"text": "s"}]}}},
+    *ANSWERED,
+    asked("2.1", "q"),
+    told("2.1", "half", valid=False),
+    asked("3.1", "q"),
+    FAILURE | {"request": "3.1"},
+]
+
+
+def shown(journal: Journal) -> None:
+    """Everything that reading commands print of a journal."""
+    documents.session_view("a", "/a", journal)
+    documents.totals_view(journal)
+    for turn in journal.turns.values():
+        documents.turn_view(turn)
+    for write in (contents_list.dump, markdown.dump, replay_script.dump):
+        try:
+            write(journal.history, journal.header)
+        except GemcliError as error:
+            assert error.reason == "NOT_EXPRESSIBLE"  # noqa: PT017 - most can be written
+
+
+BROKEN: dict[str, tuple[int, str, Any]] = {
+    "candidates-number": (4, "answer", {"candidates": 5}),
+    "candidates-text": (4, "answer", {"candidates": "nope"}),
+    "candidates-of-valid": (2, "answer", {"candidates": {"a": 1}}),
+    "feedback-text": (4, "answer", {"promptFeedback": "x"}),
+    "parts-number": (4, "answer", {"candidates": [{"content": {"parts": 5}}]}),
+    "part-text": (4, "answer", {"candidates": [{"content": {"parts": ["x"]}}]}),
+    "instruction-text": (0, "config", {"systemInstruction": "Be brief."}),
+    "instruction-parts": (0, "config", {"systemInstruction": {"parts": ["x"]}}),
+    "generation-config": (0, "config", {"generationConfig": 5}),
+}
+
+
+@pytest.mark.parametrize(("place", "key", "value"), BROKEN.values(), ids=BROKEN)
+def test_broken_records_are_named(place: int, key: str, value: Any) -> None:
+    """A record whose inside is broken is refused with its line or shown as it is; it is never a bug."""
+    body = [dict(record) for record in BODY]
+    body[place][key] = value
+    try:
+        journal = read_records.fold(read_records.scan(b"".join(map(records.encode, body))), "x")
+    except GemcliError as error:
+        assert f"line {place + 1}" in error.message  # noqa: PT017 - either will do
+        return
+    shown(journal)
+
+
+@given(st.data())
+def test_anything_is_shown_or_refused(data: st.DataObject) -> None:
+    """Whatever stands where in a file, it is refused with its line, or every view can show it."""
+    body = [dict(record) for record in BODY]
+    record = data.draw(st.sampled_from(body))
+    record[data.draw(st.sampled_from(sorted(record.keys() - {"kind"})))] = data.draw(VALUES)
+    try:
+        journal = read_records.fold(read_records.scan(b"".join(map(records.encode, body))), "x")
+    except GemcliError as error:
+        assert error.exit == 65  # noqa: PT017 - the rest is shown
+        return
+    shown(journal)

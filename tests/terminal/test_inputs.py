@@ -1,0 +1,246 @@
+"""What comes in: messages from arguments and stdin, files that options name."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gemcli.errors import GemcliError
+from gemcli.terminal import inputs
+
+
+class Notes(list[str]):
+    """Notices, in a list."""
+
+
+@contextmanager
+def pipe(data: bytes) -> Iterator[int]:
+    """A pipe that holds `data` and nobody writes to any more. Up to 64 KiB."""
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, data)
+        os.close(writing)
+        yield reading
+    finally:
+        os.close(reading)
+
+
+def message(argument: str | None, data: bytes = b"", *, leave: bool = False) -> str:
+    """The message from an argument and a pipe; an error if there was a notice."""
+    notes = Notes()
+    with pipe(data) as fd:
+        text = inputs.message(argument, leave_stdin=leave, notice=notes.append, stdin=fd)
+    assert notes == []
+    return text
+
+
+@pytest.mark.parametrize(
+    ("argument", "data", "leave", "expected"),
+    [
+        (None, b"x\n", False, "x\n"),
+        ("m", b"x\n", False, "m\n\nx\n"),
+        ("m\n", b"x", False, "m\n\n\nx"),
+        ("m", b"", False, "m"),
+        ("m", b" \n", False, "m"),
+        ("", b"x", False, "x"),
+        ("-", b"x", False, "x"),
+        ("m", b"x", True, "m"),
+        ("-", b"x", True, "x"),
+        (None, b"x", True, ""),
+        (None, b"", False, ""),
+        (None, b"  ", False, "  "),
+        (None, b"\xef\xbb\xbfx\r\n", False, "\ufeffx\r\n"),
+    ],
+)
+def test_message(argument: str | None, data: bytes, leave: bool, expected: str) -> None:
+    """The message is the argument, what a pipe holds, or both with a blank line between them, unaltered."""
+    assert message(argument, data, leave=leave) == expected
+
+
+@pytest.mark.parametrize("byte", range(256), ids=lambda byte: f"{byte:02x}")
+def test_every_single_byte(byte: int) -> None:
+    """Each byte alone is either the text that it is, or an error that names it; never anything else."""
+    data = bytes([byte])
+    if 0 < byte < 0x80:
+        assert message(None, data) == data.decode("ascii")
+        return
+    with pytest.raises(GemcliError, match="byte 1 ") as caught:
+        message(None, data)
+    assert caught.value.reason == "BAD_TEXT"
+    assert byte == 0 or f"0x{byte:02x}" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        (b"ab\xff", 3),
+        ("ü".encode() + b"\xc3", 3),
+        (b"\xc0\xaf", 1),
+        (b"x\xed\xa0\x80", 2),
+        (b"\xf4\x90\x80\x80", 1),
+        ("üü".encode() + b"\0", 5),
+        (b"\n\n\0", 3),
+    ],
+    ids=["end", "cut", "overlong", "surrogate", "beyond", "nul-after-wide", "nul"],
+)
+def test_the_first_bad_byte_is_named(data: bytes, place: int) -> None:
+    """The error counts bytes from 1, whatever characters stand before."""
+    with pytest.raises(GemcliError, match=f"a.txt: byte {place} ") as caught:
+        inputs.as_text(data, "a.txt")
+    assert caught.value.exit == 65
+
+
+def test_an_argument_with_bytes_that_are_no_text() -> None:
+    """Bytes that Python could not decode in an argument are told like those from stdin."""
+    with pytest.raises(GemcliError, match=r"the message: byte 2 \(0xff\) is not UTF-8"):
+        message(os.fsdecode(b"a\xff"))
+
+
+def test_more_than_a_pipe_holds(tmp_path: Path) -> None:
+    """A file is read to its end, in as many reads as it takes."""
+    path = tmp_path / "f"
+    path.write_bytes(b"0123456789" * 300_000)
+    with path.open("rb") as file:
+        assert len(inputs.message(None, leave_stdin=False, notice=print, stdin=file.fileno())) == 3_000_000
+
+
+def test_a_file_in_the_middle(tmp_path: Path) -> None:
+    """A file that was already read from is left where it stands, with a note; `-` reads on from there."""
+    path = tmp_path / "f"
+    path.write_text("one\ntwo\n")
+    notes = Notes()
+    with path.open("rb", buffering=0) as file:
+        file.seek(4)
+        assert inputs.message("m", leave_stdin=False, notice=notes.append, stdin=file.fileno()) == "m"
+        assert file.tell() == 4
+        assert len(notes) == 1
+        assert "already read from" in notes[0]
+        assert inputs.message("-", leave_stdin=False, notice=notes.append, stdin=file.fileno()) == "two\n"
+        assert len(notes) == 1
+
+
+def test_a_file_read_to_its_end(tmp_path: Path) -> None:
+    """After the last line of a loop the file is at its end: still somebody else's, and left alone."""
+    path = tmp_path / "f"
+    path.write_text("one\n")
+    notes = Notes()
+    with path.open("rb", buffering=0) as file:
+        file.seek(4)
+        assert inputs.message("m", leave_stdin=False, notice=notes.append, stdin=file.fileno()) == "m"
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize("device", ["/dev/null", "/dev/zero"])
+def test_devices_are_not_read(device: str) -> None:
+    """`/dev/null` and other devices are no input."""
+    with open(device, "rb") as file:
+        assert inputs.message("m", leave_stdin=False, notice=print, stdin=file.fileno()) == "m"
+
+
+def test_a_closed_descriptor_is_not_read() -> None:
+    """No stdin at all is no input."""
+    with pipe(b"") as fd:
+        pass
+    assert inputs.message("m", leave_stdin=False, notice=print, stdin=fd) == "m"
+
+
+def test_a_socket_is_read() -> None:
+    """A socket, as ssh and inetd give, is read like a pipe."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(b"x")
+        ours.shutdown(socket.SHUT_WR)
+        assert inputs.message(None, leave_stdin=False, notice=print, stdin=theirs.fileno()) == "x"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda fd: inputs.message(None, leave_stdin=False, notice=print, stdin=fd),
+        lambda fd: inputs.document("-", stdin=fd),
+    ],
+    ids=["message", "document"],
+)
+def test_a_pipe_that_does_not_wait(read: Callable[[int], str]) -> None:
+    """A slow pipe that a parent has set to O_NONBLOCK is read to its end like any other."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    late = [threading.Timer(0.1, os.write, (writing, b"late")), threading.Timer(0.2, os.close, (writing,))]
+    os.write(writing, b"first, ")
+    for each in late:
+        each.start()
+    try:
+        with inputs.within(10, "the pipe"):
+            assert read(reading) == "first, late"
+    finally:
+        for each in late:
+            each.join()
+        os.close(reading)
+
+
+def test_a_directory_as_stdin(tmp_path: Path) -> None:
+    """A directory is no input; asked for with `-` it is an error."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        assert inputs.message("m", leave_stdin=False, notice=print, stdin=fd) == "m"
+        with pytest.raises(GemcliError, match="cannot read standard input: Is a directory"):
+            inputs.message("-", leave_stdin=False, notice=print, stdin=fd)
+    finally:
+        os.close(fd)
+
+
+def test_a_large_message_is_told_of() -> None:
+    """A message that the API will hardly take is told of, and taken whole."""
+    notes = Notes()
+    text = "x" * (inputs.LARGE + 1)
+    with pipe(b"") as fd:
+        assert inputs.message(text, leave_stdin=True, notice=notes.append, stdin=fd) == text
+    assert notes == [f"this message has {inputs.LARGE + 1:,} characters; the API may refuse it"]
+
+
+def test_file_text(tmp_path: Path) -> None:
+    """A named file is read as it is."""
+    (tmp_path / "f").write_bytes("ü\r\n\ufeff".encode())
+    assert inputs.file_text(str(tmp_path / "f")) == "ü\r\n\ufeff"
+
+
+def test_a_pipe_as_a_file() -> None:
+    """A file may be a pipe, as in `--config <(command)`."""
+    with pipe(b"temperature: 1\n") as fd:
+        assert inputs.file_text(f"/dev/fd/{fd}") == "temperature: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "status"),
+    [("missing", "FILE_MISSING", 66), ("", "FILE_MISSING", 66), (".", "IO", 74), ("bad", "BAD_TEXT", 65)],
+    ids=["missing", "no-name", "directory", "not-text"],
+)
+def test_a_file_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, reason: str, status: int
+) -> None:
+    """A file that is missing, a directory or no text is told by its name and reason."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad").write_bytes(b"\xff")
+    with pytest.raises(GemcliError) as caught:
+        inputs.file_text(name)
+    assert (caught.value.reason, caught.value.exit) == (reason, status)
+    assert name in caught.value.message
+
+
+def test_reading_within_a_time() -> None:
+    """A pipe that nobody closes ends the reading when the time is over, and the error says what did not end."""
+    read, write = os.pipe()
+    try:
+        late = pytest.raises(GemcliError, match="the script did not end before the deadline")
+        with late as caught, inputs.within(0.05, "the script", "a hint"):
+            os.read(read, 1)
+    finally:
+        os.close(read)
+        os.close(write)
+    assert (caught.value.reason, caught.value.outcome, caught.value.hint) == ("TIMEOUT", "rejected", "a hint")

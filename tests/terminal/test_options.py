@@ -1,0 +1,158 @@
+"""Options that commands share: what they are called, that they are told of, and what they come to."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from gemcli.cli import COMMANDS
+from gemcli.cli import gemcli as program
+from gemcli.errors import GemcliError
+from gemcli.settings import resolve
+from gemcli.terminal import options
+
+SHARED = {
+    "new": {"--session", "--wait", "--config", "--errors", "--debug"},
+    "send": {"--session", "--wait", "--config", "--errors", "--debug"},
+    "history": {"--session", "--errors", "--debug"},
+    "rewind": {"--session", "--wait", "--errors", "--debug"},
+    "export": {"--session", "--errors", "--debug"},
+    "replay": {"--session", "--wait", "--errors", "--debug"},
+}
+"""The shared options of each command, retyped."""
+
+
+def command(name: str) -> click.Command:
+    """A command of the program."""
+    found = program.get_command(click.Context(program), name)
+    assert found is not None
+    return found
+
+
+def options_of(name: str) -> list[click.Option]:
+    """The options of a command."""
+    return [param for param in command(name).params if isinstance(param, click.Option)]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_shared_options(name: str) -> None:
+    """Each command has the shared options that it should have."""
+    known = {opt for option in options_of(name) for opt in option.opts}
+    assert SHARED[name] <= known
+    every = set().union(*SHARED.values())
+    assert known & every == SHARED[name]
+
+
+@pytest.mark.parametrize("name", ["new", "send"])
+def test_every_setting_is_an_option(name: str) -> None:
+    """Each setting with an option is one of `new` and of `send`, under its name, in the order of the table."""
+    known = [option.opts[0] for option in options_of(name)]
+    wanted = [setting.option for setting in resolve.OPTIONS]
+    assert [opt for opt in known if opt in wanted] == wanted
+    by_name = {option.name: option for option in options_of(name)}
+    for setting in resolve.OPTIONS:
+        assert by_name[setting.name].multiple == setting.repeatable
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_a_sentence(name: str) -> None:
+    """Each option that is shown says what it is for, from a capital letter to a full stop or bracket."""
+    for option in options_of(name):
+        if not option.hidden:
+            assert re.match(r"[A-Z].*[.)\]]$", option.help or "", re.DOTALL), option.opts
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_a_terminal(name: str) -> None:
+    """Help is at most 80 columns wide, and has examples with the command's own name."""
+    found = command(name)
+    with click.Context(found, info_name=f"gemcli {name}", max_content_width=80, terminal_width=80) as context:
+        text = found.get_help(context)
+    assert max(map(len, text.splitlines())) <= 80
+    assert f"gemcli {name} " in text.partition("Examples:")[2]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_examples_in_help_are_command_lines(name: str) -> None:
+    """Each `gemcli` command line among the examples parses: its options exist."""
+    lines = re.findall(r"gemcli (\w+)((?: [^|<>&)]+)?)", (command(name).help or "").partition("Examples:")[2])
+    assert lines
+    for used, rest in lines:
+        known = {opt for option in options_of(used) for opt in (*option.opts, *option.secondary_opts)}
+        words = re.sub(r'"[^"]*"', "", rest)
+        assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", words)) <= known
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_is_the_one_of_the_overview(name: str) -> None:
+    """The overview says of a command what its own short help says."""
+    assert command(name).short_help == COMMANDS[name]
+
+
+def test_no_key_on_the_command_line() -> None:
+    """No option takes an API key: arguments are visible to everyone on the machine. `send --key` names a message."""
+    keys = [opt for name in COMMANDS for option in options_of(name) for opt in option.opts if "key" in opt]
+    assert keys == ["--key"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_environment_has_every_option_under_its_own_name(name: str) -> None:
+    """The variable of an option is made from what it is called on the command line, not from a name in the code."""
+    found = command(name)
+    parent = click.Context(program, info_name="gemcli", auto_envvar_prefix="GEMCLI")
+    context = click.Context(found, info_name=name, parent=parent)
+    wrong = []
+    for option in options_of(name):
+        long = max(option.opts, key=len).lstrip("-").replace("-", "_").upper()
+        own = {"GEMCLI_SESSION", "GEMCLI_ERRORS"}
+        given = option.envvar if isinstance(option.envvar, str) else None
+        automatic = f"{context.auto_envvar_prefix}_{(option.name or '').upper()}" if option.allow_from_autoenv else None
+        if given not in own and f"GEMCLI_{name.upper()}_{long}" not in (given, automatic) and not option.hidden:
+            wrong.append(option.opts)
+    assert wrong == []
+
+
+# What the options of a generation come to
+
+
+def test_config_from_options() -> None:
+    """Options become a config in REST form; what is absent is not there."""
+    given = {"temperature": "0.5", "stop_sequences": ("a", "b"), "seed": None, "safety_settings": (), "other": 1}
+    assert options.config_from(given) == {"generationConfig": {"temperature": 0.5, "stopSequences": ["a", "b"]}}
+    assert options.config_from({}) == {}
+
+
+def test_config_from_a_file_and_options(tmp_path: Path) -> None:
+    """Options win over the file."""
+    path = tmp_path / "c.yaml"
+    path.write_text("temperature: 1\nseed: 3\n")
+    given = {"config_file": str(path), "temperature": "0.5"}
+    assert options.config_from(given) == {"generationConfig": {"temperature": 0.5, "seed": 3}}
+
+
+def test_a_system_instruction_that_names_a_file(tmp_path: Path) -> None:
+    """`@FILE` is the file's text; an `@` elsewhere is text."""
+    (tmp_path / "s").write_text("@not a file\n")
+    read = options.config_from({"system_instruction": f"@{tmp_path}/s"})
+    assert read == {"systemInstruction": {"parts": [{"text": "@not a file\n"}]}}
+    plain = options.config_from({"system_instruction": "mail me@example.org"})
+    assert plain == {"systemInstruction": {"parts": [{"text": "mail me@example.org"}]}}
+
+
+def test_an_empty_file_is_no_instruction(tmp_path: Path) -> None:
+    """An empty file as a system instruction is an error that names the option."""
+    (tmp_path / "s").write_text("")
+    with pytest.raises(GemcliError) as caught:
+        options.config_from({"system_instruction": f"@{tmp_path}/s"})
+    assert caught.value.exit == 2
+    assert "--system" in caught.value.problems[0].message
+
+
+def test_options_are_not_changed() -> None:
+    """What was typed is left as it was."""
+    given = {"system_instruction": "x"}
+    options.config_from(given)
+    assert given == {"system_instruction": "x"}

@@ -1,0 +1,174 @@
+"""JSON as a tree whose scalars are text: what it says, what is refused, and where."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gemcli.errors import Problem
+from gemcli.text import json_tree, yaml_tree
+from gemcli.text.json_tree import Literal, load
+from gemcli.text.yaml_tree import MAX_DEPTH, Mapping, Node, Sequence, Text, plain_value
+from tests.support import examples
+
+REFUSED: dict[str, tuple[str, list[tuple[str, int, int]]]] = {
+    "nothing": ("", [("json-syntax", 1, 1)]),
+    "text": ("\n hello", [("json-syntax", 2, 2)]),
+    "second": ('{}\n "a"', [("json-syntax", 2, 2)]),
+    "unclosed": ('["a",\n "b"', [("json-syntax", 2, 5)]),
+    "unterminated": ('["a",\n "b]', [("json-syntax", 2, 2)]),
+    "control-character": ('["a\tb"]', [("json-syntax", 1, 4)]),
+    "escape": ('["\\x"]', [("json-syntax", 1, 3)]),
+    "single-quotes": ("['a']", [("json-syntax", 1, 2)]),
+    "nan": ('{"NaN": 1,\n "b": [NaN]}', [("json-syntax", 2, 8)]),
+    "infinity": ('["Infinity", -Infinity, Infinity]', [("json-syntax", 1, 14)]),
+    "nan-and-more": ("NaN-x", [("json-syntax", 1, 1)]),
+    "key": ("{1: 2}", [("json-syntax", 1, 2)]),
+    "duplicate": ('{"a": 1,\n "b": {"a": 2},\n "\\u0061": 3}', [("json-duplicate", 3, 2)]),
+    "twice-duplicate": ('{"a": 1, "a": 2, "a": 3}', [("json-duplicate", 1, 10), ("json-duplicate", 1, 18)]),
+    "surrogate": (
+        '["\\ud83d\\ude00",\n "\\ud83d", {"\\ude00": 1}]',
+        [("json-character", 2, 2), ("json-character", 2, 13)],
+    ),
+    "depth": ("[" * 101 + "]" * 101, [("json-depth", 1, 101)]),
+    "object-depth": ('{"a":\n' * 101 + "1" + "}" * 101, [("json-depth", 101, 1)]),
+    "python-depth": ("[" * 700 + "]" * 700, [("json-depth", 1, 101)]),
+    "endless-depth": ("[" * 100_000, [("json-depth", 1, 101)]),
+}
+"""Texts that are refused, with the rule and the place of each problem."""
+
+
+def problems(text: str, line: int = 1) -> list[Problem]:
+    """Everything wrong with a text."""
+    found: list[Problem] = []
+    load(text, found, line)
+    return found
+
+
+def tree(text: str) -> Node:
+    """The tree of a sound text."""
+    found: list[Problem] = []
+    node = load(text, found)
+    assert node is not None
+    assert found == []
+    return node
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case: str) -> None:
+    """What is no JSON, and what cannot be kept, is refused with its line and column."""
+    text, expected = REFUSED[case]
+    assert [(problem.rule, problem.line, problem.column) for problem in problems(text)] == expected
+
+
+def test_every_rule_is_broken_by_a_test() -> None:
+    """The table of rules names those that texts can break, and no others; none is YAML's."""
+    assert {rule for _, expected in REFUSED.values() for rule, _, _ in expected} == json_tree.RULES.keys()
+    assert not json_tree.RULES.keys() & yaml_tree.RULES.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expecting value"),
+        ('"abc', "unterminated string"),
+        ('"a\tb"', "invalid control character"),
+        ('"a" "b"', "extra data"),
+        ('["a" "b"]', "expecting ',' delimiter"),
+        ("[NaN]", "NaN is not JSON"),
+        ("[-Infinity]", "-Infinity is not JSON"),
+        ("[" * 5000, f"nested more than {MAX_DEPTH} levels deep"),
+        ('{"a": 1, "a": 2}', "the key `a` stands twice in one object"),
+    ],
+)
+def test_words(text: str, message: str) -> None:
+    """Problems are told in words, not in those of Python's reader for programmers."""
+    assert [problem.message for problem in problems(text)] == [message]
+
+
+def test_only_sound_json_has_a_tree() -> None:
+    """What is no JSON has no tree; duplicates and half surrogates leave one, so that more can be found wrong."""
+    for text, has_tree in (("[1", False), ("[NaN]", False), ("[" * 101 + "]" * 101, False), ('{"a":1,"a":2}', True)):
+        assert (load(text, []) is not None) is has_tree
+    assert load('{"a": 1, "a": 2}', []) == {"a": "2"}
+
+
+def test_lines_are_counted_from_where_the_text_stands() -> None:
+    """The first line of a text may be any line of its file, for problems as for nodes."""
+    assert [(problem.line, problem.column) for problem in problems('["a",\n b]', 7)] == [(8, 2)]
+    assert [(problem.line, problem.column) for problem in problems("[NaN]", 7)] == [(7, 2)]
+    assert [(problem.line, problem.column) for problem in problems('[\n"\\ud800"]', 7)] == [(8, 1)]
+    node = load('\n["a"]', [], 7)
+    assert isinstance(node, Sequence)
+    assert (node.line, node[0].line, node[0].column) == (8, 8, 2)
+
+
+def test_nodes_know_where_they_began() -> None:
+    """Texts, keys, objects and lists have line and column; what stands in quotes is not plain."""
+    root = tree('{"é": ["😀", 1.50, {}],\r\n\t"b": null}')
+    assert isinstance(root, Mapping)
+    assert [(key, key.line, key.column, key.plain) for key in root] == [("é", 1, 2, False), ("b", 2, 2, False)]
+    items, last = root[Text("é")], root[Text("b")]
+    assert isinstance(items, Sequence)
+    assert [(node.line, node.column) for node in (root, items, *items, last)] == [
+        (1, 1), (1, 7), (1, 8), (1, 13), (1, 19), (2, 7),
+    ]  # fmt: skip
+    assert items == ["😀", "1.50", {}]
+    assert [isinstance(node, Literal) and node.plain for node in (*items, last)] == [False, True, False, True]
+
+
+def test_only_strings_are_text() -> None:
+    """Numbers, booleans and null are told from text, and are kept as they were written, however long."""
+    for written in ("0", "-1.50E+3", "true", "false", "null", "9" * 5000):
+        node = tree(f" {written} ")
+        assert isinstance(node, Literal)
+        assert (node, node.plain) == (written, True)
+        quoted = tree(json.dumps(written))
+        assert isinstance(quoted, Text)
+        assert not isinstance(quoted, Literal)
+        assert (quoted, quoted.plain) == (written, False)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=examples(60))
+@given(JSON, st.booleans(), st.sampled_from([None, 0, 2]))
+def test_the_tree_stands_for_the_value(value: Any, ensure_ascii: bool, indent: int | None) -> None:
+    """Whatever JSON writes, the tree stands for the same value, however it is laid out."""
+    assert plain_value(tree(json.dumps(value, ensure_ascii=ensure_ascii, indent=indent))) == value
+
+
+JSON_LIKE = st.lists(st.sampled_from([*'[]{},:"\\ \n\t1a', "NaN", "\\u", "d800", "null"])).map("".join)
+
+
+@settings(max_examples=examples(100))
+@given(st.text(max_size=40) | JSON_LIKE)
+def test_any_text_gives_a_tree_or_a_problem(text: str) -> None:
+    """Loading ends in a tree or in problems with places in the text, and agrees with Python on what is JSON."""
+    found: list[Problem] = []
+    node = load(text, found)
+    assert node is not None or len(found) == 1
+    assert all(problem.rule in json_tree.RULES for problem in found)
+    assert all(problem.line and problem.line <= text.count("\n") + 1 and problem.column for problem in found)
+    try:
+        json.loads(text)
+    except json.JSONDecodeError:
+        assert node is None
+
+
+def test_large_texts_are_quick() -> None:
+    """A megabyte is read in no time: long strings, long lists, many lines."""
+    started = time.monotonic()
+    for text in (json.dumps('a\\"' * 200_000), json.dumps(["a"] * 50_000, indent=0), "[" * 500_000):
+        load(text, [])
+    assert time.monotonic() - started < 2

@@ -1,0 +1,134 @@
+"""Strict JSON: what is refused, and that everything else comes back value for value."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gemcli.text import strict_json
+from gemcli.text.strict_json import MAX_DEPTH, dumps, encode, loads
+
+REFUSED = {
+    "nan": ("[NaN]", "NaN is not JSON"),
+    "infinity": ('{"a": Infinity}', "Infinity is not JSON"),
+    "minus-infinity": ("-Infinity", "-Infinity is not JSON"),
+    "overflow": ("1e999", "the number 1e999 is too large"),
+    "overflow-negative": ("-1e999", "the number -1e999 is too large"),
+    "overflow-long": ("9" * 400 + ".0", f"the number {'9' * 40} is too large"),
+    "duplicate-key": ('[{"a": 1, "b": 2, "a": 1}]', 'the key "a" stands twice in one object'),
+    "duplicate-escaped": ('{"a": 1, "\\u0061": 2}', 'the key "a" stands twice in one object'),
+    "duplicate-empty": ('{"": 1, "": 2}', 'the key "" stands twice in one object'),
+    "empty": ("", "Expecting value: line 1 column 1 (char 0)"),
+    "two-documents": ("1 2", "Extra data: line 1 column 3 (char 2)"),
+    "trailing-comma": ("[1,]", "Expecting value: line 1 column 4 (char 3)"),
+    "bare-control": ('"\t"', "Invalid control character at: line 1 column 2 (char 1)"),
+    "not-utf-8": (b'"\xff"', "'utf-8' codec can't decode byte 0xff in position 1: invalid start byte"),
+    "cut-utf-8": (b'"\xc3', "'utf-8' codec can't decode byte 0xc3 in position 1: unexpected end of data"),
+    "utf-16": ("{}".encode("utf-16-le"), "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+    "surrogate-bytes": (
+        b'"\xed\xa0\x80"',
+        "'utf-8' codec can't decode byte 0xed in position 1: invalid continuation byte",
+    ),
+    "deep": ("[" * 100_000, "nested too deeply"),
+}
+
+
+@pytest.mark.parametrize(("data", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused(data: str | bytes, message: str) -> None:
+    """What is not strict JSON is a ValueError of one line that says what is wrong."""
+    with pytest.raises(ValueError, match=r"\A[^\n]+\Z") as caught:
+        loads(data)
+    assert str(caught.value) == message
+
+
+def test_huge_integers() -> None:
+    """An integer of thousands of digits is refused, not an error of Python's own."""
+    assert loads("9" * 4300) == int("9" * 4300)
+    with pytest.raises(ValueError, match=r"\A[^\n]*digits[^\n]*\Z"):
+        loads("[" + "9" * 5000 + "]")
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_depth(opening: str) -> None:
+    """The deepest nesting allowed is read, one level more is refused, and a limit can be given."""
+    closing = "]" if opening == "[" else "}"
+
+    def nested(depth: int) -> str:
+        return opening * depth + "1" + closing * depth
+
+    assert loads(nested(MAX_DEPTH))
+    with pytest.raises(ValueError, match=r"\Anested more than 200 levels deep\Z"):
+        loads(nested(MAX_DEPTH + 1))
+    assert loads(nested(3), max_depth=3)
+    with pytest.raises(ValueError, match=r"\Anested more than 2 levels deep\Z"):
+        loads(nested(3), max_depth=2)
+
+
+def test_depth_counts_nesting_only() -> None:
+    """Brackets side by side and inside strings are no nesting."""
+    assert len(loads("[" + ",".join(["[]"] * 1000) + "]")) == 1000
+    assert loads(json.dumps(["[{" * 1000])) == ["[{" * 1000]
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', '["\\udfff\\ud800"]', '{"\\udc80":1}'])
+def test_lone_surrogates(text: str) -> None:
+    """Half a surrogate pair comes through and goes out again as the escape it was."""
+    assert encode(loads(text)) == text.encode()
+    assert loads(encode(loads(text))) == loads(text)
+
+
+def test_compact_and_readable() -> None:
+    """JSON is written on one line, without spaces, keys in their order and text as text."""
+    assert dumps({"b": [1, 2.5, None, True], "a": "é\n\u2028"}) == '{"b":[1,2.5,null,true],"a":"é\\n\u2028"}'
+    assert encode({"a": "é"}) == '{"a":"é"}'.encode()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [float("-inf")]])
+def test_only_finite_numbers_are_written(value: Any) -> None:
+    """NaN and the infinities cannot be written either, nor by way of the escapes for surrogates."""
+    with pytest.raises(ValueError, match="JSON"):
+        dumps(value)
+    with pytest.raises(ValueError, match="JSON"):
+        encode(["\ud800", value])
+
+
+TEXT = st.text(st.characters(), max_size=6)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(), max_size=4), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same in kind, value and order of keys."""
+    return repr(one) == repr(other)
+
+
+@given(VALUES)
+def test_round_trip(value: Any) -> None:
+    """Every JSON value comes back as it was, order of keys and kinds of numbers included, and takes one line."""
+    data = strict_json.encode(value)
+    assert b"\n" not in data
+    assert same(loads(data), value)
+    assert same(loads(dumps(value)), value)
+
+
+@given(st.binary(max_size=40) | st.text(alphabet='[]{}",:1e9.-\\u d8NaIfinty', max_size=30))
+def test_anything(data: bytes | str) -> None:
+    """Whatever it is, it is a value that can be written back, or a ValueError."""
+    try:
+        value = loads(data)
+    except ValueError:
+        return
+    assert same(loads(encode(value)), value)
