@@ -1,4 +1,6 @@
-"""The outside world as one object: environment, output, clock, sessions by name, the way to a model.
+"""The outside world as one object.
+
+Environment, output, clock, sessions by name, the way to a model.
 
 Commands get an `App` and nothing else from outside, so a test can hand them another world.
 """
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class App:
-    """What a command may use. `started` is when the program began, on the monotonic clock (seconds)."""
+    """What a command may use.
+
+    `started` is when the program began, on the monotonic clock (seconds).
+    """
 
     environ: Mapping[str, str]
     output: Output
@@ -46,7 +51,10 @@ class App:
         return names.session_path(session, self.environ)
 
     def read(self, session: str) -> Journal:
-        """The session as it is now; see `Store.read`. SESSION_MISSING tells the command that makes it."""
+        """The session as it is now; see `Store.read`.
+
+        SESSION_MISSING tells the command that makes it.
+        """
         try:
             return self.store.read(self.path(session))
         except GemcliError as error:
@@ -69,14 +77,20 @@ class App:
             raise
 
     def gemini(self, backend: Backend, *, dry: bool = False) -> Gemini:
-        """The way to `backend`. Raises `GemcliError` when the environment has none; nothing is sent.
+        """The way to `backend`. Raises `GemcliError` when the environment has none.
+
+        Nothing is sent.
 
         A `dry` one needs no key and is good for looking at requests only.
         """
         from gemcli.api.credentials import access, without_key
         from gemcli.api.gemini import Gemini
 
-        return Gemini(without_key(backend, self.environ) if dry else access(backend, self.environ, self.output.notice))
+        return Gemini(
+            without_key(backend, self.environ)
+            if dry
+            else access(backend, self.environ, self.output.notice)
+        )
 
 
 def _add_hint(error: GemcliError, session: str) -> None:

@@ -1,7 +1,7 @@
 """The command line: which commands there are, and how each run of the program ends.
 
-Commands are imported when they are called. Whatever ends a command comes through `main`, the one place where
-an exception becomes lines on stderr and an exit status.
+Commands are imported when they are called. Whatever ends a command comes through `main`, the one
+place where an exception becomes lines on stderr and an exit status.
 """
 
 from __future__ import annotations
@@ -69,15 +69,22 @@ def variable(command: str, option: click.Option) -> str:
 def gemcli() -> None:
     """Gemini conversations that live in files.
 
-    Each command loads a session, does one thing that keeps its turn order valid, appends it to the file, and
-    prints JSON. A conversation can be continued from a pipe, a script or a crontab, by anyone who has the file.
+    Each command loads a session, does one thing that keeps its turn order valid, appends it to the
+    file, and prints JSON. A conversation can be continued from a pipe, a script or a crontab, by
+    anyone who has the file.
     """
 
 
 def main(args: Sequence[str], environ: Mapping[str, str], fs: FileSystem | None = None) -> int:
     """Run one command line and return its exit status. Everything is printed when this returns."""
     words = list(args[: args.index("--")] if "--" in args else args)
-    debug = "--debug" in words or environ.get("GEMCLI_DEBUG", "").lower() not in ("", "0", "false", "no", "off")
+    debug = "--debug" in words or environ.get("GEMCLI_DEBUG", "").lower() not in (
+        "",
+        "0",
+        "false",
+        "no",
+        "off",
+    )
     output = Output(errors_json=_wants_json(words, environ))
     app = App(environ, output, fs or FileSystem())
     with signals.raised():
@@ -106,17 +113,25 @@ def run() -> NoReturn:
         status = main(sys.argv[1:], os.environ)
     except signals.Interrupted as stop:  # one more signal, while the first one was being told
         status = 128 + stop.signum
-    except KeyboardInterrupt:  # before `main` has taken signals over, or when it has given them back
+    except (
+        KeyboardInterrupt
+    ):  # before `main` has taken signals over, or when it has given them back
         status = 130
     _settle()
     if threading.active_count() > 1:
-        # A request that was given up is still waiting in its thread; the interpreter would wait with it.
+        # A request that was given up is still waiting in its thread; the interpreter would wait
+        # with it.
         os._exit(status)
     sys.exit(status)
 
 
 def _report(
-    error: BaseException, output: Output, environ: Mapping[str, str], words: Sequence[str], *, debug: bool
+    error: BaseException,
+    output: Output,
+    environ: Mapping[str, str],
+    words: Sequence[str],
+    *,
+    debug: bool,
 ) -> int:
     """Say what ended the command, and return the exit status it means."""
     known = _as_gemcli_error(error, words)
@@ -142,10 +157,14 @@ def _as_gemcli_error(error: BaseException, words: Sequence[str]) -> GemcliError:
         return GemcliError("USAGE", error.format_message(), hint=f"{command} --help")
     if isinstance(error, signals.Interrupted):
         hint = "gemcli history --last shows what is recorded"
-        return GemcliError("INTERRUPTED", f"stopped by {error.name}", hint=hint, exit_code=128 + error.signum)
+        return GemcliError(
+            "INTERRUPTED", f"stopped by {error.name}", hint=hint, exit_code=128 + error.signum
+        )
     if isinstance(error, BrokenPipeError):
         return GemcliError("READER_GONE", "nobody reads the output any more", exit_code=141)
-    if isinstance(error, OSError) and error.filename is None:  # click's printing of help and version
+    if (
+        isinstance(error, OSError) and error.filename is None
+    ):  # click's printing of help and version
         return GemcliError("NOT_PRINTED", f"cannot write to standard output: {error.strerror}")
     if isinstance(error, OSError):
         return GemcliError("IO", str(error))
@@ -153,7 +172,10 @@ def _as_gemcli_error(error: BaseException, words: Sequence[str]) -> GemcliError:
 
 
 def _wants_json(words: Sequence[str], environ: Mapping[str, str]) -> bool:
-    """Whether errors are to be JSON. Asked before parsing, because parsing is where errors begin."""
+    """Whether errors are to be JSON.
+
+    Asked before parsing, because parsing is where errors begin.
+    """
     chosen = environ.get("GEMCLI_ERRORS")
     for place, word in enumerate(words):
         if word == "--errors":
@@ -182,7 +204,10 @@ def _flush() -> None:
 
 
 def _settle() -> None:
-    """Give up what the standard streams could not take: at exit it would become Python's own status 120."""
+    """Give up what the standard streams could not take.
+
+    At exit it would become Python's own status 120.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,9 +1,10 @@
 """What can go wrong, and what a script is told about it.
 
-Two tables hold it all. `STATUSES` is the contract of exit statuses: one for each thing a script would do next.
-`REASONS` names every condition, with the status it ends in, the google.rpc code that names its class, and
-whether the same command may be run again. Everything that fails raises `GemcliError` with one of those reasons;
-`output` renders it, `cli` exits with it, and the documentation is made from the tables.
+Two tables hold it all. `STATUSES` is the contract of exit statuses: one for each thing a script
+would do next. `REASONS` names every condition, with the status it ends in, the google.rpc code that
+names its class, and whether the same command may be run again. Everything that fails raises
+`GemcliError` with one of those reasons; `output` renders it, `cli` exits with it, and the
+documentation is made from the tables.
 """
 
 from __future__ import annotations
@@ -33,8 +34,20 @@ STATUSES = (
         "no",
         "see `retryable`",
     ),
-    Status(4, "incomplete", "stopped at MAX_TOKENS or CONTINUATION; recorded and printed", "yes", "your choice"),
-    Status(5, "function_call", "the model waits for function responses; recorded, printed", "yes, open", "answer it"),
+    Status(
+        4,
+        "incomplete",
+        "stopped at MAX_TOKENS or CONTINUATION; recorded and printed",
+        "yes",
+        "your choice",
+    ),
+    Status(
+        5,
+        "function_call",
+        "the model waits for function responses; recorded, printed",
+        "yes, open",
+        "answer it",
+    ),
     Status(
         10,
         "expectation",
@@ -56,10 +69,14 @@ STATUSES = (
         "no",
         "in a new session",
     ),
-    Status(65, "data", "corrupt session, broken turn order, invalid input text, too long", "no", "no"),
+    Status(
+        65, "data", "corrupt session, broken turn order, invalid input text, too long", "no", "no"
+    ),
     Status(66, "no_input", "session or file missing", "no", "no"),
     Status(69, "quota", "daily quota or billing: not soon", "no", "tomorrow"),
-    Status(70, "internal", "a bug in gemcli: one line, a traceback with `--debug`", "no", "report it"),
+    Status(
+        70, "internal", "a bug in gemcli: one line, a traceback with `--debug`", "no", "report it"
+    ),
     Status(73, "exists", "`new` on an existing session", "no", "no"),
     Status(
         74,
@@ -68,11 +85,23 @@ STATUSES = (
         "the message says",
         "no",
     ),
-    Status(75, "tempfail", "rate limit, server error, timeout, connection; session busy (see `outcome`)", "no", "yes"),
+    Status(
+        75,
+        "tempfail",
+        "rate limit, server error, timeout, connection; session busy (see `outcome`)",
+        "no",
+        "yes",
+    ),
     Status(76, "protocol", "the answer is not the Gemini API's", "no", "no"),
     Status(77, "credentials", "no key, bad key, not permitted", "no", "no"),
     Status(78, "config", "unknown model, region, TLS, redirect, base URL", "no", "no"),
-    Status(128, "signal", "128 + its number: Ctrl-C 130, TERM 143, HUP 129, PIPE 141", "the message says", "yes"),
+    Status(
+        128,
+        "signal",
+        "128 + its number: Ctrl-C 130, TERM 143, HUP 129, PIPE 141",
+        "the message says",
+        "yes",
+    ),
 )
 """Every exit status of gemcli, by number. Status 1 is never used: it means Python or the shell."""
 
@@ -95,26 +124,40 @@ REASONS = {
     "SETTINGS": Reason("usage", "INVALID_ARGUMENT"),
     "SCRIPT": Reason("usage", "INVALID_ARGUMENT"),
     "EMPTY_MESSAGE": Reason(
-        "usage", "INVALID_ARGUMENT", hint="with --skip-empty an empty message sends nothing and exits 0"
+        "usage",
+        "INVALID_ARGUMENT",
+        hint="with --skip-empty an empty message sends nothing and exits 0",
     ),
-    "MODEL_NAME": Reason("usage", "INVALID_ARGUMENT", hint="a model name has letters, digits, '.', '_', '-' and '/'"),
-    "PROJECT_NAME": Reason("usage", "INVALID_ARGUMENT", hint="use a project id, like my-project-123, or its number"),
-    "LOCATION_NAME": Reason("usage", "INVALID_ARGUMENT", hint="use a location like us-central1, or global"),
+    "MODEL_NAME": Reason(
+        "usage", "INVALID_ARGUMENT", hint="a model name has letters, digits, '.', '_', '-' and '/'"
+    ),
+    "PROJECT_NAME": Reason(
+        "usage", "INVALID_ARGUMENT", hint="use a project id, like my-project-123, or its number"
+    ),
+    "LOCATION_NAME": Reason(
+        "usage", "INVALID_ARGUMENT", hint="use a location like us-central1, or global"
+    ),
     # Sessions and other data
     "CORRUPT": Reason("data", "DATA_LOSS"),
     "NOT_A_SESSION": Reason("data", "INVALID_ARGUMENT"),
-    "NEWER_FORMAT": Reason("data", "FAILED_PRECONDITION", hint="upgrade gemcli: pip install --upgrade gemcli"),
+    "NEWER_FORMAT": Reason(
+        "data", "FAILED_PRECONDITION", hint="upgrade gemcli: pip install --upgrade gemcli"
+    ),
     "TURN_ORDER": Reason("data", "INVALID_ARGUMENT"),
     "OPEN_CALL": Reason("data", "FAILED_PRECONDITION"),
     "TOO_MANY_TURNS": Reason(
-        "data", "OUT_OF_RANGE", hint="gemcli rewind takes turns out; gemcli new --from S --at N starts from fewer"
+        "data",
+        "OUT_OF_RANGE",
+        hint="gemcli rewind takes turns out; gemcli new --from S --at N starts from fewer",
     ),
     "NO_SUCH_TURN": Reason("data", "OUT_OF_RANGE"),
     "BAD_TEXT": Reason("data", "INVALID_ARGUMENT"),
     "BAD_HISTORY": Reason("data", "INVALID_ARGUMENT"),
     "NOT_EXPRESSIBLE": Reason("data", "UNIMPLEMENTED"),
     "CONTEXT_TOO_LONG": Reason(
-        "data", "INVALID_ARGUMENT", hint="gemcli rewind takes turns out; gemcli new --from S --at N starts from fewer"
+        "data",
+        "INVALID_ARGUMENT",
+        hint="gemcli rewind takes turns out; gemcli new --from S --at N starts from fewer",
     ),
     "TOO_LARGE": Reason("data", "INVALID_ARGUMENT"),
     "SESSION_MISSING": Reason("no_input", "NOT_FOUND"),
@@ -122,27 +165,43 @@ REASONS = {
     "SESSION_EXISTS": Reason("exists", "ALREADY_EXISTS"),
     # This machine
     "IO": Reason("io", "INTERNAL"),
-    "DISK_FULL": Reason("io", "RESOURCE_EXHAUSTED", hint="free some space; the session is as it was"),
+    "DISK_FULL": Reason(
+        "io", "RESOURCE_EXHAUSTED", hint="free some space; the session is as it was"
+    ),
     "NO_LOCK": Reason("io", "UNIMPLEMENTED", hint="keep sessions on a local file system"),
     "SESSION_CHANGED": Reason("io", "ABORTED"),
     "NOT_PRINTED": Reason("io", "INTERNAL"),
-    "SESSION_BUSY": Reason("tempfail", "ABORTED", True, "another gemcli has the session; --wait waits longer"),
+    "SESSION_BUSY": Reason(
+        "tempfail", "ABORTED", True, "another gemcli has the session; --wait waits longer"
+    ),
     # Answers that are no use, or not whole
-    "PROMPT_BLOCKED": Reason("blocked", "INVALID_ARGUMENT", hint="rephrase the message; it is not in the history"),
-    "ANSWER_BLOCKED": Reason("blocked", "FAILED_PRECONDITION", hint="rephrase the message; it is not in the history"),
-    "EMPTY_ANSWER": Reason("blocked", "UNAVAILABLE", True, "the answer had no text; sending again may help"),
+    "PROMPT_BLOCKED": Reason(
+        "blocked", "INVALID_ARGUMENT", hint="rephrase the message; it is not in the history"
+    ),
+    "ANSWER_BLOCKED": Reason(
+        "blocked", "FAILED_PRECONDITION", hint="rephrase the message; it is not in the history"
+    ),
+    "EMPTY_ANSWER": Reason(
+        "blocked", "UNAVAILABLE", True, "the answer had no text; sending again may help"
+    ),
     "MAX_TOKENS_EMPTY": Reason(
         "blocked",
         "OUT_OF_RANGE",
         hint="thoughts used up the limit: raise --max-output-tokens",
     ),
-    "MALFORMED_ANSWER": Reason("blocked", "INTERNAL", True, "the model broke its format; sending again may help"),
-    "INCOMPLETE": Reason("incomplete", "OUT_OF_RANGE", hint="raise --max-output-tokens, or send 'go on'"),
+    "MALFORMED_ANSWER": Reason(
+        "blocked", "INTERNAL", True, "the model broke its format; sending again may help"
+    ),
+    "INCOMPLETE": Reason(
+        "incomplete", "OUT_OF_RANGE", hint="raise --max-output-tokens, or send 'go on'"
+    ),
     "FUNCTION_CALL": Reason("function_call", "FAILED_PRECONDITION"),
     # What was sent before
     "EXPECTATION": Reason("expectation", "FAILED_PRECONDITION"),
     "IN_DOUBT": Reason(
-        "in_doubt", "UNKNOWN", hint="--on-unknown resend sends it again; if it was answered, that is paid for twice"
+        "in_doubt",
+        "UNKNOWN",
+        hint="--on-unknown resend sends it again; if it was answered, that is paid for twice",
     ),
     "DIVERGED": Reason("diverged", "FAILED_PRECONDITION"),
     # The way to the API
@@ -152,47 +211,88 @@ REASONS = {
         hint="export GEMINI_API_KEY=… (https://aistudio.google.com/apikey), or try --model simulator/echo",
     ),
     "BAD_KEY": Reason(
-        "credentials", "UNAUTHENTICATED", hint="a key is one word of ASCII: look for quotes and newlines"
+        "credentials",
+        "UNAUTHENTICATED",
+        hint="a key is one word of ASCII: look for quotes and newlines",
     ),
-    "API_KEY_INVALID": Reason("credentials", "UNAUTHENTICATED", hint="set GEMINI_API_KEY to a valid key"),
-    "UNAUTHENTICATED": Reason("credentials", "UNAUTHENTICATED", hint="set GEMINI_API_KEY to a valid key"),
-    "PERMISSION_DENIED": Reason("credentials", "PERMISSION_DENIED", hint="this key may not use this model or project"),
-    "PRECONDITION": Reason("config", "FAILED_PRECONDITION", hint="check the account's region and billing"),
+    "API_KEY_INVALID": Reason(
+        "credentials", "UNAUTHENTICATED", hint="set GEMINI_API_KEY to a valid key"
+    ),
+    "UNAUTHENTICATED": Reason(
+        "credentials", "UNAUTHENTICATED", hint="set GEMINI_API_KEY to a valid key"
+    ),
+    "PERMISSION_DENIED": Reason(
+        "credentials", "PERMISSION_DENIED", hint="this key may not use this model or project"
+    ),
+    "PRECONDITION": Reason(
+        "config", "FAILED_PRECONDITION", hint="check the account's region and billing"
+    ),
     "MODEL_NOT_FOUND": Reason(
-        "config", "NOT_FOUND", hint="check the model's name; GOOGLE_GENAI_API_VERSION=v1beta knows more models than v1"
+        "config",
+        "NOT_FOUND",
+        hint="check the model's name; GOOGLE_GENAI_API_VERSION=v1beta knows more models than v1",
     ),
-    "BASE_URL": Reason("config", "FAILED_PRECONDITION", hint="use https, or plain http to this machine only"),
-    "UNEXPECTED_HOST": Reason("config", "FAILED_PRECONDITION", hint="check the base URL, the project and the location"),
-    "NO_PROJECT": Reason("config", "FAILED_PRECONDITION", hint="set GOOGLE_CLOUD_PROJECT, or gemcli new --project"),
+    "BASE_URL": Reason(
+        "config", "FAILED_PRECONDITION", hint="use https, or plain http to this machine only"
+    ),
+    "UNEXPECTED_HOST": Reason(
+        "config", "FAILED_PRECONDITION", hint="check the base URL, the project and the location"
+    ),
+    "NO_PROJECT": Reason(
+        "config", "FAILED_PRECONDITION", hint="set GOOGLE_CLOUD_PROJECT, or gemcli new --project"
+    ),
     "NO_CREDENTIALS": Reason(
         "credentials",
         "UNAUTHENTICATED",
         hint="gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS",
     ),
-    "TLS": Reason("config", "FAILED_PRECONDITION", hint="SSL_CERT_FILE names the certificates to trust"),
+    "TLS": Reason(
+        "config", "FAILED_PRECONDITION", hint="SSL_CERT_FILE names the certificates to trust"
+    ),
     "REDIRECT": Reason(
-        "config", "FAILED_PRECONDITION", hint="redirects are not followed: a portal, or a wrong base URL?"
+        "config",
+        "FAILED_PRECONDITION",
+        hint="redirects are not followed: a portal, or a wrong base URL?",
     ),
     "BAD_REQUEST": Reason("data", "INVALID_ARGUMENT"),
-    "RATE_LIMIT": Reason("tempfail", "RESOURCE_EXHAUSTED", True, "wait and run the same command again"),
+    "RATE_LIMIT": Reason(
+        "tempfail", "RESOURCE_EXHAUSTED", True, "wait and run the same command again"
+    ),
     "QUOTA_DAILY": Reason("quota", "RESOURCE_EXHAUSTED", hint="try tomorrow, or another model"),
-    "SERVER_TIMEOUT": Reason("tempfail", "DEADLINE_EXCEEDED", True, "a shorter history answers faster"),
+    "SERVER_TIMEOUT": Reason(
+        "tempfail", "DEADLINE_EXCEEDED", True, "a shorter history answers faster"
+    ),
     "ABORTED": Reason("tempfail", "ABORTED", True),
     "CANCELLED": Reason("tempfail", "CANCELLED", True),
     "SERVER_ERROR": Reason("tempfail", "INTERNAL", True, "run the same command again later"),
-    "UNAVAILABLE": Reason("tempfail", "UNAVAILABLE", True, "run the same command again later, or try another --model"),
+    "UNAVAILABLE": Reason(
+        "tempfail", "UNAVAILABLE", True, "run the same command again later, or try another --model"
+    ),
     "CONNECT": Reason("tempfail", "UNAVAILABLE", True, "nothing was sent: is the network up?"),
-    "DNS": Reason("tempfail", "UNAVAILABLE", True, "nothing was sent: is the network up, and the base URL right?"),
-    "CONNECT_TIMEOUT": Reason("tempfail", "UNAVAILABLE", True, "nothing was sent: is the network up?"),
-    "CONNECTION_LOST": Reason("tempfail", "UNAVAILABLE", True, "it was sent; whether it was answered is unknown"),
-    "STREAM_CUT": Reason("tempfail", "UNAVAILABLE", True, "the answer broke off; what arrived is in the session file"),
+    "DNS": Reason(
+        "tempfail",
+        "UNAVAILABLE",
+        True,
+        "nothing was sent: is the network up, and the base URL right?",
+    ),
+    "CONNECT_TIMEOUT": Reason(
+        "tempfail", "UNAVAILABLE", True, "nothing was sent: is the network up?"
+    ),
+    "CONNECTION_LOST": Reason(
+        "tempfail", "UNAVAILABLE", True, "it was sent; whether it was answered is unknown"
+    ),
+    "STREAM_CUT": Reason(
+        "tempfail", "UNAVAILABLE", True, "the answer broke off; what arrived is in the session file"
+    ),
     "TIMEOUT": Reason(
         "tempfail",
         "DEADLINE_EXCEEDED",
         True,
         "--timeout and --deadline allow more; whether it was answered is unknown",
     ),
-    "BAD_RESPONSE": Reason("protocol", "INTERNAL", hint="is there a portal or proxy in between, or a wrong base URL?"),
+    "BAD_RESPONSE": Reason(
+        "protocol", "INTERNAL", hint="is there a portal or proxy in between, or a wrong base URL?"
+    ),
     # gemcli itself
     "INTERRUPTED": Reason("signal", "CANCELLED", True),
     "READER_GONE": Reason("signal", "CANCELLED"),
@@ -213,8 +313,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 class Problem:
     """One of several things wrong with an input, all reported at once.
 
-    `rule` is a stable name; `index` counts Contents from 0; `line` and `column` count from 1 in `file`, or in the
-    one input there is.
+    `rule` is a stable name; `index` counts Contents from 0; `line` and `column` count from 1 in
+    `file`, or in the one input there is.
     """
 
     rule: str
@@ -228,7 +328,11 @@ class Problem:
     def describe(self) -> str:
         """One line: where, what, the rule's name, and what to do."""
         if self.file:
-            where = [":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)]
+            where = [
+                ":".join(
+                    str(part) for part in (self.file, self.line, self.column) if part is not None
+                )
+            ]
         else:
             where = [f"line {self.line}" if self.line is not None else ""]
             where += [f"column {self.column}" if self.column else ""]
@@ -249,13 +353,15 @@ def counted(number: int, noun: str) -> str:
 
 
 class GemcliError(Exception):
-    """Something a user can act on. `reason` is a key of `REASONS` and decides everything a script sees.
+    """Something a user can act on.
 
-    `hint` replaces the reason's own. `outcome` says what is known of a request that was written down as sent:
-    `rejected` (safe to send again) or `unknown`. `http` is the answer's status, `retry_after` the seconds a
-    server asked to wait, `problems` what is wrong when several things are, `partial` what had arrived of an
-    answer that was cut. `exit_code` is only given for signals,
-    whose status is 128 plus their number.
+    `reason` is a key of `REASONS` and decides everything a script sees.
+
+    `hint` replaces the reason's own. `outcome` says what is known of a request that was written
+    down as sent: `rejected` (safe to send again) or `unknown`. `http` is the answer's status,
+    `retry_after` the seconds a server asked to wait, `problems` what is wrong when several things
+    are, `partial` what had arrived of an answer that was cut. `exit_code` is only given for
+    signals, whose status is 128 plus their number.
     """
 
     def __init__(

@@ -2,8 +2,8 @@
 
     check the turn order → append the request → call the model → judge the answer → append the outcome
 
-Whatever happens after the request is appended, an outcome is appended before anyone hears of it. Every path to
-the model goes through `exchange`.
+Whatever happens after the request is appended, an outcome is appended before anyone hears of it.
+Every path to the model goes through `exchange`.
 """
 
 from __future__ import annotations
@@ -29,15 +29,20 @@ from gemcli.settings.resolve import Config
 from gemcli.signals import deferred
 
 Event = Mapping[str, Any]
-"""What happens on the way: `{"event": "chunk", "chunk": …}` or `{"event": "wait", "seconds": …, …}`."""
+"""What happens on the way: `{"event": "chunk", "chunk": …}` or `{"event": "wait", "seconds".
+
+…, …}`.
+"""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long things may take: `timeout` seconds for one request, `until` on the monotonic clock for all.
+    """How long things may take.
 
-    `grace` are the seconds that a request under way has at least to come to its end: after a signal, unless there is
-    a second one, and before `until`, so nothing begins later than that.
+    `timeout` seconds for one request, `until` on the monotonic clock for all.
+
+    `grace` are the seconds that a request under way has at least to come to its end: after a
+    signal, unless there is a second one, and before `until`, so nothing begins later than that.
     """
 
     timeout: float
@@ -56,15 +61,21 @@ class Limits:
 
     @property
     def seconds(self) -> float:
-        """Seconds left for a request that starts now; at least a moment, so that it ends as a timeout."""
+        """Seconds left for a request that starts now.
+
+        At least a moment, so that it ends as a timeout.
+        """
         return max(0.001, min(self.timeout, self.left))
 
 
 @dataclass(frozen=True)
 class Line:
-    """The line to the model: who answers, how long it may take, how often to try, and who hears of it.
+    """The line to the model.
 
-    Waits are told to `on_event`, and every chunk too if the answer is to `stream`; without it, waits go to `notice`.
+    Who answers, how long it may take, how often to try, and who hears of it.
+
+    Waits are told to `on_event`, and every chunk too if the answer is to `stream`; without it,
+    waits go to `notice`.
     """
 
     gemini: Gemini
@@ -78,7 +89,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Request:
-    """A request ready to be sent and recorded: the effective model, the whole body, and what this call added.
+    """A request ready to be sent and recorded.
+
+    The effective model, the whole body, and what this call added.
 
     By its `key`, if it has one, it is known again (`keys`).
     """
@@ -93,7 +106,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """An answered exchange, usable or not. `unsaved` tells why it is not in the session, if it is not.
+    """An answered exchange, usable or not.
+
+    `unsaved` tells why it is not in the session, if it is not.
 
     `attempts` are those of its record, `elapsed_ms` the time from the first of them to the answer.
     """
@@ -109,7 +124,10 @@ class Result:
 
     @property
     def latency_ms(self) -> int:
-        """How long the attempt that was answered took; without the waits, and what came before them."""
+        """How long the attempt that was answered took.
+
+        Without the waits, and what came before them.
+        """
         last: dict[str, Any] = self.attempts[-1] if self.attempts else {}
         return int(last.get("elapsed_ms", self.elapsed_ms))
 
@@ -125,36 +143,51 @@ def prepare(
 ) -> Request:
     """The request that sends `content` on top of a session's history, under `key` if it has one.
 
-    `model` and `config` (REST form) are for this call only; config is merged over the session's. Raises
-    `GemcliError`: OPEN_CALL, TURN_ORDER or SETTINGS when the API would refuse it.
+    `model` and `config` (REST form) are for this call only; config is merged over the session's.
+    Raises `GemcliError`: OPEN_CALL, TURN_ORDER or SETTINGS when the API would refuse it.
     """
     name = model or journal.header["model"]
     calls = turn_order.open_calls(journal.history)
     if calls and not contents.function_responses(content):
         raise _open_call(calls)
-    answered = (exchange for turn in journal.live for exchange in turn.exchanges if exchange.state == ANSWERED)
+    answered = (
+        exchange
+        for turn in journal.live
+        for exchange in turn.exchanges
+        if exchange.state == ANSWERED
+    )
     history, dropped = signatures.history(answered, name, backend.name)
     sent, stood_in = signatures.with_stand_ins([*history, content], name)
     turn_order.require(turn_order.check_request(sent), "the turn order of the session is broken")
     merged = resolve.merge(journal.header["config"], config or {})
-    turn_order.require(resolve.check(merged), "the session's config with that of this call", "SETTINGS")
+    turn_order.require(
+        resolve.check(merged), "the session's config with that of this call", "SETTINGS"
+    )
     notes = ["thought signatures of another model or backend were left out"] if dropped else []
-    notes += ["a function call without a signature was sent with the documented stand-in"] if stood_in else []
+    notes += (
+        ["a function call without a signature was sent with the documented stand-in"]
+        if stood_in
+        else []
+    )
     return Request(name, {"contents": sent, **merged}, content, config or {}, tuple(notes), key)
 
 
 def exchange(session: Session, request: Request, line: Line) -> Result:
-    """Send a request and record what comes of it; the answer is on the disk unless `unsaved` says otherwise.
+    """Send a request and record what comes of it.
 
-    A signal on the way is raised when that is done. Whoever is to print an answer that is not saved holds signals
-    back until then (`deferred`): it was paid for, and is nowhere else.
+    The answer is on the disk unless `unsaved` says otherwise.
 
-    Raises `GemcliError`: TIMEOUT before anything is written if no time is left; `Unsaved` when the request
-    could not be written, and nothing was sent; the call's own error when there was no answer, recorded with its
-    outcome and every attempt.
+    A signal on the way is raised when that is done. Whoever is to print an answer that is not saved
+    holds signals back until then (`deferred`): it was paid for, and is nowhere else.
+
+    Raises `GemcliError`: TIMEOUT before anything is written if no time is left; `Unsaved` when the
+    request could not be written, and nothing was sent; the call's own error when there was no
+    answer, recorded with its outcome and every attempt.
     """
     if line.limits.room <= 0:
-        raise GemcliError("TIMEOUT", "there is no time left for a request before the deadline", outcome="rejected")
+        raise GemcliError(
+            "TIMEOUT", "there is no time left for a request before the deadline", outcome="rejected"
+        )
     turn, name = session.journal.next_exchange(request.content)
     asked = records.request(
         turn,
@@ -166,7 +199,8 @@ def exchange(session: Session, request: Request, line: Line) -> Result:
         key=request.key,
     )
     attempts: list[dict[str, Any]] = []
-    # From here until the outcome is on the disk no signal may come in between; it ends the wait for the answer.
+    # From here until the outcome is on the disk no signal may come in between; it ends the wait for
+    # the answer.
     with deferred:
         session.append(asked)
         start = time.monotonic()
@@ -177,7 +211,9 @@ def exchange(session: Session, request: Request, line: Line) -> Result:
             _record_failure(session, name, error, attempts, line.notice)
             raise
         elapsed, verdict = _since(start), answers.judge(answer)
-        told = records.response(name, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed)
+        told = records.response(
+            name, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed
+        )
         unsaved = _record_answer(session, told)
     return Result(turn, name, answer, verdict, attempts, elapsed, unsaved, request.notes)
 
@@ -186,7 +222,8 @@ def recalled(exchange: Exchange) -> Result:
     """The result of an exchange that was answered before, from its records."""
     outcome, answer = exchange.outcome or {}, exchange.answer or {}
     verdict, valid = answers.judge(answer), exchange.state == ANSWERED
-    # What is in the history stays there, whatever is thought of its form: imported answers have no finish reason.
+    # What is in the history stays there, whatever is thought of its form: imported answers have no
+    # finish reason.
     error = None if valid and not verdict.valid else verdict.error
     verdict = replace(verdict, valid=valid, error=error)
     attempts, elapsed = outcome.get("attempts") or [], outcome.get("elapsed_ms") or 0
@@ -194,13 +231,18 @@ def recalled(exchange: Exchange) -> Result:
 
 
 def _call(request: Request, line: Line, attempts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Call the model until it answers or the retry policy gives up; each attempt is noted in `attempts`."""
+    """Call the model until it answers or the retry policy gives up.
+
+    Each attempt is noted in `attempts`.
+    """
     for number in count():
         start = time.monotonic()
         try:
             answer = _attempt(request, line)
         except GemcliError as error:
-            attempts.append({"reason": error.reason, "http": error.http, "elapsed_ms": _since(start)})
+            attempts.append(
+                {"reason": error.reason, "http": error.http, "elapsed_ms": _since(start)}
+            )
             wait = line.retry.wait(number, error, line.limits.room)
             if wait is None:
                 raise
@@ -220,13 +262,23 @@ def _attempt(request: Request, line: Line) -> dict[str, Any]:
     if tell is None or not line.stream:
         return line.gemini.generate(request.model, request.body, limits.seconds, limits.grace)
     return line.gemini.stream(
-        request.model, request.body, limits.seconds, lambda chunk: tell({"event": "chunk", "chunk": chunk})
+        request.model,
+        request.body,
+        limits.seconds,
+        lambda chunk: tell({"event": "chunk", "chunk": chunk}),
     )
 
 
 def _tell_wait(line: Line, error: GemcliError, seconds: float) -> None:
     if line.on_event:
-        line.on_event({"event": "wait", "seconds": round(seconds, 3), "reason": error.reason, "message": error.message})
+        line.on_event(
+            {
+                "event": "wait",
+                "seconds": round(seconds, 3),
+                "reason": error.reason,
+                "message": error.message,
+            }
+        )
     else:
         line.notice(f"{error.message}; sending again in {seconds:.1f} s")
 
@@ -247,7 +299,10 @@ def _record_failure(
     attempts: list[dict[str, Any]],
     notice: Callable[[str], None],
 ) -> None:
-    """Append the outcome of a call that brought no answer. The error itself matters more than a failure here."""
+    """Append the outcome of a call that brought no answer.
+
+    The error itself matters more than a failure here.
+    """
     record = records.failure(
         exchange_id,
         outcome=error.outcome or "unknown",

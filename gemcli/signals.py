@@ -1,8 +1,9 @@
 """Signals as exceptions, and the moments when they must wait.
 
-INT, TERM and HUP raise `Interrupted` in the main thread, except inside `with deferred:`. There they are
-remembered, wake whoever waits, and are raised when the block is done: a record is written whole, and an answer
-that has arrived is recorded before the program ends. While a module is imported they wait too, for a moment.
+INT, TERM and HUP raise `Interrupted` in the main thread, except inside `with deferred:`. There they
+are remembered, wake whoever waits, and are raised when the block is done: a record is written
+whole, and an answer that has arrived is recorded before the program ends. While a module is
+imported they wait too, for a moment.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ class _Deferral:
         self.depth += 1
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.depth -= 1
         if self.depth == 0 and self.arrived:
@@ -72,7 +76,10 @@ class _Deferral:
             pass
 
     def arrive(self, signum: int) -> None:
-        """Remember a signal, and wake who waits inside the deferral. Called by the signal handler."""
+        """Remember a signal, and wake who waits inside the deferral.
+
+        Called by the signal handler.
+        """
         self.arrived.append(signum)
         if self._wake:
             self._wake()
@@ -81,7 +88,8 @@ class _Deferral:
     def waking(self, wake: Callable[[], None]) -> Iterator[None]:
         """Call `wake` when a signal arrives inside the block, or has arrived before it.
 
-        It runs in the signal handler, at any moment, so it may only do what is safe there: `SimpleQueue.put` is.
+        It runs in the signal handler, at any moment, so it may only do what is safe there:
+        `SimpleQueue.put` is.
         """
         self._wake = wake
         try:
@@ -98,8 +106,8 @@ class _Deferral:
         woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         until = time.monotonic() + seconds
         with self.waking(lambda: woken.put(None)):
-            # Looked at again and again: a signal that another thread takes, or that comes just before the wait
-            # begins, runs its handler only when this thread wakes up.
+            # Looked at again and again: a signal that another thread takes, or that comes just
+            # before the wait begins, runs its handler only when this thread wakes up.
             while not self.arrived and (left := until - time.monotonic()) > 0:
                 with suppress(queue.Empty):
                     woken.get(timeout=min(left, GLANCE))
@@ -112,7 +120,10 @@ deferred = _Deferral()
 
 @contextmanager
 def raised() -> Iterator[None]:
-    """Turn INT, TERM and HUP into `Interrupted` inside the block. What the parent ignores (nohup) stays ignored."""
+    """Turn INT, TERM and HUP into `Interrupted` inside the block.
+
+    What the parent ignores (nohup) stays ignored.
+    """
     deferred.stopping = False
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
@@ -145,7 +156,10 @@ def raised() -> Iterator[None]:
 
 
 def _importing(frame: FrameType | None) -> bool:
-    """Whether a module is being imported: an exception in there may be swallowed, or leave a lock taken for good."""
+    """Whether a module is being imported.
+
+    An exception in there may be swallowed, or leave a lock taken for good.
+    """
     while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
         frame = frame.f_back
     return frame is not None
@@ -155,9 +169,10 @@ def _importing(frame: FrameType | None) -> bool:
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise `TimeUp` in the block once `seconds` have passed, again and again until it is left.
 
-    For system calls that have no time limit of their own. It repeats because Python may swallow an exception
-    that a signal handler raises at an unlucky moment (inside `__del__`, say). Like other signals it waits for
-    imports; those that it holds up meanwhile, as there is but one timer, are raised before and after the block.
+    For system calls that have no time limit of their own. It repeats because Python may swallow an
+    exception that a signal handler raises at an unlucky moment (inside `__del__`, say). Like other
+    signals it waits for imports; those that it holds up meanwhile, as there is but one timer, are
+    raised before and after the block.
     """
     deferred.settle()
     armed = True

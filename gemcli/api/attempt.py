@@ -1,7 +1,8 @@
 """One HTTP request and its answer as they are on the wire, watched from two threads.
 
-The thread that makes the request fills a `Call`; the one that waits may abandon it. Whether the request had left
-this machine by then decides what the journal says: rejected (never sent) or unknown.
+The thread that makes the request fills a `Call`; the one that waits may abandon it. Whether the
+request had left this machine by then decides what the journal says: rejected (never sent) or
+unknown.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ class Abandoned(Exception):
 
 
 class Call:
-    """What is known of one request: whether it was sent, and the answer's status, headers and bytes so far.
+    """What is known of one request.
 
-    `token` is the access token that went with it, if one did: the answer may quote it, and nobody else may.
-    With `sink` the answer is a stream, and the data of each of its events is handed to `sink` as it arrives.
+    Whether it was sent, and the answer's status, headers and bytes so far.
+
+    `token` is the access token that went with it, if one did: the answer may quote it, and nobody
+    else may. With `sink` the answer is a stream, and the data of each of its events is handed to
+    `sink` as it arrives.
     """
 
     def __init__(self, sink: Callable[[bytes], None] | None = None) -> None:
@@ -55,7 +59,9 @@ class Call:
     def start(self) -> None:
         """Claim the one request this call may make; a second one is a hidden resend and refused."""
         if self._started:
-            raise RuntimeError("a second request in one call: the SDK tried to send again by itself")
+            raise RuntimeError(
+                "a second request in one call: the SDK tried to send again by itself"
+            )
         self._started = True
 
     def leave(self) -> None:
@@ -66,7 +72,10 @@ class Call:
             self._sent = True
 
     def abandon(self) -> bool:
-        """Stop waiting for the answer. From now on the request will not leave; whether it has is the result."""
+        """Stop waiting for the answer.
+
+        From now on the request will not leave; whether it has is the result.
+        """
         with self._lock:
             self._abandoned = True
             return self._sent
@@ -77,7 +86,10 @@ class Call:
         self.headers = dict(headers)
 
     def feed(self, data: bytes) -> None:
-        """Note some bytes of the answer's body, decompressed. Raises `Abandoned` if nobody waits for more."""
+        """Note some bytes of the answer's body, decompressed.
+
+        Raises `Abandoned` if nobody waits for more.
+        """
         if self._abandoned:
             raise Abandoned
         self.body += data

@@ -1,4 +1,7 @@
-"""Backends: who answers. A session names its own; a model under `simulator/` brings the simulator with it."""
+"""Backends: who answers.
+
+A session names its own; a model under `simulator/` brings the simulator with it.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,18 @@ from typing import Any
 from gemcli.errors import GemcliError
 
 NAMES = ("gemini", "vertex")
-"""The backends that can be chosen: the Gemini API with a key, or Vertex AI with Google Cloud credentials."""
+"""The backends that can be chosen.
+
+The Gemini API with a key, or Vertex AI with Google Cloud credentials.
+"""
 
 SIMULATOR = "simulator"
 
 RULES = "simulator/rules:"
 """What the name of a model begins with that a rules file scripts; the rest is the file."""
 
-# An id, a number, or an id in a domain: cloud.google.com/resource-manager/docs/creating-managing-projects
+# An id, a number, or an id in a domain:
+# cloud.google.com/resource-manager/docs/creating-managing-projects
 _PROJECT = re.compile(r"([a-z0-9][a-z0-9.-]*:)?[a-z0-9][a-z0-9-]*\Z")
 _LOCATION = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
@@ -26,8 +33,8 @@ _LOCATION = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 class Backend:
     """A backend by `name`.
 
-    `project` and `location` are Vertex AI's, and None means the environment's; `rules` is the file that scripts
-    the simulator.
+    `project` and `location` are Vertex AI's, and None means the environment's; `rules` is the file
+    that scripts the simulator.
     """
 
     name: str
@@ -43,14 +50,18 @@ class Backend:
 
 def from_environment(environ: Mapping[str, str]) -> Backend:
     """The backend that the SDK's own variables ask for."""
-    asked = (environ.get("GOOGLE_GENAI_USE_ENTERPRISE") or environ.get("GOOGLE_GENAI_USE_VERTEXAI") or "").lower()
+    asked = (
+        environ.get("GOOGLE_GENAI_USE_ENTERPRISE") or environ.get("GOOGLE_GENAI_USE_VERTEXAI") or ""
+    ).lower()
     return Backend("vertex" if asked in ("1", "true") else "gemini")
 
 
 def of(header: Mapping[str, Any], model: str, environ: Mapping[str, str]) -> Backend:
     """Who answers when a session sends to `model`."""
     if is_simulated(model):
-        return Backend(SIMULATOR, rules=model.removeprefix(RULES) if model.startswith(RULES) else None)
+        return Backend(
+            SIMULATOR, rules=model.removeprefix(RULES) if model.startswith(RULES) else None
+        )
     if header["backend"] == SIMULATOR:
         return from_environment(environ)
     return Backend(header["backend"], header.get("project"), header.get("location"))
@@ -69,8 +80,8 @@ def wire_name(model: str) -> str:
 def check_place(project: str | None, location: str | None) -> None:
     """Raise `GemcliError` (PROJECT_NAME, LOCATION_NAME) unless a Google Cloud project and location can stand in a URL.
 
-    A location is the beginning of the host that gets the user's access token, and both may come from a session file
-    that somebody else has made.
+    A location is the beginning of the host that gets the user's access token, and both may come
+    from a session file that somebody else has made.
     """
     if project is not None and (not _PROJECT.match(project) or len(project) > 128):
         raise GemcliError("PROJECT_NAME", f"{project[:80]!r} is not a Google Cloud project")

@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from gemcli.simulator.simulated_api import App
 
 SIMULATOR_URL = "http://simulator.invalid"
-"""The simulator's base URL in process: a name that cannot be looked up, should a socket ever be opened."""
+"""The simulator's base URL in process.
+
+A name that cannot be looked up, should a socket ever be opened.
+"""
 
 
 @dataclass(frozen=True)
 class Access:
-    """What a client is made from. `key` is None with Google Cloud credentials, `base_url` for the API's own.
+    """What a client is made from.
+
+    `key` is None with Google Cloud credentials, `base_url` for the API's own.
 
     `simulator` is the application that answers in this process, for the simulator alone.
     """
@@ -36,7 +41,8 @@ class Access:
 def access(backend: Backend, environ: Mapping[str, str], notice: Callable[[str], None]) -> Access:
     """How to reach `backend`.
 
-    Raises `GemcliError`: NO_KEY, BAD_KEY, NO_PROJECT, PROJECT_NAME, LOCATION_NAME, BASE_URL, or for a rules file.
+    Raises `GemcliError`: NO_KEY, BAD_KEY, NO_PROJECT, PROJECT_NAME, LOCATION_NAME, BASE_URL, or for
+    a rules file.
     """
     version = environ.get("GOOGLE_GENAI_API_VERSION") or None
     if backend.name == SIMULATOR:
@@ -47,7 +53,12 @@ def access(backend: Backend, environ: Mapping[str, str], notice: Callable[[str],
         check_place(project, location)
         key = None if project else _express_key(environ)
         placed = replace(backend, project=project, location=location)
-        return Access(placed, key, _base_url("GOOGLE_VERTEX_BASE_URL", environ.get("GOOGLE_VERTEX_BASE_URL")), version)
+        return Access(
+            placed,
+            key,
+            _base_url("GOOGLE_VERTEX_BASE_URL", environ.get("GOOGLE_VERTEX_BASE_URL")),
+            version,
+        )
     return Access(
         backend,
         _key(environ, notice),
@@ -63,7 +74,10 @@ def without_key(backend: Backend, environ: Mapping[str, str]) -> Access:
 
 
 def _simulator(rules: str | None) -> App:
-    """The application of the simulator, scripted by the file `rules` if there is one. Raises what is wrong with it."""
+    """The application of the simulator, scripted by the file `rules` if there is one.
+
+    Raises what is wrong with it.
+    """
     if rules is None:
         from gemcli.simulator.simulated_api import simulate
 
@@ -78,7 +92,9 @@ def _express_key(environ: Mapping[str, str]) -> str:
     """The key of Vertex AI in express mode, which goes without a project."""
     key = environ.get("GOOGLE_API_KEY")
     if not key:
-        raise GemcliError("NO_PROJECT", "Vertex AI needs a project, or an express mode key in GOOGLE_API_KEY")
+        raise GemcliError(
+            "NO_PROJECT", "Vertex AI needs a project, or an express mode key in GOOGLE_API_KEY"
+        )
     return _checked(key, "GOOGLE_API_KEY")
 
 
@@ -101,7 +117,10 @@ def _checked(key: str, name: str) -> str:
 
 
 def _base_url(name: str, value: str | None) -> str | None:
-    """The URL in the variable `name`, if it is set and safe to send a key to; `None` means the API's own."""
+    """The URL in the variable `name`, if it is set and safe to send a key to.
+
+    `None` means the API's own.
+    """
     url = (value or "").strip()
     if not url:
         return None
@@ -113,15 +132,23 @@ def _base_url(name: str, value: str | None) -> str | None:
         raise GemcliError("BASE_URL", f"{name} is not a URL: {_without_user(url)!r}") from None
     if host and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))):
         return urlunsplit(parts)
-    raise GemcliError("BASE_URL", f"{name}={_without_user(url)} would send the key and the conversation unprotected")
+    raise GemcliError(
+        "BASE_URL",
+        f"{name}={_without_user(url)} would send the key and the conversation unprotected",
+    )
 
 
 def _without_user(url: str) -> str:
-    """A URL that was refused, as it may be printed: without the user and the password that may be in it.
+    """A URL that was refused, as it may be printed.
 
-    Everything up to the last `@` goes: in what is no good URL, a password may reach beyond its place.
+    Without the user and the password that may be in it.
+
+    Everything up to the last `@` goes: in what is no good URL, a password may reach beyond its
+    place.
     """
-    return re.sub(r"^([a-z]*://|//)?.*@", lambda match: match[1] or "", url, flags=re.DOTALL | re.IGNORECASE)
+    return re.sub(
+        r"^([a-z]*://|//)?.*@", lambda match: match[1] or "", url, flags=re.DOTALL | re.IGNORECASE
+    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,9 +1,9 @@
 """The way to the model: the only module that knows google-genai.
 
-The SDK does what it is good at: keys, endpoints, headers, transport. The whole REST body goes out as given
-through its public `extra_body`, and the answer is read from the bytes on the wire (`call`, `wire`), so nothing
-is converted on the way. It is told to do nothing by itself: no resends, no redirects, no continuation, no
-function calling.
+The SDK does what it is good at: keys, endpoints, headers, transport. The whole REST body goes out
+as given through its public `extra_body`, and the answer is read from the bytes on the wire (`call`,
+`wire`), so nothing is converted on the way. It is told to do nothing by itself: no resends, no
+redirects, no continuation, no function calling.
 """
 
 from __future__ import annotations
@@ -60,14 +60,16 @@ class Gemini:
             self._http.close()
         self._client = self._http = None
 
-    def generate(self, model: str, body: Mapping[str, Any], seconds: float, grace: float = 0.0) -> dict[str, Any]:
+    def generate(
+        self, model: str, body: Mapping[str, Any], seconds: float, grace: float = 0.0
+    ) -> dict[str, Any]:
         """Make one generateContent request with `body` as its JSON, and return the answer as received.
 
-        Ends within `seconds` whatever the network does: the request runs in a thread of its own, which is left
-        behind when time is up. Raises `GemcliError` for everything but a 200 with an answer in it; its
-        `outcome` tells whether the request may have been answered. A signal that arrives while signals are
-        deferred leaves `grace` seconds for the answer to what was sent, and then raises INTERRUPTED; a second one
-        does so at once.
+        Ends within `seconds` whatever the network does: the request runs in a thread of its own,
+        which is left behind when time is up. Raises `GemcliError` for everything but a 200 with an
+        answer in it; its `outcome` tells whether the request may have been answered. A signal that
+        arrives while signals are deferred leaves `grace` seconds for the answer to what was sent,
+        and then raises INTERRUPTED; a second one does so at once.
         """
         done: _Queue = queue.SimpleQueue()
         call = Call()
@@ -81,12 +83,18 @@ class Gemini:
             raise self._scrubbed(unreadable, call) from None
 
     def stream(
-        self, model: str, body: Mapping[str, Any], seconds: float, on_chunk: Callable[[dict[str, Any]], None]
+        self,
+        model: str,
+        body: Mapping[str, Any],
+        seconds: float,
+        on_chunk: Callable[[dict[str, Any]], None],
     ) -> dict[str, Any]:
-        """`generate` as streamGenerateContent: `on_chunk` gets each chunk as it arrives, the result is the whole.
+        """`generate` as streamGenerateContent.
 
-        A stream that breaks raises with what had arrived in `partial`; one that breaks after its finish reason
-        is an answer.
+        `on_chunk` gets each chunk as it arrives, the result is the whole.
+
+        A stream that breaks raises with what had arrived in `partial`; one that breaks after its
+        finish reason is an answer.
         """
         done: _Queue = queue.SimpleQueue()
         call = Call(done.put)
@@ -111,9 +119,12 @@ class Gemini:
         return chunking.join(chunks)
 
     def preview(self, model: str, body: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
-        """The request as it would be sent: `method`, `url` and `body`. Nothing is sent; needs no key.
+        """The request as it would be sent: `method`, `url` and `body`.
 
-        User and password, should the base URL have them, are not in the `url`: it is there to be printed.
+        Nothing is sent; needs no key.
+
+        User and password, should the base URL have them, are not in the `url`: it is there to be
+        printed.
         """
         from gemcli.api import http
 
@@ -142,7 +153,9 @@ class Gemini:
         An answer that has arrived whole is never given up, neither for a signal nor for the time.
         """
         until = time.monotonic() + request[2]
-        threading.Thread(target=self._work, args=(call, done, *request), name="gemini", daemon=True).start()
+        threading.Thread(
+            target=self._work, args=(call, done, *request), name="gemini", daemon=True
+        ).start()
         with deferred.waking(lambda: done.put(_Event.SIGNAL)):
             while True:
                 try:
@@ -167,11 +180,16 @@ class Gemini:
                     return event if isinstance(event, BaseException) else None
 
     def _give_up(self, call: Call) -> bool:
-        """Leave a request behind, and the client that may be stuck in it; whether the request was sent."""
+        """Leave a request behind, and the client that may be stuck in it.
+
+        Whether the request was sent.
+        """
         self._client = self._http = None
         return call.abandon()
 
-    def _work(self, call: Call, done: _Queue, model: str, body: Mapping[str, Any], seconds: float) -> None:
+    def _work(
+        self, call: Call, done: _Queue, model: str, body: Mapping[str, Any], seconds: float
+    ) -> None:
         """Make the request; what went wrong, or that it is done, is put into `done`."""
         try:
             CALL.set(call)
@@ -181,7 +199,9 @@ class Gemini:
         except BaseException as error:  # whatever it is belongs to the thread that waits
             done.put(error)
 
-    def _request(self, model: str, body: Mapping[str, Any], seconds: float, *, stream: bool) -> None:
+    def _request(
+        self, model: str, body: Mapping[str, Any], seconds: float, *, stream: bool
+    ) -> None:
         options: dict[str, Any] = {
             "automatic_function_calling": {"disable": True},
             "automatic_continuation": False,
@@ -190,14 +210,19 @@ class Gemini:
         name = wire_name(model)
         # `contents` never reaches the wire: extra_body has the real ones.
         if stream:
-            for _ in self._client.models.generate_content_stream(model=name, contents=".", config=options):
+            for _ in self._client.models.generate_content_stream(
+                model=name, contents=".", config=options
+            ):
                 pass
         else:
             whole = options | {"should_return_http_response": True}
             self._client.models.generate_content(model=name, contents=".", config=whole)
 
     def _connect(self, transport: Any = None, credentials: Any = None) -> Any:
-        """Load the SDK and make its client; without `credentials` Vertex AI's are those of the environment."""
+        """Load the SDK and make its client.
+
+        Without `credentials` Vertex AI's are those of the environment.
+        """
         import logging
         import warnings
 
@@ -215,8 +240,8 @@ class Gemini:
 
             transport = Mount(access.simulator)
         self._http = http.client(access.base_url, transport)
-        # The asynchronous client is never used; without these it would load certificates of its own, for 25 ms,
-        # and look for a proxy where none is needed.
+        # The asynchronous client is never used; without these it would load certificates of its
+        # own, for 25 ms, and look for a proxy where none is needed.
         unused = {"verify": False, "ssl": http.no_certificates(), "trust_env": False}
         options: Any = {"httpx_client": self._http, "async_client_args": unused}
         options |= {"base_url": access.base_url} if access.base_url else {}
@@ -227,7 +252,11 @@ class Gemini:
             return genai.Client(api_key=access.key, vertexai=True, http_options=options)
         project, location = access.backend.project, access.backend.location
         return genai.Client(
-            vertexai=True, project=project, location=location, credentials=credentials, http_options=options
+            vertexai=True,
+            project=project,
+            location=location,
+            credentials=credentials,
+            http_options=options,
         )
 
     # What came of it. The wire decides: what the SDK made of it does not matter.
@@ -249,12 +278,16 @@ class Gemini:
         except GemcliError as unreadable:
             if unreadable.reason != "BAD_RESPONSE":
                 raise
-            raise GemcliError("STREAM_CUT", "the stream ended inside an event", outcome="unknown") from unreadable
+            raise GemcliError(
+                "STREAM_CUT", "the stream ended inside an event", outcome="unknown"
+            ) from unreadable
         if not chunks:
             what = "no stream of events" if rest or call.body.strip() else "empty"
             raise GemcliError("BAD_RESPONSE", f"the answer is {what}", outcome="unknown", http=200)
         if not chunking.finished(chunks) and chunking.has_candidates(chunks):
-            raise GemcliError("STREAM_CUT", "the stream ended without a finish reason", outcome="unknown")
+            raise GemcliError(
+                "STREAM_CUT", "the stream ended without a finish reason", outcome="unknown"
+            )
 
     def _fault(self, call: Call, error: BaseException | None) -> GemcliError:
         """What a request that brought no whole answer means."""
@@ -289,9 +322,12 @@ class Gemini:
 
 
 def preload() -> threading.Thread:
-    """Begin to load the SDK in the background: it takes longer than everything else before the first request.
+    """Begin to load the SDK in the background.
 
-    The thread that does it can be waited for, if the time of loading is not to count as that of a request.
+    It takes longer than everything else before the first request.
+
+    The thread that does it can be waited for, if the time of loading is not to count as that of a
+    request.
     """
 
     def load() -> None:
@@ -305,16 +341,23 @@ def preload() -> threading.Thread:
 
 
 def _may_be_shown(error: BaseException, call: Call) -> bool:
-    """Whether the traceback of an error is free of the access token; of the key `cli` makes sure."""
+    """Whether the traceback of an error is free of the access token.
+
+    Of the key `cli` makes sure.
+    """
     import traceback
 
-    return not call.token or call.token not in "".join(traceback.format_exception(error)).encode("utf-8", "replace")
+    return not call.token or call.token not in "".join(traceback.format_exception(error)).encode(
+        "utf-8", "replace"
+    )
 
 
 def _late(sent: bool, seconds: float) -> GemcliError:
     if sent:
         return GemcliError("TIMEOUT", f"no answer within {seconds:.3g} s", outcome="unknown")
-    return GemcliError("CONNECT_TIMEOUT", f"no connection within {seconds:.3g} s", outcome="rejected")
+    return GemcliError(
+        "CONNECT_TIMEOUT", f"no connection within {seconds:.3g} s", outcome="rejected"
+    )
 
 
 def interrupted(signum: int, *, sent: bool) -> GemcliError:

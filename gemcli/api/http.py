@@ -1,7 +1,7 @@
 """The HTTP client under the SDK: it sends once, follows nothing, and sees every byte of the answer.
 
-Imported only when a request is made. The SDK's own reading of an answer drops unknown fields and refuses some
-answers that were paid for, so gemcli reads the bytes noted here instead.
+Imported only when a request is made. The SDK's own reading of an answer drops unknown fields and
+refuses some answers that were paid for, so gemcli reads the bytes noted here instead.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ CONNECT_TIMEOUT = 30.0
 
 
 class UnusableProxy(Exception):
-    """The proxy that the environment names is none that a client can be made for; `hint` is what would be."""
+    """The proxy that the environment names is none that a client can be made for.
+
+    `hint` is what would be.
+    """
 
     def __init__(self, what: str, hint: str) -> None:
         super().__init__(what)
@@ -59,21 +62,26 @@ FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (httpx2.DecodingError, "BAD_RESPONSE"),
     (httpx2.TransportError, "CONNECTION_LOST"),
 )
-"""What a failure below HTTP means; the first class that fits the error or one of its causes decides."""
+"""What a failure below HTTP means.
+
+The first class that fits the error or one of its causes decides.
+"""
 
 
 class Client(httpx2.Client):
     """An HTTP client that notes what it sends and receives in the thread's `CALL`.
 
-    It sends to the server of `base_url` only, or without one to Google's APIs: whatever a project, a location or a
-    model is called, key, token and conversation go nowhere else.
+    It sends to the server of `base_url` only, or without one to Google's APIs: whatever a project,
+    a location or a model is called, key, token and conversation go nowhere else.
     """
 
     def __init__(self, base_url: str | None, **options: Any) -> None:
         super().__init__(**options)
         self._server = None if base_url is None else _server(httpx2.URL(base_url))
 
-    def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
+    def send(
+        self, request: httpx2.Request, *, stream: bool = False, **options: Any
+    ) -> httpx2.Response:
         """Send one request, and hand the SDK an answer whose bytes are noted as it reads them."""
         self._require_expected(request.url)
         call = CALL.get()
@@ -81,11 +89,19 @@ class Client(httpx2.Client):
         call.token = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
         self._watch(request, call)
         inner = super().send(request, stream=True, **options)
-        call.begin(inner.status_code, {name.lower(): value for name, value in inner.headers.items()})
+        call.begin(
+            inner.status_code, {name.lower(): value for name, value in inner.headers.items()}
+        )
         # The body is handed on decompressed, so what describes its packing must not be.
         packing = ("content-encoding", "content-length", "transfer-encoding")
-        headers = [(name, value) for name, value in inner.headers.multi_items() if name.lower() not in packing]
-        outer = httpx2.Response(inner.status_code, headers=headers, request=request, stream=_Tee(inner, call))
+        headers = [
+            (name, value)
+            for name, value in inner.headers.multi_items()
+            if name.lower() not in packing
+        ]
+        outer = httpx2.Response(
+            inner.status_code, headers=headers, request=request, stream=_Tee(inner, call)
+        )
         if not stream:
             try:
                 outer.read()
@@ -97,7 +113,9 @@ class Client(httpx2.Client):
         """Raise `UnexpectedHost` for a URL on another server than the one that was named."""
         google = url.scheme == "https" and url.host.endswith(GOOGLE)
         if not google if self._server is None else _server(url) != self._server:
-            raise UnexpectedHost(f"it would go to {url.scheme}://{url.host}, which nobody asked for")
+            raise UnexpectedHost(
+                f"it would go to {url.scheme}://{url.host}, which nobody asked for"
+            )
 
     def _watch(self, request: httpx2.Request, call: Call) -> None:
         """Learn when the request leaves, and bound the time to connect."""
@@ -107,7 +125,10 @@ class Client(httpx2.Client):
             call.leave()
         limits = request.extensions.get("timeout") or {}
         connect = limits.get("connect")
-        request.extensions["timeout"] = {**limits, "connect": min(connect or CONNECT_TIMEOUT, CONNECT_TIMEOUT)}
+        request.extensions["timeout"] = {
+            **limits,
+            "connect": min(connect or CONNECT_TIMEOUT, CONNECT_TIMEOUT),
+        }
 
 
 class _Tee(httpx2.SyncByteStream):
@@ -118,8 +139,8 @@ class _Tee(httpx2.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         for data in self._response.iter_bytes():
             self._call.feed(data)
-            # The SDK gets a hollow event for each piece of a stream: its own reader would stop at the first
-            # thing it does not know, and what follows was paid for.
+            # The SDK gets a hollow event for each piece of a stream: its own reader would stop at
+            # the first thing it does not know, and what follows was paid for.
             yield b"data: {}\n\n" if self._call.streams else data
         self._call.complete = True
 
@@ -151,12 +172,15 @@ def no_credentials() -> google.auth.credentials.Credentials:
 
 
 def client(base_url: str | None, transport: httpx2.BaseTransport | None) -> Client:
-    """A client for one base URL (`None`: the API's own). Certificates and proxies come from the environment.
+    """A client for one base URL (`None`: the API's own).
+
+    Certificates and proxies come from the environment.
 
     Raises `UnusableProxy`.
     """
     local = base_url is not None and urlsplit(base_url).scheme == "http"
-    # Plain HTTP is for this machine only, so no proxy may come between; nor are certificates needed.
+    # Plain HTTP is for this machine only, so no proxy may come between; nor are certificates
+    # needed.
     verify = False if local else _certificates()
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     with _proxies_checked():
@@ -173,14 +197,21 @@ def client(base_url: str | None, transport: httpx2.BaseTransport | None) -> Clie
 
 @contextmanager
 def _proxies_checked() -> Iterator[None]:
-    """Tell what is wrong with the proxies of the environment. Without the library's words: they quote passwords."""
+    """Tell what is wrong with the proxies of the environment.
+
+    Without the library's words: they quote passwords.
+    """
     try:
         yield
     except ImportError:
-        raise UnusableProxy("a SOCKS proxy needs a package that is missing", "pip install 'httpx2[socks]'") from None
+        raise UnusableProxy(
+            "a SOCKS proxy needs a package that is missing", "pip install 'httpx2[socks]'"
+        ) from None
     except (ValueError, httpx2.InvalidURL):
         hint = "ALL_PROXY or HTTPS_PROXY is http://, https:// or socks5://, a host, and a port"
-        raise UnusableProxy("the proxy of the environment has no URL that can be used", hint) from None
+        raise UnusableProxy(
+            "the proxy of the environment has no URL that can be used", hint
+        ) from None
 
 
 def no_certificates() -> ssl.SSLContext:
@@ -189,11 +220,15 @@ def no_certificates() -> ssl.SSLContext:
 
 
 def fault(error: BaseException, call: Call) -> GemcliError:
-    """What a request that brought no whole answer means. An error that is not the network's is a bug."""
+    """What a request that brought no whole answer means.
+
+    An error that is not the network's is a bug.
+    """
     causes = list(_causes(error))
     outcome = "unknown" if call.sent else "rejected"
     for kind, name in FAULTS:
-        # A TLS error on a connection that has carried a request is a lost connection, not a bad certificate.
+        # A TLS error on a connection that has carried a request is a lost connection, not a bad
+        # certificate.
         if name == "TLS" and call.sent:
             continue
         if found := next((cause for cause in causes if isinstance(cause, kind)), None):
@@ -202,7 +237,9 @@ def fault(error: BaseException, call: Call) -> GemcliError:
             busy = name == "NO_CREDENTIALS" and getattr(found, "retryable", False)
             reason = "UNAVAILABLE" if busy else name
             hint = found.hint if isinstance(found, UnusableProxy) else None
-            return GemcliError(reason, f"the request failed: {what}", hint=hint, outcome=outcome, http=call.status)
+            return GemcliError(
+                reason, f"the request failed: {what}", hint=hint, outcome=outcome, http=call.status
+            )
     return GemcliError("BUG", f"{type(error).__name__}: {error}", outcome=outcome, http=call.status)
 
 
@@ -216,7 +253,10 @@ def _certificates() -> ssl.SSLContext:
 
 def _on_event(event: str, info: dict[str, Any], call: Call) -> None:
     # A proxy is first asked for a tunnel; that request carries nothing of ours.
-    if event.endswith("send_request_headers.started") and getattr(info.get("request"), "method", b"") != b"CONNECT":
+    if (
+        event.endswith("send_request_headers.started")
+        and getattr(info.get("request"), "method", b"") != b"CONNECT"
+    ):
         call.leave()
 
 

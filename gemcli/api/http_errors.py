@@ -3,8 +3,9 @@
 Pure, but for a date in Retry-After, which is counted from now.
 
 
-The conditions are those of the API's own documentation of errors (ai.google.dev/gemini-api/docs/troubleshooting)
-and of the google.rpc error model (cloud.google.com/apis/design/errors).
+The conditions are those of the API's own documentation of errors
+(ai.google.dev/gemini-api/docs/troubleshooting) and of the google.rpc error model
+(cloud.google.com/apis/design/errors).
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from typing import Any
 from gemcli.errors import GemcliError
 from gemcli.text import strict_json
 
-_TOO_LONG = re.compile(r"token count|too many tokens|exceeds the maximum number of tokens", re.IGNORECASE)
-_ORDER = re.compile(r"function (call|response) turn|function response parts|multiturn|valid role|contents?\.parts")
+_TOO_LONG = re.compile(
+    r"token count|too many tokens|exceeds the maximum number of tokens", re.IGNORECASE
+)
+_ORDER = re.compile(
+    r"function (call|response) turn|function response parts|multiturn|valid role|contents?\.parts"
+)
 _DAILY = re.compile(r"per\s?day", re.IGNORECASE)
 
 _BY_STATUS = {
@@ -40,7 +45,8 @@ _BY_STATUS = {
 def refusal(http: int, headers: Mapping[str, str], body: bytes) -> GemcliError:
     """What an HTTP answer other than 200 means. Header names are in lower case.
 
-    The request counts as rejected, safe to send again, but for a 2xx that is no answer: its outcome is unknown.
+    The request counts as rejected, safe to send again, but for a 2xx that is no answer: its outcome
+    is unknown.
     """
     fault = _api_error(body)
     message = str(fault.get("message") or "").strip()
@@ -72,7 +78,10 @@ def _refusal_reason(http: int, status: str, message: str, details: list[dict[str
 
 
 def _bad_request(status: str, message: str, details: list[dict[str, Any]]) -> str:
-    if any(detail.get("reason") == "API_KEY_INVALID" for detail in details) or "API key not valid" in message:
+    if (
+        any(detail.get("reason") == "API_KEY_INVALID" for detail in details)
+        or "API key not valid" in message
+    ):
         return "API_KEY_INVALID"
     if status == "FAILED_PRECONDITION":
         return "PRECONDITION"
@@ -82,19 +91,32 @@ def _bad_request(status: str, message: str, details: list[dict[str, Any]]) -> st
 
 
 def _is_daily(message: str, details: list[dict[str, Any]]) -> bool:
-    lists = [detail["violations"] for detail in details if isinstance(detail.get("violations"), list)]
+    lists = [
+        detail["violations"] for detail in details if isinstance(detail.get("violations"), list)
+    ]
     violations = [violation for one in lists for violation in one if isinstance(violation, dict)]
-    quotas = " ".join(f"{violation.get('quotaId')} {violation.get('quotaMetric')}" for violation in violations)
+    quotas = " ".join(
+        f"{violation.get('quotaId')} {violation.get('quotaMetric')}" for violation in violations
+    )
     return bool(_DAILY.search(quotas) or re.search(r"\blimit: 0\b", message))
 
 
 def _api_error(body: bytes) -> dict[str, Any]:
-    """The `error` object of an error answer; of one that is no such thing, its text as the message."""
+    """The `error` object of an error answer.
+
+    Of one that is no such thing, its text as the message.
+    """
     try:
         answer = strict_json.loads(body)
     except ValueError:
-        # The beginning of a page says what it is; a pattern over all of a large one could take for ever.
-        text = re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", body[:4000].decode("utf-8", "replace"), flags=re.DOTALL)
+        # The beginning of a page says what it is; a pattern over all of a large one could take for
+        # ever.
+        text = re.sub(
+            r"<(style|script).*?</\1>|<[^>]*>",
+            " ",
+            body[:4000].decode("utf-8", "replace"),
+            flags=re.DOTALL,
+        )
         return {"message": " ".join(text.split())[:200]}
     # An error before the first event of a stream comes as a list of one.
     if isinstance(answer, list) and answer:
@@ -105,18 +127,35 @@ def _api_error(body: bytes) -> dict[str, Any]:
     return {"message": fault if isinstance(fault, str) else ""}
 
 
-def _retry_after(headers: Mapping[str, str], message: str, details: list[dict[str, Any]]) -> float | None:
-    """The seconds a server asks to wait: RetryInfo, else Retry-After, else the words of the message."""
-    asked = [detail.get("retryDelay") for detail in details if str(detail.get("@type", "")).endswith("RetryInfo")]
-    asked += [_seconds(headers.get("retry-after", "")), *re.findall(r"[Rr]etry in ([0-9.]+m?s)", message)]
+def _retry_after(
+    headers: Mapping[str, str], message: str, details: list[dict[str, Any]]
+) -> float | None:
+    """The seconds a server asks to wait.
+
+    RetryInfo, else Retry-After, else the words of the message.
+    """
+    asked = [
+        detail.get("retryDelay")
+        for detail in details
+        if str(detail.get("@type", "")).endswith("RetryInfo")
+    ]
+    asked += [
+        _seconds(headers.get("retry-after", "")),
+        *re.findall(r"[Rr]etry in ([0-9.]+m?s)", message),
+    ]
     for value in asked:
-        if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]*)?)(ms|s)", value)):
+        if isinstance(value, str) and (
+            match := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]*)?)(ms|s)", value)
+        ):
             return float(match[1]) / (1000 if match[2] == "ms" else 1)
     return None
 
 
 def _seconds(header: str) -> str:
-    """A Retry-After header as seconds with their unit: it holds seconds, or the date to wait for."""
+    """A Retry-After header as seconds with their unit.
+
+    It holds seconds, or the date to wait for.
+    """
     if header.strip().isdecimal():
         return f"{header.strip()}s"
     from email.utils import parsedate_to_datetime

@@ -14,7 +14,10 @@ _MODEL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._@-]*(/[A-Za-z0-9_-][A-Za-z0-9._@-
 
 
 def check_model(model: str) -> str:
-    """`model` if it can stand in a URL as it is, or is a rules file. Raises `GemcliError` (MODEL_NAME) if not."""
+    """`model` if it can stand in a URL as it is, or is a rules file.
+
+    Raises `GemcliError` (MODEL_NAME) if not.
+    """
     if model.startswith(RULES) and len(model) > len(RULES):
         return model
     if not _MODEL.match(model) or len(model) > 256:

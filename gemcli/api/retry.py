@@ -1,7 +1,7 @@
 """Whether to send again, and when. Pure: the clock and the dice are given.
 
-Only what the API rejected, or what never reached it, is sent again by itself: anything else may have been
-answered, and would be paid for twice.
+Only what the API rejected, or what never reached it, is sent again by itself: anything else may
+have been answered, and would be paid for twice.
 """
 
 from __future__ import annotations
@@ -12,9 +12,20 @@ from dataclasses import dataclass
 from gemcli.errors import GemcliError
 
 REPEATED = frozenset(
-    {"RATE_LIMIT", "SERVER_TIMEOUT", "SERVER_ERROR", "UNAVAILABLE", "CONNECT", "DNS", "CONNECT_TIMEOUT"}
+    {
+        "RATE_LIMIT",
+        "SERVER_TIMEOUT",
+        "SERVER_ERROR",
+        "UNAVAILABLE",
+        "CONNECT",
+        "DNS",
+        "CONNECT_TIMEOUT",
+    }
 )
-"""The reasons after which a request is sent again: HTTP 408, 429, 5xx, and connections that were never made."""
+"""The reasons after which a request is sent again.
+
+HTTP 408, 429, 5xx, and connections that were never made.
+"""
 
 LONGEST = 60.0
 """Seconds that gemcli waits at most of its own accord."""
@@ -34,9 +45,10 @@ class Policy:
     def wait(self, attempt: int, error: GemcliError, left: float) -> float | None:
         """Seconds to wait before sending again, `None` for not at all.
 
-        `attempt` counts from 0; `left` is the time in seconds that the command still has. A wait that the server
-        asked for is kept and lengthened by up to a second, so that many clients do not return at once; else it
-        is `2**attempt` up to a minute, half of it by chance. What would not end in time is not begun.
+        `attempt` counts from 0; `left` is the time in seconds that the command still has. A wait
+        that the server asked for is kept and lengthened by up to a second, so that many clients do
+        not return at once; else it is `2**attempt` up to a minute, half of it by chance. What would
+        not end in time is not begun.
         """
         if attempt >= self.retries or error.outcome != "rejected" or error.reason not in REPEATED:
             return None

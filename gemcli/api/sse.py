@@ -1,8 +1,9 @@
 """Server-Sent Events as they come over the wire: bytes in, the data of each event out.
 
-More forgiving than the SDK's reader, because what is refused here was paid for: comments, `[DONE]`, a missing
-space after the colon, a byte order mark, CRLF, an event cut by any network boundary. The format is that of the HTML
-standard (html.spec.whatwg.org/multipage/server-sent-events.html), as far as answers of the API use it.
+More forgiving than the SDK's reader, because what is refused here was paid for: comments, `[DONE]`,
+a missing space after the colon, a byte order mark, CRLF, an event cut by any network boundary. The
+format is that of the HTML standard (html.spec.whatwg.org/multipage/server-sent-events.html), as far
+as answers of the API use it.
 """
 
 from __future__ import annotations

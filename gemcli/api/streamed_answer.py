@@ -14,16 +14,23 @@ from gemcli.text import strict_json
 
 
 def read(data: bytes) -> dict[str, Any]:
-    """The chunk in one event of a stream. Raises `GemcliError`: BAD_RESPONSE, or what an error event says."""
+    """The chunk in one event of a stream.
+
+    Raises `GemcliError`: BAD_RESPONSE, or what an error event says.
+    """
     try:
         chunk = strict_json.loads(data)
     except ValueError as error:
-        raise GemcliError("BAD_RESPONSE", f"an event is not JSON ({error})", outcome="unknown", http=200) from None
+        raise GemcliError(
+            "BAD_RESPONSE", f"an event is not JSON ({error})", outcome="unknown", http=200
+        ) from None
     if isinstance(chunk, dict) and "error" in chunk:
         code = chunk["error"].get("code") if isinstance(chunk["error"], dict) else None
         raise refusal(code if isinstance(code, int) and 400 <= code < 600 else 500, {}, data)
     if fault := answer_fault(chunk):
-        raise GemcliError("BAD_RESPONSE", f"not a chunk of an answer: {fault}", outcome="unknown", http=200)
+        raise GemcliError(
+            "BAD_RESPONSE", f"not a chunk of an answer: {fault}", outcome="unknown", http=200
+        )
     checked: dict[str, Any] = chunk
     return checked
 
@@ -31,7 +38,8 @@ def read(data: bytes) -> dict[str, Any]:
 def join(chunks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The chunks of a stream as the one answer they make, in the form of an unstreamed one.
 
-    Parts are merged by `contents.merged`, citations gathered; of everything else the last word counts.
+    Parts are merged by `contents.merged`, citations gathered; of everything else the last word
+    counts.
     """
     answer: dict[str, Any] = {}
     candidates: dict[int, list[Mapping[str, Any]]] = {}
@@ -73,7 +81,9 @@ def _joined(pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if contents:
         whole["content"] = {name: value for content in contents for name, value in content.items()}
         if "parts" in whole["content"]:
-            whole["content"]["parts"] = merged(part for content in contents for part in parts_of(content))
+            whole["content"]["parts"] = merged(
+                part for content in contents for part in parts_of(content)
+            )
     return whole
 
 

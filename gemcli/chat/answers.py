@@ -1,8 +1,8 @@
 """What an answer of the API means: read, judged, and given a reason when it is no use. Pure.
 
-Nothing here raises for an answer that is merely bad news: "no exception" is not success with this API, so every
-answer is judged by what it holds. The lists of names are those of `FinishReason` and `BlockedReason` in
-google-genai 3.4.0; a test compares them.
+Nothing here raises for an answer that is merely bad news: "no exception" is not success with this
+API, so every answer is judged by what it holds. The lists of names are those of `FinishReason` and
+`BlockedReason` in google-genai 3.4.0; a test compares them.
 """
 
 from __future__ import annotations
@@ -43,11 +43,22 @@ FINISH_REASONS: dict[str, str | None] = {
     "TOO_MANY_TOOL_CALLS": "MALFORMED_ANSWER",
     "MISSING_THOUGHT_SIGNATURE": "MALFORMED_ANSWER",
 }
-"""What each finish reason makes of an answer; `None` is a plain success. Unknown ones are taken as success."""
+"""What each finish reason makes of an answer; `None` is a plain success.
+
+Unknown ones are taken as success.
+"""
 
 
 BLOCK_REASONS = (
-    *("SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "IMAGE_SAFETY", "MODEL_ARMOR", "JAILBREAK"),
+    *(
+        "SAFETY",
+        "OTHER",
+        "BLOCKLIST",
+        "PROHIBITED_CONTENT",
+        "IMAGE_SAFETY",
+        "MODEL_ARMOR",
+        "JAILBREAK",
+    ),
     "BLOCKED_REASON_UNSPECIFIED",
 )
 """Why the API blocks a prompt."""
@@ -57,8 +68,9 @@ BLOCK_REASONS = (
 class Verdict:
     """What an answer is worth.
 
-    `valid` answers enter the history. `error` is what a script must be told, `None` for a plain success; it
-    comes with valid answers too, when they are incomplete or wait for function responses.
+    `valid` answers enter the history. `error` is what a script must be told, `None` for a plain
+    success; it comes with valid answers too, when they are incomplete or wait for function
+    responses.
     """
 
     valid: bool
@@ -73,14 +85,21 @@ class Verdict:
 
 
 def read(body: bytes) -> dict[str, Any]:
-    """The GenerateContentResponse in the body of a 200. Raises `GemcliError` (BAD_RESPONSE) if it is none."""
+    """The GenerateContentResponse in the body of a 200.
+
+    Raises `GemcliError` (BAD_RESPONSE) if it is none.
+    """
     try:
         answer = strict_json.loads(body)
     except ValueError as error:
         what = f"not JSON ({error})" if body.strip() else "empty"
-        raise GemcliError("BAD_RESPONSE", f"the answer is {what}", outcome="unknown", http=200) from None
+        raise GemcliError(
+            "BAD_RESPONSE", f"the answer is {what}", outcome="unknown", http=200
+        ) from None
     if fault := answer_fault(answer):
-        raise GemcliError("BAD_RESPONSE", f"not an answer of the API: {fault}", outcome="unknown", http=200)
+        raise GemcliError(
+            "BAD_RESPONSE", f"not an answer of the API: {fault}", outcome="unknown", http=200
+        )
     checked: dict[str, Any] = answer
     return checked
 
@@ -99,7 +118,9 @@ def judge(answer: Mapping[str, Any]) -> Verdict:
     return Verdict(valid, error, finish, content)
 
 
-def _reason(answer: Mapping[str, Any], finish: str | None, content: Content) -> tuple[str | None, str]:
+def _reason(
+    answer: Mapping[str, Any], finish: str | None, content: Content
+) -> tuple[str | None, str]:
     """The reason an answer is not a plain success, and how to say so."""
     feedback = answer.get("promptFeedback") or {}
     if block := feedback.get("blockReason"):

@@ -1,9 +1,10 @@
 """Contents and Parts as plain values, in the wire form of the Gemini API.
 
-A Content is `{"role": "user"|"model", "parts": [Part, …]}`; a Part is an object with one kind of data
-(`text`, `functionCall`, `inlineData`, …) and perhaps marks beside it (`thought`, `thoughtSignature`).
-They are kept as the dicts that came over the wire, unknown keys included, because a session must give back
-exactly what the API sent. Nothing here knows files, sessions or the SDK.
+A Content is `{"role": "user"|"model", "parts": [Part, …]}`; a Part is an object with one kind of
+data (`text`, `functionCall`, `inlineData`, …) and perhaps marks beside it (`thought`,
+`thoughtSignature`). They are kept as the dicts that came over the wire, unknown keys included,
+because a session must give back exactly what the API sent. Nothing here knows files, sessions or
+the SDK.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ def user_text(text: str) -> Content:
 def text_of(content: Content | None) -> str:
     """The text of a Content: its text parts joined, thoughts left out; `""` when there is none."""
     return "".join(
-        part["text"] for part in parts_of(content) if isinstance(part.get("text"), str) and not part.get("thought")
+        part["text"]
+        for part in parts_of(content)
+        if isinstance(part.get("text"), str) and not part.get("thought")
     )
 
 
@@ -48,23 +51,32 @@ def is_blank(part: Part) -> bool:
 
 
 def says_something(content: Content | None) -> bool:
-    """Whether a Content has at least one Part that is neither a thought nor blank: what makes an answer usable."""
+    """Whether a Content has at least one Part that is neither a thought nor blank.
+
+    What makes an answer usable.
+    """
     return any(not part.get("thought") and _has_data(part) for part in parts_of(content))
 
 
 def as_sent(content: Content) -> Content:
-    """A model Content as it goes back to the API: role `model`, blank Parts left out, everything else untouched.
+    """A model Content as it goes back to the API.
+
+    Role `model`, blank Parts left out, everything else untouched.
 
     The API sometimes answers without a role and with empty Parts, and refuses both in a request.
     """
-    return {**content, "role": "model", "parts": [part for part in parts_of(content) if not is_blank(part)]}
+    return {
+        **content,
+        "role": "model",
+        "parts": [part for part in parts_of(content) if not is_blank(part)],
+    }
 
 
 def merged(parts: Iterable[Part]) -> list[Part]:
     """The Parts of a streamed answer as one Content has them.
 
-    Neighbours that are plain text, or both plain thoughts, are one Part; a Part with anything else to it, such
-    as a signature, stands alone; blank ones are left out.
+    Neighbours that are plain text, or both plain thoughts, are one Part; a Part with anything else
+    to it, such as a signature, stands alone; blank ones are left out.
     """
     whole: list[Part] = []
     for part in parts:
@@ -79,7 +91,10 @@ def merged(parts: Iterable[Part]) -> list[Part]:
 
 
 def group_turns(contents: Iterable[Content]) -> list[list[Content]]:
-    """Cut a valid history into turns: each starts at a user Content that is not a function response."""
+    """Cut a valid history into turns.
+
+    Each starts at a user Content that is not a function response.
+    """
     turns: list[list[Content]] = []
     for content in contents:
         if content["role"] == "user" and not function_responses(content):

@@ -12,20 +12,28 @@ from gemcli.chat.contents import Content
 
 
 def answer_fault(answer: Any) -> str | None:
-    """What keeps a value from being a GenerateContentResponse, as far as gemcli reads one; None if nothing."""
+    """What keeps a value from being a GenerateContentResponse, as far as gemcli reads one.
+
+    None if nothing.
+    """
     if not isinstance(answer, dict):
         return "not an object"
     for name in ("promptFeedback", "usageMetadata"):
         if not isinstance(answer.get(name) or {}, dict):
             return f"`{name}` is not an object"
     candidates = answer.get("candidates") or []
-    if not isinstance(candidates, list) or not all(isinstance(candidate, dict) for candidate in candidates):
+    if not isinstance(candidates, list) or not all(
+        isinstance(candidate, dict) for candidate in candidates
+    ):
         return "`candidates` is not a list of objects"
     return next((fault for candidate in candidates if (fault := _candidate_fault(candidate))), None)
 
 
 def config_fault(config: Any) -> str | None:
-    """What keeps a value from being a config in REST form; None if nothing. `settings.check` says more."""
+    """What keeps a value from being a config in REST form; None if nothing.
+
+    `settings.check` says more.
+    """
     if not isinstance(config, dict):
         return "not an object"
     if not isinstance(config.get("generationConfig", {}), dict):
@@ -36,7 +44,10 @@ def config_fault(config: Any) -> str | None:
 
 
 def content_of(answer: dict[str, Any] | None) -> Content:
-    """The model Content of an answer's first candidate, as received; an empty one when there is none."""
+    """The model Content of an answer's first candidate, as received.
+
+    An empty one when there is none.
+    """
     candidates = (answer or {}).get("candidates") or [{}]
     content: Content = candidates[0].get("content") or {"role": "model", "parts": []}
     return content

@@ -29,7 +29,10 @@ class Format(NamedTuple):
 
 
 FORMATS = {
-    "contents": Format("a JSON list of Contents, for `history=` of the SDK or `gemcli new --history`", "contents_list"),
+    "contents": Format(
+        "a JSON list of Contents, for `history=` of the SDK or `gemcli new --history`",
+        "contents_list",
+    ),
     "request": Format("the generateContent body behind the last answer", "request_body"),
     "script": Format("the user's messages as YAML", "replay_script"),
     "openai": Format("the messages of a Chat Completions request", "chat_completions"),
@@ -46,13 +49,16 @@ FORMATS = {
     help="; ".join(f"{name}: {one.what}" for name, one in FORMATS.items()),
 )
 @options.session()
-@click.option("--curl", is_flag=True, help="With request: a curl command. The key stays in the environment.")
+@click.option(
+    "--curl", is_flag=True, help="With request: a curl command. The key stays in the environment."
+)
 @options.everywhere()
 @click.pass_obj
 def command(app: App, /, format_: str, session: str, curl: bool) -> None:
     """Write the history of a session to standard output, in another format.
 
-    The history is what the next request would carry: what was refused, failed or rewound is not in it.
+    The history is what the next request would carry: what was refused, failed or rewound is not in
+    it.
 
     \b
     Examples:
@@ -69,13 +75,20 @@ def command(app: App, /, format_: str, session: str, curl: bool) -> None:
         app.output.text(curl_command(app, journal))
         return
     # A script has settings for each message, the other formats only those of the conversation.
-    calls = [[turn.exchanges[0].request.get("config") or {} for turn in journal.live]] if format_ == "script" else []
+    calls = (
+        [[turn.exchanges[0].request.get("config") or {} for turn in journal.live]]
+        if format_ == "script"
+        else []
+    )
     document = FORMATS[format_].dump(journal.history, journal.header, *calls)
     app.output.text(document) if isinstance(document, str) else app.output.json(document)
 
 
 def curl_command(app: App, journal: Journal) -> str:
-    """The request behind the last answer as a command for a shell. Loads the SDK, which knows the URL."""
+    """The request behind the last answer as a command for a shell.
+
+    Loads the SDK, which knows the URL.
+    """
     from gemcli.api import backends
     from gemcli.api.credentials import without_key
     from gemcli.formats import request_body
@@ -84,8 +97,12 @@ def curl_command(app: App, journal: Journal) -> str:
     backend = backends.of(header, header["model"], app.environ)
     if backend.name == backends.SIMULATOR:
         what = "the simulator answers inside gemcli, so there is nothing that curl could ask"
-        raise GemcliError("NOT_EXPRESSIBLE", what, hint="python -m gemcli.simulator serves it over HTTP")
+        raise GemcliError(
+            "NOT_EXPRESSIBLE", what, hint="python -m gemcli.simulator serves it over HTTP"
+        )
     body = request_body.dump(journal.history, header)
     shown = app.gemini(backend, dry=True).preview(header["model"], body, stream=False)
-    credentials = backend.name == "vertex" and without_key(backend, app.environ).backend.project is not None
+    credentials = (
+        backend.name == "vertex" and without_key(backend, app.environ).backend.project is not None
+    )
     return request_body.curl(shown, credentials=credentials)

@@ -23,13 +23,27 @@ VIEWS = ("contents", "check", "usage", "path", "sessions")
 @options.session(required=False)
 @click.option("--text", "as_text", is_flag=True, help="Print 'role: text' instead of JSON.")
 @click.option("--last", is_flag=True, help="Only the last turn.")
-@click.option("--raw", is_flag=True, help="With --last or --turn: the API's whole answer, as it was received.")
 @click.option(
-    "--turn", metavar="N", type=click.IntRange(min=1), help="Only turn N, whether or not it is in the history."
+    "--raw", is_flag=True, help="With --last or --turn: the API's whole answer, as it was received."
 )
-@click.option("--all", "everything", is_flag=True, help="Also the turns that are refused, failed, in doubt or rewound.")
-@click.option("--contents", is_flag=True, help="The Contents that the next request will carry, one a line.")
-@click.option("--check", is_flag=True, help="Check the file and the turn order; report every breach.")
+@click.option(
+    "--turn",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Only turn N, whether or not it is in the history.",
+)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also the turns that are refused, failed, in doubt or rewound.",
+)
+@click.option(
+    "--contents", is_flag=True, help="The Contents that the next request will carry, one a line."
+)
+@click.option(
+    "--check", is_flag=True, help="Check the file and the turn order; report every breach."
+)
 @click.option("--usage", is_flag=True, help="Only the session's totals: turns, requests, tokens.")
 @click.option("--path", is_flag=True, help="Only the path of the session's file.")
 @click.option("--sessions", is_flag=True, help="List the named sessions.")
@@ -48,8 +62,8 @@ def command(
 ) -> None:
     """Show the turns of a session, oldest first, one JSON document a line.
 
-    The turns of the history are those that the next request will carry; --all and --turn show the others, too.
-    Nothing is locked or changed, so this may be run at any time.
+    The turns of the history are those that the next request will carry; --all and --turn show the
+    others, too. Nothing is locked or changed, so this may be run at any time.
 
     \b
     Examples:
@@ -84,7 +98,9 @@ def command(
         app.output.jsonl(documents.turn_view(one) for one in selected)
 
 
-def select(session: str, journal: Journal, *, last: bool, number: int | None, everything: bool) -> list[Turn]:
+def select(
+    session: str, journal: Journal, *, last: bool, number: int | None, everything: bool
+) -> list[Turn]:
     """The turns asked for, oldest first. Raises `GemcliError` (NO_SUCH_TURN)."""
     if number is not None:
         if number not in journal.turns:
@@ -97,7 +113,10 @@ def select(session: str, journal: Journal, *, last: bool, number: int | None, ev
 
 
 def raw_answer(session: str, selected: list[Turn]) -> dict[str, Any]:
-    """The whole answer of the last exchange that has one. Raises `GemcliError` (NO_SUCH_TURN) if none has."""
+    """The whole answer of the last exchange that has one.
+
+    Raises `GemcliError` (NO_SUCH_TURN) if none has.
+    """
     for exchange in reversed(selected[-1].exchanges):
         if exchange.answer is not None:
             return exchange.answer
@@ -108,18 +127,29 @@ def lines_of(turn: Turn) -> str:
     """A turn as a person reads it: `role: text`, one paragraph for each Content that has text."""
     said = [(content["role"], text_of(content)) for content in turn.contents]
     if not said:
-        said = [("user", text_of(turn.exchanges[0].request["content"])), ("note", documents.turn_state(turn))]
+        said = [
+            ("user", text_of(turn.exchanges[0].request["content"])),
+            ("note", documents.turn_state(turn)),
+        ]
     return "".join(f"{role}: {text.rstrip()}\n" for role, text in said if text)
 
 
 def check(session: str, journal: Journal) -> dict[str, Any]:
     """Raise `GemcliError` with every breach of turn order; a short report when there is none."""
     turn_order.require(turn_order.check(journal.history), f"the turn order of {session} is broken")
-    return {"session": session, "ok": True, "turns": len(journal.live), "contents": len(journal.history)}
+    return {
+        "session": session,
+        "ok": True,
+        "turns": len(journal.live),
+        "contents": len(journal.history),
+    }
 
 
 def existing_path(app: App, session: str) -> str:
-    """The session's file, absolute, links left as they are. Raises `GemcliError` (SESSION_MISSING)."""
+    """The session's file, absolute, links left as they are.
+
+    Raises `GemcliError` (SESSION_MISSING).
+    """
     path = os.path.abspath(app.path(session))
     if not app.store.exists(path):
         app.read(session)

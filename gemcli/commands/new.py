@@ -27,13 +27,25 @@ from gemcli.text import strict_json
 
 @click.command("new", short_help="Create a session.")
 @options.session()
-@click.option("--model", metavar="MODEL", help=f"The model that answers.  [default: $GEMCLI_MODEL or {DEFAULT_MODEL}]")
 @click.option(
-    "--backend", type=click.Choice(backends.NAMES), help="Who answers. [default: as the SDK's environment says, gemini]"
+    "--model",
+    metavar="MODEL",
+    help=f"The model that answers.  [default: $GEMCLI_MODEL or {DEFAULT_MODEL}]",
 )
-@click.option("--project", metavar="PROJECT", help="Google Cloud project, for Vertex AI. [default: the environment's]")
 @click.option(
-    "--location", metavar="LOCATION", help="Google Cloud location, for Vertex AI. [default: the environment's]"
+    "--backend",
+    type=click.Choice(backends.NAMES),
+    help="Who answers. [default: as the SDK's environment says, gemini]",
+)
+@click.option(
+    "--project",
+    metavar="PROJECT",
+    help="Google Cloud project, for Vertex AI. [default: the environment's]",
+)
+@click.option(
+    "--location",
+    metavar="LOCATION",
+    help="Google Cloud location, for Vertex AI. [default: the environment's]",
 )
 @options.generation
 @click.option(
@@ -43,12 +55,20 @@ from gemcli.text import strict_json
     help="Begin with this history: a JSON list of Contents, JSON Lines, or a session file.",
 )
 @click.option(
-    "--from", "source", metavar="SESSION", help="Begin with the history, model and config of another session."
+    "--from",
+    "source",
+    metavar="SESSION",
+    help="Begin with the history, model and config of another session.",
 )
 @click.option(
-    "--at", metavar="TURN", type=click.IntRange(min=0), help="With --from: as it was after this turn; 0 takes no turns."
+    "--at",
+    metavar="TURN",
+    type=click.IntRange(min=0),
+    help="With --from: as it was after this turn; 0 takes no turns.",
 )
-@click.option("--force", is_flag=True, help="Replace an existing session, which is kept as FILE.bak-<n>.")
+@click.option(
+    "--force", is_flag=True, help="Replace an existing session, which is kept as FILE.bak-<n>."
+)
 @options.wait(300)
 @options.everywhere()
 @click.pass_obj
@@ -69,8 +89,8 @@ def command(
 ) -> None:
     """Create a session.
 
-    The file is created whole or not at all, and an existing session is never overwritten. Settings given here
-    hold for every message; `gemcli send` takes the same options for a single one.
+    The file is created whole or not at all, and an existing session is never overwritten. Settings
+    given here hold for every message; `gemcli send` takes the same options for a single one.
 
     \b
     Examples:
@@ -86,7 +106,9 @@ def command(
         raise click.UsageError("--project and --location are Vertex AI's.")
     wanted = Wanted(model, _backend(backend, project, location), options.config_from(given))
     if source is not None:
-        content = forked(app, _source(app, source, at), wanted, {"kind": "fork", "session": source, "turn": at})
+        content = forked(
+            app, _source(app, source, at), wanted, {"kind": "fork", "session": source, "turn": at}
+        )
     else:
         content = begun(app, wanted, history_file)
     app.output.json(make(app, session, content, force=force, wait=wait))
@@ -133,8 +155,13 @@ def forked(app: App, journal: Journal, wanted: Wanted, origin: dict[str, Any]) -
     return [header(app, wanted, journal.header, whole), *journal.fork()]
 
 
-def make(app: App, session: str, content: list[Record], *, force: bool = False, wait: float = 0) -> dict[str, Any]:
-    """Write a new session and tell what it is. The directory of named sessions is made when it is missing."""
+def make(
+    app: App, session: str, content: list[Record], *, force: bool = False, wait: float = 0
+) -> dict[str, Any]:
+    """Write a new session and tell what it is.
+
+    The directory of named sessions is made when it is missing.
+    """
     path = app.path(session)
     if os.path.dirname(path) == names.sessions_directory(app.environ):
         app.store.make_directory(os.path.dirname(path))
@@ -147,17 +174,24 @@ def default_model(app: App) -> str:
     return app.environ.get("GEMCLI_MODEL") or DEFAULT_MODEL
 
 
-def header(app: App, wanted: Wanted, source: Record | None, origin: dict[str, Any] | None) -> Record:
+def header(
+    app: App, wanted: Wanted, source: Record | None, origin: dict[str, Any] | None
+) -> Record:
     """The session record, with the source's model, backend and config where nothing else is wanted."""
     base: Record = (
-        source or {"model": default_model(app), "config": {}} | backends.from_environment(app.environ).to_json()
+        source
+        or {"model": default_model(app), "config": {}}
+        | backends.from_environment(app.environ).to_json()
     )
     model = check_model(base["model"] if wanted.model is None else wanted.model)
     backend = wanted.backend or backends.of(base, model, app.environ)
     if backends.is_simulated(model):
         backend = Backend(backends.SIMULATOR)
     elif backend.name == base["backend"] == "vertex":
-        project, location = backend.project or base.get("project"), backend.location or base.get("location")
+        project, location = (
+            backend.project or base.get("project"),
+            backend.location or base.get("location"),
+        )
         backend = Backend("vertex", project, location)
     backends.check_place(backend.project, backend.location)
     config = merge(base["config"], wanted.config)
@@ -170,7 +204,9 @@ def _source(app: App, source: str, at: int | None) -> Journal:
         return journal if at is None else journal.at(at)
     except KeyError:
         raise GemcliError(
-            "NO_SUCH_TURN", f"{source} has no turn {at}", hint=f"gemcli history -s {shlex.quote(source)} --all"
+            "NO_SUCH_TURN",
+            f"{source} has no turn {at}",
+            hint=f"gemcli history -s {shlex.quote(source)} --all",
         ) from None
 
 

@@ -37,12 +37,27 @@ LIMITS = ("retries", "max_wait", "timeout", "deadline", "grace", "wait")
 
 
 @click.command("replay", short_help="Send the messages of a script, each once.")
-@click.argument("script", metavar="SCRIPT", help="YAML, JSON, JSON Lines, or a session; '-' is standard input.")
+@click.argument(
+    "script", metavar="SCRIPT", help="YAML, JSON, JSON Lines, or a session; '-' is standard input."
+)
 @options.session(required=False)
-@click.option("--out", "directory", metavar="DIR", help="Play into DIR/NAME.jsonl: for files with many conversations.")
+@click.option(
+    "--out",
+    "directory",
+    metavar="DIR",
+    help="Play into DIR/NAME.jsonl: for files with many conversations.",
+)
 @click.option("--model", metavar="MODEL", help="Another model than the script's.")
-@click.option("--var", "variables", metavar="NAME=TEXT", multiple=True, help="The text that {{NAME}} stands for.")
-@click.option("--lines", "as_lines", is_flag=True, help="SCRIPT is plain text: each line a message.")
+@click.option(
+    "--var",
+    "variables",
+    metavar="NAME=TEXT",
+    multiple=True,
+    help="The text that {{NAME}} stands for.",
+)
+@click.option(
+    "--lines", "as_lines", is_flag=True, help="SCRIPT is plain text: each line a message."
+)
 @click.option("--strict", is_flag=True, help="Take warnings about the script for mistakes.")
 @click.option("--on-fail", type=click.Choice(["stop", "continue"]), help=(
     "When an expectation is not met: go on, or not.  [default: the script's, continue]"))  # fmt: skip
@@ -55,7 +70,9 @@ LIMITS = ("retries", "max_wait", "timeout", "deadline", "grace", "wait")
     "How long a request may go on after Ctrl-C, unless there is a second one; and how long it has at least before the "
     "deadline: none begins later."))  # fmt: skip
 @options.wait(0)
-@click.option("--dry-run", is_flag=True, help="Check the script and tell what would be sent. Needs no key.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check the script and tell what would be sent. Needs no key."
+)
 @options.everywhere()
 @click.pass_context
 def command(
@@ -69,13 +86,14 @@ def command(
 ) -> None:
     """Send the messages of a script one by one, and tell of each answer as a JSON event.
 
-    The session is the journal: what was answered is never sent again, so the same command goes on where it stopped,
-    and sends nothing once it is done. A session that is missing is made; one that was made with a history is gone on
-    from. When it is not known whether a message was answered, nothing is sent (13); when the script has changed
-    where it was answered already, nothing is sent either (14).
+    The session is the journal: what was answered is never sent again, so the same command goes on
+    where it stopped, and sends nothing once it is done. A session that is missing is made; one that
+    was made with a history is gone on from. When it is not known whether a message was answered,
+    nothing is sent (13); when the script has changed where it was answered already, nothing is sent
+    either (14).
 
-    A script is a list of messages, or a mapping with model, system, config, vars and turns. Everything wrong with
-    it is told before anything is sent.
+    A script is a list of messages, or a mapping with model, system, config, vars and turns.
+    Everything wrong with it is told before anything is sent.
 
     \b
     Examples:
@@ -100,7 +118,10 @@ def command(
 
 @dataclass(frozen=True)
 class Order:
-    """What the command line asks `replay` for. Times are in seconds; `again` are the words that limited them."""
+    """What the command line asks `replay` for.
+
+    Times are in seconds; `again` are the words that limited them.
+    """
 
     file: str
     session: str | None
@@ -149,7 +170,10 @@ def _texts(variables: Sequence[str]) -> dict[str, str]:
 
 
 def _limits_given(context: click.Context) -> list[str]:
-    """The limits that stand on the command line, for one that goes on; those of the environment hold by themselves."""
+    """The limits that stand on the command line, for one that goes on.
+
+    Those of the environment hold by themselves.
+    """
     given = []
     for name in LIMITS:
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
@@ -171,13 +195,21 @@ def _text(app: App, order: Order) -> str:
 def _suite(app: App, order: Order) -> Suite:
     """The conversations of the script, as the command line wants them."""
     text = _text(app, order)
-    suite = read_script.load(text, order.file, order.texts, as_lines=order.as_lines, strict=order.strict)
+    suite = read_script.load(
+        text, order.file, order.texts, as_lines=order.as_lines, strict=order.strict
+    )
     if order.session is None and order.directory is None and not order.dry_run:
         raise click.UsageError("Where to: -s SESSION, or --out DIR.")
     if suite.many and order.directory is None and (order.session is not None or not order.dry_run):
-        raise click.UsageError(f"{order.file} has a conversation in every line, each with a session: --out DIR.")
-    if order.directory is not None and not all(names.is_session_name(script.name) for script in suite.scripts):
-        raise click.UsageError(f"{suite.scripts[0].name!r} cannot name a session: give the script a `name`.")
+        raise click.UsageError(
+            f"{order.file} has a conversation in every line, each with a session: --out DIR."
+        )
+    if order.directory is not None and not all(
+        names.is_session_name(script.name) for script in suite.scripts
+    ):
+        raise click.UsageError(
+            f"{suite.scripts[0].name!r} cannot name a session: give the script a `name`."
+        )
     model = None if order.model is None else check_model(order.model)
     for warning in suite.warnings:
         app.output.notice(warning.describe())
@@ -194,7 +226,10 @@ def _suite(app: App, order: Order) -> Suite:
 
 
 def play(app: App, order: Order, suite: Suite, stage: Stage, stream: Stream) -> None:
-    """Play, or look, and print what happens. Raises `GemcliError` for what the run came to, when it is printed."""
+    """Play, or look, and print what happens.
+
+    Raises `GemcliError` for what the run came to, when it is printed.
+    """
     run = Run(suite, stage, stream.json, app.output.progress)
     resuming = sum(stage.exists(script) for script in suite.scripts)
     stream.json(events.run_event(suite, resuming, dry_run=order.dry_run))
@@ -216,7 +251,9 @@ def play(app: App, order: Order, suite: Suite, stage: Stage, stream: Stream) -> 
         raise worst
 
 
-def _following(order: Order, worst: GemcliError | None, errors: Sequence[GemcliError]) -> str | None:
+def _following(
+    order: Order, worst: GemcliError | None, errors: Sequence[GemcliError]
+) -> str | None:
     """The command that goes on after a run that met `errors`, if one does."""
     once = order.file in ("-", "/dev/stdin") or order.file.startswith(("/dev/fd/", "/proc/"))
     if worst is None or once or not (worst.retryable or worst.reason == "IN_DOUBT"):
@@ -257,7 +294,11 @@ class Stage:
     def look(self, script: Script) -> Journal:
         """The session of a script as it is, or as it would be made."""
         name = self.name(script)
-        return self._app.read(name) if name and self.exists(script) else Journal([self._header(script)])
+        return (
+            self._app.read(name)
+            if name and self.exists(script)
+            else Journal([self._header(script)])
+        )
 
     @contextmanager
     def open(self, script: Script) -> Iterator[Session]:
@@ -267,10 +308,14 @@ class Stage:
             raise RuntimeError("a run without a session only looks")
         if not self.exists(script):
             self._make(name, script)
-        with self._app.open(name, min(self._order.wait, max(0.0, self._order.limits(self._app).left))) as session:
+        with self._app.open(
+            name, min(self._order.wait, max(0.0, self._order.limits(self._app).left))
+        ) as session:
             yield session
 
-    def line(self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]) -> Line:
+    def line(
+        self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]
+    ) -> Line:
         """The line to a model."""
         order, notice = self._order, self._app.output.notice
         backend = backends.of(journal.header, model, self._app.environ)

@@ -1,4 +1,7 @@
-"""`gemcli rewind`: take whole turns out of the history, or bring them back. They stay in the file."""
+"""`gemcli rewind`: take whole turns out of the history, or bring them back.
+
+They stay in the file.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +21,39 @@ from gemcli.terminal import documents, options
 @click.command("rewind", short_help="Take turns out of the history.")
 @options.session()
 @click.option(
-    "-n", "--number", "count", metavar="N", type=click.IntRange(min=1), help="Take the last N turns.  [default: 1]"
+    "-n",
+    "--number",
+    "count",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Take the last N turns.  [default: 1]",
 )
-@click.option("--to", metavar="TURN", type=click.IntRange(min=0), help="Make TURN the last one; 0 clears the history.")
+@click.option(
+    "--to",
+    metavar="TURN",
+    type=click.IntRange(min=0),
+    help="Make TURN the last one; 0 clears the history.",
+)
 @click.option("--undo", is_flag=True, help="Bring back what the last rewind took.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and change nothing.")
 @options.wait(300)
 @options.everywhere()
 @click.pass_obj
 def command(
-    app: App, /, session: str, count: int | None, to: int | None, undo: bool, dry_run: bool, wait: float
+    app: App,
+    /,
+    session: str,
+    count: int | None,
+    to: int | None,
+    undo: bool,
+    dry_run: bool,
+    wait: float,
 ) -> None:
     """Take the last turn out of the history, so that the next message goes on from before it.
 
-    Whole turns go, so no function call is left without its responses. A refused or failed turn never was in the
-    history; the one before it is taken. The turns stay in the file, and --undo brings them back until the next
-    answer.
+    Whole turns go, so no function call is left without its responses. A refused or failed turn
+    never was in the history; the one before it is taken. The turns stay in the file, and --undo
+    brings them back until the next answer.
 
     \b
     Examples:
@@ -53,7 +73,10 @@ def command(
             journal = opened.journal
             if planned := plan(app, journal, wanted):
                 opened.append(planned)
-    app.output.json(_document(session, journal, planned, "restored" if undo else "rewound") | {"dry_run": dry_run})
+    app.output.json(
+        _document(session, journal, planned, "restored" if undo else "rewound")
+        | {"dry_run": dry_run}
+    )
 
 
 @dataclass(frozen=True)
@@ -67,7 +90,10 @@ class Wanted:
 
 
 def plan(app: App, journal: Journal, wanted: Wanted) -> Record | None:
-    """The record that does what is wanted, None if nothing is to be done. Raises `GemcliError` (NO_SUCH_TURN)."""
+    """The record that does what is wanted, None if nothing is to be done.
+
+    Raises `GemcliError` (NO_SUCH_TURN).
+    """
     if wanted.undo:
         return records.undo(undone(wanted.session, journal))
     numbers = rewound(wanted.session, journal, count=wanted.count, to=wanted.to)
@@ -85,15 +111,22 @@ def rewound(session: str, journal: Journal, *, count: int | None, to: int | None
     count = count or 1
     if count > len(live):
         have = counted(len(live), "turn")
-        raise GemcliError("NO_SUCH_TURN", f"cannot take {count} from {session}: it has {have} in its history")
+        raise GemcliError(
+            "NO_SUCH_TURN", f"cannot take {count} from {session}: it has {have} in its history"
+        )
     return live[-count:]
 
 
 def undone(session: str, journal: Journal) -> list[int]:
-    """The turns that `--undo` brings back, oldest first. Raises `GemcliError` (NO_SUCH_TURN) if there are none."""
+    """The turns that `--undo` brings back, oldest first.
+
+    Raises `GemcliError` (NO_SUCH_TURN) if there are none.
+    """
     if not journal.undoable:
         hint = "a rewind can be taken back until the next answer; gemcli new --from S --at N gets older turns"
-        raise GemcliError("NO_SUCH_TURN", f"there is no rewind to take back in {session}", hint=hint)
+        raise GemcliError(
+            "NO_SUCH_TURN", f"there is no rewind to take back in {session}", hint=hint
+        )
     return journal.undoable
 
 
@@ -102,11 +135,15 @@ def _tell_skipped(app: App, journal: Journal, numbers: list[int]) -> None:
     newest = next(reversed(journal.turns.values()), None)
     if newest and numbers and newest.number > numbers[-1] and not newest.rewound:
         state = documents.turn_state(newest).replace("_", " ")
-        app.output.notice(f"turn {newest.number} is {state} and was never in the history; turn {numbers[-1]} goes")
+        app.output.notice(
+            f"turn {newest.number} is {state} and was never in the history; turn {numbers[-1]} goes"
+        )
 
 
 def _document(session: str, journal: Journal, done: Record | None, change: str) -> dict[str, Any]:
     """What the command prints: the turns that changed, and the history that is left."""
-    changed = [documents.turn_view(journal.turns[number]) for number in (done or {"turns": []})["turns"]]
+    changed = [
+        documents.turn_view(journal.turns[number]) for number in (done or {"turns": []})["turns"]
+    ]
     last = journal.live[-1].number if journal.live else None
     return {"session": session, change: changed, "turns": len(journal.live), "last_turn": last}

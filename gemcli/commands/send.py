@@ -41,9 +41,17 @@ LONGEST_KEY = 256
 @click.argument("message", required=False, help="The message; '-' is standard input.")
 @options.session()
 @click.option("--text", "as_text", is_flag=True, help="Print the answer's text only.")
-@click.option("--stream", is_flag=True, help="Print the answer as it comes: JSONL events, or text with --text.")
+@click.option(
+    "--stream",
+    is_flag=True,
+    help="Print the answer as it comes: JSONL events, or text with --text.",
+)
 @click.option("-n", "--no-stdin", is_flag=True, help="Leave standard input alone.")
-@click.option("--create", is_flag=True, help="Make the session first if it is missing, with the settings given here.")
+@click.option(
+    "--create",
+    is_flag=True,
+    help="Make the session first if it is missing, with the settings given here.",
+)
 @click.option("--model", metavar="MODEL", help="Another model, for this message.")
 @options.generation
 @options.limits(deadline=600)
@@ -59,22 +67,34 @@ LONGEST_KEY = 256
 @click.option("--allow", metavar="STATUS,…", default="", help=(
     "Exit 0 also when the answer is blocked, incomplete or a function_call."))  # fmt: skip
 @click.option("--skip-empty", is_flag=True, help="With an empty message send nothing and exit 0.")
-@click.option("--dry-run", is_flag=True, help="Print the request that would be sent, and do nothing. Needs no key.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print the request that would be sent, and do nothing. Needs no key.",
+)
 @options.everywhere()
 @click.pass_obj
 def command(
-    app: App, /, message: str | None, session: str, no_stdin: bool, skip_empty: bool, allow: str, **given: Any
+    app: App,
+    /,
+    message: str | None,
+    session: str,
+    no_stdin: bool,
+    skip_empty: bool,
+    allow: str,
+    **given: Any,
 ) -> None:
     """Send one message and print the answer as one JSON document.
 
-    Without MESSAGE, standard input is the message. With MESSAGE and a pipe or a redirected file, what comes from
-    there follows the message after a blank line. Request and answer are on the disk before anything is printed;
-    with --stream, before the final event is.
+    Without MESSAGE, standard input is the message. With MESSAGE and a pipe or a redirected file,
+    what comes from there follows the message after a blank line. Request and answer are on the disk
+    before anything is printed; with --stream, before the final event is.
 
-    An answer that is blocked, cut short or a function call is printed too, and ends in an exit status of its own.
+    An answer that is blocked, cut short or a function call is printed too, and ends in an exit
+    status of its own.
 
-    In a loop that may be run again, --key says which message this is: what was answered is not sent again, and what
-    may have been answered is not sent without being told to (13).
+    In a loop that may be run again, --key says which message this is: what was answered is not sent
+    again, and what may have been answered is not sent without being told to (13).
 
     \b
     Examples:
@@ -136,7 +156,10 @@ class Order:
 
 
 def _require_key(given: Mapping[str, Any]) -> None:
-    """Raise what is wrong with the options that tell a message from others: `click.UsageError` or BAD_TEXT."""
+    """Raise what is wrong with the options that tell a message from others.
+
+    `click.UsageError` or BAD_TEXT.
+    """
     key = given["key"]
     if key is not None and given["if_turns"] is not None:
         raise click.UsageError("--key and --if-turns exclude each other.")
@@ -145,8 +168,13 @@ def _require_key(given: Mapping[str, Any]) -> None:
 
 
 def _message(app: App, argument: str | None, *, leave_stdin: bool, until: float) -> str:
-    """The message, read within the deadline: it bounds the whole command, a silent pipe included."""
-    with inputs.within(until - time.monotonic(), "standard input", "-n leaves standard input alone"):
+    """The message, read within the deadline.
+
+    It bounds the whole command, a silent pipe included.
+    """
+    with inputs.within(
+        until - time.monotonic(), "standard input", "-n leaves standard input alone"
+    ):
         return inputs.message(argument, leave_stdin=leave_stdin, notice=app.output.notice)
 
 
@@ -155,7 +183,11 @@ def answered(app: App, order: Order, allowed: list[str]) -> None:
     with ExitStack() as held:
         result, document = deliver(app, order, None, held)
         text = result.verdict.text
-        show(order, result, lambda: app.output.text(text) if order.as_text else app.output.json(document))
+        show(
+            order,
+            result,
+            lambda: app.output.text(text) if order.as_text else app.output.json(document),
+        )
         if left := _left_to_say(result, allowed):
             raise left
 
@@ -180,7 +212,9 @@ def streamed(app: App, order: Order, allowed: list[str]) -> None:
             raise left
 
 
-def _finish(order: Order, stream: Stream, document: dict[str, Any], text: str, error: GemcliError | None) -> None:
+def _finish(
+    order: Order, stream: Stream, document: dict[str, Any], text: str, error: GemcliError | None
+) -> None:
     """Print the end of a stream: the final event, or the newline that a text lacks."""
     if not order.as_text:
         told = {"exit": error.exit if error else 0, "error": error.to_json() if error else None}
@@ -192,9 +226,12 @@ def _finish(order: Order, stream: Stream, document: dict[str, Any], text: str, e
 def deliver(
     app: App, order: Order, on_event: Callable[[Mapping[str, Any]], None] | None, held: ExitStack
 ) -> tuple[Result, dict[str, Any]]:
-    """Send the message and return what came of it, with its JSON document. The session is free again after this.
+    """Send the message and return what came of it, with its JSON document.
 
-    With an answer that is not saved, signals stay held back until `held` is left: it is printed first.
+    The session is free again after this.
+
+    With an answer that is not saved, signals stay held back until `held` is left: it is printed
+    first.
     """
     limits = Limits(order.timeout, app.started + order.deadline)
     created = order.create and _create(app, order)
@@ -207,7 +244,9 @@ def deliver(
             if on_event and past.answer:
                 on_event({"event": "chunk", "chunk": past.answer})
             result = recalled(past)
-            return result, answer_document(order, result, documents.totals_view(opened.journal), sent=False)
+            return result, answer_document(
+                order, result, documents.totals_view(opened.journal), sent=False
+            )
         request, backend = _request(app, opened.journal, order, stored=created)
         retry = Policy(order.retries, random.random)
         with closing(app.gemini(backend)) as gemini:
@@ -229,28 +268,56 @@ def preview(app: App, order: Order) -> dict[str, Any]:
         return {"session": order.session, **nothing, "notes": notes}
     request, backend = _request(app, journal, order, stored=False)
     shown = app.gemini(backend, dry=True).preview(request.model, request.body, stream=order.stream)
-    return {"session": order.session, "model": request.model, "backend": backend.name, **shown, "notes": request.notes}
+    return {
+        "session": order.session,
+        "model": request.model,
+        "backend": backend.name,
+        **shown,
+        "notes": request.notes,
+    }
 
 
-def answer_document(order: Order, result: Result, totals: dict[str, Any], *, sent: bool = True) -> dict[str, Any]:
+def answer_document(
+    order: Order, result: Result, totals: dict[str, Any], *, sent: bool = True
+) -> dict[str, Any]:
     """What `send` prints: the answer, where it stands, whether it is saved, and whether it was `sent` for now."""
     error = result.verdict.error
-    document = {"session": order.session, "turn": result.turn, "id": result.id, "key": order.key, "sent": sent}
+    document = {
+        "session": order.session,
+        "turn": result.turn,
+        "id": result.id,
+        "key": order.key,
+        "sent": sent,
+    }
     document |= documents.answer_view(result.answer, result.verdict.content)
-    document |= {"status": error.status if error else "ok", "reason": error.reason if error else None}
-    document |= {"attempts": len(result.attempts), "elapsed_ms": result.elapsed_ms, "saved": result.unsaved is None}
+    document |= {
+        "status": error.status if error else "ok",
+        "reason": error.reason if error else None,
+    }
+    document |= {
+        "attempts": len(result.attempts),
+        "elapsed_ms": result.elapsed_ms,
+        "saved": result.unsaved is None,
+    }
     return document | {"totals": totals, "notes": list(result.notes)}
 
 
 def _request(app: App, journal: Journal, order: Order, *, stored: bool) -> tuple[Request, Backend]:
-    """The request for the message, and who answers it. `stored` settings are the session's own already."""
+    """The request for the message, and who answers it.
+
+    `stored` settings are the session's own already.
+    """
     if order.max_turns is not None and len(journal.live) >= order.max_turns:
-        what = f"{order.session} has {len(journal.live)} turns, and --max-turns is {order.max_turns}"
+        what = (
+            f"{order.session} has {len(journal.live)} turns, and --max-turns is {order.max_turns}"
+        )
         raise GemcliError("TOO_MANY_TURNS", f"{what}; nothing was sent")
     model = check_model(journal.header["model"] if order.model is None else order.model)
     backend = backends.of(journal.header, model, app.environ)
     config = {} if stored else order.config
-    return prepare(journal, user_text(order.message), backend, model=model, config=config, key=order.key), backend
+    return prepare(
+        journal, user_text(order.message), backend, model=model, config=config, key=order.key
+    ), backend
 
 
 def _sent_before(journal: Journal, order: Order) -> Exchange | None:
@@ -271,7 +338,11 @@ def _sent_before(journal: Journal, order: Order) -> Exchange | None:
     if past.state == REFUSED:
         return None
     hint = f"gemcli history -s {shlex.quote(order.session)} --turn {past.turn} shows it"
-    raise GemcliError("DIVERGED", f"turn {past.turn} was answered for another {change}; nothing was sent", hint=hint)
+    raise GemcliError(
+        "DIVERGED",
+        f"turn {past.turn} was answered for another {change}; nothing was sent",
+        hint=hint,
+    )
 
 
 def _difference(journal: Journal, request: Record, order: Order, content: Content) -> str | None:
@@ -282,7 +353,10 @@ def _difference(journal: Journal, request: Record, order: Order, content: Conten
         return None
     if request["model"] != (order.model or journal.header["model"]):
         return "model"
-    before, now = (merge(journal.header["config"], config) for config in (request.get("config") or {}, order.config))
+    before, now = (
+        merge(journal.header["config"], config)
+        for config in (request.get("config") or {}, order.config)
+    )
     return None if before == now else "config"
 
 
@@ -315,7 +389,10 @@ def _teller(app: App, order: Order, stream: Stream) -> Callable[[Mapping[str, An
 
 
 def _left_to_say(result: Result, allowed: list[str]) -> GemcliError | None:
-    """What a script must still be told when the answer is printed: that it is not saved, or not whole."""
+    """What a script must still be told when the answer is printed.
+
+    That it is not saved, or not whole.
+    """
     if result.unsaved:
         return result.unsaved
     error = result.verdict.error
@@ -331,7 +408,9 @@ def show(order: Order, result: Result, printing: Callable[[], None]) -> None:
             raise result.unsaved from unprinted
         if isinstance(unprinted, BrokenPipeError):
             raise
-        where = f"the answer is in the session: gemcli history -s {shlex.quote(order.session)} --last"
+        where = (
+            f"the answer is in the session: gemcli history -s {shlex.quote(order.session)} --last"
+        )
         raise GemcliError(unprinted.reason, unprinted.message, hint=where) from unprinted
 
 

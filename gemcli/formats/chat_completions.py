@@ -1,14 +1,21 @@
 """A conversation as the messages of OpenAI's Chat Completions API, which many other tools read.
 
-Text, images, function calls and their results are carried over; thoughts and signatures are the Gemini API's own
-and left out. What has no counterpart is an error, not a loss.
+Text, images, function calls and their results are carried over; thoughts and signatures are the
+Gemini API's own and left out. What has no counterpart is an error, not a loss.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from gemcli.chat.contents import Content, Part, function_calls, function_responses, parts_of, text_of
+from gemcli.chat.contents import (
+    Content,
+    Part,
+    function_calls,
+    function_responses,
+    parts_of,
+    text_of,
+)
 from gemcli.chat.turn_order import identity
 from gemcli.errors import GemcliError
 from gemcli.text import strict_json
@@ -31,7 +38,10 @@ def dump(history: list[Content], header: dict[str, Any]) -> dict[str, Any]:
     waiting: list[Waiting] = []
     for number, content in enumerate(history):
         if content["role"] == "model":
-            waiting = [(identity(call), _id(call, number, place)) for place, call in enumerate(function_calls(content))]
+            waiting = [
+                (identity(call), _id(call, number, place))
+                for place, call in enumerate(function_calls(content))
+            ]
             messages.append(_assistant(number, content, [name for _, name in waiting]))
         else:
             messages += _user(number, content, waiting)
@@ -46,14 +56,21 @@ def _id(call: dict[str, Any], number: int, place: int) -> str:
 def _assistant(number: int, content: Content, ids: list[str]) -> dict[str, Any]:
     """A model Content as one message."""
     for part in parts_of(content):
-        if not part.get("thought") and not {"text", "functionCall"} & part.keys() and set(part) != {"thoughtSignature"}:
+        if (
+            not part.get("thought")
+            and not {"text", "functionCall"} & part.keys()
+            and set(part) != {"thoughtSignature"}
+        ):
             raise _cannot(f"content {number}", part)
     text = text_of(content)
     calls = [
         {
             "id": identity,
             "type": "function",
-            "function": {"name": call.get("name"), "arguments": strict_json.dumps(call.get("args") or {})},
+            "function": {
+                "name": call.get("name"),
+                "arguments": strict_json.dumps(call.get("args") or {}),
+            },
         }
         for call, identity in zip(function_calls(content), ids, strict=True)
     ]
@@ -70,7 +87,9 @@ def _user(number: int, content: Content, waiting: list[Waiting]) -> list[dict[st
         if response.get("parts"):
             raise _cannot(f"content {number}", {"functionResponse": response})
         told = strict_json.dumps(response.get("response") or {})
-        messages.append({"role": "tool", "tool_call_id": left[identity(response)].pop(), "content": told})
+        messages.append(
+            {"role": "tool", "tool_call_id": left[identity(response)].pop(), "content": told}
+        )
     said = [part for part in parts_of(content) if "functionResponse" not in part]
     if all("text" in part for part in said):
         text = "".join(part["text"] for part in said)
@@ -84,7 +103,10 @@ def _piece(number: int, part: Part) -> dict[str, Any]:
         return {"type": "text", "text": part["text"]}
     blob = part.get("inlineData")
     if isinstance(blob, dict) and str(blob.get("mimeType")).startswith("image/"):
-        return {"type": "image_url", "image_url": {"url": f"data:{blob['mimeType']};base64,{blob.get('data')}"}}
+        return {
+            "type": "image_url",
+            "image_url": {"url": f"data:{blob['mimeType']};base64,{blob.get('data')}"},
+        }
     raise _cannot(f"content {number}", part)
 
 

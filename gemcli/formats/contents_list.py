@@ -1,4 +1,7 @@
-"""A history as the list of its Contents: what the SDK takes as `history=`, as one JSON list or as JSON Lines."""
+"""A history as the list of its Contents.
+
+What the SDK takes as `history=`, as one JSON list or as JSON Lines.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from gemcli.text import strict_json
 def load(text: str, name: str) -> list[Content]:
     """Read a history from outside: a JSON list of Contents, or JSON Lines with one Content a line.
 
-    `name` is what messages call the file. Raises `GemcliError`: BAD_HISTORY when it cannot be read, TURN_ORDER
-    with every breach, by Content and, in JSON Lines, by line.
+    `name` is what messages call the file. Raises `GemcliError`: BAD_HISTORY when it cannot be read,
+    TURN_ORDER with every breach, by Content and, in JSON Lines, by line.
     """
     contents, lines = _list(text, name) if text.lstrip()[:1] == "[" else _jsonl(text, name)
     problems = [*turn_order.check_import(contents), *_unanswered(contents)]
@@ -33,7 +36,12 @@ def _unanswered(contents: list[Any]) -> list[Problem]:
         return []
     hint = "leave it out, and send it as a message"
     return [
-        Problem("unanswered", "the history ends with a user Content that has no answer", len(contents) - 1, hint=hint)
+        Problem(
+            "unanswered",
+            "the history ends with a user Content that has no answer",
+            len(contents) - 1,
+            hint=hint,
+        )
     ]
 
 
@@ -69,5 +77,7 @@ def _jsonl(text: str, name: str) -> tuple[list[Any], list[int]]:
                 if rows[number - 1].strip():
                     problems.append(Problem("json", str(error.__cause__ or error), line=number))
     if problems:
-        raise GemcliError("BAD_HISTORY", f"{name} is neither a JSON list nor JSON Lines", problems=problems)
+        raise GemcliError(
+            "BAD_HISTORY", f"{name} is neither a JSON list nor JSON Lines", problems=problems
+        )
     return contents, lines

@@ -14,8 +14,9 @@ HEADINGS = {"user": "User", "model": "Model"}
 def dump(history: list[Content], header: dict[str, Any]) -> str:
     """The history as one Markdown document, headed by the model and its system instruction.
 
-    What was said stands as it was said, for it usually is Markdown, unless it would swallow what follows it, or
-    pass for it: then it is quoted. Calls, files and other data are shown as blocks that nothing in them can leave.
+    What was said stands as it was said, for it usually is Markdown, unless it would swallow what
+    follows it, or pass for it: then it is quoted. Calls, files and other data are shown as blocks
+    that nothing in them can leave.
     """
     blocks = [f"# Conversation with {' '.join(header['model'].split())}"]
     if instruction := text_of(header["config"].get("systemInstruction")):
@@ -31,7 +32,11 @@ def _block(part: Part) -> str:
     text = part.get("text")
     if isinstance(text, str):
         return _quoted(["*Thought:*", *_lines(text)]) if part.get("thought") else _said(text)
-    shown = {key: _shortened(value) for key, value in part.items() if key not in ("thought", "thoughtSignature")}
+    shown = {
+        key: _shortened(value)
+        for key, value in part.items()
+        if key not in ("thought", "thoughtSignature")
+    }
     return _fenced(strict_json.dumps(shown), "json") if shown else ""
 
 
@@ -54,8 +59,8 @@ _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*")
 def _keeps_to_itself(lines: list[str]) -> bool:
     """Whether what follows these lines is read as if they were not there. When in doubt, no.
 
-    Blocks of code count as closed where an equal fence stands at the same depth, and all between is no less deep:
-    then they are, whatever list they are in.
+    Blocks of code count as closed where an equal fence stands at the same depth, and all between is
+    no less deep: then they are, whatever list they are in.
     """
     fence: tuple[str, str] | None = None
     before = ""
@@ -73,7 +78,9 @@ def _keeps_to_itself(lines: list[str]) -> bool:
             if match[1].strip(" "):
                 return False
             fence = match[1], match[2]
-        elif _LOUD.match(line) or (_UNDERLINE.fullmatch(line) and _LOUD.match(f"# {before.strip()}")):
+        elif _LOUD.match(line) or (
+            _UNDERLINE.fullmatch(line) and _LOUD.match(f"# {before.strip()}")
+        ):
             return False
         before = line
     return fence is None

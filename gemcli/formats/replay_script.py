@@ -9,11 +9,14 @@ from gemcli.chat.contents import Content, function_responses, parts_of, text_of
 from gemcli.errors import GemcliError
 
 
-def dump(history: list[Content], header: dict[str, Any], calls: Sequence[dict[str, Any]] = ()) -> str:
+def dump(
+    history: list[Content], header: dict[str, Any], calls: Sequence[dict[str, Any]] = ()
+) -> str:
     """The user's messages with model, system instruction and config, in the order they were sent.
 
-    `calls` are the configs that the messages had besides, one for each, if any had one. Raises `GemcliError`
-    (NOT_EXPRESSIBLE) for a message that a script cannot hold: function responses, or parts that are no text.
+    `calls` are the configs that the messages had besides, one for each, if any had one. Raises
+    `GemcliError` (NOT_EXPRESSIBLE) for a message that a script cannot hold: function responses, or
+    parts that are no text.
     """
     import yaml
 
@@ -22,15 +25,25 @@ def dump(history: list[Content], header: dict[str, Any], calls: Sequence[dict[st
         system = config.pop("system_instruction", None)
         script |= ({"system": system} if system else {}) | ({"config": config} if config else {})
     own = dict(enumerate(calls, 1))
-    script["turns"] = [_message(number, content, own.get(number)) for number, content in enumerate(history[::2], 1)]
+    script["turns"] = [
+        _message(number, content, own.get(number)) for number, content in enumerate(history[::2], 1)
+    ]
     text: str = yaml.dump(
-        script, Dumper=_dumper(), allow_unicode=True, sort_keys=False, width=1_000_000, default_flow_style=False
+        script,
+        Dumper=_dumper(),
+        allow_unicode=True,
+        sort_keys=False,
+        width=1_000_000,
+        default_flow_style=False,
     )
     return text
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
-    """A config as scripts have it: the keys of generationConfig at its top level, an instruction as its text."""
+    """A config as scripts have it.
+
+    The keys of generationConfig at its top level, an instruction as its text.
+    """
     flat = {**config, **config.get("generationConfig", {})}
     flat.pop("generationConfig", None)
     instruction = flat.get("systemInstruction")

@@ -1,8 +1,8 @@
 """Checks: what a script expects of an answer, and whether it holds. Pure, but for a clock.
 
-Every turn expects that there is an answer and that it finished with STOP, or calls functions; `finish` in `expect`
-says otherwise. The rest is what the script asks for. All checks are made on the recorded answer, so they can be
-changed and made again without sending anything.
+Every turn expects that there is an answer and that it finished with STOP, or calls functions;
+`finish` in `expect` says otherwise. The rest is what the script asks for. All checks are made on
+the recorded answer, so they can be changed and made again without sending anything.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ TEXT_CHECKS: dict[str, tuple[Callable[[str, str], bool], Callable[..., bool]]] =
     "regex": (lambda text, want: _matches(want, text) is True, all),
     "not_regex": (lambda text, want: _matches(want, text) is False, all),
 }
-"""Checks of the answer's text: how one wanted text is looked for, and whether all of a list must hold or any."""
+"""Checks of the answer's text.
+
+How one wanted text is looked for, and whether all of a list must hold or any.
+"""
 
 PATTERNS = ("regex", "not_regex")
 """Those whose texts are regular expressions (Python's, anywhere in the text)."""
@@ -69,7 +72,10 @@ NOTHING = Expected()
 
 
 class Heard(NamedTuple):
-    """What came back, as far as checks look at it. `finish` is the finish reason, or why the prompt was blocked."""
+    """What came back, as far as checks look at it.
+
+    `finish` is the finish reason, or why the prompt was blocked.
+    """
 
     verdict: Verdict
     finish: str | None
@@ -92,7 +98,9 @@ def bound(text: str) -> Bound:
             if match[1][0] == "<"
             else Bound(text, low=value, exclusive=exclusive)
         )
-    if (match := re.fullmatch(rf"{number}\s*\.\.\s*{number}", text)) and float(match[1]) <= float(match[2]):
+    if (match := re.fullmatch(rf"{number}\s*\.\.\s*{number}", text)) and float(match[1]) <= float(
+        match[2]
+    ):
         return Bound(text, float(match[1]), float(match[2]))
     raise ValueError
 
@@ -117,13 +125,23 @@ def _texts(expected: Expected, heard: Heard) -> Iterator[dict[str, Any]]:
         test, quantity = TEXT_CHECKS[name]
         found = [test(heard.verdict.text, want) for want in wanted]
         if quantity is all:
-            yield from ({"check": name, "want": want, "ok": ok} for want, ok in zip(wanted, found, strict=True))
+            yield from (
+                {"check": name, "want": want, "ok": ok}
+                for want, ok in zip(wanted, found, strict=True)
+            )
         else:
-            yield {"check": name, "want": wanted[0] if len(wanted) == 1 else list(wanted), "ok": any(found)}
+            yield {
+                "check": name,
+                "want": wanted[0] if len(wanted) == 1 else list(wanted),
+                "ok": any(found),
+            }
 
 
 def _matches(pattern: str, text: str) -> bool | None:
-    """Whether a pattern is found in a text; None if that takes too long, as some patterns would for ever."""
+    """Whether a pattern is found in a text.
+
+    None if that takes too long, as some patterns would for ever.
+    """
     try:
         with time_limit(PATIENCE):
             return compiled(pattern).search(text) is not None
@@ -133,8 +151,17 @@ def _matches(pattern: str, text: str) -> bool | None:
 
 def _bounds(expected: Expected, heard: Heard) -> Iterator[dict[str, Any]]:
     text = heard.verdict.text
-    measured: dict[str, float | None] = {"words": len(text.split()), "chars": len(text), "latency_ms": heard.latency_ms}
+    measured: dict[str, float | None] = {
+        "words": len(text.split()),
+        "chars": len(text),
+        "latency_ms": heard.latency_ms,
+    }
     measured |= {f"tokens.{name}": count for name, count in heard.tokens.items()}
     for name, limits in expected.bounds.items():
         got = measured[name]
-        yield {"check": name, "want": limits.text, "got": got, "ok": got is not None and limits.holds(got)}
+        yield {
+            "check": name,
+            "want": limits.text,
+            "got": got,
+            "ok": got is not None and limits.holds(got),
+        }

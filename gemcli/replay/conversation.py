@@ -5,8 +5,8 @@
                     sent, and nobody knows   → IN_DOUBT, unless told to send again
                     else                     → `exchange`, as `send` does it
 
-A turn without a usable answer ends the conversation, so there is never a hole in its history. A signal lets the
-request under way finish and be recorded, and nothing is sent after it.
+A turn without a usable answer ends the conversation, so there is never a hole in its history. A
+signal lets the request under way finish and be recorded, and nothing is sent after it.
 """
 
 from __future__ import annotations
@@ -43,18 +43,31 @@ class Way(Protocol):
     def name(self, script: Script) -> str | None:
         """What the session of a script is called."""
 
-    def line(self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]) -> Line:
+    def line(
+        self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]
+    ) -> Line:
         """The line to a model that a session asks."""
 
     def over(self, wait: float = 0.0) -> GemcliError | None:
-        """Why nothing more should be sent after `wait` seconds, if so: nobody listens, or time is up."""
+        """Why nothing more should be sent after `wait` seconds, if so.
+
+        Nobody listens, or time is up.
+        """
 
 
 class Conversation:
-    """A script and the journal of its session. Without `session`, the right to append to it, nothing is sent."""
+    """A script and the journal of its session.
+
+    Without `session`, the right to append to it, nothing is sent.
+    """
 
     def __init__(
-        self, script: Script, journal: Journal, session: Session | None, way: Way, tell: Callable[[Event], None]
+        self,
+        script: Script,
+        journal: Journal,
+        session: Session | None,
+        way: Way,
+        tell: Callable[[Event], None],
     ) -> None:
         self._script = script
         self._journal = journal
@@ -65,8 +78,8 @@ class Conversation:
     def play(self) -> Iterator[Outcome]:
         """Do the turns in order, and tell what each came to as soon as it is done.
 
-        Raises `GemcliError` (DIVERGED) before the first turn if the session is none of this script's, or after the
-        last if it has more.
+        Raises `GemcliError` (DIVERGED) before the first turn if the session is none of this
+        script's, or after the last if it has more.
         """
         require_settings(self._script, self._journal.header)
         past, ended = Past(self._script, self._journal, self._way.name(self._script)), False
@@ -83,7 +96,10 @@ class Conversation:
             past.require_no_more()
 
     def _turn(self, past: Past, place: int, plan: Plan) -> Outcome:
-        """Find the answer of a turn, or send it. What went wrong is in the outcome, never raised."""
+        """Find the answer of a turn, or send it.
+
+        What went wrong is in the outcome, never raised.
+        """
         try:
             known = past.exchange(place, plan, resend=self._script.on_unknown == "resend")
             if known is not None:
@@ -98,8 +114,13 @@ class Conversation:
         except GemcliError as error:
             # What could not be written down is no turn of the session.
             last = None if isinstance(error, Unsaved) else once.newest(self._journal, plan.key)
-            status, number = "in_doubt" if error.reason == "IN_DOUBT" else "error", last.turn if last else None
-            return Outcome(status, plan, sent=error.attempts is not None, number=number, error=error)
+            status, number = (
+                "in_doubt" if error.reason == "IN_DOUBT" else "error",
+                last.turn if last else None,
+            )
+            return Outcome(
+                status, plan, sent=error.attempts is not None, number=number, error=error
+            )
 
     def _refused_as_expected(self, place: int, plan: Plan) -> Outcome | None:
         """What a turn came to that was answered as expected, though sending again might bring another answer."""
@@ -110,32 +131,54 @@ class Conversation:
         return None if outcome.error else outcome
 
     def _pause(self, plan: Plan) -> GemcliError | None:
-        """Wait as the script wants it before the message is sent; why it should not be sent any more, if so."""
+        """Wait as the script wants it before the message is sent.
+
+        Why it should not be sent any more, if so.
+        """
         if plan.turn.wait and not deferred.arrived:
-            event = {"event": "wait", "seconds": plan.turn.wait, "reason": "SCRIPT", "message": "the script says so"}
+            event = {
+                "event": "wait",
+                "seconds": plan.turn.wait,
+                "reason": "SCRIPT",
+                "message": "the script says so",
+            }
             self._tell({**event, "id": plan.turn.id})
             deferred.sleep(plan.turn.wait)
         return interrupted(deferred.arrived[0], sent=False) if deferred.arrived else None
 
     def _send(self, session: Session, plan: Plan) -> Result:
-        line = self._way.line(session.journal, plan.model, lambda event: self._tell({**event, "id": plan.turn.id}))
-        request = prepare(session.journal, plan.content, line.backend, model=plan.model, config=plan.call, key=plan.key)
+        line = self._way.line(
+            session.journal, plan.model, lambda event: self._tell({**event, "id": plan.turn.id})
+        )
+        request = prepare(
+            session.journal,
+            plan.content,
+            line.backend,
+            model=plan.model,
+            config=plan.call,
+            key=plan.key,
+        )
         return exchange(session, request, line)
 
     def _judged(self, place: int, plan: Plan, result: Result, *, sent: bool) -> Outcome:
         """What an answered turn came to: its checks, made on the answer as recorded."""
         expected = plan.turn.expect
         texts = {
-            name: tuple(render(text, self._script.vars) for text in wanted) for name, wanted in expected.texts.items()
+            name: tuple(render(text, self._script.vars) for text in wanted)
+            for name, wanted in expected.texts.items()
         }
         made = checks.made(expected._replace(texts=texts), heard_of(result))
-        error = result.unsaved or self._error(place, result, [check for check in made if not check["ok"]])
+        error = result.unsaved or self._error(
+            place, result, [check for check in made if not check["ok"]]
+        )
         status = "ok" if sent else "reused"
         if error:
             status = "failed" if result.verdict.valid and not result.unsaved else "error"
         return Outcome(status, plan, sent, result.turn, result, made, error)
 
-    def _error(self, place: int, result: Result, failed: list[dict[str, object]]) -> GemcliError | None:
+    def _error(
+        self, place: int, result: Result, failed: list[dict[str, object]]
+    ) -> GemcliError | None:
         """Why an answer does not do: for what it is, or for the checks that `failed`."""
         verdict, calls = result.verdict, heard_of(result).calls
         ended = any(check["check"] == "finish" for check in failed) and not calls
@@ -143,13 +186,22 @@ class Conversation:
             return verdict.error
         if failed:
             names = ", ".join(str(check["check"]) for check in failed)
-            return GemcliError("EXPECTATION", f"not as expected: {names}", hint="the turn's event has every check")
-        if place + 1 == len(self._script.turns) or verdict.error is None or (verdict.valid and not calls):
+            return GemcliError(
+                "EXPECTATION", f"not as expected: {names}", hint="the turn's event has every check"
+            )
+        if (
+            place + 1 == len(self._script.turns)
+            or verdict.error is None
+            or (verdict.valid and not calls)
+        ):
             return None
-        # As expected, but nothing can follow a call that waits, or an answer that never enters the history.
+        # As expected, but nothing can follow a call that waits, or an answer that never enters the
+        # history.
         if not verdict.valid:
             hint = "only the last message of a script may be refused; what follows is for another script"
-            return GemcliError(verdict.error.reason, "refused as expected, so no message can follow it", hint=hint)
+            return GemcliError(
+                verdict.error.reason, "refused as expected, so no message can follow it", hint=hint
+            )
         return verdict.error
 
     def _ends(self, outcome: Outcome) -> bool:

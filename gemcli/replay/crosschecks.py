@@ -1,6 +1,7 @@
 """What must hold between the parts of a script, which may each be sound: ids, templates, configs.
 
-These walk the tree and not what was read from it, so that they find what is wrong beside other mistakes.
+These walk the tree and not what was read from it, so that they find what is wrong beside other
+mistakes.
 """
 
 from __future__ import annotations
@@ -32,10 +33,16 @@ RULES = {
     "refusal-not-last": "only the last message of a script is expected to be refused (`--strict`)",
     "comment": "no text of a message is lost to a comment (`--strict`)",
 }
-"""The rules that only scripts have, by their stable names; the others are in `forms`, `settings` and `yamltext`."""
+"""The rules that only scripts have, by their stable names.
+
+The others are in `forms`, `settings` and `yamltext`.
+"""
 
 
-REFUSALS = {*BLOCK_REASONS, *(name for name, reason in FINISH_REASONS.items() if reason not in (None, "INCOMPLETE"))}
+REFUSALS = {
+    *BLOCK_REASONS,
+    *(name for name, reason in FINISH_REASONS.items() if reason not in (None, "INCOMPLETE")),
+}
 """The ends of answers that never enter the history."""
 
 MAX_NAMES = 20
@@ -45,7 +52,8 @@ MAX_NAMES = 20
 class ScriptReading(Reading):
     """The problems of one script, the warnings, and the texts that templates may stand for.
 
-    `given` texts win over the script's own; `used` are the names that it declares or has templates for.
+    `given` texts win over the script's own; `used` are the names that it declares or has templates
+    for.
     """
 
     def __init__(self, given: Mapping[str, str], *, templates: bool = True) -> None:
@@ -71,7 +79,9 @@ def check(reading: ScriptReading, node: yaml_tree.Mapping) -> None:
 
 def whole_config(values: Mapping[str, Any]) -> resolve.Config:
     """The config of a script with its system instruction."""
-    system = {"systemInstruction": {"parts": [{"text": values["system"]}]}} if "system" in values else {}
+    system = (
+        {"systemInstruction": {"parts": [{"text": values["system"]}]}} if "system" in values else {}
+    )
     return system | (values.get("config") or {})
 
 
@@ -80,8 +90,14 @@ def _beside_each_other(reading: ScriptReading, node: yaml_tree.Mapping) -> None:
     config = node.get(Text("config"))
     system = next((key for key in node if key == "system"), None)
     names = ("system_instruction", "systemInstruction")
-    if system is not None and isinstance(config, yaml_tree.Mapping) and any(name in config for name in names):
-        reading.refuse("exclusive", "`system` cannot stand beside `config.system_instruction`", system)
+    if (
+        system is not None
+        and isinstance(config, yaml_tree.Mapping)
+        and any(name in config for name in names)
+    ):
+        reading.refuse(
+            "exclusive", "`system` cannot stand beside `config.system_instruction`", system
+        )
 
 
 def _check_configs(reading: ScriptReading, node: yaml_tree.Mapping) -> None:
@@ -93,7 +109,11 @@ def _check_configs(reading: ScriptReading, node: yaml_tree.Mapping) -> None:
     for problem in problems:
         reading.refuse(problem.rule, problem.message, node.get(Text("config"), node), problem.hint)
     turns = node.get(Text("turns"))
-    maps = [turn for turn in turns if isinstance(turn, yaml_tree.Mapping)] if isinstance(turns, list) else []
+    maps = (
+        [turn for turn in turns if isinstance(turn, yaml_tree.Mapping)]
+        if isinstance(turns, list)
+        else []
+    )
     for turn in maps if not problems else ():
         own = _sound_config(turn)
         for problem in resolve.check(resolve.merge(config, own)) if own else ():
@@ -102,7 +122,10 @@ def _check_configs(reading: ScriptReading, node: yaml_tree.Mapping) -> None:
 
 
 def _sound_config(node: yaml_tree.Mapping) -> resolve.Config | None:
-    """The config of a script or a turn, with its system instruction; None if something is wrong with it alone."""
+    """The config of a script or a turn, with its system instruction.
+
+    None if something is wrong with it alone.
+    """
     given, system = node.get(Text("config"), yaml_tree.Mapping()), node.get(Text("system"))
     if not isinstance(given, yaml_tree.Mapping):
         return None
@@ -116,7 +139,9 @@ def _check_system(reading: ScriptReading, system: Node | None) -> None:
     if isinstance(system, Text) and (names := template.names(system)):
         what = f"`{{{{{next(iter(names))}}}}}` in `system` is sent as it is"
         hint = "templates are for messages and expectations"
-        reading.warnings.append(Problem("system-template", what, line=system.line, column=system.column, hint=hint))
+        reading.warnings.append(
+            Problem("system-template", what, line=system.line, column=system.column, hint=hint)
+        )
 
 
 def _check_refusals(reading: ScriptReading, turns: yaml_tree.Sequence) -> None:
@@ -128,14 +153,18 @@ def _check_refusals(reading: ScriptReading, turns: yaml_tree.Sequence) -> None:
         if finish and all(isinstance(name, Text) and name in REFUSALS for name in wanted):
             what = "a message after a refused one is never sent"
             hint = "make this the last turn, or a script of its own"
-            reading.warnings.append(Problem("refusal-not-last", what, line=turn.line, column=turn.column, hint=hint))
+            reading.warnings.append(
+                Problem("refusal-not-last", what, line=turn.line, column=turn.column, hint=hint)
+            )
 
 
 def take_vars(reading: ScriptReading, node: yaml_tree.Mapping) -> None:
     """Take the names in `vars`, for templates to be checked against, whatever else is wrong with them."""
     given = node.get(Text("vars"))
     if isinstance(given, yaml_tree.Mapping):
-        texts = {str(name): str(text) if isinstance(text, Text) else "?" for name, text in given.items()}
+        texts = {
+            str(name): str(text) if isinstance(text, Text) else "?" for name, text in given.items()
+        }
         reading.vars = texts | dict(reading.given)
         reading.used |= texts.keys()
 
@@ -157,7 +186,9 @@ def _check_templates(reading: ScriptReading, turns: yaml_tree.Sequence) -> None:
         message = turn.get(Text("user")) if isinstance(turn, yaml_tree.Mapping) else turn
         # What `raw` is unless it is false, a slip perhaps, is no matter for templates.
         raw = isinstance(turn, yaml_tree.Mapping) and turn.get(Text("raw"), "false") != "false"
-        missing = message is not turn and message == "" and isinstance(message, Text) and message.plain
+        missing = (
+            message is not turn and message == "" and isinstance(message, Text) and message.plain
+        )
         if isinstance(message, Text) and not missing:
             _check_message(reading, message, raw=raw or not reading.templates)
         for check, text in _expected_texts(turn):
@@ -173,7 +204,9 @@ def _check_message(reading: ScriptReading, message: Text, *, raw: bool) -> None:
     if message.comment:
         hint = "put the message in quotes if # belongs to it"
         what = "what follows this message is a comment"
-        reading.warnings.append(Problem("comment", what, line=message.line, column=message.column, hint=hint))
+        reading.warnings.append(
+            Problem("comment", what, line=message.line, column=message.column, hint=hint)
+        )
     if not raw and _undefined(reading, message, "; raw: true sends it as it is"):
         return
     said = str(message) if raw else template.render(message, reading.vars)
@@ -190,20 +223,34 @@ def _expected_texts(turn: Node) -> Iterator[tuple[str, Text]]:
     for check, wanted in expected.items() if isinstance(expected, yaml_tree.Mapping) else ():
         if check in TEXT_CHECKS:
             yield from (
-                (str(check), one) for one in (wanted if isinstance(wanted, list) else [wanted]) if isinstance(one, Text)
+                (str(check), one)
+                for one in (wanted if isinstance(wanted, list) else [wanted])
+                if isinstance(one, Text)
             )
 
 
 def _undefined(reading: ScriptReading, text: Text, advice: str = "") -> bool:
-    """Whether templates in a text stand for nothing; each is refused, with more `advice` in its hint."""
+    """Whether templates in a text stand for nothing.
+
+    Each is refused, with more `advice` in its hint.
+    """
     reading.used.update(template.names(text))
     faults = template.faults(text, reading.vars)
     for rule, name in faults:
         if rule == "filter":
-            reading.refuse(rule, f"`{name}` is no filter", text, f"there are {', '.join(template.FILTERS)}")
+            reading.refuse(
+                rule, f"`{name}` is no filter", text, f"there are {', '.join(template.FILTERS)}"
+            )
         else:
             known = ", ".join(islice(reading.vars, MAX_NAMES))
-            own = "define it in `vars`, or with --var" if reading.templates else "define it with --var"
-            hint = reading.near(name, reading.vars) or (f"there are {known}" if known else own) + advice
+            own = (
+                "define it in `vars`, or with --var"
+                if reading.templates
+                else "define it with --var"
+            )
+            hint = (
+                reading.near(name, reading.vars)
+                or (f"there are {known}" if known else own) + advice
+            )
             reading.refuse(rule, f"`{{{{{name}}}}}` is defined nowhere", text, hint)
     return bool(faults)

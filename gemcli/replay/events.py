@@ -32,8 +32,28 @@ STATUSES = {
 """What a turn can come to."""
 
 ORDER = (
-    *("signal", "io", "internal", "diverged", "usage", "data", "no_input", "credentials", "config", "in_doubt"),
-    *("quota", "exists", "tempfail", "protocol", "blocked", "function_call", "incomplete", "expectation"),
+    *(
+        "signal",
+        "io",
+        "internal",
+        "diverged",
+        "usage",
+        "data",
+        "no_input",
+        "credentials",
+        "config",
+        "in_doubt",
+    ),
+    *(
+        "quota",
+        "exists",
+        "tempfail",
+        "protocol",
+        "blocked",
+        "function_call",
+        "incomplete",
+        "expectation",
+    ),
 )
 """Which exit status a run has when several would do: the first of these."""
 
@@ -42,7 +62,8 @@ ORDER = (
 class Outcome:
     """What a turn came to: a key of STATUSES, and what is told of it.
 
-    `number` is its turn in the session, if it has one. With an `error` the conversation has not passed.
+    `number` is its turn in the session, if it has one. With an `error` the conversation has not
+    passed.
     """
 
     status: str
@@ -58,19 +79,38 @@ def run_event(suite: Suite, resuming: int, *, dry_run: bool) -> Event:
     """The beginning. `resuming` counts the sessions that are there already."""
     turns = sum(len(script.turns) for script in suite.scripts)
     event: Event = {"event": "run", "run": suite.name, "file": suite.file, "script": suite.digest}
-    event |= {"conversations": len(suite.scripts), "turns": turns, "resuming": resuming, "dry_run": dry_run}
+    event |= {
+        "conversations": len(suite.scripts),
+        "turns": turns,
+        "resuming": resuming,
+        "dry_run": dry_run,
+    }
     return event | {"ignored_keys": list(suite.ignored)}
 
 
 def turn_event(script: Script, session: str | None, index: int, outcome: Outcome) -> Event:
     """What a turn came to. `index` counts the script's turns from 1."""
     plan = outcome.plan
-    event: Event = {"event": "turn", "run": script.name, "session": session, "index": index, "id": plan.turn.id}
-    event |= {"turn": outcome.number, "status": outcome.status, "sent": outcome.sent, "key": plan.key}
+    event: Event = {
+        "event": "turn",
+        "run": script.name,
+        "session": session,
+        "index": index,
+        "id": plan.turn.id,
+    }
+    event |= {
+        "turn": outcome.number,
+        "status": outcome.status,
+        "sent": outcome.sent,
+        "key": plan.key,
+    }
     event |= {"model": plan.model, "user": text_of(plan.content)} | _answer(outcome.result)
     if outcome.error and outcome.result is None:
         event["attempts"] = outcome.error.attempts
-    return event | {"checks": list(outcome.checks), "error": outcome.error.to_json() if outcome.error else None}
+    return event | {
+        "checks": list(outcome.checks),
+        "error": outcome.error.to_json() if outcome.error else None,
+    }
 
 
 def error_event(script: Script, session: str | None, error: GemcliError) -> Event:
@@ -81,7 +121,17 @@ def error_event(script: Script, session: str | None, error: GemcliError) -> Even
 def _answer(result: Result | None) -> Event:
     """The answer, as far as scripts ask for it; null where there is none."""
     if result is None:
-        names = ("reply", "finish", "calls", "model_version", "usage", "latency_ms", "waited_ms", "attempts", "saved")
+        names = (
+            "reply",
+            "finish",
+            "calls",
+            "model_version",
+            "usage",
+            "latency_ms",
+            "waited_ms",
+            "attempts",
+            "saved",
+        )
         return dict.fromkeys(names) | {"notes": []}
     heard = heard_of(result)
     return {
@@ -102,7 +152,9 @@ def heard_of(result: Result) -> Heard:
     """What checks look at."""
     usage = result.answer.get("usageMetadata")
     told = usage if isinstance(usage, dict) else None
-    tokens = {name: None if told is None else token_count(told, wire) for name, wire in TOKENS.items()}
+    tokens = {
+        name: None if told is None else token_count(told, wire) for name, wire in TOKENS.items()
+    }
     block = (result.answer.get("promptFeedback") or {}).get("blockReason")
     return Heard(result.verdict, result.verdict.finish_reason or block, result.latency_ms, tokens)
 
@@ -145,11 +197,16 @@ class Tally:
         """The end. `following` is the command that goes on, if there is one."""
         total = sum(len(script.turns) for script in self.suite.scripts)
         worst, counts = self.worst, dict(self.counts)
-        # Turns of conversations that were never begun, and those after the last one that was told of.
+        # Turns of conversations that were never begun, and those after the last one that was told
+        # of.
         counts["skipped"] += total - sum(counts.values())
         event: Event = {"event": "summary", "run": self.suite.name, "ok": worst is None}
         event |= {"exit": worst.exit if worst else 0, "reason": worst.reason if worst else None}
         event |= {"conversations": {"total": len(self.suite.scripts), "passed": self.passed}}
         event |= {"turns": {"total": total, "sent": self.sent} | counts, "usage": self.usage}
-        event |= {"wall_s": round(time.monotonic() - self.started, 3), "sessions": self.sessions, "next": following}
+        event |= {
+            "wall_s": round(time.monotonic() - self.started, 3),
+            "sessions": self.sessions,
+            "next": following,
+        }
         return event

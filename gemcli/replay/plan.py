@@ -1,8 +1,8 @@
 """What a script would send to a session, and what of it was sent before. Pure.
 
-Each message has a key, made from the model, the config, the message itself and, by the key before it, everything
-that was said before. So a turn that was answered is known again, however often the script runs; and a script that
-was edited at an answered turn is found out.
+Each message has a key, made from the model, the config, the message itself and, by the key before
+it, everything that was said before. So a turn that was answered is known again, however often the
+script runs; and a script that was edited at an answered turn is found out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from gemcli.settings.resolve import Config
 
 @dataclass(frozen=True)
 class Plan:
-    """A turn as it is to be sent: the user Content, its key, the model, and the config that this call adds."""
+    """A turn as it is to be sent.
+
+    The user Content, its key, the model, and the config that this call adds.
+    """
 
     turn: Turn
     content: Content
@@ -36,7 +39,10 @@ def plans(script: Script, journal: Journal) -> Iterator[Plan]:
     """Every turn of a script as it would be sent to a session, in order."""
     own = len(once.own_turns(journal))
     base = journal.live[: len(journal.live) - own]
-    header, key = journal.header, once.first([content for turn in base for content in turn.contents])
+    header, key = (
+        journal.header,
+        once.first([content for turn in base for content in turn.contents]),
+    )
     model = script.model or header["model"]
     for turn in script.turns:
         content = turn.rendered(script.vars)
@@ -58,7 +64,10 @@ def require_settings(script: Script, header: Record) -> None:
 
 
 class Past:
-    """What was answered in a session before the run, turn by turn. `name` is what hints call the session."""
+    """What was answered in a session before the run, turn by turn.
+
+    `name` is what hints call the session.
+    """
 
     def __init__(self, script: Script, journal: Journal, name: str | None = None) -> None:
         self._script = script
@@ -67,9 +76,12 @@ class Past:
         self._answered = once.own_turns(journal)
 
     def exchange(self, place: int, plan: Plan, *, resend: bool) -> Exchange | None:
-        """The exchange that makes sending a turn needless; None if it is to be sent. `place` counts from 0.
+        """The exchange that makes sending a turn needless; None if it is to be sent.
 
-        Raises `GemcliError`: DIVERGED if something else was answered in its place, IN_DOUBT unless `resend`.
+        `place` counts from 0.
+
+        Raises `GemcliError`: DIVERGED if something else was answered in its place, IN_DOUBT unless
+        `resend`.
         """
         if place >= len(self._answered):
             return once.recall(self._journal, once.newest(self._journal, plan.key), resend=resend)
@@ -78,7 +90,9 @@ class Past:
             return first
         number = first.turn
         raise GemcliError(
-            "DIVERGED", _difference(plan, self._journal.header, first.request, number), hint=self._way_back(place)
+            "DIVERGED",
+            _difference(plan, self._journal.header, first.request, number),
+            hint=self._way_back(place),
         )
 
     def require_no_more(self) -> None:
@@ -104,8 +118,12 @@ def _difference(plan: Plan, header: Record, request: Record, number: int) -> str
         return f"the message of {name} is not the one that was answered in turn {number}"
     if request["model"] != plan.model:
         return f"{name} was answered by {request['model']} in turn {number}, and is to go to {plan.model} now"
-    before, now = (resolve.merge(header["config"], call) for call in (request.get("config") or {}, plan.call))
+    before, now = (
+        resolve.merge(header["config"], call) for call in (request.get("config") or {}, plan.call)
+    )
     if before != now:
-        system = {key for key in {**before, **now} if before.get(key) != now.get(key)} == {"systemInstruction"}
+        system = {key for key in {**before, **now} if before.get(key) != now.get(key)} == {
+            "systemInstruction"
+        }
         return f"{name} was answered with another {'system instruction' if system else 'config'} in turn {number}"
     return f"{name} was answered with another history in turn {number}"

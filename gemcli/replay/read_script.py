@@ -1,11 +1,14 @@
-"""Scripts in all their forms, told apart by their shape: what a file holds becomes a Suite, or all that is wrong.
+"""Scripts in all their forms, told apart by their shape.
 
-YAML or JSON list                    each item a message                                      one conversation
-YAML or JSON mapping with `turns`    a script with settings                                   one
-JSON Lines of messages               strings or turns; perhaps first {"script": {settings}}   one
-JSON Lines of conversations          each with turns, messages, contents or history           one a line
-a session                            its user messages again                                  one
-plain text, if the caller says so    each line a message                                      one
+What a file holds becomes a Suite, or all that is wrong.
+
+YAML or JSON list                    each item a message                                      one
+conversation YAML or JSON mapping with `turns`    a script with settings
+one JSON Lines of messages               strings or turns; perhaps first {"script": {settings}}
+one JSON Lines of conversations          each with turns, messages, contents or history
+one a line a session                            its user messages again
+one plain text, if the caller says so    each line a message
+one
 """
 
 from __future__ import annotations
@@ -26,12 +29,14 @@ from gemcli.text import json_tree, yaml_tree
 from gemcli.text.yaml_tree import MAX_PROBLEMS, Node, Text
 
 
-def load(text: str, file: str, given: Mapping[str, str], *, as_lines: bool = False, strict: bool = False) -> Suite:
+def load(
+    text: str, file: str, given: Mapping[str, str], *, as_lines: bool = False, strict: bool = False
+) -> Suite:
     """Read a script of any form; `file` is what messages call it.
 
-    `given` are texts for templates, which win over the script's own `vars`. With `as_lines` each line is a
-    message; with `strict` warnings are problems. Raises `GemcliError` SCRIPT with every problem at once, each with
-    file, line and column; for a session also what reading it raises.
+    `given` are texts for templates, which win over the script's own `vars`. With `as_lines` each
+    line is a message; with `strict` warnings are problems. Raises `GemcliError` SCRIPT with every
+    problem at once, each with file, line and column; for a session also what reading it raises.
     """
     reading = _Reading(file, text, given)
     text = text.removeprefix("\ufeff")
@@ -65,17 +70,22 @@ class _Reading:
         self.used: set[str] = set()
         self.name = "script" if file == "-" else os.path.basename(file).partition(".")[0]
 
-    def suite(self, scripts: Sequence[Script], *, many: bool = False, ignored: Iterable[str] = ()) -> Suite:
+    def suite(
+        self, scripts: Sequence[Script], *, many: bool = False, ignored: Iterable[str] = ()
+    ) -> Suite:
         """What the file holds."""
         name = self.name if many or not scripts else scripts[0].name
-        return Suite(self.file, name, self.digest, tuple(scripts), many=many, ignored=tuple(ignored))
+        return Suite(
+            self.file, name, self.digest, tuple(scripts), many=many, ignored=tuple(ignored)
+        )
 
     def plain_lines(self, text: str) -> tuple[Script, ...]:
         """Each line that is not blank as a message of one script."""
         rows = [(number, row.removesuffix("\r")) for number, row in enumerate(text.split("\n"), 1)]
         said = [(number, row) for number, row in rows if row.strip()]
         turns = [
-            Turn(f"t{place}", user_text(row), raw=True, line=number) for place, (number, row) in enumerate(said, 1)
+            Turn(f"t{place}", user_text(row), raw=True, line=number)
+            for place, (number, row) in enumerate(said, 1)
         ]
         return (Script(self.name, tuple(turns)),) if turns else ()
 
@@ -96,9 +106,13 @@ class _Reading:
         """The turn of a session that stands in line `line`, to be sent again as `name`."""
         request = turn.exchanges[0].request
         if any(function_calls(content) or function_responses(content) for content in turn.contents):
-            what = f"turn {turn.number} of the session calls functions, which a script cannot answer"
+            what = (
+                f"turn {turn.number} of the session calls functions, which a script cannot answer"
+            )
             self.problems.append(Problem("function-call", what, line=line, column=1))
-        return Turn(name, request["content"], raw=True, config=request.get("config") or {}, line=line)
+        return Turn(
+            name, request["content"], raw=True, config=request.get("config") or {}, line=line
+        )
 
     def document(self, text: str) -> Suite:
         """A YAML or JSON document."""
@@ -109,10 +123,15 @@ class _Reading:
             return self.suite(())
         if isinstance(node, yaml_tree.Mapping) and suites.is_foreign(node):
             return self._suite([node])
-        return self.suite(self._scripts(lambda reading: script_schema.read(reading, node, self.name)))
+        return self.suite(
+            self._scripts(lambda reading: script_schema.read(reading, node, self.name))
+        )
 
     def _json(self, text: str) -> Node | None:
-        """The tree of a JSON document; None if it is none, which is a problem only if it is called one."""
+        """The tree of a JSON document.
+
+        None if it is none, which is a problem only if it is called one.
+        """
         if not text.lstrip().startswith(("[", "{")):
             return None
         found: list[Problem] = []
@@ -174,7 +193,11 @@ class _Reading:
                 if script.name in lines_by_name:
                     what = f"the conversation in line {lines_by_name[script.name]} is called `{script.name}` already"
                     hint = "give each a `name` of its own"
-                    self.problems.append(Problem("duplicate-name", what, line=node.line, column=node.column, hint=hint))
+                    self.problems.append(
+                        Problem(
+                            "duplicate-name", what, line=node.line, column=node.column, hint=hint
+                        )
+                    )
                 lines_by_name.setdefault(script.name, node.line)
                 scripts.append(script)
             if len(self.problems) >= MAX_PROBLEMS:
@@ -188,11 +211,16 @@ class _Reading:
         return () if script is None else (script,)
 
     def require_use(self) -> None:
-        """Refuse given texts that no template asks for: the script would quietly go without them."""
+        """Refuse given texts that no template asks for.
+
+        The script would quietly go without them.
+        """
         for name in self.given if not self.problems else ():
             if name not in self.used:
                 hint = did_you_mean(name, self.used)
-                self.problems.append(Problem("unused", f"there is no `{{{{{name}}}}}` for --var {name}", hint=hint))
+                self.problems.append(
+                    Problem("unused", f"there is no `{{{{{name}}}}}` for --var {name}", hint=hint)
+                )
 
     def _take(self, reading: ScriptReading) -> None:
         self.used |= reading.used
@@ -206,10 +234,12 @@ def _is_session(text: str) -> bool:
 
 
 def _rows(text: str, file: str) -> list[tuple[int, str]]:
-    """The lines of a text in JSON Lines that are not blank, with their numbers; none if it is in another format.
+    """The lines of a text in JSON Lines that are not blank, with their numbers.
 
-    That is so by the file's name, or when the first of several lines is a JSON value by itself, which no YAML
-    document begins with.
+    None if it is in another format.
+
+    That is so by the file's name, or when the first of several lines is a JSON value by itself,
+    which no YAML document begins with.
     """
     rows = [(number, row) for number, row in enumerate(text.split("\n"), 1) if row.strip()]
     if not rows or file.endswith((".jsonl", ".ndjson")):
@@ -226,4 +256,8 @@ def _placed(file: str, problems: list[Problem]) -> list[Problem]:
 
 def _error(file: str, problems: list[Problem]) -> GemcliError:
     count = counted(len(problems), "problem")
-    return GemcliError("SCRIPT", f"{file} is not a script: {count}; nothing was sent", problems=_placed(file, problems))
+    return GemcliError(
+        "SCRIPT",
+        f"{file} is not a script: {count}; nothing was sent",
+        problems=_placed(file, problems),
+    )

@@ -36,7 +36,13 @@ class Stage(Way, Protocol):
 class Run:
     """Plays the scripts of a suite. `tally` has the counts when it is done."""
 
-    def __init__(self, suite: Suite, stage: Stage, tell: Callable[[Event], None], watch: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        suite: Suite,
+        stage: Stage,
+        tell: Callable[[Event], None],
+        watch: Callable[[str], None],
+    ) -> None:
         self.suite = suite
         self.tally = Tally(suite)
         self._stage = stage
@@ -49,7 +55,9 @@ class Run:
         try:
             with ExitStack() as held:
                 self._all(held)
-        except Interrupted as stop:  # while a session was being closed: what was done is told all the same
+        except (
+            Interrupted
+        ) as stop:  # while a session was being closed: what was done is told all the same
             self.tally.errors.append(interrupted(stop.signum, sent=False))
 
     def _all(self, held: ExitStack) -> None:
@@ -92,7 +100,11 @@ class Run:
         name, errors = self._stage.name(script), []
         self.tally.sessions += [name] if name else []
         conversation = Conversation(
-            script, journal, session, self._stage, lambda event: self._tell({**event, "run": script.name})
+            script,
+            journal,
+            session,
+            self._stage,
+            lambda event: self._tell({**event, "run": script.name}),
         )
         try:
             for index, outcome in enumerate(conversation.play(), 1):
@@ -106,7 +118,10 @@ class Run:
         return errors
 
     def _failed(self, script: Script, error: GemcliError) -> GemcliError:
-        """Tell of what went wrong with a conversation outside of its turns; the error for the end of the run."""
+        """Tell of what went wrong with a conversation outside of its turns.
+
+        The error for the end of the run.
+        """
         self._tell(events.error_event(script, self._stage.name(script), error))
         return _placed(error, script.name)
 

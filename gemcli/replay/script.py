@@ -18,8 +18,9 @@ from gemcli.settings.resolve import Config
 class Turn:
     """One message of a script.
 
-    `raw` messages are sent as they are, the others are templates. `wait` is the pause in seconds before the
-    message is sent, `config` (REST form) what this message adds to the script's, `line` where it stands.
+    `raw` messages are sent as they are, the others are templates. `wait` is the pause in seconds
+    before the message is sent, `config` (REST form) what this message adds to the script's, `line`
+    where it stands.
     """
 
     id: str
@@ -42,7 +43,8 @@ class Turn:
 class Script:
     """One conversation to play: what it is called, whom it asks and how, and its turns in order.
 
-    None for `model` leaves it to the session; `header` is the session record of a session that is played again.
+    None for `model` leaves it to the session; `header` is the session record of a session that is
+    played again.
     """
 
     name: str
@@ -59,8 +61,9 @@ class Script:
 class Suite:
     """What a file holds: its conversations in order, of which `many` ones need a session each.
 
-    `name` is what the run is called, `digest` that of the file's bytes, `warnings` what a user should know though it
-    is no mistake, `ignored` the keys of other people's data that nothing was made of.
+    `name` is what the run is called, `digest` that of the file's bytes, `warnings` what a user
+    should know though it is no mistake, `ignored` the keys of other people's data that nothing was
+    made of.
     """
 
     file: str

@@ -1,4 +1,6 @@
-"""The grammar of scripts: what may stand where, as tables; everything wrong with a script comes out at once.
+"""The grammar of scripts: what may stand where, as tables.
+
+Everything wrong with a script comes out at once.
 
     script  = [turn, …]  |  {header…, turns: [turn, …]}
     header  = name | model | system | config | vars: {name: text} | on_fail: stop, continue | on_unknown: fail, resend
@@ -8,8 +10,8 @@
             | words, chars, latency_ms: bound  |  tokens: {input, output, thoughts, total: bound}
     bound   = "<n", "<=n", ">n", ">=n" or "low..high"
 
-`{{name}}` in a message, and in the texts of `expect`, stands for one of `vars`. A message is text whatever it
-looks like: `- yes`, `- 12:30` and `- null` say just that.
+`{{name}}` in a message, and in the texts of `expect`, stands for one of `vars`. A message is text
+whatever it looks like: `- yes`, `- 12:30` and `- null` say just that.
 """
 
 from __future__ import annotations
@@ -29,7 +31,17 @@ from gemcli.sessions.names import is_session_name
 from gemcli.settings import resolve
 from gemcli.text import yaml_tree
 from gemcli.text.json_tree import Literal
-from gemcli.text.schema import Form, Kind, Reading, choice, compiled, list_of, map_of, matching, scalar
+from gemcli.text.schema import (
+    Form,
+    Kind,
+    Reading,
+    choice,
+    compiled,
+    list_of,
+    map_of,
+    matching,
+    scalar,
+)
 from gemcli.text.yaml_tree import Node, Text
 
 # Kinds
@@ -132,7 +144,9 @@ FLAG = scalar("true or false", _flag)
 BOUND = scalar("a bound like <=6, >0 or 3..9", _bound)
 PATTERN = scalar("a regular expression", _pattern)
 NAME = scalar("a name of letters, digits, '.', '_' and '-'", _name)
-FINISH = choice("a finish or block reason of the API", dict.fromkeys((*FINISH_REASONS, *BLOCK_REASONS)))
+FINISH = choice(
+    "a finish or block reason of the API", dict.fromkeys((*FINISH_REASONS, *BLOCK_REASONS))
+)
 
 
 def _expected(
@@ -140,7 +154,11 @@ def _expected(
 ) -> Expected:
     texts = {name: wanted for name, wanted in more.items() if name in TEXT_CHECKS}
     bounds = {name: limits for name, limits in more.items() if name not in TEXT_CHECKS}
-    return Expected(texts, finish, bounds | {f"tokens.{name}": limits for name, limits in (tokens or {}).items()})
+    return Expected(
+        texts,
+        finish,
+        bounds | {f"tokens.{name}": limits for name, limits in (tokens or {}).items()},
+    )
 
 
 EXPECT = Form(
@@ -173,7 +191,14 @@ HEADER_KEYS: dict[str, Kind] = {
 """The keys of a script besides `turns`."""
 
 KEYED = {
-    "turns": {"user": True, "config": True, "id": False, "raw": False, "wait": False, "expect": False},
+    "turns": {
+        "user": True,
+        "config": True,
+        "id": False,
+        "raw": False,
+        "wait": False,
+        "expect": False,
+    },
     "script": {
         "model": True,
         "system": True,
@@ -189,7 +214,10 @@ KEYED = {
 _CONFIG_KEYS = {
     name: "it belongs under `config`"
     for setting in resolve.SETTINGS
-    for name in (setting.field.partition(".")[0], setting.path[setting.path[0] == "generationConfig"])
+    for name in (
+        setting.field.partition(".")[0],
+        setting.path[setting.path[0] == "generationConfig"],
+    )
 }
 """The settings that people put beside `config`, by the names they have in it, with what to do about it."""
 
@@ -225,7 +253,11 @@ def _script(reading: ScriptReading, values: Mapping[str, Any], name: str) -> Scr
     turns = tuple(Turn(**({"id": f"t{number}"} | turn)) for number, turn in numbered)
     settled = {key: values.get(key) for key in ("model", "on_fail", "on_unknown")}
     return Script(
-        values.get("name", name), turns, config=crosschecks.whole_config(values), vars=reading.vars, **settled
+        values.get("name", name),
+        turns,
+        config=crosschecks.whole_config(values),
+        vars=reading.vars,
+        **settled,
     )
 
 
@@ -244,7 +276,9 @@ def _turn(reading: Reading, _label: str, node: Node) -> dict[str, Any] | None:
         if len(node) == 1 and (key := next(iter(node))) not in TURN_KEYS:
             # A key in quotes, as all of JSON's are, was meant as one.
             advice = ["put the message in quotes"] if key.plain else []
-            hint = "; ".join([*advice, reading.near(key, TURN_KEYS) or "a turn with settings has `user`"])
+            hint = "; ".join(
+                [*advice, reading.near(key, TURN_KEYS) or "a turn with settings has `user`"]
+            )
             what = f"this is a mapping with the key `{key[:40]}`, not a message"
             reading.refuse("unquoted-message", what, node, hint)
             return None

@@ -5,9 +5,9 @@
     {"contents": [{"role": "user", "parts": […]}, …]}    the Gemini API
     {"history": [{"user": "…", "bot": "…"}, …]}          MT-Bench-101
 
-Of a recorded conversation the user's messages are sent again; what the model said then is left out. Messages are
-never templates here. `id` and `question_id` name a conversation that has no `name`. Other keys are other people's
-data: they are left alone, unless they look like a slip.
+Of a recorded conversation the user's messages are sent again; what the model said then is left out.
+Messages are never templates here. `id` and `question_id` name a conversation that has no `name`.
+Other keys are other people's data: they are left alone, unless they look like a slip.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ def is_foreign(node: Mapping) -> bool:
 
 
 def read(reading: ScriptReading, node: Node, ignored: dict[str, None]) -> Script | None:
-    """The script that a line holds, None when something is wrong with it; keys left alone go into `ignored`."""
+    """The script that a line holds, None when something is wrong with it.
+
+    Keys left alone go into `ignored`.
+    """
     items = node.items() if isinstance(node, Mapping) else ()
     shapes = [key for key, value in items if key in SHAPES and not _is_null(value)]
     if not isinstance(node, Mapping) or not shapes:
@@ -55,7 +58,9 @@ def read(reading: ScriptReading, node: Node, ignored: dict[str, None]) -> Script
         if key in SHAPES or _is_null(value):
             continue
         if key == "vars":
-            reading.refuse("unknown-key", "`vars` has no use here: messages of a suite are no templates", key)
+            reading.refuse(
+                "unknown-key", "`vars` has no use here: messages of a suite are no templates", key
+            )
         elif key in HEADER_KEYS:
             script[key] = value
         elif key in ignored:
@@ -72,7 +77,15 @@ def read(reading: ScriptReading, node: Node, ignored: dict[str, None]) -> Script
 
 def _name(node: Mapping) -> str:
     """What a conversation is called: what it says, or else its line."""
-    given = next((value for name in NAMES for key, value in node.items() if key == name and not _is_null(value)), None)
+    given = next(
+        (
+            value
+            for name in NAMES
+            for key, value in node.items()
+            if key == name and not _is_null(value)
+        ),
+        None,
+    )
     return str(given) if isinstance(given, Text) and is_session_name(given) else f"line-{node.line}"
 
 
@@ -101,7 +114,10 @@ def _turn(_reading: ScriptReading, _script: Mapping, item: Node) -> Iterator[Nod
 
 
 def _message(reading: ScriptReading, script: Mapping, item: Node) -> Iterator[Node]:
-    """The message of Chat Completions, if the user said it; a system message becomes the script's."""
+    """The message of Chat Completions, if the user said it.
+
+    A system message becomes the script's.
+    """
     role = item.get(Text("role")) if isinstance(item, Mapping) else None
     if not isinstance(item, Mapping) or not isinstance(role, Text):
         reading.refuse("shape", "a message must be an object with `role` and `content`", item)
@@ -109,17 +125,25 @@ def _message(reading: ScriptReading, script: Mapping, item: Node) -> Iterator[No
         said = item.get(Text("content"))
         text = _joined(said)
         if text is None:
-            reading.refuse("value", "`content` must be text, or a list of text parts", item if said is None else said)
+            reading.refuse(
+                "value",
+                "`content` must be text, or a list of text parts",
+                item if said is None else said,
+            )
         elif role == "user":
             yield text
         elif "system" in script:
             reading.refuse("exclusive", "a second system message", role)
         else:
             script[Text("system", role.line, role.column)] = text
-    elif role in ("tool", "function") or any(_calls(item.get(Text(key))) for key in ("tool_calls", "function_call")):
+    elif role in ("tool", "function") or any(
+        _calls(item.get(Text(key))) for key in ("tool_calls", "function_call")
+    ):
         reading.refuse("function-call", "a conversation with function calls cannot be played", role)
     elif role != "assistant":
-        reading.refuse("value", f"`role` must be user, assistant, system or developer, not `{role[:40]}`", role)
+        reading.refuse(
+            "value", f"`role` must be user, assistant, system or developer, not `{role[:40]}`", role
+        )
 
 
 def _calls(node: Node | None) -> bool:
@@ -156,7 +180,9 @@ def _content(reading: ScriptReading, _script: Mapping, item: Node) -> Iterator[N
     elif any(set(part) != {"text"} for part in content["parts"]):
         reading.refuse("value", "a message must consist of text", item)
     else:
-        yield Text("".join(part["text"] for part in content["parts"]), item.line, item.column, plain=False)
+        yield Text(
+            "".join(part["text"] for part in content["parts"]), item.line, item.column, plain=False
+        )
 
 
 def _pair(reading: ScriptReading, _script: Mapping, item: Node) -> Iterator[Node]:
@@ -165,7 +191,9 @@ def _pair(reading: ScriptReading, _script: Mapping, item: Node) -> Iterator[Node
     if isinstance(said, Text):
         yield said
     else:
-        reading.refuse("shape", "an item of `history` must be an object with `user`, a text", said or item)
+        reading.refuse(
+            "shape", "an item of `history` must be an object with `user`, a text", said or item
+        )
 
 
 SHAPES: dict[str, Callable[[ScriptReading, Mapping, Node], Iterator[Node]]] = {

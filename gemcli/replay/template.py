@@ -10,16 +10,23 @@ FILTERS: dict[str, Callable[[str], str]] = {
     "json": lambda text: json.dumps(text, ensure_ascii=False),
     "trim": str.strip,
 }
-"""What `{{name|filter}}` does to the text: `json` writes it as a JSON string, `trim` takes off white space."""
+"""What `{{name|filter}}` does to the text.
+
+`json` writes it as a JSON string, `trim` takes off white space.
+"""
 
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
-# What does not look like a name between the braces is text: LaTeX, Go, and other people's templates.
+# What does not look like a name between the braces is text: LaTeX, Go, and other people's
+# templates.
 _TEMPLATE = re.compile(rf"\{{\{{[ \t]*({NAME})[ \t]*(?:\|[ \t]*([A-Za-z_]+)[ \t]*)?\}}\}}")
 
 
 def render(text: str, texts: Mapping[str, str]) -> str:
-    """The text with every template replaced, left to right, once. Raises `KeyError` for what `faults` names."""
+    """The text with every template replaced, left to right, once.
+
+    Raises `KeyError` for what `faults` names.
+    """
 
     def put_in(match: re.Match[str]) -> str:
         value = texts[match[1]]

@@ -1,4 +1,7 @@
-"""Whole reads and writes on top of the seam: what takes several system calls and must not stop half way."""
+"""Whole reads and writes on top of the seam.
+
+What takes several system calls and must not stop half way.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ class Disk:
             self.fs.close(fd)
 
     def names(self, path: str, fd: int) -> bool:
-        """Whether `path` names the open file `fd`. What cannot be told is an `OSError`, never a no."""
+        """Whether `path` names the open file `fd`.
+
+        What cannot be told is an `OSError`, never a no.
+        """
         try:
             named = self.fs.stat(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -70,7 +76,10 @@ class Disk:
             self.close(fd)
 
     def keep(self, path: str, label: str, data: bytes) -> str:
-        """Write `data` to the first free `PATH.<label>-<n>`, file and name on the disk; the path it got."""
+        """Write `data` to the first free `PATH.<label>-<n>`, file and name on the disk.
+
+        The path it got.
+        """
         for number in count(1):
             kept = f"{path}.{label}-{number}"
             with suppress(FileExistsError):
@@ -98,7 +107,10 @@ class Disk:
 
 
 def io_error(error: OSError, what: str) -> GemcliError:
-    """What a failed system call means to the user; `what` says what could not be done, and to which file."""
+    """What a failed system call means to the user.
+
+    `what` says what could not be done, and to which file.
+    """
     return GemcliError(io_reason(error), f"{what}: {error.strerror or error}")
 
 

@@ -1,7 +1,8 @@
 """The seam: every file-system call of the store, and nothing else.
 
-Each method is one system call. All of them go through `FileSystem.call`, the single place where a test can kill
-the process, fail the call or write it down. Errors are plain `OSError`s; `store` says what they mean.
+Each method is one system call. All of them go through `FileSystem.call`, the single place where a
+test can kill the process, fail the call or write it down. Errors are plain `OSError`s; `store` says
+what they mean.
 """
 
 from __future__ import annotations
@@ -16,14 +17,20 @@ T = TypeVar("T")
 
 
 class FileSystem:
-    """The system calls that sessions need. Descriptors close on exec; new files are private to their owner."""
+    """The system calls that sessions need.
+
+    Descriptors close on exec; new files are private to their owner.
+    """
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Make one system call."""
         return function(*args, **kwargs)
 
     def open(self, path: str, flags: int) -> int:
-        """Open `path` without ever waiting (FIFOs) and without a controlling terminal; created files are 0600."""
+        """Open `path` without ever waiting (FIFOs) and without a controlling terminal.
+
+        Created files are 0600.
+        """
         return self.call(os.open, path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
 
     def close(self, fd: int) -> None:
@@ -59,7 +66,10 @@ class FileSystem:
         return self.call(os.stat, path)
 
     def lock(self, fd: int, *, wait: bool) -> None:
-        """Take the exclusive `flock` of a file; without `wait`, `BlockingIOError` if it is taken."""
+        """Take the exclusive `flock` of a file.
+
+        Without `wait`, `BlockingIOError` if it is taken.
+        """
         self.call(fcntl.flock, fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
     def link(self, source: str, target: str) -> None:
@@ -83,5 +93,8 @@ class FileSystem:
         return self.call(os.listdir, path)
 
     def realpath(self, path: str) -> str:
-        """`path` absolute and without symbolic links; a loop stays as it is, for `open` to refuse."""
+        """`path` absolute and without symbolic links.
+
+        A loop stays as it is, for `open` to refuse.
+        """
         return self.call(os.path.realpath, path)

@@ -1,8 +1,9 @@
 """The fold: what a session's records say, in one reading.
 
-A journal is made from records in the order of their lines and tells the turns, the state of each exchange, and
-the history, which is what the next request carries. Rules and words are those of the file format; a record that
-breaks them raises `JournalError`, and the journal is then of no further use.
+A journal is made from records in the order of their lines and tells the turns, the state of each
+exchange, and the history, which is what the next request carries. Rules and words are those of the
+file format; a record that breaks them raises `JournalError`, and the journal is then of no further
+use.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ class Exchange:
     @property
     def answer(self) -> dict[str, Any] | None:
         """The API's whole answer, `None` when there is none."""
-        return self.outcome["answer"] if self.outcome and self.outcome["kind"] == "response" else None
+        return (
+            self.outcome["answer"] if self.outcome and self.outcome["kind"] == "response" else None
+        )
 
     @property
     def usage(self) -> Any:
@@ -66,7 +69,11 @@ class Exchange:
     @property
     def contents(self) -> list[Content]:
         """What this exchange adds to the history: the user and the model Content, or nothing."""
-        return [self.request["content"], as_sent(content_of(self.answer))] if self.state == ANSWERED else []
+        return (
+            [self.request["content"], as_sent(content_of(self.answer))]
+            if self.state == ANSWERED
+            else []
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -86,12 +93,15 @@ class Turn:
 class Journal:
     """A session in memory: its `header`, its `turns` by number, the `live` ones, and the records they came from.
 
-    `live` are the turns that make the history, oldest first. A turn enters it with its first answer and only a
-    rewind takes turns off its end, so it is a stack, and the fold stays linear.
+    `live` are the turns that make the history, oldest first. A turn enters it with its first answer
+    and only a rewind takes turns off its end, so it is a stack, and the fold stays linear.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
-        """Fold `records`, the session record first. Raises `JournalError` naming the record's fault."""
+        """Fold `records`, the session record first.
+
+        Raises `JournalError` naming the record's fault.
+        """
         self.records: list[Record] = []
         self.header: Record = {}
         self.turns: dict[int, Turn] = {}
@@ -107,7 +117,9 @@ class Journal:
         if not self.records:
             self._session(record)
         elif kind not in KINDS:
-            raise JournalError(f"records of kind {kind!r} are not known to this version", "NEWER_FORMAT")
+            raise JournalError(
+                f"records of kind {kind!r} are not known to this version", "NEWER_FORMAT"
+            )
         else:
             _APPLY[kind](self, record)
         self.records.append(record)
@@ -124,7 +136,9 @@ class Journal:
         """The turn whose function calls wait for responses, if the history ends in one."""
         last = self.live[-1] if self.live else None
         # Not the whole turn: it is asked for at every request, and a turn may have many exchanges.
-        answered = (one for one in reversed(last.exchanges) if one.state == ANSWERED) if last else iter(())
+        answered = (
+            (one for one in reversed(last.exchanges) if one.state == ANSWERED) if last else iter(())
+        )
         newest = next(answered, None)
         return last if newest and order.open_calls(newest.contents) else None
 
@@ -140,7 +154,10 @@ class Journal:
 
     @property
     def undoable(self) -> list[int]:
-        """The turns that `undo` would bring back, oldest first; `[]` when there is nothing to undo."""
+        """The turns that `undo` would bring back, oldest first.
+
+        `[]` when there is nothing to undo.
+        """
         return list(self._rewinds[-1]) if self._rewinds else []
 
     def next_exchange(self, content: Content) -> tuple[int, str]:
@@ -152,7 +169,9 @@ class Journal:
         return turn.number, f"{turn.number}.{_ordinal(turn.exchanges[-1].id) + 1}"
 
     def at(self, number: int) -> Journal:
-        """The session as it was after the last record of turn `number`; 0 is the session before any turn.
+        """The session as it was after the last record of turn `number`.
+
+        0 is the session before any turn.
 
         Raises `KeyError` when there never was such a turn.
         """
@@ -160,19 +179,29 @@ class Journal:
             return Journal(self.records[:1])
         if number not in self.turns:
             raise KeyError(number)
-        last = max(line for line, record in enumerate(self.records) if _turn_of(record) == str(number))
+        last = max(
+            line for line, record in enumerate(self.records) if _turn_of(record) == str(number)
+        )
         return Journal(self.records[: last + 1])
 
     def fork(self) -> list[Record]:
         """The history as records for another session: numbers and times kept, marked `imported`."""
-        answered = (exchange for turn in self.live for exchange in turn.exchanges if exchange.state == ANSWERED)
+        answered = (
+            exchange
+            for turn in self.live
+            for exchange in turn.exchanges
+            if exchange.state == ANSWERED
+        )
         pairs = ((exchange.request, exchange.outcome) for exchange in answered)
         return [record | {"imported": True} for pair in pairs for record in pair if record]
 
     def totals(self) -> dict[str, int]:
-        """Counts since the session began: live turns, requests, and tokens as billed, in the API's names.
+        """Counts since the session began.
 
-        Refused, broken and rewound answers count, for they were paid; imported and forked ones do not.
+        Live turns, requests, and tokens as billed, in the API's names.
+
+        Refused, broken and rewound answers count, for they were paid; imported and forked ones do
+        not.
         """
         own = [exchange for exchange in self.exchanges if not exchange.request.get("imported")]
         usages = [exchange.usage for exchange in own]
@@ -183,7 +212,9 @@ class Journal:
 
     def _session(self, record: Record) -> None:
         if record["kind"] != "session":
-            raise JournalError("not a gemcli session: the first line is not a session record", "NOT_A_SESSION")
+            raise JournalError(
+                "not a gemcli session: the first line is not a session record", "NOT_A_SESSION"
+            )
         self._format(record)
         for name, kind in (("id", str), ("model", str), ("backend", str), ("config", dict)):
             _require(record, name, kind)
@@ -195,7 +226,9 @@ class Journal:
 
     def _format(self, record: Record) -> None:
         if (number := _require(record, "format", int)) > FORMAT:
-            raise JournalError(f"format {number} is newer than {FORMAT}, which this version reads", "NEWER_FORMAT")
+            raise JournalError(
+                f"format {number} is newer than {FORMAT}, which this version reads", "NEWER_FORMAT"
+            )
 
     def _request(self, record: Record) -> None:
         number, name = _require(record, "turn", int), _require(record, "id", str)
@@ -211,14 +244,20 @@ class Journal:
                 raise JournalError(f"function responses for turn {number}, which has no open call")
             turn = open_turn
         elif open_turn is not None:
-            raise JournalError(f"a new message while turn {open_turn.number} waits for function responses")
+            raise JournalError(
+                f"a new message while turn {open_turn.number} waits for function responses"
+            )
         else:
             if number <= self.last_number:
-                raise JournalError(f"turn {number} stands here again or out of order: were two copies merged?")
+                raise JournalError(
+                    f"turn {number} stands here again or out of order: were two copies merged?"
+                )
             turn = Turn(number)
         last = _ordinal(turn.exchanges[-1].id) if turn.exchanges else 0
         if not _is_id(name, number) or _ordinal(name) <= last:
-            raise JournalError(f"the id {name!r} does not follow in turn {number}: were two copies merged?")
+            raise JournalError(
+                f"the id {name!r} does not follow in turn {number}: were two copies merged?"
+            )
         self.turns[number] = turn
         self.pending = Exchange(name, number, record)
         turn.exchanges.append(self.pending)
@@ -261,7 +300,9 @@ class Journal:
         self._give_up_pending()
         numbers = _numbers(record)
         if not self._rewinds or self._rewinds[-1] != numbers:
-            raise JournalError(f"takes back a rewind of turns {numbers}, which cannot be taken back here")
+            raise JournalError(
+                f"takes back a rewind of turns {numbers}, which cannot be taken back here"
+            )
         for number in self._rewinds.pop():
             self.turns[number].rewound = False
             self.live.append(self.turns[number])
@@ -270,7 +311,10 @@ class Journal:
         raise JournalError("a second session record: were two files joined?")
 
     def _give_up_pending(self) -> None:
-        """A request followed by anything but its outcome never gets one: it is in doubt for good."""
+        """A request followed by anything but its outcome never gets one.
+
+        It is in doubt for good.
+        """
         if self.pending:
             self.pending.state, self.pending = IN_DOUBT, None
 
@@ -298,7 +342,9 @@ def _require(record: Record, name: str, kind: type) -> Any:
     value = record.get(name)
     # A boolean is an int to Python, never to a journal.
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise JournalError(f"a {record['kind']} record whose `{name}` is missing or of the wrong kind")
+        raise JournalError(
+            f"a {record['kind']} record whose `{name}` is missing or of the wrong kind"
+        )
     return value
 
 
@@ -310,7 +356,9 @@ def _optional(record: Record, name: str, kind: type) -> Any:
 def _attempts(record: Record) -> None:
     """Refuse attempts that are not objects, or whose time is no number."""
     attempts = _optional(record, "attempts", list) or []
-    if not all(isinstance(one, dict) and isinstance(one.get("elapsed_ms", 0), int) for one in attempts):
+    if not all(
+        isinstance(one, dict) and isinstance(one.get("elapsed_ms", 0), int) for one in attempts
+    ):
         raise JournalError("a response record whose `attempts` are not objects, each with its time")
 
 
@@ -330,7 +378,13 @@ def _numbers(record: Record) -> list[int]:
 
 def _is_id(name: str, turn: int) -> bool:
     head, _, tail = name.partition(".")
-    return head == str(turn) and tail.isascii() and tail.isdigit() and len(tail) < 10 and tail[0] != "0"
+    return (
+        head == str(turn)
+        and tail.isascii()
+        and tail.isdigit()
+        and len(tail) < 10
+        and tail[0] != "0"
+    )
 
 
 def _ordinal(name: str) -> int:
@@ -339,7 +393,10 @@ def _ordinal(name: str) -> int:
 
 
 def _turn_of(record: Record) -> str | None:
-    """The number of the turn a record belongs to, as its id has it; `None` for those that belong to none."""
+    """The number of the turn a record belongs to, as its id has it.
+
+    `None` for those that belong to none.
+    """
     name = record.get("id" if record["kind"] == "request" else "request")
     return name.partition(".")[0] if isinstance(name, str) else None
 

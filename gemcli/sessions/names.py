@@ -21,8 +21,8 @@ def is_session_name(text: str) -> bool:
 def session_path(session: str, environ: Mapping[str, str]) -> str:
     """The file of a session: a name's place under GEMCLI_HOME, or the path it is.
 
-    Anything with a `/` or ending in `.jsonl` is a path, taken as it is. Raises `GemcliError` (USAGE) for a name
-    that is not one.
+    Anything with a `/` or ending in `.jsonl` is a path, taken as it is. Raises `GemcliError`
+    (USAGE) for a name that is not one.
     """
     if "\0" in session:
         raise GemcliError("USAGE", "a session's name cannot contain NUL")
@@ -38,7 +38,10 @@ def session_path(session: str, environ: Mapping[str, str]) -> str:
 
 
 def sessions_directory(environ: Mapping[str, str]) -> str:
-    """Where named sessions live: `$GEMCLI_HOME/sessions`, by default in the platform's data directory."""
+    """Where named sessions live.
+
+    `$GEMCLI_HOME/sessions`, by default in the platform's data directory.
+    """
     home = environ.get("GEMCLI_HOME")
     if not home:
         import platformdirs

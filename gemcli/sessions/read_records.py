@@ -1,4 +1,7 @@
-"""A session file as bytes: its lines, the tail that a crash may have torn, and the journal they fold into."""
+"""A session file as bytes.
+
+Its lines, the tail that a crash may have torn, and the journal they fold into.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from gemcli.sessions.journal import Journal, JournalError
 class Lines(NamedTuple):
     """A session file taken apart: its whole lines, where they end, and what stands after them.
 
-    `end` counts bytes up to where the next record belongs, `torn` is what a crash left there, and `newline`
-    tells whether the last whole line has its newline.
+    `end` counts bytes up to where the next record belongs, `torn` is what a crash left there, and
+    `newline` tells whether the last whole line has its newline.
     """
 
     lines: list[bytes]
@@ -26,8 +29,8 @@ class Lines(NamedTuple):
 def scan(data: bytes) -> Lines:
     """Find the whole lines of a session file, and the torn one that a crash may have left at its end.
 
-    The last line is whole if it reads as a record, with or without a newline. It is torn if it does not, and
-    has no newline or holds a NUL byte, as blocks that were never written do.
+    The last line is whole if it reads as a record, with or without a newline. It is torn if it does
+    not, and has no newline or holds a NUL byte, as blocks that were never written do.
     """
     newline = data.endswith(b"\n")
     lines = data.split(b"\n")
@@ -45,7 +48,10 @@ def scan(data: bytes) -> Lines:
 
 
 def fold(lines: Lines, path: str) -> Journal:
-    """The journal of a scanned file. Raises `GemcliError` naming the file, the line and what is wrong with it."""
+    """The journal of a scanned file.
+
+    Raises `GemcliError` naming the file, the line and what is wrong with it.
+    """
     if not any(lines.lines):
         anew = f"a new session in its place: gemcli new --force -s {shlex.quote(path)}"
         raise GemcliError("CORRUPT", f"{path} is empty", hint=anew)
@@ -59,7 +65,9 @@ def fold(lines: Lines, path: str) -> Journal:
         except ValueError as error:
             # A first line that is no record at all: some other file, rather than a damaged session.
             reason = "CORRUPT" if number > 1 else "NOT_A_SESSION"
-            raise GemcliError(reason, f"{path}: line {number}: {error}", hint=_repair(path, number)) from None
+            raise GemcliError(
+                reason, f"{path}: line {number}: {error}", hint=_repair(path, number)
+            ) from None
     return journal
 
 

@@ -1,7 +1,7 @@
 """The records of a session file: their shapes, and how one becomes a line.
 
-A session is a journal in JSON Lines, UTF-8, one record a line, only ever appended to. Every record has `kind`
-and `time` (RFC 3339, UTC; information only, order is the order of lines).
+A session is a journal in JSON Lines, UTF-8, one record a line, only ever appended to. Every record
+has `kind` and `time` (RFC 3339, UTC; information only, order is the order of lines).
 
     session   first line    format, id, model, backend, config; project, location, origin when they apply
     request   before a call turn, id, content, model, backend; key, config, imported when they apply
@@ -34,7 +34,10 @@ KINDS = frozenset({"session", "request", "response", "failure", "tool", "rewind"
 """Every kind of record there is in formats up to `FORMAT`."""
 
 DEPTH = strict_json.MAX_DEPTH + 16
-"""Nesting allowed in a line: whatever came in within `strictjson.MAX_DEPTH` must still load inside a record."""
+"""Nesting allowed in a line.
+
+Whatever came in within `strictjson.MAX_DEPTH` must still load inside a record.
+"""
 
 
 def encode(record: Record) -> bytes:
@@ -53,7 +56,9 @@ def decode(line: bytes) -> Record:
 def now() -> str:
     """The time as records carry it: RFC 3339, UTC, milliseconds."""
     moment = time.time()
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment % 1 * 1000):03d}Z"
+    return (
+        time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment % 1 * 1000):03d}Z"
+    )
 
 
 def session(
@@ -66,8 +71,20 @@ def session(
     location: str | None = None,
 ) -> Record:
     """The first line of a new session; `config` is the REST body without contents."""
-    header: Record = {"kind": "session", "time": now(), "format": FORMAT, "id": os.urandom(8).hex(), "model": model}
-    given = {"backend": backend, "project": project, "location": location, "config": config, "origin": origin}
+    header: Record = {
+        "kind": "session",
+        "time": now(),
+        "format": FORMAT,
+        "id": os.urandom(8).hex(),
+        "model": model,
+    }
+    given = {
+        "backend": backend,
+        "project": project,
+        "location": location,
+        "config": config,
+        "origin": origin,
+    }
     return header | {key: value for key, value in given.items() if value is not None}
 
 
@@ -81,17 +98,37 @@ def request(
     config: dict[str, Any] | None = None,
     key: str | None = None,
 ) -> Record:
-    """A user Content about to be sent; `config` is what this call adds to the session's, `key` tells it from others."""
-    record: Record = {"kind": "request", "time": now(), "turn": turn, "id": exchange, "content": content}
+    """A user Content about to be sent.
+
+    `config` is what this call adds to the session's, `key` tells it from others.
+    """
+    record: Record = {
+        "kind": "request",
+        "time": now(),
+        "turn": turn,
+        "id": exchange,
+        "content": content,
+    }
     record |= {"model": model, "backend": backend} | ({"config": config} if config else {})
     return record | ({"key": key} if key is not None else {})
 
 
 def response(
-    exchange: str, answer: dict[str, Any], *, valid: bool, attempts: list[dict[str, Any]], elapsed_ms: int
+    exchange: str,
+    answer: dict[str, Any],
+    *,
+    valid: bool,
+    attempts: list[dict[str, Any]],
+    elapsed_ms: int,
 ) -> Record:
     """The API's answer to request `exchange`, whole and as received."""
-    record: Record = {"kind": "response", "time": now(), "request": exchange, "valid": valid, "answer": answer}
+    record: Record = {
+        "kind": "response",
+        "time": now(),
+        "request": exchange,
+        "valid": valid,
+        "answer": answer,
+    }
     return record | {"attempts": attempts, "elapsed_ms": elapsed_ms}
 
 
@@ -106,7 +143,13 @@ def failure(
     partial: Any = None,
 ) -> Record:
     """The end of request `exchange` without an answer. `outcome` is `rejected` or `unknown`."""
-    record: Record = {"kind": "failure", "time": now(), "request": exchange, "outcome": outcome, "code": code}
+    record: Record = {
+        "kind": "failure",
+        "time": now(),
+        "request": exchange,
+        "outcome": outcome,
+        "code": code,
+    }
     record |= {"reason": reason, "message": message, "attempts": attempts}
     return record | ({"partial": partial} if partial is not None else {})
 
@@ -131,6 +174,8 @@ def imported(contents: Sequence[Content], *, model: str, backend: str) -> list[R
         for exchange, (question, answer) in enumerate(zip(turn[::2], turn[1::2], strict=True), 1):
             name = f"{number}.{exchange}"
             asked = request(number, name, question, model=model, backend=backend)
-            told = response(name, {"candidates": [{"content": answer}]}, valid=True, attempts=[], elapsed_ms=0)
+            told = response(
+                name, {"candidates": [{"content": answer}]}, valid=True, attempts=[], elapsed_ms=0
+            )
             records += [asked | {"imported": True}, told | {"imported": True}]
     return records

@@ -13,17 +13,27 @@ from gemcli.signals import deferred
 
 
 class Unsaved(GemcliError):
-    """A record is not safely in its session. `kept` names the file that holds it instead, if one does."""
+    """A record is not safely in its session.
 
-    def __init__(self, reason: str, message: str, *, hint: str | None = None, kept: str | None = None) -> None:
+    `kept` names the file that holds it instead, if one does.
+    """
+
+    def __init__(
+        self, reason: str, message: str, *, hint: str | None = None, kept: str | None = None
+    ) -> None:
         super().__init__(reason, message, hint=hint)
         self.kept = kept
 
 
 class Session:
-    """A session that this process has locked: its `path`, its `journal`, and the right to append to both."""
+    """A session that this process has locked.
 
-    def __init__(self, disk: Disk, path: str, fd: int, journal: Journal, loaded: bytes, size: int) -> None:
+    Its `path`, its `journal`, and the right to append to both.
+    """
+
+    def __init__(
+        self, disk: Disk, path: str, fd: int, journal: Journal, loaded: bytes, size: int
+    ) -> None:
         self.path = path
         self.journal = journal
         self._disk = disk
@@ -35,10 +45,11 @@ class Session:
     def append(self, record: Record, *, paid: bool = False) -> None:
         """Put one record at the end of the file and of the journal; on the disk when this returns.
 
-        When that fails the file is as it was, unless what was written is `paid` for: then it stays although it
-        may not survive a power cut. Raises `Unsaved`: DISK_FULL or IO when it could not be written,
-        SESSION_CHANGED when the file is no longer what this process loaded (paid records are then kept in
-        `PATH.lost-<n>`). Raises `JournalError` before anything is written if the record does not fit.
+        When that fails the file is as it was, unless what was written is `paid` for: then it stays
+        although it may not survive a power cut. Raises `Unsaved`: DISK_FULL or IO when it could not
+        be written, SESSION_CHANGED when the file is no longer what this process loaded (paid
+        records are then kept in `PATH.lost-<n>`). Raises `JournalError` before anything is written
+        if the record does not fit.
         """
         line = records.encode(record)
         self.journal.apply(records.decode(line))
@@ -51,7 +62,10 @@ class Session:
 
     def _require_unchanged(self, paid: bool) -> None:
         try:
-            if self._disk.names(self.path, self._fd) and self._disk.fs.fstat(self._fd).st_size == self._size:
+            if (
+                self._disk.names(self.path, self._fd)
+                and self._disk.fs.fstat(self._fd).st_size == self._size
+            ):
                 return
             what = f"{self.path} was changed by another program"
         except OSError as error:
@@ -77,14 +91,19 @@ class Session:
             self._disk.write_all(self._fd, line)
         except OSError as error:
             self._cut_back()
-            hint = "what was answered is only in what is printed: keep that, and free some space" if paid else None
+            hint = (
+                "what was answered is only in what is printed: keep that, and free some space"
+                if paid
+                else None
+            )
             raise _unsaved(error, f"cannot write to {self.path}", hint) from error
 
     def _sync(self, paid: bool) -> None:
         try:
             self._disk.fs.sync(self._fd)
         except OSError as error:
-            # Trying again would say yes without having written: the kernel forgets such an error once told.
+            # Trying again would say yes without having written: the kernel forgets such an error
+            # once told.
             if not paid:
                 self._cut_back()
             hint = "what was answered is in the file; a power cut may take it" if paid else None

@@ -1,9 +1,9 @@
 """Thought signatures: which of them may go out with a request.
 
-A signature is the model's own sealed note about its thoughts, valid only where it was made. It goes out if its
-exchange was answered by the same model and backend, otherwise not. Gemini 3 refuses a function call of the
-current turn without one, and documents a stand-in for calls that come from elsewhere
-(ai.google.dev/gemini-api/docs/thought-signatures).
+A signature is the model's own sealed note about its thoughts, valid only where it was made. It goes
+out if its exchange was answered by the same model and backend, otherwise not. Gemini 3 refuses a
+function call of the current turn without one, and documents a stand-in for calls that come from
+elsewhere (ai.google.dev/gemini-api/docs/thought-signatures).
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def history(exchanges: Iterable[Exchange], model: str, backend: str) -> tuple[li
     dropped = False
     for exchange in exchanges:
         question, answer = exchange.contents
-        if (exchange.request["model"], exchange.request["backend"]) != (model, backend) and _signed(answer):
+        if (exchange.request["model"], exchange.request["backend"]) != (model, backend) and _signed(
+            answer
+        ):
             answer, dropped = _without(answer), True
         contents += [question, answer]
     return contents, dropped
@@ -50,7 +52,9 @@ def with_stand_ins(contents: list[Content], model: str) -> tuple[list[Content], 
         ),
         default=0,
     )
-    changed = [_stood_in(content) if place > start else content for place, content in enumerate(contents)]
+    changed = [
+        _stood_in(content) if place > start else content for place, content in enumerate(contents)
+    ]
     return changed, changed != contents
 
 
@@ -60,7 +64,10 @@ def _signed(content: Content) -> bool:
 
 def _without(content: Content) -> Content:
     """The Content without signatures, and without Parts that held nothing else."""
-    bare = [{key: value for key, value in part.items() if key != "thoughtSignature"} for part in parts_of(content)]
+    bare = [
+        {key: value for key, value in part.items() if key != "thoughtSignature"}
+        for part in parts_of(content)
+    ]
     return {**content, "parts": [part for part in bare if not is_blank(part)]}
 
 

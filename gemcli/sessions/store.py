@@ -1,10 +1,10 @@
 """Sessions on disk: made whole, read without a lock, changed under one, and never left broken.
 
-What holds, whatever is interrupted: a session that loads, valid in its order, with every record that was
-acknowledged. Writers hold an exclusive `flock` on the session file itself from loading to the last append;
-appends keep the inode, so the lock and the path stay together, and before each append that is checked. One
-record is in flight at most: the next is written when the last one is on the disk. All system calls go through
-`fs.FileSystem`.
+What holds, whatever is interrupted: a session that loads, valid in its order, with every record
+that was acknowledged. Writers hold an exclusive `flock` on the session file itself from loading to
+the last append; appends keep the inode, so the lock and the path stay together, and before each
+append that is checked. One record is in flight at most: the next is written when the last one is on
+the disk. All system calls go through `fs.FileSystem`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,18 @@ from gemcli.sessions.session import Session
 from gemcli.signals import TimeUp, time_limit
 
 READ_AGAIN = 3
-"""How often a reader looks again before it calls a line bad: it may have read between a cut and an append."""
+"""How often a reader looks again before it calls a line bad.
+
+It may have read between a cut and an append.
+"""
 PAUSE = 0.05
 """Seconds between two looks."""
 
 LEFT_BEHIND = 86400.0
-"""Seconds after which a draft is nobody's any more: one is in use while `new --force` waits for the lock."""
+"""Seconds after which a draft is nobody's any more.
+
+One is in use while `new --force` waits for the lock.
+"""
 
 _DRAFT = re.compile("[0-9a-f]{12}")
 
@@ -53,7 +59,9 @@ class Store:
         self.notice = notice
 
     def read(self, path: str) -> Journal:
-        """The session at `path` as it is now. Takes no lock, repairs nothing; a torn last line is not there yet.
+        """The session at `path` as it is now.
+
+        Takes no lock, repairs nothing; a torn last line is not there yet.
 
         Raises `GemcliError`: SESSION_MISSING, NOT_A_SESSION, CORRUPT, NEWER_FORMAT or IO.
         """
@@ -84,11 +92,14 @@ class Store:
         finally:
             self.disk.close(fd)
 
-    def create(self, path: str, content: Iterable[Record], *, force: bool = False, wait: float = 0) -> str | None:
+    def create(
+        self, path: str, content: Iterable[Record], *, force: bool = False, wait: float = 0
+    ) -> str | None:
         """Make a session whole or not at all. The directory must exist.
 
-        An existing session is SESSION_EXISTS; with `force` it is kept as `PATH.bak-<n>`, whose path is the
-        result, and there is no moment without a session. Raises IO or DISK_FULL, and then nothing has changed.
+        An existing session is SESSION_EXISTS; with `force` it is kept as `PATH.bak-<n>`, whose path
+        is the result, and there is no moment without a session. Raises IO or DISK_FULL, and then
+        nothing has changed.
         """
         path = self._resolve(path)
         directory = os.path.dirname(path)
@@ -107,17 +118,24 @@ class Store:
                     self.fs.unlink(draft)
             self.disk.sync_directory(directory)
         except FileExistsError:
-            raise GemcliError("SESSION_EXISTS", f"{path} exists already", hint="--force keeps it as a backup") from None
+            raise GemcliError(
+                "SESSION_EXISTS", f"{path} exists already", hint="--force keeps it as a backup"
+            ) from None
         except FileNotFoundError:
             raise GemcliError(
-                "FILE_MISSING", f"the directory {directory} does not exist", hint=f"mkdir -p {shlex.quote(directory)}"
+                "FILE_MISSING",
+                f"the directory {directory} does not exist",
+                hint=f"mkdir -p {shlex.quote(directory)}",
             ) from None
         except OSError as error:
             raise io_error(error, f"cannot create {path}") from error
         return backup
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at `path`. Raises `GemcliError` (IO) when that cannot be told."""
+        """Whether there is anything at `path`.
+
+        Raises `GemcliError` (IO) when that cannot be told.
+        """
         try:
             return self.disk.exists(path)
         except OSError as error:
@@ -148,7 +166,9 @@ class Store:
             return []
         except OSError as error:
             raise io_error(error, f"cannot read {directory}") from error
-        return sorted(name.removesuffix(SUFFIX) for name in files if name.endswith(SUFFIX) and name[0] != ".")
+        return sorted(
+            name.removesuffix(SUFFIX) for name in files if name.endswith(SUFFIX) and name[0] != "."
+        )
 
     # Opening
 
@@ -200,7 +220,9 @@ class Store:
             raise GemcliError("SESSION_BUSY", f"{path} is in use by another gemcli") from None
         except OSError as error:
             if error.errno in NO_LOCKS:
-                raise GemcliError("NO_LOCK", f"{path} cannot be locked: {error.strerror}") from error
+                raise GemcliError(
+                    "NO_LOCK", f"{path} cannot be locked: {error.strerror}"
+                ) from error
             raise io_error(error, f"cannot lock {path}") from error
 
     # Reading and mending
@@ -225,7 +247,9 @@ class Store:
                 kept = self.disk.keep(path, "torn", lines.torn)
                 self.fs.truncate(fd, lines.end)
                 self.fs.sync(fd)
-                self.notice(f"the last record of {path} was torn by a crash; what was there is in {kept}")
+                self.notice(
+                    f"the last record of {path} was torn by a crash; what was there is in {kept}"
+                )
             elif not lines.newline:
                 self.fs.truncate(fd, lines.end)
                 self.disk.write_all(fd, b"\n")
@@ -237,7 +261,10 @@ class Store:
     # Writing
 
     def _clear_away(self, directory: str, drafts: str) -> None:
-        """Take away drafts that a `new` of the same session left when it was killed. Younger ones may be in use."""
+        """Take away drafts that a `new` of the same session left when it was killed.
+
+        Younger ones may be in use.
+        """
         with suppress(OSError):
             for name in self.fs.listdir(directory):
                 if name.startswith(drafts) and _DRAFT.fullmatch(name.removeprefix(drafts)):
@@ -246,7 +273,10 @@ class Store:
                         self.fs.unlink(left)
 
     def _replace(self, draft: str, path: str, wait: float) -> str | None:
-        """Put `draft` in the place of the session at `path`, kept under another name; `None` if there is none."""
+        """Put `draft` in the place of the session at `path`, kept under another name.
+
+        `None` if there is none.
+        """
         try:
             fd = self._locked(path, time.monotonic() + wait)
         except GemcliError as error:
@@ -255,7 +285,8 @@ class Store:
             raise
         try:
             backup = self.disk.keep_link(path, "bak")
-            # A power loss may keep the later of two names and lose the earlier one, and with it the old session.
+            # A power loss may keep the later of two names and lose the earlier one, and with it the
+            # old session.
             self.disk.sync_directory(os.path.dirname(path))
             self.fs.replace(draft, path)
             return backup

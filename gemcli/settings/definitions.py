@@ -1,7 +1,10 @@
-"""The table of settings: every name, its place in a request, what its values may be, and what it is for.
+"""The table of settings.
 
-`SETTINGS` is the single source: options, config files, the check of session files, help and docs are made from it.
-It is written by hand, because asking the SDK takes half a second; tests compare it with the SDK's own types.
+Every name, its place in a request, what its values may be, and what it is for.
+
+`SETTINGS` is the single source: options, config files, the check of session files, help and docs
+are made from it. It is written by hand, because asking the SDK takes half a second; tests compare
+it with the SDK's own types.
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ from gemcli.settings.kinds import number, whole
 class Setting:
     """One setting: where the SDK's GenerateContentConfig and the request's body have it, and what it may be.
 
-    `field` and `wire` are paths with dots. `option` is its name on the command line, for those that have one;
-    there `metavar` stands for its value. `help` is one line.
+    `field` and `wire` are paths with dots. `option` is its name on the command line, for those that
+    have one; there `metavar` stands for its value. `help` is one line.
     """
 
     field: str
@@ -147,11 +150,17 @@ MISPLACED = {
 """Keys that people look for in a config, and where they are instead."""
 
 EXCLUSIVE = (
-    ("generationConfig.thinkingConfig.thinkingBudget", "generationConfig.thinkingConfig.thinkingLevel"),
+    (
+        "generationConfig.thinkingConfig.thinkingBudget",
+        "generationConfig.thinkingConfig.thinkingLevel",
+    ),
     ("generationConfig.responseSchema", "generationConfig.responseJsonSchema"),
     ("safetySettings", "modelArmorConfig"),
     ("cachedContent", "systemInstruction"),
     ("cachedContent", "tools"),
     ("cachedContent", "toolConfig"),
 )
-"""Settings the API refuses side by side. Those of the first two lines say the same in two ways: see `merge`."""
+"""Settings the API refuses side by side.
+
+Those of the first two lines say the same in two ways: see `merge`.
+"""

@@ -1,8 +1,10 @@
-"""What the values of settings may be: the kinds of values that the table in `settings` is written with.
+"""What the values of settings may be.
 
-A kind reads its values from text (an option, a scalar in YAML) and finds what is wrong with a value in REST form.
-Reading never fails: text that stands for no value stays text, and is then found to be wrong like any other value.
-So a value is judged in one place, wherever it came from.
+The kinds of values that the table in `settings` is written with.
+
+A kind reads its values from text (an option, a scalar in YAML) and finds what is wrong with a value
+in REST form. Reading never fails: text that stands for no value stays text, and is then found to be
+wrong like any other value. So a value is judged in one place, wherever it came from.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ Path = tuple[str | int, ...]
 
 
 class Fault(NamedTuple):
-    """One thing wrong with a value. `path` leads to it, `message` goes on from its name ("must be …, not …")."""
+    """One thing wrong with a value.
+
+    `path` leads to it, `message` goes on from its name ("must be …, not …").
+    """
 
     rule: str
     message: str
@@ -47,18 +52,26 @@ class Kind:
     def faults(self, value: Any) -> Iterator[Fault]:
         """Everything wrong with `value`, in REST form."""
         if not self.accepts(value):
-            yield Fault("value", f"must be {self.expected}, not {show(value)}", hint=self.advice(value))
+            yield Fault(
+                "value", f"must be {self.expected}, not {show(value)}", hint=self.advice(value)
+            )
 
     def advice(self, value: Any) -> str | None:  # noqa: ARG002 - for kinds that can tell what was meant
         """A hint for a value that is not accepted."""
         return self.hint
 
     def read(self, text: str) -> Any:
-        """The value that `text` stands for; the text itself, for `faults` to find, when it stands for none."""
+        """The value that `text` stands for.
+
+        The text itself, for `faults` to find, when it stands for none.
+        """
         return text
 
     def from_node(self, node: Node) -> Any:
-        """The value that a YAML tree stands for. Raises `GemcliError` for numbers that JSON cannot hold."""
+        """The value that a YAML tree stands for.
+
+        Raises `GemcliError` for numbers that JSON cannot hold.
+        """
         return self.read(str(node)) if isinstance(node, Text) else plain_value(node)
 
 
@@ -103,7 +116,10 @@ INT32_MAX = 2**31 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class Number(Unquoted):
-    """A number from `low` to `high`, both included; with `whole` an integer. Booleans are not numbers."""
+    """A number from `low` to `high`, both included; with `whole` an integer.
+
+    Booleans are not numbers.
+    """
 
     low: int
     high: int
@@ -111,7 +127,11 @@ class Number(Unquoted):
 
     def accepts(self, value: Any) -> bool:
         """A number in range; NaN never is. Whole numbers may be written 40.0, as the SDK does."""
-        return type(value) in (int, float) and self.low <= value <= self.high and not (self.whole and value % 1)
+        return (
+            type(value) in (int, float)
+            and self.low <= value <= self.high
+            and not (self.whole and value % 1)
+        )
 
     def read(self, text: str) -> Any:
         """The number written in decimal digits: an int if `whole` and it is one, else a float."""
@@ -145,7 +165,9 @@ class Choice(Kind):
 
     def words(self) -> list[str]:
         """The short names, without the API's placeholder for no choice."""
-        return [self._short(value) for value in self.values if not value.lower().endswith("unspecified")]
+        return [
+            self._short(value) for value in self.values if not value.lower().endswith("unspecified")
+        ]
 
     def _short(self, value: str) -> str:
         return value.removeprefix(self.prefix).lower()
@@ -197,7 +219,11 @@ class ListOf(Kind):
 
     def from_node(self, node: Node) -> Any:
         """The items' values, in order."""
-        return [self.item.from_node(item) for item in node] if isinstance(node, Sequence) else super().from_node(node)
+        return (
+            [self.item.from_node(item) for item in node]
+            if isinstance(node, Sequence)
+            else super().from_node(node)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +247,10 @@ class Labels(Kind):
         """The object; every scalar in it is text."""
         if not isinstance(node, Mapping):
             return super().from_node(node)
-        return {str(key): str(text) if isinstance(text, Text) else plain_value(text) for key, text in node.items()}
+        return {
+            str(key): str(text) if isinstance(text, Text) else plain_value(text)
+            for key, text in node.items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,13 +280,18 @@ class Safety(Kind):
         category, equals, threshold = text.partition("=")
         if not equals:
             return text
-        return {"category": HARM_CATEGORY.read(category.strip()), "threshold": HARM_THRESHOLD.read(threshold.strip())}
+        return {
+            "category": HARM_CATEGORY.read(category.strip()),
+            "threshold": HARM_THRESHOLD.read(threshold.strip()),
+        }
 
     def from_node(self, node: Node) -> Any:
         """The setting, from text or from a mapping."""
         if not isinstance(node, Mapping):
             return super().from_node(node)
-        return {str(key): SAFETY_KEYS.get(key, Words()).from_node(value) for key, value in node.items()}
+        return {
+            str(key): SAFETY_KEYS.get(key, Words()).from_node(value) for key, value in node.items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,7 +304,11 @@ class Instruction(Kind):
     def accepts(self, value: Any) -> bool:
         """A Content with parts, none of them blank."""
         parts = value.get("parts") if isinstance(value, dict) else None
-        return isinstance(parts, list) and bool(parts) and all(isinstance(part, dict) and part for part in parts)
+        return (
+            isinstance(parts, list)
+            and bool(parts)
+            and all(isinstance(part, dict) and part for part in parts)
+        )
 
     def faults(self, value: Any) -> Iterator[Fault]:
         """What is wrong with the Content, or with the text of one of its parts."""
@@ -322,9 +360,12 @@ HARM_METHOD = Choice(
 SAFETY_KEYS = {"category": HARM_CATEGORY, "threshold": HARM_THRESHOLD, "method": HARM_METHOD}
 """What a safety setting consists of; `method` is for Vertex AI and may be absent."""
 THINKING_LEVEL = Choice(
-    expected="a thinking level", values=("THINKING_LEVEL_UNSPECIFIED", "MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH")
+    expected="a thinking level",
+    values=("THINKING_LEVEL_UNSPECIFIED", "MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH"),
 )
-MODALITY = Choice(expected="a modality", values=("MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "VIDEO"))
+MODALITY = Choice(
+    expected="a modality", values=("MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "VIDEO")
+)
 MEDIA_RESOLUTION = Choice(
     expected="a media resolution",
     prefix="MEDIA_RESOLUTION_",
@@ -335,7 +376,9 @@ MEDIA_RESOLUTION = Choice(
         "MEDIA_RESOLUTION_HIGH",
     ),
 )
-SERVICE_TIER = Choice(expected="a service tier", values=("unspecified", "flex", "standard", "priority"))
+SERVICE_TIER = Choice(
+    expected="a service tier", values=("unspecified", "flex", "standard", "priority")
+)
 
 
 def number(low: int, high: int) -> Number:

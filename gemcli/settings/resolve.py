@@ -1,7 +1,9 @@
-"""The settings of a generation: options and config files in, the REST form of a request out, checked on the way.
+"""The settings of a generation.
 
-A Config is the body of a generateContent request without `contents`: that is what a session stores and what is
-sent. What there is to set stands in `settings_table`; here is what is done with it.
+Options and config files in, the REST form of a request out, checked on the way.
+
+A Config is the body of a generateContent request without `contents`: that is what a session stores
+and what is sent. What there is to set stands in `settings_table`; here is what is done with it.
 """
 
 from __future__ import annotations
@@ -43,7 +45,10 @@ RULES = {
     "exclusive": "settings that exclude each other are not both there",
     "shape": "a config is a mapping",
 }
-"""Every rule by its stable name, the name that problems carry; YAML has its own in `yamltext.RULES`."""
+"""Every rule by its stable name, the name that problems carry.
+
+YAML has its own in `yamltext.RULES`.
+"""
 
 
 def _last(path: str) -> str:
@@ -58,7 +63,9 @@ _OPTION_NAMES = {str(setting.option)[2:].replace("-", "_"): setting.name for set
 _RIVALS = {_last(one): _last(other) for pair in EXCLUSIVE[:2] for one, other in (pair, pair[::-1])}
 
 # In a config file the keys of generationConfig stand at the top level, by either name.
-_BY_KEYS: dict[Keys, Setting] = {path[path[0] == "generationConfig" :]: setting for path, setting in _BY_PATH.items()}
+_BY_KEYS: dict[Keys, Setting] = {
+    path[path[0] == "generationConfig" :]: setting for path, setting in _BY_PATH.items()
+}
 _KEY_GROUPS = {keys[:-1] for keys in _BY_KEYS if len(keys) > 1}
 _FIELD_NAMES = {
     wire: field
@@ -76,9 +83,10 @@ _KEY_HOMES = {
 def from_options(values: Mapping[str, Any]) -> Config:
     """The Config that command-line options ask for.
 
-    `values` holds, by `Setting.name` of the settings in `OPTIONS`, text as typed, a number, or a tuple of texts
-    for repeatable ones; None and () mean absent, and other keys are not looked at. Text for `system_instruction`
-    is the instruction itself. Raises `GemcliError` SETTINGS with every problem at once.
+    `values` holds, by `Setting.name` of the settings in `OPTIONS`, text as typed, a number, or a
+    tuple of texts for repeatable ones; None and () mean absent, and other keys are not looked at.
+    Text for `system_instruction` is the instruction itself. Raises `GemcliError` SETTINGS with
+    every problem at once.
     """
     config: Config = {}
     names: dict[Keys, str] = {}
@@ -88,11 +96,17 @@ def from_options(values: Mapping[str, Any]) -> Config:
             continue
         names[setting.path] = str(setting.option)
         kind = setting.kind
-        read = [_typed(kind.item, one) for one in given] if isinstance(kind, kinds.ListOf) else _typed(kind, given)
+        read = (
+            [_typed(kind.item, one) for one in given]
+            if isinstance(kind, kinds.ListOf)
+            else _typed(kind, given)
+        )
         _put(config, setting.path, read)
     problems = []
     for fault in _faults(config):
-        option = next((name for path, name in names.items() if path == fault.path[: len(path)]), None)
+        option = next(
+            (name for path, name in names.items() if path == fault.path[: len(path)]), None
+        )
         problems.append(_problem(fault, option or _dotted(fault.path)))
     _require(problems, "options")
     return config
@@ -101,16 +115,19 @@ def from_options(values: Mapping[str, Any]) -> Config:
 def from_yaml(text: str, name: str) -> Config:
     """The Config that a config file asks for; `name` is what messages call the file.
 
-    A mapping of settings by the names of the SDK or of the wire, with the keys of `generationConfig` at the top
-    level; an empty file is an empty Config. Text is text, whatever it looks like; numbers and booleans are read
-    where the setting is one. Raises `GemcliError` SETTINGS with every problem at once, each with line and column.
+    A mapping of settings by the names of the SDK or of the wire, with the keys of
+    `generationConfig` at the top level; an empty file is an empty Config. Text is text, whatever it
+    looks like; numbers and booleans are read where the setting is one. Raises `GemcliError`
+    SETTINGS with every problem at once, each with line and column.
     """
     tree = yaml_tree.load(text, name)
     if tree is None:
         return {}
     if not isinstance(tree, yaml_tree.Mapping):
         shape = "text" if isinstance(tree, yaml_tree.Text) else "a list"
-        _require([_problem(Fault("shape", f"must be a mapping, not {shape}"), "the config", tree)], name)
+        _require(
+            [_problem(Fault("shape", f"must be a mapping, not {shape}"), "the config", tree)], name
+        )
         return {}
     config, problems = from_tree(tree)
     _require(problems, name)
@@ -125,7 +142,10 @@ def from_tree(tree: yaml_tree.Mapping) -> tuple[Config, list[Problem]]:
 
 
 def check(config: Any) -> list[Problem]:
-    """What is wrong with a Config that was not made here, such as the one in a session file; `[]` if nothing."""
+    """What is wrong with a Config that was not made here, such as the one in a session file.
+
+    `[]` if nothing.
+    """
     faults = islice(_faults(config), yaml_tree.MAX_PROBLEMS)
     return [_problem(fault, _dotted(fault.path) or "config") for fault in faults]
 
@@ -133,10 +153,11 @@ def check(config: Any) -> list[Problem]:
 def merge(session: Config, call: Config) -> Config:
     """The session's Config with that of one call over it. Neither is changed.
 
-    The keys of `generationConfig` and `thinkingConfig` are replaced one by one, safety settings by category,
-    everything else whole. A thinking budget replaces a level and the other way round, as the two kinds of
-    response schema do. What else is exclusive stays side by side, for `check` to find: a call must not switch
-    off the session's Model Armor by the way. So does what is no such thing at all.
+    The keys of `generationConfig` and `thinkingConfig` are replaced one by one, safety settings by
+    category, everything else whole. A thinking budget replaces a level and the other way round, as
+    the two kinds of response schema do. What else is exclusive stays side by side, for `check` to
+    find: a call must not switch off the session's Model Armor by the way. So does what is no such
+    thing at all.
     """
     merged = {**session, **call}
     ours, theirs = session.get("generationConfig", {}), call.get("generationConfig", {})
@@ -167,13 +188,21 @@ class _Reading:
             name = _WIRE_NAMES.get(key, str(key))
             keys = (*group, name)
             if name in seen:
-                fault = Fault("duplicate", f"sets the same as `{seen[name]}` in line {seen[name].line}")
+                fault = Fault(
+                    "duplicate", f"sets the same as `{seen[name]}` in line {seen[name].line}"
+                )
                 self.problems.append(_problem(fault, key, key))
             elif keys in _BY_KEYS:
                 self.value(_BY_KEYS[keys], node)
             elif keys not in _KEY_GROUPS:
-                siblings = [_spelled_like(key, known[-1]) for known in (*_BY_KEYS, *_KEY_GROUPS) if known[:-1] == group]
-                self.problems.append(_problem(_unknown(key, (key,), siblings, _KEY_HOMES), key, key))
+                siblings = [
+                    _spelled_like(key, known[-1])
+                    for known in (*_BY_KEYS, *_KEY_GROUPS)
+                    if known[:-1] == group
+                ]
+                self.problems.append(
+                    _problem(_unknown(key, (key,), siblings, _KEY_HOMES), key, key)
+                )
             elif isinstance(node, yaml_tree.Mapping):
                 self.mapping(node, keys)
             else:
@@ -214,7 +243,10 @@ def _typed(kind: kinds.Kind, given: Any) -> Any:
 
 
 def _over(ours: Any, theirs: Any) -> Any:
-    """`theirs` over `ours`, which loses what one of theirs replaces under another name; or what is no object."""
+    """`theirs` over `ours`, which loses what one of theirs replaces under another name.
+
+    Or what is no object.
+    """
     for given in (ours, theirs):
         if not isinstance(given, dict):
             return given
@@ -226,7 +258,9 @@ def _by_category(ours: Any, theirs: Any) -> Any:
     """The safety settings of both, one for each category; or what is no list of such."""
     for given in (ours, theirs):
         items = given if isinstance(given, list) else [None]
-        if not all(isinstance(item, dict) and isinstance(item.get("category"), str) for item in items):
+        if not all(
+            isinstance(item, dict) and isinstance(item.get("category"), str) for item in items
+        ):
             return given
     return list({item["category"]: item for item in (*ours, *theirs)}.values())
 
@@ -239,7 +273,10 @@ def _put(config: Config, path: Sequence[str], value: Any) -> None:
 
 
 def _unknown(key: str, path: Path, siblings: Iterable[str], homes: Mapping[str, str]) -> Fault:
-    """The fault of a key that is no setting where it stands; `homes` tells under which keys settings belong."""
+    """The fault of a key that is no setting where it stands.
+
+    `homes` tells under which keys settings belong.
+    """
     snake = _snake(key)
     if snake in REFUSED:
         return Fault("refused-key", f"is not taken: {REFUSED[snake]}", path)
@@ -252,9 +289,14 @@ def _unknown(key: str, path: Path, siblings: Iterable[str], homes: Mapping[str, 
 
 
 def _problem(fault: Fault, label: str, node: yaml_tree.Node | None = None) -> Problem:
-    """The problem that users are told of: `label` names the value in their words, `node` is where it stands."""
+    """The problem that users are told of.
+
+    `label` names the value in their words, `node` is where it stands.
+    """
     line, column = (node.line, node.column) if node is not None else (None, None)
-    return Problem(fault.rule, f"`{label}` {fault.message}", line=line, column=column, hint=fault.hint)
+    return Problem(
+        fault.rule, f"`{label}` {fault.message}", line=line, column=column, hint=fault.hint
+    )
 
 
 def _require(problems: Sequence[Problem], what: str) -> None:
@@ -286,7 +328,9 @@ def _faults(config: Any) -> Iterator[Fault]:
     present = set(_present(config, ()))
     for one, other in EXCLUSIVE:
         if one in present and other in present:
-            yield Fault("exclusive", f"excludes `{_last(one)}`", tuple(other.split(".")), "give one of them")
+            yield Fault(
+                "exclusive", f"excludes `{_last(one)}`", tuple(other.split(".")), "give one of them"
+            )
 
 
 def _walk(value: Any, path: tuple[str, ...]) -> Iterator[Fault]:
@@ -300,7 +344,12 @@ def _walk(value: Any, path: tuple[str, ...]) -> Iterator[Fault]:
         elif where in _BY_PATH:
             yield from (fault.under(*where) for fault in _BY_PATH[where].kind.faults(inner))
         else:
-            yield _unknown(key, where, [known[-1] for known in (*_BY_PATH, *_GROUPS) if known[:-1] == path], _HOMES)
+            yield _unknown(
+                key,
+                where,
+                [known[-1] for known in (*_BY_PATH, *_GROUPS) if known[:-1] == path],
+                _HOMES,
+            )
 
 
 def _present(value: Any, path: tuple[str, ...]) -> Iterator[str]:

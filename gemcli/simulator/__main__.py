@@ -18,7 +18,9 @@ USAGE, IO = 2, 74  # the statuses of gemcli itself
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def _model_name(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+def _model_name(
+    _context: click.Context, _option: click.Parameter, names: tuple[str, ...]
+) -> tuple[str, ...]:
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]*", name):
             raise click.BadParameter(f"{name!r} is not a model's name")
@@ -26,7 +28,13 @@ def _model_name(_context: click.Context, _option: click.Parameter, names: tuple[
 
 
 @click.command("gemcli.simulator", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Listen here; 0 picks a free port.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="Listen here; 0 picks a free port.",
+)
 @click.option(
     "--model",
     "models",
@@ -40,8 +48,8 @@ def _model_name(_context: click.Context, _option: click.Parameter, names: tuple[
 def main(port: int, models: tuple[str, ...], file: str | None, verbose: bool) -> int:
     """Serve a simulated Gemini API on loopback, print its URL, and run until INT or TERM.
 
-    Any key is accepted. The model is simulator/echo, which says what it was sent. With --rules it is
-    simulator/rules, which replies as the first rule says that takes the message:
+    Any key is accepted. The model is simulator/echo, which says what it was sent. With --rules it
+    is simulator/rules, which replies as the first rule says that takes the message:
 
     \b
       rules:
@@ -64,7 +72,9 @@ def main(port: int, models: tuple[str, ...], file: str | None, verbose: bool) ->
     # Blocked before any thread starts, so that no thread is interrupted and `sigwait` gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     app = _app(models, file)
-    with serve(app, port=port, log=(lambda line: click.echo(line, err=True)) if verbose else None) as server:
+    with serve(
+        app, port=port, log=(lambda line: click.echo(line, err=True)) if verbose else None
+    ) as server:
         click.echo(server.url)
         return 128 + signal.sigwait(SIGNALS)
 
@@ -79,7 +89,10 @@ def _app(models: tuple[str, ...], file: str | None) -> App:
 
 
 def run() -> int:
-    """Run the command; the exit status. Errors are one line on stderr, and one for each problem of a file."""
+    """Run the command; the exit status.
+
+    Errors are one line on stderr, and one for each problem of a file.
+    """
     try:
         return int(main.main(standalone_mode=False) or 0)
     except click.ClickException as error:

@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 
 
 class Status(NamedTuple):
-    """One google.rpc status: its HTTP code, and what the API says with it when it says nothing particular."""
+    """One google.rpc status.
+
+    Its HTTP code, and what the API says with it when it says nothing particular.
+    """
 
     code: int
     message: str
@@ -50,7 +53,9 @@ QUOTA_MESSAGE = (
 
 
 class Refused(Exception):
-    """A request the API would not answer: its google.rpc status, its words, and perhaps typed details and headers.
+    """A request the API would not answer.
+
+    Its google.rpc status, its words, and perhaps typed details and headers.
 
     An answer like any other to the client; no failure of the simulator.
     """
@@ -108,5 +113,7 @@ def quota_failure(quota_id: str) -> dict[str, Any]:
 
 def bad_request(violations: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """The detail that names fields (`""` for the body itself) and says what is wrong with each."""
-    fields = [({"field": field} if field else {}) | {"description": words} for field, words in violations]
+    fields = [
+        ({"field": field} if field else {}) | {"description": words} for field, words in violations
+    ]
     return detail("BadRequest", fieldViolations=fields)

@@ -1,4 +1,7 @@
-"""From what a model decides to the steps of a reply: the form of the body, pauses, and where it breaks off."""
+"""From what a model decides to the steps of a reply.
+
+The form of the body, pauses, and where it breaks off.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,9 @@ NOTHING = Amount(0)
 class Break:
     """Where and how a reply breaks off.
 
-    `reset` and `close` break the connection, before the head when nothing goes before them; `clean` ends the
-    body as if it were complete. With an `error` the stream itself goes on to say so, as the API does when a
-    model fails halfway; `after` must count chunks then.
+    `reset` and `close` break the connection, before the head when nothing goes before them; `clean`
+    ends the body as if it were complete. With an `error` the stream itself goes on to say so, as
+    the API does when a model fails halfway; `after` must count chunks then.
     """
 
     after: Amount = NOTHING
@@ -44,8 +47,8 @@ class Break:
 class Scripted:
     """What a model gives when an answer alone does not say it all.
 
-    `outcome` is a GenerateContentResponse, a refusal, or a reply as it is; `delay` are seconds before it begins,
-    `drip` seconds between its chunks.
+    `outcome` is a GenerateContentResponse, a refusal, or a reply as it is; `delay` are seconds
+    before it begins, `drip` seconds between its chunks.
     """
 
     outcome: dict[str, Any] | Refused | Reply
@@ -67,7 +70,10 @@ def deliver(scripted: Scripted, form: Form) -> Reply:
 
 
 def refusal(refused: Refused, form: Form) -> Reply:
-    """The reply to a request that is refused: a JSON error, in a list where a list of chunks was asked for."""
+    """The reply to a request that is refused.
+
+    A JSON error, in a list where a list of chunks was asked for.
+    """
     body = refused.body()
     return json_reply([body] if form == "array" else body, refused.code, refused.headers)
 
@@ -76,8 +82,13 @@ def _values(values: Sequence[Any], form: Form) -> Reply:
     return Reply(200, {"content-type": CONTENT_TYPES[form]}, tuple(framed(values, form)))
 
 
-def _failing(outcome: dict[str, Any] | Refused | Reply, said: int, error: Refused, form: Form) -> Reply:
-    """The reply of a model that fails after so many chunks: before the first one the error is a plain one."""
+def _failing(
+    outcome: dict[str, Any] | Refused | Reply, said: int, error: Refused, form: Form
+) -> Reply:
+    """The reply of a model that fails after so many chunks.
+
+    Before the first one the error is a plain one.
+    """
     begun = chunks(outcome)[:said] if isinstance(outcome, dict) and form != "whole" else []
     return _values([*begun, error.body()], form) if begun else refusal(error, form)
 

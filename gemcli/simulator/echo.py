@@ -1,4 +1,6 @@
-"""The model `simulator/echo`: it says what it was sent, so that one can see what a conversation remembers.
+"""The model `simulator/echo`.
+
+It says what it was sent, so that one can see what a conversation remembers.
 
 Its answer is a pure function of the request. It never pretends to understand anything.
 """
@@ -19,7 +21,10 @@ SHORT = 60
 """Characters of an earlier message that are repeated."""
 
 ENDS = 3
-"""How many of the first and of the last earlier messages are repeated; those between are counted."""
+"""How many of the first and of the last earlier messages are repeated.
+
+Those between are counted.
+"""
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +43,9 @@ def _speech(request: dict[str, Any]) -> str:
     if messages[:-1]:
         sentences.append(f"Before it: {_earlier(messages[:-1])}.")
     if "systemInstruction" in request:
-        sentences.append(f"The system instruction says: {_told(request['systemInstruction'], SHORT)}.")
+        sentences.append(
+            f"The system instruction says: {_told(request['systemInstruction'], SHORT)}."
+        )
     return " ".join(sentences)
 
 
@@ -51,7 +58,10 @@ def _earlier(messages: Sequence[Content]) -> str:
 
 def _functions(content: Content) -> str:
     """The function responses of a Content, and what else the user put beside them."""
-    answers = [f"{each['name']}: {strict_json.dumps(each.get('response', {}))}" for each in function_responses(content)]
+    answers = [
+        f"{each['name']}: {strict_json.dumps(each.get('response', {}))}"
+        for each in function_responses(content)
+    ]
     beside = [_named(part) for part in parts_of(content) if "functionResponse" not in part]
     return "; ".join(answers + beside)
 

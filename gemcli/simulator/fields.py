@@ -1,7 +1,7 @@
 """The reader that holds a JSON body against the messages of the API.
 
-The API's own reader takes each field in camelCase or in snake_case, refuses fields it does not know, and says
-where. `read` does the same and gives back the message with camelCase names.
+The API's own reader takes each field in camelCase or in snake_case, refuses fields it does not
+know, and says where. `read` does the same and gives back the message with camelCase names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ _TYPE_PREFIX = "type.googleapis.com/google.ai.generativelanguage.v1beta."
 
 
 class Violation(NamedTuple):
-    """One field that does not fit: its path, `""` for the body itself, and the API's words for it."""
+    """One field that does not fit.
+
+    Its path, `""` for the body itself, and the API's words for it.
+    """
 
     field: str
     description: str
@@ -38,7 +41,10 @@ def snake(name: str) -> str:
 
 
 class _Reader:
-    """One walk through a body; collects violations rather than stopping at the first, as the API does."""
+    """One walk through a body.
+
+    Collects violations rather than stopping at the first, as the API does.
+    """
 
     def __init__(self) -> None:
         self.violations: list[Violation] = []
@@ -47,7 +53,11 @@ class _Reader:
         known = MESSAGES[kind]
         found: dict[str, Any] = {}
         for key, inner in value.items():
-            name = key if key in known else re.sub(r"_([a-z0-9])", lambda letter: letter[1].upper(), key)
+            name = (
+                key
+                if key in known
+                else re.sub(r"_([a-z0-9])", lambda letter: letter[1].upper(), key)
+            )
             if name not in known:
                 self._refuse(path, _unknown(key, path, "Cannot find field."))
             elif name in found:
@@ -62,26 +72,37 @@ class _Reader:
         inside = f"{path}.{snake(key)}" if path else snake(key)
         if not kind.endswith("*"):
             if isinstance(value, list) and kind != "data":
-                return self._refuse(path, _unknown(key, path, "Proto field is not repeating, cannot start list."))
+                return self._refuse(
+                    path, _unknown(key, path, "Proto field is not repeating, cannot start list.")
+                )
             return self._value(kind, value, inside)
-        # The API takes one value where a list belongs; its documentation has long shown {"parts": {"text": …}}.
+        # The API takes one value where a list belongs; its documentation has long shown {"parts":
+        # {"text": …}}.
         items = value if isinstance(value, list) else [value]
-        return [self._value(kind[:-1], item, f"{inside}[{number}]") for number, item in enumerate(items)]
+        return [
+            self._value(kind[:-1], item, f"{inside}[{number}]") for number, item in enumerate(items)
+        ]
 
     def _value(self, kind: str, value: Any, path: str) -> Any:
         if kind in MESSAGES:
             if isinstance(value, dict):
                 return self.message(kind, value, path)
-            return self._refuse(path, f"Invalid value at '{path}' ({_TYPE_PREFIX}{kind}), {_shown(value)}")
+            return self._refuse(
+                path, f"Invalid value at '{path}' ({_TYPE_PREFIX}{kind}), {_shown(value)}"
+            )
         if kind in ENUMS:
             if isinstance(value, str) and value in ENUMS[kind]:
                 return value
-            return self._refuse(path, f"Invalid value at '{path}' ({_TYPE_PREFIX}{kind}), {_shown(value)}")
+            return self._refuse(
+                path, f"Invalid value at '{path}' ({_TYPE_PREFIX}{kind}), {_shown(value)}"
+            )
         scalar = SCALARS[kind]
         try:
             return scalar.convert(value)
         except (ValueError, OverflowError) as trouble:
-            return self._refuse(path, f"Invalid value at '{path}' ({scalar.name}), {trouble}{_shown(value)}")
+            return self._refuse(
+                path, f"Invalid value at '{path}' ({scalar.name}), {trouble}{_shown(value)}"
+            )
 
     def _one_of(self, part: dict[str, Any], path: str) -> None:
         for name in [name for name in part if name in PART_DATA][1:]:
@@ -93,7 +114,10 @@ class _Reader:
 
 
 class Scalar(NamedTuple):
-    """A kind of plain value: its name in refusals, and what makes one from JSON or raises `ValueError`."""
+    """A kind of plain value.
+
+    Its name in refusals, and what makes one from JSON or raises `ValueError`.
+    """
 
     name: str
     convert: Callable[[Any], Any]
@@ -126,7 +150,10 @@ def _integer(value: Any) -> int:
 
 
 def _bytes(value: Any) -> str:
-    """Base64 in either alphabet, padded or not; it stays text, because nobody here needs the bytes."""
+    """Base64 in either alphabet, padded or not.
+
+    It stays text, because nobody here needs the bytes.
+    """
     if not isinstance(value, str):
         raise ValueError
     try:

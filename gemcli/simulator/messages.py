@@ -1,8 +1,8 @@
 """The request messages of the API as tables: which fields there are, and of which kind.
 
-A kind is the name of another message or enum below, or a plain one: `string`, `bytes` (base64), `boolean`,
-`number`, `integer`, `struct` (any JSON object) or `data` (any JSON). What belongs to the user (arguments,
-responses, schemas) is `struct` or `data`, and is never looked into.
+A kind is the name of another message or enum below, or a plain one: `string`, `bytes` (base64),
+`boolean`, `number`, `integer`, `struct` (any JSON object) or `data` (any JSON). What belongs to the
+user (arguments, responses, schemas) is `struct` or `data`, and is never looked into.
 """
 
 from __future__ import annotations
@@ -100,7 +100,11 @@ MESSAGES: dict[str, dict[str, str]] = {
             "routingConfig modelSelectionConfig translationConfig audioTranscriptionConfig",
         ),
     },
-    "ThinkingConfig": {"includeThoughts": "boolean", "thinkingBudget": "integer", "thinkingLevel": "ThinkingLevel"},
+    "ThinkingConfig": {
+        "includeThoughts": "boolean",
+        "thinkingBudget": "integer",
+        "thinkingLevel": "ThinkingLevel",
+    },
     "Tool": {
         "functionDeclarations": "FunctionDeclaration*",
         **_data(
@@ -129,7 +133,10 @@ MESSAGES: dict[str, dict[str, str]] = {
     },
     "SafetySetting": {"category": "string", "threshold": "string", "method": "string"},
 }
-"""Every message of a request: its fields in camelCase and their kinds; `*` marks a repeated field."""
+"""Every message of a request: its fields in camelCase and their kinds.
+
+`*` marks a repeated field.
+"""
 
 ENUMS = {
     "ThinkingLevel": {"THINKING_LEVEL_UNSPECIFIED", "MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH"},

@@ -18,13 +18,19 @@ from gemcli.simulator.simulated_api import App, Model, application
 from gemcli.text import strict_json
 
 NAME = "simulator/rules"
-"""The model that answers by rules, on the wire; which file it plays is settled when it is mounted."""
+"""The model that answers by rules, on the wire.
+
+Which file it plays is settled when it is mounted.
+"""
 
 
 class Asked(NamedTuple):
-    """What the conditions of a rule look at: the model, and the message as the request's last Content has it.
+    """What the conditions of a rule look at.
 
-    `turn` is the number of the user's message from 1, `answered` the functions whose responses it carries.
+    The model, and the message as the request's last Content has it.
+
+    `turn` is the number of the user's message from 1, `answered` the functions whose responses it
+    carries.
     """
 
     model: str
@@ -43,7 +49,8 @@ def asked(model: str, request: Mapping[str, Any]) -> Asked:
 def choose(rules: Sequence[Rule], message: Asked, used: Sequence[int]) -> int | None:
     """The index of the first rule that takes `message`, None if none does.
 
-    `used` says how often each rule was taken before, for those that are taken a number of times only.
+    `used` says how often each rule was taken before, for those that are taken a number of times
+    only.
     """
     for index, rule in enumerate(rules):
         if (rule.times is None or used[index] < rule.times) and _holds(rule.when, message):
@@ -57,7 +64,9 @@ def perform(rule: Rule, request: dict[str, Any]) -> Scripted:
 
 
 class Player:
-    """Models that play the same rules, and count together how often each was taken: the simulator's only state.
+    """Models that play the same rules, and count together how often each was taken.
+
+    The simulator's only state.
 
     `used` are those counts, one for each rule; give another player's to go on where it stopped.
     """
@@ -79,12 +88,16 @@ class Player:
                 self.used[index] += 1
         if index is None:
             text = strict_json.dumps(message.text[:60])
-            raise invalid(f"No rule of {self.rules.name} takes message {message.turn} to {name}: {text}")
+            raise invalid(
+                f"No rule of {self.rules.name} takes message {message.turn} to {name}: {text}"
+            )
         return perform(self.rules.rules[index], request)
 
 
 def rules_app(text: str, name: str) -> App:
-    """The API with the one model `simulator/rules`, which plays the rules in `text`; messages call them `name`.
+    """The API with the one model `simulator/rules`, which plays the rules in `text`.
+
+    Messages call them `name`.
 
     Raises `GemcliError` SETTINGS with everything that is wrong with the rules.
     """
@@ -106,7 +119,12 @@ def _outcome(rule: Rule, request: dict[str, Any]) -> dict[str, Any] | Refused | 
     if rule.answer is not None:
         said = rule.answer
         return responses.answer(
-            request, NAME, said.parts, said.finish, finish_message=said.finish_message, usage=said.usage
+            request,
+            NAME,
+            said.parts,
+            said.finish,
+            finish_message=said.finish_message,
+            usage=said.usage,
         )
     if rule.block is not None:
         return responses.blocked(request, NAME, rule.block)

@@ -1,4 +1,7 @@
-"""What an application replies: a status, headers, and the steps of a body, which the mounts act out."""
+"""What an application replies.
+
+A status, headers, and the steps of a body, which the mounts act out.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,8 @@ Step = bytes | float | Cut
 class Reply(NamedTuple):
     """What goes back to the client.
 
-    The head (status and headers) goes out with the first bytes: pauses and cuts before them happen before the
-    client has seen anything, and `b""` sends the head alone.
+    The head (status and headers) goes out with the first bytes: pauses and cuts before them happen
+    before the client has seen anything, and `b""` sends the head alone.
     """
 
     status: int

@@ -1,7 +1,8 @@
 """What the API refuses, with its status and in its words.
 
-The words were read from refusals of the API that people have published; where none is known, they follow the
-API's way of speaking. The order rules are those of `gemcli.turns`; `WORDS` says how the API puts each of them.
+The words were read from refusals of the API that people have published; where none is known, they
+follow the API's way of speaking. The order rules are those of `gemcli.turns`; `WORDS` says how the
+API puts each of them.
 """
 
 from __future__ import annotations
@@ -17,26 +18,33 @@ from gemcli.simulator.fields import read, snake
 from gemcli.simulator.messages import PART_DATA
 from gemcli.text import strict_json
 
-CALL_TURN = (
-    "Please ensure that function call turn comes immediately after a user turn or after a function response turn."
+CALL_TURN = "Please ensure that function call turn comes immediately after a user turn or after a function response turn."
+RESPONSE_TURN = (
+    "Please ensure that function response turn comes immediately after a function call turn."
 )
-RESPONSE_TURN = "Please ensure that function response turn comes immediately after a function call turn."
 RESPONSE_COUNT = (
     "Please ensure that the number of function response parts is equal to the number of function call parts "
     "of the function call turn."
 )
 ALTERNATE = "Please ensure that multiturn requests alternate between user and model."
-ENDS_WITH_USER = "Please ensure that multiturn requests ends with a user role or a function response."
+ENDS_WITH_USER = (
+    "Please ensure that multiturn requests ends with a user role or a function response."
+)
 NO_PARTS = "* GenerateContentRequest.contents[{index}].parts: contents.parts must not be empty.\n"
 NO_DATA = "required oneof field 'data' must have one initialized field"
 
 
 def generate_request(body: bytes) -> dict[str, Any]:
-    """The GenerateContentRequest in `body`, with camelCase names; raises `Refused` as the API would."""
+    """The GenerateContentRequest in `body`, with camelCase names.
+
+    Raises `Refused` as the API would.
+    """
     request = _message("GenerateContentRequest", body)
     _require_contents(request, "GenerateContentRequest")
     contents = request["contents"]
-    _require_order(contents, [breach for breach in _breaches(contents) if breach[0] not in ORDER_RULES])
+    _require_order(
+        contents, [breach for breach in _breaches(contents) if breach[0] not in ORDER_RULES]
+    )
     read = leniency.as_read(contents)
     _require_order(read, _breaches(read))
     _require("".join(_inside(request)))
@@ -47,12 +55,17 @@ def generate_request(body: bytes) -> dict[str, Any]:
 
 
 def count_request(body: bytes) -> dict[str, Any]:
-    """The request whose tokens are to be counted. Any piece of a conversation can be: order does not matter."""
+    """The request whose tokens are to be counted.
+
+    Any piece of a conversation can be: order does not matter.
+    """
     outer = _message("CountTokensRequest", body)
     request: dict[str, Any] = outer.get("generateContentRequest", outer)
     _require_contents(request, "CountTokensRequest")
     contents = request["contents"]
-    _require_order(contents, [breach for breach in _breaches(contents) if breach[0] not in ORDER_RULES])
+    _require_order(
+        contents, [breach for breach in _breaches(contents) if breach[0] not in ORDER_RULES]
+    )
     return request
 
 
@@ -74,7 +87,11 @@ def _message(kind: str, body: bytes) -> dict[str, Any]:
         raise invalid(f"Invalid JSON payload received. {trouble}") from None
     message, violations = read(kind, value)
     if violations:
-        raise Refused("INVALID_ARGUMENT", "\n".join(v.description for v in violations), [bad_request(violations)])
+        raise Refused(
+            "INVALID_ARGUMENT",
+            "\n".join(v.description for v in violations),
+            [bad_request(violations)],
+        )
     return message
 
 
@@ -85,7 +102,8 @@ def _require_contents(request: dict[str, Any], kind: str) -> None:
     for content in contents:
         content.setdefault("parts", [])
     if len(contents) == 1:
-        # The one leniency in roles that quickstarts rely on: a single Content without a role is the user's.
+        # The one leniency in roles that quickstarts rely on: a single Content without a role is the
+        # user's.
         contents[0].setdefault("role", "user")
 
 
@@ -101,13 +119,20 @@ def _no_data(contents: Sequence[Content], index: int) -> str:
 
 
 def _calls_unanswered(contents: Sequence[Content], index: int) -> str:
-    calls, responses = function_calls(contents[index - 1]) if index else [], function_responses(contents[index])
+    calls, responses = (
+        function_calls(contents[index - 1]) if index else [],
+        function_responses(contents[index]),
+    )
     if not calls:
         return RESPONSE_TURN
     if not responses:
         return CALL_TURN
     # Where only names or ids differ the API is more lenient than we are: it counts.
-    return RESPONSE_COUNT if len(calls) != len(responses) else f"{RESPONSE_TURN} {_misnamed(calls, responses)}"
+    return (
+        RESPONSE_COUNT
+        if len(calls) != len(responses)
+        else f"{RESPONSE_TURN} {_misnamed(calls, responses)}"
+    )
 
 
 def _misnamed(calls: Sequence[dict[str, Any]], responses: Sequence[dict[str, Any]]) -> str:
@@ -165,12 +190,18 @@ def _require_order(contents: Sequence[Content], breaches: Sequence[tuple[str, in
         if rule in ELSEWHERE:
             continue
         status, wording = WORDS[rule]
-        raise Refused(status, wording.format(index=index) if isinstance(wording, str) else wording(contents, index))
+        raise Refused(
+            status,
+            wording.format(index=index) if isinstance(wording, str) else wording(contents, index),
+        )
 
 
 def _inside(request: dict[str, Any]) -> Iterator[str]:
     """What is missing inside Parts, the system instruction's included."""
-    places = [(f"contents[{index}].parts", content["parts"]) for index, content in enumerate(request["contents"])]
+    places = [
+        (f"contents[{index}].parts", content["parts"])
+        for index, content in enumerate(request["contents"])
+    ]
     if "systemInstruction" in request:
         places.append(("system_instruction.parts", request["systemInstruction"].get("parts", [])))
         if not places[-1][1]:
@@ -185,7 +216,10 @@ def _inside(request: dict[str, Any]) -> Iterator[str]:
 
 
 def _blank_parts(parts: Sequence[Part], place: str) -> Iterator[str]:
-    """The places of Parts without data. Empty text may carry a signature: streams end in such Parts."""
+    """The places of Parts without data.
+
+    Empty text may carry a signature: streams end in such Parts.
+    """
     for number, part in enumerate(parts):
         if not any(part.get(key) for key in (*PART_DATA, "thoughtSignature")):
             yield f"{place}[{number}]"
@@ -203,14 +237,26 @@ class Limit(NamedTuple):
     words: str
 
 
-MIME_TYPES = ("text/plain", "application/json", "application/xml", "application/yaml", "text/x.enum")
+MIME_TYPES = (
+    "text/plain",
+    "application/json",
+    "application/xml",
+    "application/yaml",
+    "text/x.enum",
+)
 
 LIMITS = (
-    Limit("temperature", lambda value: 0 <= value <= 2, "temperature must be in the range [0.0, 2.0]."),
+    Limit(
+        "temperature", lambda value: 0 <= value <= 2, "temperature must be in the range [0.0, 2.0]."
+    ),
     Limit("topP", lambda value: 0 <= value <= 1, "top_p must be in the range [0.0, 1.0]."),
     Limit("topK", lambda value: value >= 0, "top_k must not be negative."),
     Limit("maxOutputTokens", lambda value: value > 0, "max_output_tokens must be positive."),
-    Limit("stopSequences", lambda value: len(value) <= 5, "the number of stop_sequences must not exceed 5."),
+    Limit(
+        "stopSequences",
+        lambda value: len(value) <= 5,
+        "the number of stop_sequences must not exceed 5.",
+    ),
     Limit("stopSequences", lambda value: "" not in value, "stop_sequences must not be empty."),
     Limit(
         "responseMimeType",

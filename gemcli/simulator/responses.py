@@ -1,4 +1,7 @@
-"""GenerateContentResponses: what a model of the simulator says, with all that the API puts around it."""
+"""GenerateContentResponses.
+
+What a model of the simulator says, with all that the API puts around it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,12 @@ COUNTS = {
 }
 """The counts of `usageMetadata` by their snake_case names."""
 
-BILLED = ("promptTokenCount", "candidatesTokenCount", "toolUsePromptTokenCount", "thoughtsTokenCount")
+BILLED = (
+    "promptTokenCount",
+    "candidatesTokenCount",
+    "toolUsePromptTokenCount",
+    "thoughtsTokenCount",
+)
 """What the total adds up; cached tokens are prompt tokens already."""
 
 
@@ -39,7 +47,10 @@ def answer(
     """
     parts = joined(parts)
     # The API leaves these out when nothing was said, rather than giving "" and 0; so do we.
-    candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"} if parts else {}, "finishReason": finish}
+    candidate: dict[str, Any] = {
+        "content": {"parts": parts, "role": "model"} if parts else {},
+        "finishReason": finish,
+    }
     if finish_message is not None:
         candidate["finishMessage"] = finish_message
     return {
@@ -51,7 +62,10 @@ def answer(
 
 
 def blocked(request: Mapping[str, Any], version: str, reason: str) -> dict[str, Any]:
-    """The response to a prompt that was blocked for `reason`: no candidates, and only the prompt is counted."""
+    """The response to a prompt that was blocked for `reason`.
+
+    No candidates, and only the prompt is counted.
+    """
     return {
         "promptFeedback": {"blockReason": reason},
         "usageMetadata": _usage(request, (), {}),
@@ -61,7 +75,10 @@ def blocked(request: Mapping[str, Any], version: str, reason: str) -> dict[str, 
 
 
 def is_prose(part: Part) -> bool:
-    """Whether a Part is text, said or thought, and nothing else: what streams may split and readers may join."""
+    """Whether a Part is text, said or thought, and nothing else.
+
+    What streams may split and readers may join.
+    """
     marks = {key: value for key, value in part.items() if key != "text"}
     return isinstance(part.get("text"), str) and (not marks or marks == {"thought": True})
 
@@ -79,7 +96,9 @@ def joined(parts: Iterable[Part]) -> list[Part]:
     return whole
 
 
-def _usage(request: Mapping[str, Any], parts: Sequence[Part], given: Mapping[str, int]) -> dict[str, Any]:
+def _usage(
+    request: Mapping[str, Any], parts: Sequence[Part], given: Mapping[str, int]
+) -> dict[str, Any]:
     counted = {
         "promptTokenCount": tokens.of_request(request),
         "candidatesTokenCount": tokens.of_parts(part for part in parts if not part.get("thought")),

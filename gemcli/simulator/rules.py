@@ -1,8 +1,8 @@
 """Rules files: what the model `simulator/rules` answers, how, and where it fails.
 
-A rules file is YAML in which every scalar is text as written; it becomes a number where one belongs, and in
-`args` and `parts`, where plain YAML is meant. It is a list of rules. The first one that takes a message
-replies to it:
+A rules file is YAML in which every scalar is text as written; it becomes a number where one
+belongs, and in `args` and `parts`, where plain YAML is meant. It is a list of rules. The first one
+that takes a message replies to it:
 
     rules:
       - when: {contains: weather}                # the model asks for a function
@@ -35,8 +35,9 @@ replies to it:
     after_call  the last Content answers a call of this function
     model       this model was asked; the server then answers to that name too
 
-`times: N` lets a rule take N messages only, and then the next one that fits. It is the only state there is: it
-lives as long as the server, or one command of gemcli. Prefer `turn` where that will do.
+`times: N` lets a rule take N messages only, and then the next one that fits. It is the only state
+there is: it lives as long as the server, or one command of gemcli. Prefer `turn` where that will
+do.
 
 What is replied is one of four things; a rule without any lets `simulator/echo` answer.
 
@@ -88,7 +89,9 @@ class Rules:
     @property
     def models(self) -> tuple[str, ...]:
         """The model names that conditions ask for, each once."""
-        return tuple(dict.fromkeys(rule.when.model for rule in self.rules if rule.when.model is not None))
+        return tuple(
+            dict.fromkeys(rule.when.model for rule in self.rules if rule.when.model is not None)
+        )
 
 
 def load(text: str, name: str) -> Rules:

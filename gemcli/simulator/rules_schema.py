@@ -1,6 +1,9 @@
-"""What may stand in a rules file: the values that rules are made of, and the tables they are read with.
+"""What may stand in a rules file.
 
-The grammar is explained in `gemcli.simulator.rules`; `forms` has the kinds that tables are made from.
+The values that rules are made of, and the tables they are read with.
+
+The grammar is explained in `gemcli.simulator.rules`; `forms` has the kinds that tables are made
+from.
 """
 
 from __future__ import annotations
@@ -18,22 +21,66 @@ from gemcli.simulator.delivery import NOTHING, Amount, Break
 from gemcli.simulator.replies import Reply
 from gemcli.simulator.responses import COUNTS
 from gemcli.text import schema, yaml_tree
-from gemcli.text.schema import BASE64, COUNT, REGEX, TEXT, Form, Reading, choice, list_of, map_of, matching, scalar
+from gemcli.text.schema import (
+    BASE64,
+    COUNT,
+    REGEX,
+    TEXT,
+    Form,
+    Reading,
+    choice,
+    list_of,
+    map_of,
+    matching,
+    scalar,
+)
 
 RULES = schema.RULES | {"unreachable": "no rule stands after one that takes every message"}
-"""Every rule by its stable name, the name that problems carry; YAML has its own in `yamltext.RULES`."""
+"""Every rule by its stable name, the name that problems carry.
+
+YAML has its own in `yamltext.RULES`.
+"""
 
 FINISH_REASONS = (
-    *("STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "LANGUAGE", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"),
-    *("MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"),
-    *("MISSING_THOUGHT_SIGNATURE", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_OTHER", "NO_IMAGE"),
+    *(
+        "STOP",
+        "MAX_TOKENS",
+        "SAFETY",
+        "RECITATION",
+        "LANGUAGE",
+        "OTHER",
+        "BLOCKLIST",
+        "PROHIBITED_CONTENT",
+        "SPII",
+    ),
+    *(
+        "MALFORMED_FUNCTION_CALL",
+        "MALFORMED_RESPONSE",
+        "UNEXPECTED_TOOL_CALL",
+        "TOO_MANY_TOOL_CALLS",
+    ),
+    *(
+        "MISSING_THOUGHT_SIGNATURE",
+        "IMAGE_SAFETY",
+        "IMAGE_PROHIBITED_CONTENT",
+        "IMAGE_OTHER",
+        "NO_IMAGE",
+    ),
     *("IMAGE_RECITATION", "ESCALATION", "PUP_LIMITED_DISABLED", "CONTINUATION", "MODEL_ARMOR"),
     "FINISH_REASON_UNSPECIFIED",
 )
 """The API's finish reasons; a test holds them against those of the SDK."""
 
 BLOCK_REASONS = (
-    *("SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "IMAGE_SAFETY", "MODEL_ARMOR", "JAILBREAK"),
+    *(
+        "SAFETY",
+        "OTHER",
+        "BLOCKLIST",
+        "PROHIBITED_CONTENT",
+        "IMAGE_SAFETY",
+        "MODEL_ARMOR",
+        "JAILBREAK",
+    ),
     "BLOCKED_REASON_UNSPECIFIED",
 )
 """The API's block reasons; a test holds them against those of the SDK."""
@@ -62,7 +109,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule, which stands at `line` of its file. At most one of `answer`, `block`, `error` and `raw` is set."""
+    """One rule, which stands at `line` of its file.
+
+    At most one of `answer`, `block`, `error` and `raw` is set.
+    """
 
     line: int
     when: When = field(default_factory=When)
@@ -94,7 +144,10 @@ def _answer(
 
 
 def _signed(calls: Sequence[Part], signature: str | None) -> list[Part]:
-    """The calls with the signature where the API puts it: on the first, or by itself at the end of the answer."""
+    """The calls with the signature where the API puts it.
+
+    On the first, or by itself at the end of the answer.
+    """
     if signature is None:
         return list(calls)
     first, *others = calls or [{"text": ""}]
@@ -102,7 +155,10 @@ def _signed(calls: Sequence[Part], signature: str | None) -> list[Part]:
 
 
 def _call(*, name: str, args: Mapping[str, Any] | None = None, id: str | None = None) -> Part:  # noqa: A002
-    return {"functionCall": {"name": name, "args": dict(args or {})} | ({} if id is None else {"id": id})}
+    return {
+        "functionCall": {"name": name, "args": dict(args or {})}
+        | ({} if id is None else {"id": id})
+    }
 
 
 def _part(reading: Reading, label: str, node: yaml_tree.Node) -> Part | None:
@@ -145,8 +201,15 @@ def _raw(*, status: int = 200, headers: Mapping[str, str] | None = None, body: s
 
 def _cut(reading: Reading, label: str, node: yaml_tree.Node) -> Break | None:
     cut: Break | None = CUT(reading, label, node)
-    if cut is not None and cut.error is not None and cut.after != NOTHING and cut.after.unit == "bytes":
-        reading.refuse("value", f"{label} must count chunks before an error, like 2 chunks, not bytes", node)
+    if (
+        cut is not None
+        and cut.error is not None
+        and cut.after != NOTHING
+        and cut.after.unit == "bytes"
+    ):
+        reading.refuse(
+            "value", f"{label} must count chunks before an error, like 2 chunks, not bytes", node
+        )
     return cut
 
 
@@ -186,16 +249,26 @@ def _seconds(match: re.Match[str]) -> float:
 _BY_CODE = {str(status.code): name for name, status in reversed(STATUSES.items())}
 _DURATION = r"([0-9]{1,6}(?:\.[0-9]{1,9})?)(ms|s)?"
 TIME = scalar("a time like 0.5, 2s or 500ms", matching(_DURATION, _seconds))
-DELAY = scalar("a time like 2.5s", matching(_DURATION, lambda match: match[0] if match[2] else f"{match[0]}s"))
-AMOUNT = scalar("an amount like 30 bytes or 2 chunks", matching(r"([0-9]{1,9})(?: ?(bytes?|chunks?))?", _amount))
+DELAY = scalar(
+    "a time like 2.5s", matching(_DURATION, lambda match: match[0] if match[2] else f"{match[0]}s")
+)
+AMOUNT = scalar(
+    "an amount like 30 bytes or 2 chunks", matching(r"([0-9]{1,9})(?: ?(bytes?|chunks?))?", _amount)
+)
 TOKENS = scalar("a whole number", matching("[0-9]{1,9}", lambda match: int(match[0])))
-STATUS = scalar("an HTTP status from 200 to 599", matching("[2-5][0-9]{2}", lambda match: int(match[0])))
-MODEL = scalar("a model's name", matching("(?:models/)?([A-Za-z0-9][A-Za-z0-9._/-]*)", lambda match: match[1]))
+STATUS = scalar(
+    "an HTTP status from 200 to 599", matching("[2-5][0-9]{2}", lambda match: int(match[0]))
+)
+MODEL = scalar(
+    "a model's name", matching("(?:models/)?([A-Za-z0-9][A-Za-z0-9._/-]*)", lambda match: match[1])
+)
 HEADER = scalar("a header's name", _header)
 HEADER_VALUE = scalar("printable ASCII", matching("[!-~]([ -~]*[!-~])?"))
 HEADERS = map_of(HEADER, HEADER_VALUE)
 
-WHEN = Form(When, {"contains": TEXT, "matches": REGEX, "turn": COUNT, "after_call": TEXT, "model": MODEL})
+WHEN = Form(
+    When, {"contains": TEXT, "matches": REGEX, "turn": COUNT, "after_call": TEXT, "model": MODEL}
+)
 CALL = Form(_call, {"name": TEXT, "args": schema.data, "id": TEXT}, required=("name",))
 ANSWER = Form(
     _answer,
@@ -208,7 +281,8 @@ ANSWER = Form(
         "finish": choice("a finish reason of the API", FINISH_REASONS),
         "finish_message": TEXT,
         "usage": Form(
-            lambda **counts: {COUNTS[name]: count for name, count in counts.items()}, dict.fromkeys(COUNTS, TOKENS)
+            lambda **counts: {COUNTS[name]: count for name, count in counts.items()},
+            dict.fromkeys(COUNTS, TOKENS),
         ),
     },
     exclusive=[("parts", other) for other in ("text", "thoughts", "calls", "signature")],
@@ -231,7 +305,11 @@ ERROR = Form(
 RAW = Form(_raw, {"status": STATUS, "headers": HEADERS, "body": TEXT}, short="body")
 CUT = Form(
     Break,
-    {"after": AMOUNT, "how": choice("reset, close or clean", ("reset", "close", "clean")), "error": ERROR},
+    {
+        "after": AMOUNT,
+        "how": choice("reset, close or clean", ("reset", "close", "clean")),
+        "error": ERROR,
+    },
     exclusive=[("how", "error")],
     short="how",
 )
@@ -250,5 +328,10 @@ RULE = Form(
     },
     exclusive=schema.any_two("answer", "block", "error", "raw"),
 )
-FILE = Form(lambda rules: rules, {"rules": _rules}, required=("rules",), hint="it begins with a line `rules:`")
+FILE = Form(
+    lambda rules: rules,
+    {"rules": _rules},
+    required=("rules",),
+    hint="it begins with a line `rules:`",
+)
 """The whole file: makes the tuple of its rules."""

@@ -1,6 +1,7 @@
 """An application over HTTP/1.1 on this machine's loopback, for any Gemini client and for tests.
 
-Bodies go out chunked, step by step, so that a client sees pauses and broken connections as they are.
+Bodies go out chunked, step by step, so that a client sees pauses and broken connections as they
+are.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ _BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 
 class Server(ThreadingMixIn, HTTPServer):
-    """A server of one application, a thread for each connection. Raises `ValueError` for hosts that are not loopback.
+    """A server of one application, a thread for each connection.
+
+    Raises `ValueError` for hosts that are not loopback.
 
     It listens from the start; `serve_forever` answers, or use `serve`.
     """
@@ -38,7 +41,9 @@ class Server(ThreadingMixIn, HTTPServer):
     allow_reuse_address = True
     request_queue_size = 128  # the default of 5 drops clients that connect all at once
 
-    def __init__(self, app: App = simulate, host: str = "127.0.0.1", port: int = 0, log: Log | None = None) -> None:
+    def __init__(
+        self, app: App = simulate, host: str = "127.0.0.1", port: int = 0, log: Log | None = None
+    ) -> None:
         if not ipaddress.IPv4Address(host).is_loopback:
             raise ValueError(f"{host} is not a loopback address")
         self.app = app
@@ -72,7 +77,10 @@ class Server(ThreadingMixIn, HTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stay silent about clients that went away; anything else is a bug in an application, and is shown."""
+        """Stay silent about clients that went away.
+
+        Anything else is a bug in an application, and is shown.
+        """
         import sys
 
         if not isinstance(sys.exception(), OSError):
@@ -89,11 +97,18 @@ class Server(ThreadingMixIn, HTTPServer):
 
 
 @contextlib.contextmanager
-def serve(app: App = simulate, host: str = "127.0.0.1", port: int = 0, log: Log | None = None) -> Iterator[Server]:
-    """A running server, answering in the background until the `with` block ends; port 0 picks a free one."""
+def serve(
+    app: App = simulate, host: str = "127.0.0.1", port: int = 0, log: Log | None = None
+) -> Iterator[Server]:
+    """A running server, answering in the background until the `with` block ends.
+
+    Port 0 picks a free one.
+    """
     server = Server(app, host, port, log)
     # The poll is how long ending the block can take; it costs nothing while requests come in.
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     try:
         yield server
@@ -128,9 +143,16 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815
 
     def _act(self, reply: Reply) -> None:
-        """Send the reply's steps. With a Content-Length of its own a body goes out raw, and may be cut short."""
+        """Send the reply's steps.
+
+        With a Content-Length of its own a body goes out raw, and may be cut short.
+        """
         names = {name.lower() for name in reply.headers}
-        raw = "content-length" in names or reply.status in _BODILESS or self.request_version != "HTTP/1.1"
+        raw = (
+            "content-length" in names
+            or reply.status in _BODILESS
+            or self.request_version != "HTTP/1.1"
+        )
         started = False
         for step in reply.steps:
             if isinstance(step, Cut):
@@ -145,7 +167,9 @@ class _Handler(BaseHTTPRequestHandler):
             elif self.server.stopping.wait(step):
                 self.close_connection = True
                 return
-        self._log(str(reply.status))  # before the end goes out, so that lines keep the order of a client's requests
+        self._log(
+            str(reply.status)
+        )  # before the end goes out, so that lines keep the order of a client's requests
         if not started:
             self._head(reply, raw)
         if not raw:
@@ -169,13 +193,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _cut(self, cut: Cut) -> None:
         self.close_connection = True
         if cut.how == "reset":
-            # To linger for no time is to reset. The file object must go first: it keeps the socket open.
+            # To linger for no time is to reset. The file object must go first: it keeps the socket
+            # open.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.rfile.close()
             self.connection.close()
 
     def _log(self, outcome: str) -> None:
-        """One line for one request: never its query, its headers or its body, which hold keys and prompts."""
+        """One line for one request.
+
+        Never its query, its headers or its body, which hold keys and prompts.
+        """
         if self.server.log is not None:
             path = self.path.partition("?")[0]
             self.server.log(f"{self.command} {ascii(path)[1:-1]} {outcome}")

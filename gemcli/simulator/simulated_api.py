@@ -1,7 +1,10 @@
-"""The simulated API as one pure function: from a request to a status, headers and the steps of a body.
+"""The simulated API as one pure function.
 
-An application never sleeps and opens nothing. Pauses and broken connections are steps of its reply, which the
-mounts (`transport`, `server`) act out; so a test can script them, and both mounts behave alike.
+From a request to a status, headers and the steps of a body.
+
+An application never sleeps and opens nothing. Pauses and broken connections are steps of its reply,
+which the mounts (`transport`, `server`) act out; so a test can script them, and both mounts behave
+alike.
 """
 
 from __future__ import annotations
@@ -38,7 +41,10 @@ Model = Callable[[dict[str, Any]], dict[str, Any] | Scripted]
 """A model: a checked GenerateContentRequest with camelCase names to a GenerateContentResponse, or to more."""
 
 METHODS = ("generateContent", "countTokens")
-"""What the models of the simulator can do, as the list of models says it; the API does not list streams."""
+"""What the models of the simulator can do, as the list of models says it.
+
+The API does not list streams.
+"""
 
 
 def application(models: Mapping[str, Model]) -> App:
@@ -74,13 +80,18 @@ def _require_key(query: str, headers: Mapping[str, str]) -> None:
 
 
 def _form(path: str, query: str) -> Form:
-    """The form of the body that is asked for; streams are arrays unless they are to be Server-Sent Events."""
+    """The form of the body that is asked for.
+
+    Streams are arrays unless they are to be Server-Sent Events.
+    """
     if not path.endswith(":streamGenerateContent"):
         return "whole"
     return "sse" if parse_qs(query).get("alt") == ["sse"] else "array"
 
 
-_PATH = re.compile(r"/(?P<version>v1|v1beta)/models(?:/(?P<model>[^:]+)(?::(?P<verb>\w+))?)?/?", re.DOTALL)
+_PATH = re.compile(
+    r"/(?P<version>v1|v1beta)/models(?:/(?P<model>[^:]+)(?::(?P<verb>\w+))?)?/?", re.DOTALL
+)
 
 
 def _route(models: Mapping[str, Model], method: str, path: str, body: bytes) -> Scripted:
@@ -94,7 +105,9 @@ def _route(models: Mapping[str, Model], method: str, path: str, body: bytes) -> 
         return Scripted({"models": [_described(each) for each in models]})
     if method == "GET" and verb is None:
         if name not in models:
-            raise Refused("NOT_FOUND", f"Model is not found: models/{name} for api version {version}")
+            raise Refused(
+                "NOT_FOUND", f"Model is not found: models/{name} for api version {version}"
+            )
         return Scripted(_described(name))
     if method == "POST" and verb in VERBS:
         if name not in models:

@@ -1,4 +1,7 @@
-"""How the simulator counts tokens: crudely, but always the same way, and growing with the conversation."""
+"""How the simulator counts tokens.
+
+Crudely, but always the same way, and growing with the conversation.
+"""
 
 from __future__ import annotations
 

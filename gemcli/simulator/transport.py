@@ -18,12 +18,17 @@ class Mount(httpx2.BaseTransport):
         self._app = app
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """One request through the application. Pauses are slept through; a cut raises what a client sees of one."""
+        """One request through the application.
+
+        Pauses are slept through; a cut raises what a client sees of one.
+        """
         target = request.url.raw_path.decode("ascii")
         reply = self._app(request.method, target, request.headers, request.read())
         body = _played(reply, request)
         first = next(body, b"")  # what happens before the first bytes happens before the head
-        return httpx2.Response(reply.status, headers=dict(reply.headers), content=chain([first], body))
+        return httpx2.Response(
+            reply.status, headers=dict(reply.headers), content=chain([first], body)
+        )
 
 
 def _played(reply: Reply, request: httpx2.Request) -> Iterator[bytes]:
@@ -39,4 +44,6 @@ def _played(reply: Reply, request: httpx2.Request) -> Iterator[bytes]:
 def _error(cut: Cut, request: httpx2.Request) -> httpx2.TransportError:
     if cut.how == "reset":
         return httpx2.ReadError("[Errno 104] Connection reset by peer", request=request)
-    return httpx2.RemoteProtocolError("peer closed connection without sending complete message body", request=request)
+    return httpx2.RemoteProtocolError(
+        "peer closed connection without sending complete message body", request=request
+    )

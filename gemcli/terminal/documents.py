@@ -1,7 +1,9 @@
-"""What commands print of sessions, turns and answers. The keys are a contract: they are added to, never changed.
+"""What commands print of sessions, turns and answers.
 
-Names are those of the Python SDK (`finish_reason`, `usage_metadata`); Contents and Parts are in the wire form of
-the API, so that they can be handed back.
+The keys are a contract: they are added to, never changed.
+
+Names are those of the Python SDK (`finish_reason`, `usage_metadata`); Contents and Parts are in the
+wire form of the API, so that they can be handed back.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from gemcli.sessions.journal import ANSWERED, Exchange, Journal, Turn
 
 
 def answer_view(answer: dict[str, Any] | None, content: Content) -> dict[str, Any]:
-    """The parts of an answer that scripts ask for. `content` is its model Content as the history has it."""
+    """The parts of an answer that scripts ask for.
+
+    `content` is its model Content as the history has it.
+    """
     answer = answer or {}
     candidate: dict[str, Any] = next(iter(answer.get("candidates") or []), {})
     feedback = answer.get("promptFeedback") or {}
@@ -49,7 +54,9 @@ def turn_view(turn: Turn) -> dict[str, Any]:
     """One turn: what was said, what came of it, and each of its exchanges."""
     first, last = turn.exchanges[0], turn.exchanges[-1]
     final = next((one for one in reversed(turn.exchanges) if one.state == ANSWERED), last)
-    shown = answer_view(final.answer, final.contents[1] if final.contents else content_of(final.answer))
+    shown = answer_view(
+        final.answer, final.contents[1] if final.contents else content_of(final.answer)
+    )
     return {
         "turn": turn.number,
         "time": first.request.get("time"),
@@ -93,9 +100,16 @@ def session_view(session: str, path: str, journal: Journal) -> dict[str, Any]:
     """A session as a whole."""
     header = journal.header
     view = {"session": session, "path": path, "id": header["id"], "model": header["model"]}
-    view |= {"backend": header["backend"], "project": header.get("project"), "location": header.get("location")}
+    view |= {
+        "backend": header["backend"],
+        "project": header.get("project"),
+        "location": header.get("location"),
+    }
     view |= {"config": header["config"], "turns": len(journal.live)}
-    return view | {"last_turn": journal.live[-1].number if journal.live else None, "origin": header.get("origin")}
+    return view | {
+        "last_turn": journal.live[-1].number if journal.live else None,
+        "origin": header.get("origin"),
+    }
 
 
 def totals_view(journal: Journal) -> dict[str, Any]:
@@ -105,7 +119,13 @@ def totals_view(journal: Journal) -> dict[str, Any]:
 
 
 def snake(value: Any) -> Any:
-    """A value with the keys of all its objects in snake_case. For data whose keys are the API's own."""
+    """A value with the keys of all its objects in snake_case.
+
+    For data whose keys are the API's own.
+    """
     if isinstance(value, dict):
-        return {re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", key).lower(): snake(inner) for key, inner in value.items()}
+        return {
+            re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", key).lower(): snake(inner)
+            for key, inner in value.items()
+        }
     return [snake(inner) for inner in value] if isinstance(value, list) else value

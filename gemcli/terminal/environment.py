@@ -1,6 +1,9 @@
-"""The environment variables that change what gemcli does, as a table. The documentation is made from it.
+"""The environment variables that change what gemcli does, as a table.
 
-The code that reads a variable names it itself; a test compares both. Nothing imports this to run a command.
+The documentation is made from it.
+
+The code that reads a variable names it itself; a test compares both. Nothing imports this to run a
+command.
 """
 
 from __future__ import annotations
@@ -9,7 +12,10 @@ from typing import NamedTuple
 
 
 class Variable(NamedTuple):
-    """One variable: what it means, the commands that it matters to (none named: all), and who reads it."""
+    """One variable: what it means, the commands that it matters to (none named.
+
+    All), and who reads it.
+    """
 
     name: str
     meaning: str
@@ -22,25 +28,47 @@ ASKING = ("send", "replay")
 
 ENVIRONMENT = (
     Variable(
-        "GEMINI_API_KEY", "the key. There is no option for it: arguments are visible to everyone on a machine", ASKING
+        "GEMINI_API_KEY",
+        "the key. There is no option for it: arguments are visible to everyone on a machine",
+        ASKING,
     ),
     Variable("GOOGLE_API_KEY", "the same; it wins if both are set", ASKING),
     Variable(
-        "GEMCLI_HOME", "where named sessions live, in its `sessions`; by default gemcli's folder for the user's data"
+        "GEMCLI_HOME",
+        "where named sessions live, in its `sessions`; by default gemcli's folder for the user's data",
     ),
     Variable("GEMCLI_SESSION", "the session when `-s` is absent"),
     Variable("GEMCLI_MODEL", "the model of a new session without `--model`", ("new", *ASKING)),
-    Variable("GEMCLI_ERRORS", "`json` writes one JSON object a line on stderr, like `--errors json`"),
+    Variable(
+        "GEMCLI_ERRORS", "`json` writes one JSON object a line on stderr, like `--errors json`"
+    ),
     Variable("GEMCLI_DEBUG", "`1` prints a traceback with an error, like `--debug`"),
-    Variable("GEMCLI_<COMMAND>_<OPTION>", "any option of a command, as in `GEMCLI_SEND_TIMEOUT=60`", reader="click"),
-    Variable("GOOGLE_GEMINI_BASE_URL", "another endpoint: https, or plain http to this machine", ASKING),
+    Variable(
+        "GEMCLI_<COMMAND>_<OPTION>",
+        "any option of a command, as in `GEMCLI_SEND_TIMEOUT=60`",
+        reader="click",
+    ),
+    Variable(
+        "GOOGLE_GEMINI_BASE_URL", "another endpoint: https, or plain http to this machine", ASKING
+    ),
     Variable("GOOGLE_GENAI_API_VERSION", "another version of the API, as in `v1`", ASKING),
-    Variable("GOOGLE_GENAI_USE_VERTEXAI", "`true` or `1`: new sessions are answered by Vertex AI", ("new", *ASKING)),
+    Variable(
+        "GOOGLE_GENAI_USE_VERTEXAI",
+        "`true` or `1`: new sessions are answered by Vertex AI",
+        ("new", *ASKING),
+    ),
     Variable("GOOGLE_GENAI_USE_ENTERPRISE", "the same", ("new", *ASKING)),
-    Variable("GOOGLE_CLOUD_PROJECT", "the project on Vertex AI, where a session names none", ASKING),
+    Variable(
+        "GOOGLE_CLOUD_PROJECT", "the project on Vertex AI, where a session names none", ASKING
+    ),
     Variable("GOOGLE_CLOUD_LOCATION", "the location on Vertex AI; by default `global`", ASKING),
     Variable("GOOGLE_VERTEX_BASE_URL", "another endpoint for Vertex AI", ASKING),
-    Variable("GOOGLE_APPLICATION_CREDENTIALS", "a file with Google Cloud credentials", ASKING, "google-auth"),
+    Variable(
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "a file with Google Cloud credentials",
+        ASKING,
+        "google-auth",
+    ),
     Variable("SSL_CERT_FILE", "a file with the certificates to trust", ASKING),
     Variable("SSL_CERT_DIR", "a directory with the certificates to trust", ASKING),
     Variable("HTTPS_PROXY", "the proxy on the way to the API", ASKING, "httpx2"),

@@ -1,6 +1,9 @@
-"""What comes in: the message from arguments and stdin, and files that options name. All of it before any lock.
+"""What comes in: the message from arguments and stdin, and files that options name.
 
-Text is read to its end, unaltered and never cut; bytes that are not UTF-8 are an error that names the byte.
+All of it before any lock.
+
+Text is read to its end, unaltered and never cut; bytes that are not UTF-8 are an error that names
+the byte.
 """
 
 from __future__ import annotations
@@ -18,7 +21,10 @@ SILENCE = 5.0
 """Seconds without a byte from a pipe after which a note says what gemcli waits for."""
 
 LARGE = 20_000_000
-"""Bytes from which on a message gets a warning: requests of about this size are refused by the API."""
+"""Bytes from which on a message gets a warning.
+
+Requests of about this size are refused by the API.
+"""
 
 LARGEST_FILE = 1 << 29
 """Bytes that are read of a file or a pipe at most: a device, or `yes`, would never end."""
@@ -38,11 +44,14 @@ def within(seconds: float, what: str, hint: str | None = None) -> Iterator[None]
         raise GemcliError("TIMEOUT", told, outcome="rejected", hint=hint) from None
 
 
-def message(given: str | None, *, leave_stdin: bool, notice: Callable[[str], None], stdin: int = 0) -> str:
+def message(
+    given: str | None, *, leave_stdin: bool, notice: Callable[[str], None], stdin: int = 0
+) -> str:
     """The user's message: the argument, standard input, or the one, a blank line and the other.
 
-    A terminal, `/dev/null` and a file that somebody has already read from are not read; the argument `-` asks
-    for stdin alone. The result may be empty. Raises `GemcliError` (BAD_TEXT) for text that is none.
+    A terminal, `/dev/null` and a file that somebody has already read from are not read; the
+    argument `-` asks for stdin alone. The result may be empty. Raises `GemcliError` (BAD_TEXT) for
+    text that is none.
     """
     explicit = given == "-"
     said = "" if given is None or explicit else argument(given, "the message")
@@ -54,7 +63,10 @@ def message(given: str | None, *, leave_stdin: bool, notice: Callable[[str], Non
 
 
 def file_text(path: str) -> str:
-    """The text of a file that an option names. Raises `GemcliError`: FILE_MISSING, IO, TOO_LARGE or BAD_TEXT."""
+    """The text of a file that an option names.
+
+    Raises `GemcliError`: FILE_MISSING, IO, TOO_LARGE or BAD_TEXT.
+    """
     try:
         with open(path, "rb") as file:
             data = file.read(LARGEST_FILE + 1)
@@ -75,13 +87,19 @@ def document(path: str, stdin: int = 0) -> str:
 
 
 def argument(text: str, name: str) -> str:
-    """Text from the command line. Raises `GemcliError` (BAD_TEXT) for what is none; `name` says what it was for."""
+    """Text from the command line.
+
+    Raises `GemcliError` (BAD_TEXT) for what is none; `name` says what it was for.
+    """
     # Python hands on bytes that are not UTF-8 as lone surrogates.
     return as_text(text.encode("utf-8", "surrogateescape"), name)
 
 
 def as_text(data: bytes, name: str) -> str:
-    """`data` as text. Raises `GemcliError` (BAD_TEXT) naming the first byte that is none: not UTF-8, or NUL."""
+    """`data` as text. Raises `GemcliError` (BAD_TEXT) naming the first byte that is none.
+
+    Not UTF-8, or NUL.
+    """
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -109,13 +127,18 @@ def _from_stdin(fd: int, explicit: bool, notice: Callable[[str], None]) -> str:
 
 
 def _read_all(fd: int) -> str:
-    """The text that comes on a descriptor until its end. Raises `GemcliError`: IO, BAD_TEXT, or TOO_LARGE."""
+    """The text that comes on a descriptor until its end.
+
+    Raises `GemcliError`: IO, BAD_TEXT, or TOO_LARGE.
+    """
     chunks, size = [], 0
     try:
         while chunk := _read(fd):
             chunks.append(chunk)
             if (size := size + len(chunk)) > LARGEST_FILE:
-                raise GemcliError("TOO_LARGE", f"standard input is longer than {LARGEST_FILE:,} bytes")
+                raise GemcliError(
+                    "TOO_LARGE", f"standard input is longer than {LARGEST_FILE:,} bytes"
+                )
     except OSError as error:
         raise GemcliError("IO", f"cannot read standard input: {error.strerror}") from error
     return as_text(b"".join(chunks), "standard input")
@@ -134,7 +157,9 @@ def _is_input(fd: int, status: os.stat_result, notice: Callable[[str], None]) ->
     """Whether stdin was meant for gemcli: a pipe, a socket, or a file from its start."""
     if stat.S_ISREG(status.st_mode):
         if os.lseek(fd, 0, os.SEEK_CUR) != 0 and status.st_size > 0:
-            notice("standard input is a file that was already read from, so it is left alone (-n says so)")
+            notice(
+                "standard input is a file that was already read from, so it is left alone (-n says so)"
+            )
             return False
         return True
     return stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode)

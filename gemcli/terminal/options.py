@@ -1,4 +1,6 @@
-"""Options that several commands share, as decorators. They only parse: files are read in the commands.
+"""Options that several commands share, as decorators.
+
+They only parse: files are read in the commands.
 
 The table of settings is imported by those who use it: `history` and `rewind` start faster without.
 """
@@ -17,12 +19,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Seconds(click.FloatRange):
-    """A time in seconds, up to some ten days: more than the system can count is no limit but a slip."""
+    """A time in seconds, up to some ten days.
+
+    More than the system can count is no limit but a slip.
+    """
 
     def __init__(self, minimum: float) -> None:
         super().__init__(min=minimum, max=1_000_000)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         """The seconds in `value`; NaN is refused, which passes every comparison."""
         seconds = float(super().convert(value, param, ctx))
         if seconds != seconds:
@@ -58,13 +65,21 @@ def wait(seconds: float) -> Callable[[F], F]:
 
 
 def limits(*, deadline: float) -> Callable[[F], F]:
-    """How often to try, and how long things may take; all of it `deadline` seconds unless told otherwise."""
+    """How often to try, and how long things may take.
+
+    All of it `deadline` seconds unless told otherwise.
+    """
 
     def decorate(function: F) -> F:
         again = "How often to send again what the API rejected or what never reached it."
         whole = "Longest time for the whole command, waits included."
         retries = click.option(
-            "--retries", metavar="N", type=click.IntRange(min=0), default=4, show_default=True, help=again
+            "--retries",
+            metavar="N",
+            type=click.IntRange(min=0),
+            default=4,
+            show_default=True,
+            help=again,
         )
         timeout = click.option(
             "--timeout",
@@ -75,7 +90,12 @@ def limits(*, deadline: float) -> Callable[[F], F]:
             help="Longest time for one request.",
         )
         until = click.option(
-            "--deadline", metavar="SECONDS", type=Seconds(0.001), default=deadline, show_default=True, help=whole
+            "--deadline",
+            metavar="SECONDS",
+            type=Seconds(0.001),
+            default=deadline,
+            show_default=True,
+            help=whole,
         )
         return retries(timeout(until(function)))
 
@@ -83,7 +103,10 @@ def limits(*, deadline: float) -> Callable[[F], F]:
 
 
 def everywhere(*, hidden: bool = True) -> Callable[[F], F]:
-    """Options that may stand anywhere on the command line. `cli` looks for them before anything is parsed."""
+    """Options that may stand anywhere on the command line.
+
+    `cli` looks for them before anything is parsed.
+    """
 
     def decorate(function: F) -> F:
         errors = click.option(
@@ -95,7 +118,11 @@ def everywhere(*, hidden: bool = True) -> Callable[[F], F]:
             help="How to write on stderr: for people, or one JSON object a line.",
         )
         debug = click.option(
-            "--debug", is_flag=True, expose_value=False, hidden=hidden, help="Print a traceback with an error."
+            "--debug",
+            is_flag=True,
+            expose_value=False,
+            hidden=hidden,
+            help="Print a traceback with an error.",
         )
         return errors(debug(function))
 
@@ -103,23 +130,35 @@ def everywhere(*, hidden: bool = True) -> Callable[[F], F]:
 
 
 def generation(function: F) -> F:
-    """The settings of a generation, one option each, and `--config FILE`. They arrive by their `Setting.name`."""
+    """The settings of a generation, one option each, and `--config FILE`.
+
+    They arrive by their `Setting.name`.
+    """
     from gemcli.settings import resolve
 
     function = click.option(
-        "--config", "config_file", metavar="FILE", help="Read settings from a YAML file; options win over it."
+        "--config",
+        "config_file",
+        metavar="FILE",
+        help="Read settings from a YAML file; options win over it.",
     )(function)
     for setting in reversed(resolve.OPTIONS):
         text = setting.help[0].upper() + setting.help[1:] + "."
         option = click.option(
-            str(setting.option), setting.name, metavar=setting.metavar, multiple=setting.repeatable, help=text
+            str(setting.option),
+            setting.name,
+            metavar=setting.metavar,
+            multiple=setting.repeatable,
+            help=text,
         )
         function = option(function)
     return function
 
 
 def config_from(values: Mapping[str, Any]) -> Config:
-    """The Config of the options that `generation` adds: those of `--config` with the others over them.
+    """The Config of the options that `generation` adds.
+
+    Those of `--config` with the others over them.
 
     Raises `GemcliError` (SETTINGS) with every problem, and what `inputs.file_text` raises.
     """

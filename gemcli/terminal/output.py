@@ -1,8 +1,10 @@
-"""Everything that gemcli prints: answers on stdout, everything else on stderr. Nothing else writes to either.
+"""Everything that gemcli prints: answers on stdout, everything else on stderr.
 
-Bytes go straight to the descriptors in UTF-8, whatever the locale, and at once: there is no buffer that could
-fail later, when nobody looks. What a model or a file says is data: on a terminal its control characters are
-made visible, in JSON they are escaped.
+Nothing else writes to either.
+
+Bytes go straight to the descriptors in UTF-8, whatever the locale, and at once: there is no buffer
+that could fail later, when nobody looks. What a model or a file says is data: on a terminal its
+control characters are made visible, in JSON they are escaped.
 """
 
 from __future__ import annotations
@@ -20,16 +22,22 @@ from gemcli.text import strict_json
 STDOUT, STDERR = 1, 2
 
 LONGEST = 2_000
-"""Characters of a message or a hint on stderr at most: a server may send a whole page as its message."""
+"""Characters of a message or a hint on stderr at most.
+
+A server may send a whole page as its message.
+"""
 
 PATIENCE, LAST_PATIENCE = 1.0, 5.0
 """Seconds that a note, and an error, wait at most for a reader of stderr."""
 
-# C0 (but tab and newline), DEL, C1, and what reorders or breaks lines: bidirectional marks, U+2028, U+2029.
+# C0 (but tab and newline), DEL, C1, and what reorders or breaks lines: bidirectional marks, U+2028,
+# U+2029.
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_CONTROL_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL_IN_JSON = re.compile(
+    "[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -43,7 +51,10 @@ class Output:
     # stdout: what was asked for
 
     def json(self, value: Any) -> None:
-        """Print one JSON document on one line. Raises `GemcliError` (NOT_PRINTED) or `BrokenPipeError`."""
+        """Print one JSON document on one line.
+
+        Raises `GemcliError` (NOT_PRINTED) or `BrokenPipeError`.
+        """
         _write(STDOUT, as_json(value) + "\n")
 
     def jsonl(self, values: Iterable[Any]) -> None:
@@ -55,7 +66,10 @@ class Output:
         """Print text, ended by a newline unless it is empty. Byte for byte but on a terminal."""
         if text:
             end = "" if text.endswith("\n") else "\n"
-            _write(STDOUT, (visible(text) if _is_terminal(STDOUT) else _SURROGATE.sub("\ufffd", text)) + end)
+            _write(
+                STDOUT,
+                (visible(text) if _is_terminal(STDOUT) else _SURROGATE.sub("\ufffd", text)) + end,
+            )
 
     # stderr: what a person or a log should know
 
@@ -67,7 +81,10 @@ class Output:
             self._stderr(f"gemcli: note: {_one_line(_cut(message))}")
 
     def error(self, error: GemcliError, hint: str | None = None) -> None:
-        """Say what went wrong, every problem of it, and what to do next. `hint` is added to the error's own."""
+        """Say what went wrong, every problem of it, and what to do next.
+
+        `hint` is added to the error's own.
+        """
         message, hints = _cut(error.message), [_cut(text) for text in (error.hint, hint) if text]
         if self.errors_json:
             facts = error.to_json() | {"message": message, "hint": "; ".join(hints) or None}
@@ -104,7 +121,9 @@ class Output:
 
 
 class Stream:
-    """Standard output while an answer is still coming in: it never holds up the recording of the answer.
+    """Standard output while an answer is still coming in.
+
+    It never holds up the recording of the answer.
 
     What the reader does not take at once waits, to be printed with what comes next, or by `flush`.
     """
@@ -130,7 +149,8 @@ class Stream:
     def flush(self) -> None:
         """Print what still waits, unless `stop` says that time is up.
 
-        Raises what kept the stream from being printed: `BrokenPipeError`, or `GemcliError` (NOT_PRINTED).
+        Raises what kept the stream from being printed: `BrokenPipeError`, or `GemcliError`
+        (NOT_PRINTED).
         """
         while self._waiting and not self._lost:
             self._write(0.2)
@@ -167,7 +187,10 @@ def as_json(value: Any) -> str:
 def visible(text: str) -> str:
     """The text with its control characters shown as escapes; tabs and newlines stay."""
     return _CONTROL.sub(
-        lambda match: f"\\x{ord(match[0]):02x}" if ord(match[0]) < 256 else f"\\u{ord(match[0]):04x}", text
+        lambda match: (
+            f"\\x{ord(match[0]):02x}" if ord(match[0]) < 256 else f"\\u{ord(match[0]):04x}"
+        ),
+        text,
     )
 
 

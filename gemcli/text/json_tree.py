@@ -1,7 +1,10 @@
-"""JSON as the tree that `yamltext` makes of YAML: every scalar as it is written, with its line and column.
+"""JSON as the tree that `yamltext` makes of YAML.
 
-Whoever reads the tree says what may be a number, and can tell users where a mistake stands. What JSON itself
-forbids is refused here, and so is what cannot be kept: duplicate keys, half a surrogate pair.
+Every scalar as it is written, with its line and column.
+
+Whoever reads the tree says what may be a number, and can tell users where a mistake stands. What
+JSON itself forbids is refused here, and so is what cannot be kept: duplicate keys, half a surrogate
+pair.
 """
 
 from __future__ import annotations
@@ -36,7 +39,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def load(text: str, problems: list[Problem], line: int = 1) -> Node | None:
     """Read one JSON document, whose first line is line `line` of its file.
 
-    Everything wrong with it is added to `problems`; the result is None if the text is not JSON at all.
+    Everything wrong with it is added to `problems`; the result is None if the text is not JSON at
+    all.
     """
     try:
         # Numbers stay text here, so that none is too long.
@@ -115,7 +119,9 @@ class _Reader:
             key = self._string(*token)
             value = self._node(*next(self._tokens), depth=depth + 1)
             if key in mapping:
-                self._refuse("json-duplicate", f"the key `{key[:40]}` stands twice in one object", *token[1:])
+                self._refuse(
+                    "json-duplicate", f"the key `{key[:40]}` stands twice in one object", *token[1:]
+                )
             mapping[key] = value
         return mapping
 
@@ -128,5 +134,13 @@ def _refuse(name: str) -> None:
 
 
 def _words(message: str) -> str:
-    """The words of Python's reader as ours: in lower case, and without what it adds for programmers."""
-    return (message[0].lower() + message[1:]).removesuffix(" at").removesuffix(" starting").rstrip(": ")
+    """The words of Python's reader as ours.
+
+    In lower case, and without what it adds for programmers.
+    """
+    return (
+        (message[0].lower() + message[1:])
+        .removesuffix(" at")
+        .removesuffix(" starting")
+        .rstrip(": ")
+    )

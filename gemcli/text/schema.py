@@ -1,8 +1,8 @@
 """Typed values out of a YAML tree, by tables, with everything that is wrong in one go.
 
-A kind reads one node: it gives the node's value, or notes a problem in the `Reading` and gives None. Kinds are
-made from kinds, so that a grammar is a table of them: that of replay scripts is one, that of the simulator's rules
-another.
+A kind reads one node: it gives the node's value, or notes a problem in the `Reading` and gives
+None. Kinds are made from kinds, so that a grammar is a table of them: that of replay scripts is
+one, that of the simulator's rules another.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ RULES = {
     "missing-key": "a key that must be there is there",
     "exclusive": "keys that exclude each other do not stand together",
 }
-"""Every rule by its stable name, the name that problems carry; YAML has its own in `yamltext.RULES`."""
+"""Every rule by its stable name, the name that problems carry.
+
+YAML has its own in `yamltext.RULES`.
+"""
 
 MAX_NAMES = 20
 """So many names are told in a hint at most."""
@@ -43,7 +46,10 @@ class Reading:
         self.problems.append(Problem(rule, message, line=node.line, column=node.column, hint=hint))
 
     def near(self, word: str, known: Iterable[str]) -> str | None:
-        """`did_you_mean`, which takes its time, as long as somebody may read it: not after a hundred problems."""
+        """`did_you_mean`, which takes its time, as long as somebody may read it.
+
+        Not after a hundred problems.
+        """
         return None if len(self.problems) >= yaml_tree.MAX_PROBLEMS else did_you_mean(word, known)
 
 
@@ -52,7 +58,10 @@ Kind = Callable[[Reading, str, Node], Any]
 
 
 def scalar(expected: str, convert: Callable[[Text], Any]) -> Kind:
-    """The kind of scalars that `convert` takes; it raises `ValueError` for others, perhaps with words of its own."""
+    """The kind of scalars that `convert` takes.
+
+    It raises `ValueError` for others, perhaps with words of its own.
+    """
 
     def read(reading: Reading, label: str, node: Node) -> Any:
         why = ""
@@ -68,7 +77,10 @@ def scalar(expected: str, convert: Callable[[Text], Any]) -> Kind:
 
 
 def choice(expected: str, names: Iterable[str], also: Mapping[str, str] | None = None) -> Kind:
-    """The kind of scalars that are one of these names; `also` knows which name other words stand for, as hints."""
+    """The kind of scalars that are one of these names.
+
+    `also` knows which name other words stand for, as hints.
+    """
     known, others = tuple(names), also or {}
 
     def read(reading: Reading, label: str, node: Node) -> Any:
@@ -100,7 +112,9 @@ def map_of(name: Kind, item: Kind) -> Kind:
 
     def read(reading: Reading, label: str, node: Node) -> Any:
         if isinstance(node, yaml_tree.Mapping):
-            pairs = [(name(reading, f"a key of {label}", key), key, value) for key, value in node.items()]
+            pairs = [
+                (name(reading, f"a key of {label}", key), key, value) for key, value in node.items()
+            ]
             return {key: item(reading, f"`{written}`", value) for key, written, value in pairs}
         reading.refuse("shape", f"{label} must be a mapping, not {_shown(node)}", node)
         return None
@@ -122,11 +136,13 @@ def data(reading: Reading, label: str, node: Node) -> Any:
 
 @dataclass(frozen=True)
 class Form:
-    """The kind of mappings with these keys: `make` gets their values by name once nothing is wrong with them.
+    """The kind of mappings with these keys.
 
-    `required` keys must be there, those of a pair in `exclusive` not both. Where `short` names a key, its value
-    may stand for the mapping, unless that is a mapping itself. `hint` is for what is no mapping at all, `elsewhere`
-    has the hints for keys that have their place in another one.
+    `make` gets their values by name once nothing is wrong with them.
+
+    `required` keys must be there, those of a pair in `exclusive` not both. Where `short` names a
+    key, its value may stand for the mapping, unless that is a mapping itself. `hint` is for what is
+    no mapping at all, `elsewhere` has the hints for keys that have their place in another one.
     """
 
     make: Callable[..., Any]
@@ -144,7 +160,9 @@ class Form:
             return None if value is None else self.make(**{self.short: value})
         if not isinstance(node, yaml_tree.Mapping):
             shapes = "text or a mapping" if self.short else "a mapping"
-            reading.refuse("shape", f"{label} must be {shapes}, not {_shown(node)}", node, self.hint)
+            reading.refuse(
+                "shape", f"{label} must be {shapes}, not {_shown(node)}", node, self.hint
+            )
             return None
         before = len(reading.problems)
         values = {str(key): self._value(reading, label, key, value) for key, value in node.items()}
@@ -175,8 +193,13 @@ def any_two(*keys: str) -> tuple[tuple[str, str], ...]:
     return tuple(combinations(keys, 2))
 
 
-def matching(pattern: str, convert: Callable[[re.Match[str]], Any] = lambda match: match[0]) -> Callable[[Text], Any]:
-    """A converter for scalars that match `pattern` as a whole: what `convert` makes of the match."""
+def matching(
+    pattern: str, convert: Callable[[re.Match[str]], Any] = lambda match: match[0]
+) -> Callable[[Text], Any]:
+    """A converter for scalars that match `pattern` as a whole.
+
+    What `convert` makes of the match.
+    """
 
     def read(node: Text) -> Any:
         match = re.fullmatch(pattern, node)

@@ -1,8 +1,9 @@
 """JSON as data that must survive: nothing is accepted that cannot be written back, value for value.
 
 Shared by everything that reads JSON from outside: journals, answers of the API, imported histories.
-Python's own reader is more lenient than RFC 8259 and than the files we promise to keep readable, so NaN,
-Infinity, numbers that overflow to infinity, duplicate keys and absurd nesting are refused here, once.
+Python's own reader is more lenient than RFC 8259 and than the files we promise to keep readable, so
+NaN, Infinity, numbers that overflow to infinity, duplicate keys and absurd nesting are refused
+here, once.
 """
 
 from __future__ import annotations
@@ -18,12 +19,18 @@ MAX_DEPTH = 200
 def loads(data: str | bytes, max_depth: int = MAX_DEPTH) -> Any:
     """Read one JSON document.
 
-    `data` is text, or bytes in UTF-8. Raises `ValueError` (one line, says what and where) for anything that
-    is not strict JSON, `bytes` that are not UTF-8, or containers nested more than `max_depth` levels.
+    `data` is text, or bytes in UTF-8. Raises `ValueError` (one line, says what and where) for
+    anything that is not strict JSON, `bytes` that are not UTF-8, or containers nested more than
+    `max_depth` levels.
     """
     try:
         text = data if isinstance(data, str) else data.decode("utf-8")
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique_keys)
+        value = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_unique_keys,
+        )
     except RecursionError:
         raise ValueError("nested too deeply") from None
     # Counting brackets is a cheap upper bound of the depth; only suspects are walked.
@@ -71,10 +78,15 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _deeper_than(value: Any, limit: int) -> bool:
-    """Whether containers nest more than `limit` levels; breadth first, so depth costs no recursion."""
+    """Whether containers nest more than `limit` levels.
+
+    Breadth first, so depth costs no recursion.
+    """
     level: list[Any] = [value]
     for _ in range(limit):
-        level = [inner for outer in level if isinstance(outer, dict | list) for inner in _children(outer)]
+        level = [
+            inner for outer in level if isinstance(outer, dict | list) for inner in _children(outer)
+        ]
         if not level:
             return False
     return any(isinstance(value, dict | list) for value in level)

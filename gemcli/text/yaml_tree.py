@@ -1,10 +1,11 @@
 """YAML whose scalars are text, and which remembers its lines.
 
-YAML guesses: `yes` becomes a boolean, `12:30` the number 750, `null` nothing, `1e3` sometimes text. What people
-write to a model, and what they configure it with, must not change on the way. So a document is built here from
-the parser's events, where every scalar is still the text as written, and what turns text into something else
-(tags), or one thing into many (anchors, aliases, merge keys), is refused. Whoever reads the tree decides what is
-a number; `plain_value` does for parts that have no other rule than JSON's.
+YAML guesses: `yes` becomes a boolean, `12:30` the number 750, `null` nothing, `1e3` sometimes text.
+What people write to a model, and what they configure it with, must not change on the way. So a
+document is built here from the parser's events, where every scalar is still the text as written,
+and what turns text into something else (tags), or one thing into many (anchors, aliases, merge
+keys), is refused. Whoever reads the tree decides what is a number; `plain_value` does for parts
+that have no other rule than JSON's.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ MAX_CHARACTERS = 16 * 1024 * 1024
 """Longest document accepted: more is a mistake, and would take the parser minutes."""
 
 MAX_PROBLEMS = 100
-"""After so many problems a document is read no further: it is something else than what it was taken for."""
+"""After so many problems a document is read no further.
+
+It is something else than what it was taken for.
+"""
 
 RULES = {
     "yaml-syntax": "the text is YAML",
@@ -44,8 +48,9 @@ RULES = {
 class Text(str):
     """A scalar as written, with where it began (`line`, `column`, from 1).
 
-    `plain` says that it stood there without quotes and not as a block: only then may it mean a number. `comment`
-    says that a comment follows it on its last line, which may have been meant as text.
+    `plain` says that it stood there without quotes and not as a block: only then may it mean a
+    number. `comment` says that a comment follows it on its last line, which may have been meant as
+    text.
     """
 
     __slots__ = ("column", "comment", "line", "plain")
@@ -55,7 +60,15 @@ class Text(str):
     plain: bool
     comment: bool
 
-    def __new__(cls, value: str, line: int = 1, column: int = 1, plain: bool = True, *, comment: bool = False) -> Self:
+    def __new__(
+        cls,
+        value: str,
+        line: int = 1,
+        column: int = 1,
+        plain: bool = True,
+        *,
+        comment: bool = False,
+    ) -> Self:
         """Make the text `value` that began at `line` and `column`."""
         text = super().__new__(cls, value)
         text.line, text.column, text.plain, text.comment = line, column, plain, comment
@@ -85,11 +98,14 @@ Node: TypeAlias = Text | Mapping | Sequence
 def load(text: str, name: str, *, reason: str = "SETTINGS") -> Node | None:
     """Read one YAML document; None when it is empty (nothing but space and comments).
 
-    `name` is what messages call the document. Raises `GemcliError` with `reason` and every problem that was
-    found: all that is refused up to the first breach of YAML's own syntax, each with line and column.
+    `name` is what messages call the document. Raises `GemcliError` with `reason` and every problem
+    that was found: all that is refused up to the first breach of YAML's own syntax, each with line
+    and column.
     """
     if len(text) > MAX_CHARACTERS:
-        raise _error(name, reason, [Problem("yaml-size", f"longer than {MAX_CHARACTERS} characters")])
+        raise _error(
+            name, reason, [Problem("yaml-size", f"longer than {MAX_CHARACTERS} characters")]
+        )
     problems = list(islice(_control_characters(text), MAX_PROBLEMS))
     if problems:
         raise _error(name, reason, problems)
@@ -103,9 +119,10 @@ def load(text: str, name: str, *, reason: str = "SETTINGS") -> Node | None:
 def plain_value(node: Node, *, reason: str = "SETTINGS") -> Any:
     """The JSON value that a tree stands for: dicts, lists, texts, numbers, booleans, None.
 
-    Scalars without quotes follow the core schema of YAML 1.2: empty, `~` and `null` are None, `true` and `false`
-    booleans, `7`, `0x1F`, `1e3` and `.5` numbers, all else is text; so are all scalars in quotes. Raises
-    `GemcliError` with `reason` and a problem for each number JSON cannot hold (`.nan`, `.inf`, `1e999`).
+    Scalars without quotes follow the core schema of YAML 1.2: empty, `~` and `null` are None,
+    `true` and `false` booleans, `7`, `0x1F`, `1e3` and `.5` numbers, all else is text; so are all
+    scalars in quotes. Raises `GemcliError` with `reason` and a problem for each number JSON cannot
+    hold (`.nan`, `.inf`, `1e999`).
     """
     problems: list[Problem] = []
     value = _plain(node, problems)
@@ -114,7 +131,8 @@ def plain_value(node: Node, *, reason: str = "SETTINGS") -> Any:
     return value
 
 
-# What comes after these cannot be read, or would take the parser minutes: its time grows with depth squared.
+# What comes after these cannot be read, or would take the parser minutes: its time grows with depth
+# squared.
 _FATAL = ("yaml-syntax", "yaml-depth", "yaml-document")
 
 
@@ -136,7 +154,10 @@ class _Reader:
         self.mark: tuple[int, int] = (1, 1)
 
     def read(self) -> Node | None:
-        """The document's root, None for a stream without a document; see `problems` before using it."""
+        """The document's root, None for a stream without a document.
+
+        See `problems` before using it.
+        """
         import yaml
 
         root: Node | None = None
@@ -146,7 +167,11 @@ class _Reader:
                 if isinstance(event, yaml.DocumentStartEvent):
                     documents += 1
                     if documents > 1:
-                        self._refuse("yaml-document", "a second document begins here", "keep one document in a file")
+                        self._refuse(
+                            "yaml-document",
+                            "a second document begins here",
+                            "keep one document in a file",
+                        )
                 elif isinstance(event, yaml.NodeEvent):
                     root = self._node(event, 1)
         except _StopReading:
@@ -154,7 +179,10 @@ class _Reader:
         return root
 
     def _parse(self) -> Iterator[Any]:
-        """The parser's events, `mark` following them; a breach of syntax becomes a problem and ends them."""
+        """The parser's events, `mark` following them.
+
+        A breach of syntax becomes a problem and ends them.
+        """
         import yaml
 
         # libyaml reads ten times faster; both give the same events.
@@ -177,14 +205,18 @@ class _Reader:
         line, column = self.mark
         if isinstance(event, yaml.AliasEvent):
             self._refuse(
-                "yaml-anchor", f"the alias *{event.anchor}", "write the value out, or quote text that begins with *"
+                "yaml-anchor",
+                f"the alias *{event.anchor}",
+                "write the value out, or quote text that begins with *",
             )
             return Text("", line, column)
         self._refuse_marks(event)
         if isinstance(event, yaml.ScalarEvent):
             if _SURROGATE.search(event.value):
                 self._refuse("yaml-character", "half a surrogate pair is not text")
-            return Text(event.value, line, column, event.implicit[0], comment=self._is_cut_short(event))
+            return Text(
+                event.value, line, column, event.implicit[0], comment=self._is_cut_short(event)
+            )
         if depth > MAX_DEPTH:
             self._refuse("yaml-depth", f"nested more than {MAX_DEPTH} levels deep")
         if isinstance(event, yaml.MappingStartEvent):
@@ -198,14 +230,24 @@ class _Reader:
         if self.lines is None:
             self.lines = _LINE_BREAK.split(self.text)
         end = event.end_mark
-        return end.line < len(self.lines) and _COMMENT.match(self.lines[end.line], end.column) is not None
+        return (
+            end.line < len(self.lines)
+            and _COMMENT.match(self.lines[end.line], end.column) is not None
+        )
 
     def _refuse_marks(self, event: Any) -> None:
-        """Refuse the anchor and the tag of a node; the node itself is read on, for what else is wrong with it."""
+        """Refuse the anchor and the tag of a node.
+
+        The node itself is read on, for what else is wrong with it.
+        """
         if event.anchor is not None:
-            self._refuse("yaml-anchor", f"the anchor &{event.anchor}", "quote text that begins with &")
+            self._refuse(
+                "yaml-anchor", f"the anchor &{event.anchor}", "quote text that begins with &"
+            )
         if event.tag is not None:
-            self._refuse("yaml-tag", f"the tag {_short(event.tag)}", "quote text that begins with !")
+            self._refuse(
+                "yaml-tag", f"the tag {_short(event.tag)}", "quote text that begins with !"
+            )
 
     def _sequence(self, sequence: Sequence, depth: int) -> Sequence:
         import yaml
@@ -233,17 +275,28 @@ class _Reader:
     def _is_key(self, key: Node, mapping: Mapping, where: tuple[int, int]) -> bool:
         """Whether `key`, which began at `where`, may be added to `mapping`; refuses it when not."""
         if not isinstance(key, Text):
-            self._refuse("yaml-key", "a mapping or a list as a key", "quote text that begins with { or [", where)
+            self._refuse(
+                "yaml-key",
+                "a mapping or a list as a key",
+                "quote text that begins with { or [",
+                where,
+            )
         elif key == "<<" and key.plain:
             self._refuse("yaml-merge", "the merge key <<", "write the keys out", where)
         elif key in mapping:
             first = next(known.line for known in mapping if known == key)
-            self._refuse("yaml-duplicate", f"the key `{_short(key)}` stands in line {first} already", where=where)
+            self._refuse(
+                "yaml-duplicate",
+                f"the key `{_short(key)}` stands in line {first} already",
+                where=where,
+            )
         else:
             return True
         return False
 
-    def _refuse(self, rule: str, message: str, hint: str | None = None, where: tuple[int, int] | None = None) -> None:
+    def _refuse(
+        self, rule: str, message: str, hint: str | None = None, where: tuple[int, int] | None = None
+    ) -> None:
         line, column = where or self.mark
         self.problems.append(Problem(rule, message, line=line, column=column, hint=hint))
         if rule in _FATAL or len(self.problems) >= MAX_PROBLEMS:
@@ -281,10 +334,19 @@ def _control_characters(text: str) -> Iterator[Problem]:
 def _syntax(error: Exception, text: str, reached: tuple[int, int]) -> Problem:
     """The problem that a parser's error tells of; `reached` serves when it does not say where."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    message, context = getattr(error, "problem", None) or "not YAML", getattr(error, "context", None)
+    message, context = (
+        getattr(error, "problem", None) or "not YAML",
+        getattr(error, "context", None),
+    )
     line, column = (mark.line + 1, mark.column + 1) if mark else reached
     hint = _HINTS.get(text[mark.index : mark.index + 1]) if mark else None
-    return Problem("yaml-syntax", f"{message}, {context}" if context else message, line=line, column=column, hint=hint)
+    return Problem(
+        "yaml-syntax",
+        f"{message}, {context}" if context else message,
+        line=line,
+        column=column,
+        hint=hint,
+    )
 
 
 def _error(name: str, reason: str, problems: list[Problem]) -> GemcliError:
@@ -319,7 +381,13 @@ def _plain(node: Node, problems: list[Problem]) -> Any:
     if value is None:
         message = f"{_short(node)} is a number that JSON cannot hold"
         problems.append(
-            Problem("yaml-number", message, line=node.line, column=node.column, hint="quote it if it is text")
+            Problem(
+                "yaml-number",
+                message,
+                line=node.line,
+                column=node.column,
+                hint="quote it if it is text",
+            )
         )
     return value
 
