@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 
 class Status(NamedTuple):
@@ -109,6 +109,80 @@ EXIT = {status.name: status.code for status in STATUSES}
 """Exit status by name."""
 
 
+ReasonName = Literal[
+    "USAGE",
+    "SETTINGS",
+    "SCRIPT",
+    "EMPTY_MESSAGE",
+    "MODEL_NAME",
+    "PROJECT_NAME",
+    "LOCATION_NAME",
+    "CORRUPT",
+    "NOT_A_SESSION",
+    "NEWER_FORMAT",
+    "TURN_ORDER",
+    "OPEN_CALL",
+    "TOO_MANY_TURNS",
+    "NO_SUCH_TURN",
+    "BAD_TEXT",
+    "BAD_HISTORY",
+    "NOT_EXPRESSIBLE",
+    "CONTEXT_TOO_LONG",
+    "TOO_LARGE",
+    "SESSION_MISSING",
+    "FILE_MISSING",
+    "SESSION_EXISTS",
+    "IO",
+    "DISK_FULL",
+    "NO_LOCK",
+    "SESSION_CHANGED",
+    "NOT_PRINTED",
+    "SESSION_BUSY",
+    "PROMPT_BLOCKED",
+    "ANSWER_BLOCKED",
+    "EMPTY_ANSWER",
+    "MAX_TOKENS_EMPTY",
+    "MALFORMED_ANSWER",
+    "INCOMPLETE",
+    "FUNCTION_CALL",
+    "EXPECTATION",
+    "IN_DOUBT",
+    "DIVERGED",
+    "NO_KEY",
+    "BAD_KEY",
+    "API_KEY_INVALID",
+    "UNAUTHENTICATED",
+    "PERMISSION_DENIED",
+    "PRECONDITION",
+    "MODEL_NOT_FOUND",
+    "BASE_URL",
+    "UNEXPECTED_HOST",
+    "NO_PROJECT",
+    "NO_CREDENTIALS",
+    "TLS",
+    "REDIRECT",
+    "BAD_REQUEST",
+    "RATE_LIMIT",
+    "QUOTA_DAILY",
+    "SERVER_TIMEOUT",
+    "ABORTED",
+    "CANCELLED",
+    "SERVER_ERROR",
+    "UNAVAILABLE",
+    "CONNECT",
+    "DNS",
+    "CONNECT_TIMEOUT",
+    "CONNECTION_LOST",
+    "STREAM_CUT",
+    "TIMEOUT",
+    "BAD_RESPONSE",
+    "INTERRUPTED",
+    "READER_GONE",
+    "BUG",
+]
+"""The name of every reason, so that a type checker knows a slip; `REASONS` says what each means."""
+
+
 class Reason(NamedTuple):
     """One condition: the status it ends in, its google.rpc code, and whether to run the same command again."""
 
@@ -118,7 +192,7 @@ class Reason(NamedTuple):
     hint: str | None = None
 
 
-REASONS = {
+REASONS: dict[ReasonName, Reason] = {
     # What was typed
     "USAGE": Reason("usage", "INVALID_ARGUMENT"),
     "SETTINGS": Reason("usage", "INVALID_ARGUMENT"),
@@ -366,7 +440,7 @@ class GemcliError(Exception):
 
     def __init__(
         self,
-        reason: str,
+        reason: ReasonName,
         message: str,
         *,
         hint: str | None = None,
@@ -393,6 +467,14 @@ class GemcliError(Exception):
         self.retry_after = retry_after
         self.attempts = attempts
         self.partial = partial
+
+    def replace(self, **changes: Any) -> Self:
+        """The same error with other values for some of its attributes; cause and traceback stay."""
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__ | changes)
+        other.args = (other.message,)
+        other.__cause__ = self.__cause__
+        return other.with_traceback(self.__traceback__)
 
     def to_json(self) -> dict[str, Any]:
         """The error as one JSON object: the keys that scripts rely on, absent facts as null."""

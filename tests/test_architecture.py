@@ -274,6 +274,7 @@ LONG_FUNCTIONS = {
     "commands.new.command": "its options are its lines",
     "commands.history.command": "its options are its lines",
     "commands.send.command": "its options are its lines",
+    "commands.replay.command": "its options are its lines",
 }
 """Functions of more than 60 lines, each with the reason."""
 

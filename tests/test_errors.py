@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
 
-from gemcli.errors import EXIT, REASONS, STATUSES, GemcliError, Problem
+from gemcli.errors import EXIT, REASONS, STATUSES, GemcliError, Problem, ReasonName
 
 CONTRACT = {
     "ok": 0,
@@ -57,7 +58,7 @@ def test_exit_statuses() -> None:
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_reasons(reason: str) -> None:
+def test_reasons(reason: ReasonName) -> None:
     """Every reason ends in a known status other than ok, has a google.rpc code, and its hint is one line."""
     kind = REASONS[reason]
     assert kind.status in EXIT
@@ -141,3 +142,18 @@ DESCRIBED = {
 def test_described(problem: Problem, line: str) -> None:
     """A problem is told in one line: where, what, which rule, and what to do."""
     assert problem.describe() == line
+
+
+def test_the_type_of_reasons_has_every_one() -> None:
+    """A type checker knows the names of all reasons, and no other."""
+    assert get_args(ReasonName) == tuple(REASONS)
+
+
+def test_replace() -> None:
+    """An error with another hint is a new one of the same class; the first is as it was."""
+    first = GemcliError("IO", "no", hint="one", attempts=2)
+    first.__cause__ = OSError()
+    second = first.replace(hint="other", message="yes")
+    assert (first.hint, first.message, str(first)) == ("one", "no", "no")
+    assert (second.hint, second.message, str(second), second.attempts) == ("other", "yes", "yes", 2)
+    assert second.__cause__ is first.__cause__

@@ -20,7 +20,7 @@ import google.oauth2.credentials
 import httpx2
 
 from gemcli.api.attempt import CALL, Call
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, ReasonName
 
 CONNECT_TIMEOUT = 30.0
 """Seconds for the connection alone; the SDK knows one time limit for everything."""
@@ -44,7 +44,7 @@ class UnexpectedHost(Exception):
 GOOGLE = ".googleapis.com"
 """What the hosts of Google's APIs end with."""
 
-FAULTS: tuple[tuple[type[BaseException], str], ...] = (
+FAULTS: tuple[tuple[type[BaseException], ReasonName], ...] = (
     (UnusableProxy, "BASE_URL"),
     (UnexpectedHost, "UNEXPECTED_HOST"),
     (ssl.SSLError, "TLS"),
@@ -235,7 +235,7 @@ def fault(error: BaseException, call: Call) -> GemcliError:
             what = str(found) or type(found).__name__
             # A server of tokens that is busy says nothing about the credentials.
             busy = name == "NO_CREDENTIALS" and getattr(found, "retryable", False)
-            reason = "UNAVAILABLE" if busy else name
+            reason: ReasonName = "UNAVAILABLE" if busy else name
             hint = found.hint if isinstance(found, UnusableProxy) else None
             return GemcliError(
                 reason, f"the request failed: {what}", hint=hint, outcome=outcome, http=call.status

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, ReasonName
 from gemcli.text import strict_json
 
 _TOO_LONG = re.compile(
@@ -26,7 +26,7 @@ _ORDER = re.compile(
 )
 _DAILY = re.compile(r"per\s?day", re.IGNORECASE)
 
-_BY_STATUS = {
+_BY_STATUS: dict[int, ReasonName] = {
     401: "UNAUTHENTICATED",
     402: "QUOTA_DAILY",
     403: "PERMISSION_DENIED",
@@ -65,7 +65,9 @@ def refusal(http: int, headers: Mapping[str, str], body: bytes) -> GemcliError:
     )
 
 
-def _refusal_reason(http: int, status: str, message: str, details: list[dict[str, Any]]) -> str:
+def _refusal_reason(
+    http: int, status: str, message: str, details: list[dict[str, Any]]
+) -> ReasonName:
     if http < 300:
         return "BAD_RESPONSE"
     if http < 400:
@@ -77,7 +79,7 @@ def _refusal_reason(http: int, status: str, message: str, details: list[dict[str
     return _BY_STATUS.get(http, "SERVER_ERROR" if http >= 500 else "BAD_REQUEST")
 
 
-def _bad_request(status: str, message: str, details: list[dict[str, Any]]) -> str:
+def _bad_request(status: str, message: str, details: list[dict[str, Any]]) -> ReasonName:
     if (
         any(detail.get("reason") == "API_KEY_INVALID" for detail in details)
         or "API key not valid" in message

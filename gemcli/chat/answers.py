@@ -14,10 +14,10 @@ from typing import Any
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, as_sent, function_calls, says_something, text_of
 from gemcli.chat.shapes import answer_fault, content_of
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, ReasonName
 from gemcli.text import strict_json
 
-FINISH_REASONS: dict[str, str | None] = {
+FINISH_REASONS: dict[str, ReasonName | None] = {
     "STOP": None,
     "MAX_TOKENS": "INCOMPLETE",
     "CONTINUATION": "INCOMPLETE",
@@ -120,7 +120,7 @@ def judge(answer: Mapping[str, Any]) -> Verdict:
 
 def _reason(
     answer: Mapping[str, Any], finish: str | None, content: Content
-) -> tuple[str | None, str]:
+) -> tuple[ReasonName | None, str]:
     """The reason an answer is not a plain success, and how to say so."""
     feedback = answer.get("promptFeedback") or {}
     if block := feedback.get("blockReason"):

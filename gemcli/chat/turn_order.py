@@ -19,7 +19,7 @@ from gemcli.chat.contents import (
     parts_of,
     says_something,
 )
-from gemcli.errors import GemcliError, Problem, counted
+from gemcli.errors import GemcliError, Problem, ReasonName, counted
 
 RULES = {
     "shape": "a Content is an object with `role` and `parts`; a Part is an object; text is text",
@@ -115,7 +115,7 @@ def open_calls(history: Sequence[Content]) -> list[dict[str, Any]]:
     return function_calls(history[-1]) if history and history[-1].get("role") == "model" else []
 
 
-def require(problems: Sequence[Problem], what: str, reason: str = "TURN_ORDER") -> None:
+def require(problems: Sequence[Problem], what: str, reason: ReasonName = "TURN_ORDER") -> None:
     """Raise `GemcliError` with every problem when there are any.
 
     `what` names the thing that was checked.

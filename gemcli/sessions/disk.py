@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from itertools import count
 
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, ReasonName
 from gemcli.sessions.filesystem import FileSystem
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -114,6 +114,6 @@ def io_error(error: OSError, what: str) -> GemcliError:
     return GemcliError(io_reason(error), f"{what}: {error.strerror or error}")
 
 
-def io_reason(error: OSError) -> str:
+def io_reason(error: OSError) -> ReasonName:
     """The reason a failed system call gets: DISK_FULL or IO."""
     return "DISK_FULL" if error.errno in FULL else "IO"

@@ -15,6 +15,7 @@ from typing import Any
 from gemcli.chat import turn_order as order
 from gemcli.chat.contents import Content, as_sent, function_responses
 from gemcli.chat.shapes import answer_fault, config_fault, content_of
+from gemcli.errors import ReasonName
 from gemcli.sessions.records import FORMAT, KINDS, Record
 
 PENDING = "pending"
@@ -37,7 +38,7 @@ USAGE = (
 class JournalError(ValueError):
     """A record that does not fit. `reason` is a key of `errors.REASONS`."""
 
-    def __init__(self, message: str, reason: str = "CORRUPT") -> None:
+    def __init__(self, message: str, reason: ReasonName = "CORRUPT") -> None:
         super().__init__(message)
         self.reason = reason
 

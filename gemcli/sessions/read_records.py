@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from typing import NamedTuple
 
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, ReasonName
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal, JournalError
 
@@ -64,7 +64,7 @@ def fold(lines: Lines, path: str) -> Journal:
             raise GemcliError(error.reason, f"{path}: line {number}: {error}", hint=hint) from None
         except ValueError as error:
             # A first line that is no record at all: some other file, rather than a damaged session.
-            reason = "CORRUPT" if number > 1 else "NOT_A_SESSION"
+            reason: ReasonName = "CORRUPT" if number > 1 else "NOT_A_SESSION"
             raise GemcliError(
                 reason, f"{path}: line {number}: {error}", hint=_repair(path, number)
             ) from None

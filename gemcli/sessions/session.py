@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, ReasonName
 from gemcli.sessions import records
 from gemcli.sessions.disk import Disk, io_reason
 from gemcli.sessions.journal import Journal
@@ -19,7 +19,7 @@ class Unsaved(GemcliError):
     """
 
     def __init__(
-        self, reason: str, message: str, *, hint: str | None = None, kept: str | None = None
+        self, reason: ReasonName, message: str, *, hint: str | None = None, kept: str | None = None
     ) -> None:
         super().__init__(reason, message, hint=hint)
         self.kept = kept

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Self, TypeAlias
 
-from gemcli.errors import GemcliError, Problem, counted
+from gemcli.errors import GemcliError, Problem, ReasonName, counted
 
 MAX_DEPTH = 100
 """Deepest nesting of mappings and lists accepted; the API stops there too."""
@@ -95,7 +95,7 @@ Node: TypeAlias = Text | Mapping | Sequence
 """Anything in a YAML tree."""
 
 
-def load(text: str, name: str, *, reason: str = "SETTINGS") -> Node | None:
+def load(text: str, name: str, *, reason: ReasonName = "SETTINGS") -> Node | None:
     """Read one YAML document; None when it is empty (nothing but space and comments).
 
     `name` is what messages call the document. Raises `GemcliError` with `reason` and every problem
@@ -116,7 +116,7 @@ def load(text: str, name: str, *, reason: str = "SETTINGS") -> Node | None:
     return None if isinstance(root, Text) and root.plain and not root else root
 
 
-def plain_value(node: Node, *, reason: str = "SETTINGS") -> Any:
+def plain_value(node: Node, *, reason: ReasonName = "SETTINGS") -> Any:
     """The JSON value that a tree stands for: dicts, lists, texts, numbers, booleans, None.
 
     Scalars without quotes follow the core schema of YAML 1.2: empty, `~` and `null` are None,
@@ -349,7 +349,7 @@ def _syntax(error: Exception, text: str, reached: tuple[int, int]) -> Problem:
     )
 
 
-def _error(name: str, reason: str, problems: list[Problem]) -> GemcliError:
+def _error(name: str, reason: ReasonName, problems: list[Problem]) -> GemcliError:
     count = counted(len(problems), "problem")
     return GemcliError(reason, f"{name}: {count}", problems=problems)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gemcli.api.http_errors import refusal
 from gemcli.api.retry import LONGEST, REPEATED, Policy
-from gemcli.errors import REASONS, GemcliError
+from gemcli.errors import REASONS, GemcliError, ReasonName
 
 AGAIN = ["RATE_LIMIT", "SERVER_TIMEOUT", "SERVER_ERROR", "UNAVAILABLE", "CONNECT", "DNS", "CONNECT_TIMEOUT"]
 """The contract, retyped."""
@@ -16,7 +16,9 @@ AGAIN = ["RATE_LIMIT", "SERVER_TIMEOUT", "SERVER_ERROR", "UNAVAILABLE", "CONNECT
 NEVER = -1.0
 
 
-def failure(reason: str = "UNAVAILABLE", outcome: str | None = "rejected", after: float | None = None) -> GemcliError:
+def failure(
+    reason: ReasonName = "UNAVAILABLE", outcome: str | None = "rejected", after: float | None = None
+) -> GemcliError:
     """The error of an attempt."""
     return GemcliError(reason, "no", outcome=outcome, retry_after=after)
 
@@ -79,7 +81,7 @@ def test_policy(attempt: int, after: float | None, left: float, expected: tuple[
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_reasons(reason: str) -> None:
+def test_reasons(reason: ReasonName) -> None:
     """Only what the API rejected for now, or what never reached it, is sent again; every other reason is final."""
     assert (waits(0, failure(reason))[0] != NEVER) == (reason in AGAIN)
     assert set(AGAIN) == REPEATED
@@ -87,7 +89,7 @@ def test_reasons(reason: str) -> None:
 
 @pytest.mark.parametrize("outcome", ["unknown", None])
 @pytest.mark.parametrize("reason", AGAIN)
-def test_unknown_outcomes_are_final(reason: str, outcome: str | None) -> None:
+def test_unknown_outcomes_are_final(reason: ReasonName, outcome: str | None) -> None:
     """What may have been answered is not sent again, whatever the reason and whatever the server asks for."""
     assert waits(0, failure(reason, outcome)) == (NEVER, NEVER)
     assert waits(0, failure(reason, outcome, after=0.1)) == (NEVER, NEVER)

@@ -19,7 +19,7 @@ from gemcli.api.backends import Backend
 from gemcli.api.gemini import Gemini
 from gemcli.api.retry import Policy
 from gemcli.chat import turn_order
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, ReasonName
 from gemcli.exchange import Limits, Line
 from gemcli.replay import read_script
 from gemcli.replay.conversation import Conversation
@@ -151,7 +151,7 @@ def made(script: Script) -> Record:
     return records.session(model=script.model or ECHO, backend="gemini", config=script.config, origin=origin)
 
 
-def error(reason: str, outcome: str = "rejected", **more: Any) -> GemcliError:
+def error(reason: ReasonName, outcome: str = "rejected", **more: Any) -> GemcliError:
     """What a call without an answer raises."""
     return GemcliError(reason, "so it goes", outcome=outcome, **more)
 

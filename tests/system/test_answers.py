@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from gemcli.errors import EXIT, REASONS
+from gemcli.errors import EXIT, REASONS, ReasonName
 from tests.support import Gemcli, Model, Reply, answer, contents, json_reply, texts
 from tests.system import Inside, clients_collected
 
@@ -72,7 +72,7 @@ class Refusal(NamedTuple):
 
     reply: Reply
     exit: int
-    reason: str
+    reason: ReasonName
     retry_after: float | None = None
     outcome: str = "rejected"
 
@@ -228,7 +228,7 @@ class Answer(NamedTuple):
 
     body: Mapping[str, Any]
     exit: int
-    reason: str | None
+    reason: ReasonName | None
     enters: list[dict[str, Any]] | None
     """The parts as the next request carries them; `None` when the answer is not valid."""
 

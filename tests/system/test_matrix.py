@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import httpx2
 import pytest
@@ -28,7 +28,7 @@ from gemcli.api.gemini import Gemini
 from gemcli.chat import turn_order
 from gemcli.chat.contents import user_text
 from gemcli.cli import main
-from gemcli.errors import REASONS, GemcliError
+from gemcli.errors import REASONS, GemcliError, ReasonName
 from gemcli.exchange import prepare
 from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem
@@ -570,7 +570,7 @@ class Matrix:
             if row.body is not None and not streams:
                 assert json.dumps(end["answer"]) == json.dumps(row.body)
             return
-        code = REASONS[str(row.reason)].code
+        code = REASONS[cast("ReasonName", row.reason)].code
         assert (end["kind"], end["outcome"], end["reason"], end["code"]) == ("failure", row.outcome, row.reason, code)
         assert {attempt["reason"] for attempt in end["attempts"]} == {row.reason}
         if row.kept is not None:
