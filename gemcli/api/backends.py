@@ -20,7 +20,7 @@ The Gemini API with a key, or Vertex AI with Google Cloud credentials.
 
 SIMULATOR = "simulator"
 
-RULES = "simulator/rules:"
+RULES_PREFIX = "simulator/rules:"
 """What the name of a model begins with that a rules file scripts; the rest is the file."""
 
 # An id, a number, or an id in a domain:
@@ -48,7 +48,7 @@ class Backend:
         return {"backend": self.name} | {key: value for key, value in given.items() if value}
 
 
-def from_environment(environ: Mapping[str, str]) -> Backend:
+def backend_of_environment(environ: Mapping[str, str]) -> Backend:
     """The backend that the SDK's own variables ask for."""
     asked = (
         environ.get("GOOGLE_GENAI_USE_ENTERPRISE") or environ.get("GOOGLE_GENAI_USE_VERTEXAI") or ""
@@ -56,28 +56,29 @@ def from_environment(environ: Mapping[str, str]) -> Backend:
     return Backend("vertex" if asked in ("1", "true") else "gemini")
 
 
-def of(header: Mapping[str, Any], model: str, environ: Mapping[str, str]) -> Backend:
+def backend_for(header: Mapping[str, Any], model: str, environ: Mapping[str, str]) -> Backend:
     """Who answers when a session sends to `model`."""
-    if is_simulated(model):
+    if is_simulator_model(model):
         return Backend(
-            SIMULATOR, rules=model.removeprefix(RULES) if model.startswith(RULES) else None
+            SIMULATOR,
+            rules=model.removeprefix(RULES_PREFIX) if model.startswith(RULES_PREFIX) else None,
         )
     if header["backend"] == SIMULATOR:
-        return from_environment(environ)
+        return backend_of_environment(environ)
     return Backend(header["backend"], header.get("project"), header.get("location"))
 
 
-def is_simulated(model: str) -> bool:
+def is_simulator_model(model: str) -> bool:
     """Whether a model's name is one of the simulator's."""
     return model.startswith("simulator/")
 
 
-def wire_name(model: str) -> str:
+def model_in_url(model: str) -> str:
     """A model's name as it stands in a URL: that of a rules file is no business of the wire."""
-    return RULES.rstrip(":") if model.startswith(RULES) else model
+    return RULES_PREFIX.rstrip(":") if model.startswith(RULES_PREFIX) else model
 
 
-def check_place(project: str | None, location: str | None) -> None:
+def check_project_and_location(project: str | None, location: str | None) -> None:
     """Raise `GemcliError` (PROJECT_NAME, LOCATION_NAME) unless a Google Cloud project and location can stand in a URL.
 
     A location is the beginning of the host that gets the user's access token, and both may come

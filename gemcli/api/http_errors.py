@@ -42,7 +42,7 @@ _BY_STATUS: dict[int, ReasonName] = {
 }
 
 
-def refusal(http: int, headers: Mapping[str, str], body: bytes) -> GemcliError:
+def error_of_response(http: int, headers: Mapping[str, str], body: bytes) -> GemcliError:
     """What an HTTP answer other than 200 means. Header names are in lower case.
 
     The request counts as rejected, safe to send again, but for a 2xx that is no answer: its outcome
@@ -52,7 +52,7 @@ def refusal(http: int, headers: Mapping[str, str], body: bytes) -> GemcliError:
     message = str(fault.get("message") or "").strip()
     status = fault.get("status") if isinstance(fault.get("status"), str) else ""
     details = [detail for detail in fault.get("details") or [] if isinstance(detail, dict)]
-    reason = _refusal_reason(http, str(status), message, details)
+    reason = _reason(http, str(status), message, details)
     said = " ".join(f"HTTP {http} {status or ''}".split()) + (f": {message}" if message else "")
     if http // 100 == 3:
         said += f": to {headers.get('location', 'nowhere')}"
@@ -65,9 +65,7 @@ def refusal(http: int, headers: Mapping[str, str], body: bytes) -> GemcliError:
     )
 
 
-def _refusal_reason(
-    http: int, status: str, message: str, details: list[dict[str, Any]]
-) -> ReasonName:
+def _reason(http: int, status: str, message: str, details: list[dict[str, Any]]) -> ReasonName:
     if http < 300:
         return "BAD_RESPONSE"
     if http < 400:

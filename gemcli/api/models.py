@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gemcli.api.backends import RULES
+from gemcli.api.backends import RULES_PREFIX
 from gemcli.errors import GemcliError
 
 DEFAULT_MODEL = "gemini-flash-latest"
@@ -18,7 +18,7 @@ def check_model(model: str) -> str:
 
     Raises `GemcliError` (MODEL_NAME) if not.
     """
-    if model.startswith(RULES) and len(model) > len(RULES):
+    if model.startswith(RULES_PREFIX) and len(model) > len(RULES_PREFIX):
         return model
     if not _MODEL.match(model) or len(model) > 256:
         raise GemcliError("MODEL_NAME", f"{model[:80]!r} is not a model name")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gemcli.errors import GemcliError
 
-REPEATED = frozenset(
+RETRIED_REASONS = frozenset(
     {
         "RATE_LIMIT",
         "SERVER_TIMEOUT",
@@ -27,12 +27,12 @@ REPEATED = frozenset(
 HTTP 408, 429, 5xx, and connections that were never made.
 """
 
-LONGEST = 60.0
+LONGEST_BACKOFF = 60.0
 """Seconds that gemcli waits at most of its own accord."""
 
 
 @dataclass(frozen=True)
-class Policy:
+class RetryPolicy:
     """How often to send again (`retries`), and a source of numbers from 0 to 1 that spreads the waits.
 
     A wait of more than `patience` seconds is not begun.
@@ -50,11 +50,15 @@ class Policy:
         not return at once; else it is `2**attempt` up to a minute, half of it by chance. What would
         not end in time is not begun.
         """
-        if attempt >= self.retries or error.outcome != "rejected" or error.reason not in REPEATED:
+        if (
+            attempt >= self.retries
+            or error.outcome != "rejected"
+            or error.reason not in RETRIED_REASONS
+        ):
             return None
         if error.retry_after is not None:
             seconds = error.retry_after + self.dice()
         else:
-            longest = min(LONGEST, 2.0 ** min(attempt, 6))
+            longest = min(LONGEST_BACKOFF, 2.0 ** min(attempt, 6))
             seconds = longest / 2 + self.dice() * longest / 2
         return seconds if seconds < left and seconds <= self.patience else None

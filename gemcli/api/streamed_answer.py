@@ -6,11 +6,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gemcli.api.http_errors import refusal
+from gemcli.api.http_errors import error_of_response
 from gemcli.chat.contents import merged, parts_of
 from gemcli.chat.shapes import answer_fault
 from gemcli.errors import GemcliError
 from gemcli.text import strict_json
+
+Answer = dict[str, Any]
+"""A GenerateContentResponse."""
+
+Chunk = Answer
+"""A piece of a streamed answer has the form of an answer."""
 
 
 def read(data: bytes) -> dict[str, Any]:
@@ -26,7 +32,9 @@ def read(data: bytes) -> dict[str, Any]:
         ) from None
     if isinstance(chunk, dict) and "error" in chunk:
         code = chunk["error"].get("code") if isinstance(chunk["error"], dict) else None
-        raise refusal(code if isinstance(code, int) and 400 <= code < 600 else 500, {}, data)
+        raise error_of_response(
+            code if isinstance(code, int) and 400 <= code < 600 else 500, {}, data
+        )
     if fault := answer_fault(chunk):
         raise GemcliError(
             "BAD_RESPONSE", f"not a chunk of an answer: {fault}", outcome="unknown", http=200

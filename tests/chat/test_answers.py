@@ -13,7 +13,7 @@ from google.genai import types
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gemcli.api.http_errors import refusal
+from gemcli.api.http_errors import error_of_response
 from gemcli.chat import answers, turn_order
 from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS, judge, read
 from gemcli.errors import EXIT, REASONS, GemcliError
@@ -320,10 +320,10 @@ REFUSALS: dict[str, tuple[int, dict[str, Any], str, int, str, bool]] = {
 @pytest.mark.parametrize(("http", "fault", "reason", "status", "code", "again"), REFUSALS.values(), ids=REFUSALS)
 def test_refusals(http: int, fault: Mapping[str, Any], reason: str, status: int, code: str, again: bool) -> None:
     """Each error answer has its reason, exit status and code, and says whether the command may be run again."""
-    error = refusal(http, {}, json.dumps({"error": fault}).encode())
+    error = error_of_response(http, {}, json.dumps({"error": fault}).encode())
     assert (error.reason, error.exit, error.code, error.retryable) == (reason, status, code, again)
     assert (error.http, error.outcome) == (http, "unknown" if http == 204 else "rejected")
-    as_list = refusal(http, {}, json.dumps([{"error": fault}]).encode())
+    as_list = error_of_response(http, {}, json.dumps([{"error": fault}]).encode())
     assert as_list.to_json() == error.to_json()
 
 
@@ -356,12 +356,12 @@ SHAPES = {
 @pytest.mark.parametrize(("http", "headers", "body", "message"), SHAPES.values(), ids=SHAPES)
 def test_error_shapes(http: int, headers: Mapping[str, str], body: bytes, message: str) -> None:
     """An error answer of any shape is told with what it says."""
-    assert refusal(http, headers, body).message == message
+    assert error_of_response(http, headers, body).message == message
 
 
 def test_long_pages_are_cut() -> None:
     """Of a page that is no error answer, only the beginning is told."""
-    assert len(refusal(502, {}, b"word " * 10_000).message) < 300
+    assert len(error_of_response(502, {}, b"word " * 10_000).message) < 300
 
 
 @pytest.mark.parametrize("page", [b"<" * 1_000_000, b"<style" * 150_000], ids=["brackets", "styles"])
@@ -371,7 +371,7 @@ def test_large_pages_take_no_time(page: bytes) -> None:
     import subprocess
     import sys
 
-    program = "import sys; from gemcli.api import http_errors; http_errors.refusal(502, {}, sys.stdin.buffer.read())"
+    program = "import sys; from gemcli.api import http_errors; http_errors.error_of_response(502, {}, sys.stdin.buffer.read())"
     subprocess.run([sys.executable, "-c", program], input=page, timeout=10, check=True)
 
 
@@ -405,12 +405,12 @@ WAITS: dict[str, tuple[dict[str, str], dict[str, Any], float | None]] = {
 @pytest.mark.parametrize(("headers", "fault", "seconds"), WAITS.values(), ids=WAITS)
 def test_retry_after(headers: Mapping[str, str], fault: Mapping[str, Any], seconds: float | None) -> None:
     """The wait a server asks for comes from RetryInfo, else Retry-After, else the words of the message."""
-    assert refusal(429, headers, json.dumps({"error": fault}).encode()).retry_after == seconds
+    assert error_of_response(429, headers, json.dumps({"error": fault}).encode()).retry_after == seconds
 
 
 def test_retry_after_is_finite() -> None:
     """A delay beyond all numbers is none: it could not even be printed as JSON."""
-    error = refusal(429, {}, json.dumps({"error": details(retry_info("9" * 400 + "s"))}).encode())
+    error = error_of_response(429, {}, json.dumps({"error": details(retry_info("9" * 400 + "s"))}).encode())
     json.dumps(error.to_json(), allow_nan=False)
 
 
@@ -467,7 +467,7 @@ ERRORS = JSON | FAULT.map(lambda fault: {"error": fault})
 @given(STATUS, st.binary(max_size=60) | ERRORS.map(lambda value: json.dumps(value).encode()))
 def test_any_error_body(http: int, body: bytes) -> None:
     """Any body of an error answer is a GemcliError that can be printed as strict JSON."""
-    error = refusal(http, {"retry-after": "1"}, body)
+    error = error_of_response(http, {"retry-after": "1"}, body)
     assert error.exit in EXIT.values()
     assert json.dumps(error.to_json(), allow_nan=False)
 
