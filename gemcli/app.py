@@ -83,13 +83,13 @@ class App:
 
         A `dry` one needs no key and is good for looking at requests only.
         """
-        from gemcli.api.credentials import access, without_key
+        from gemcli.api.endpoint import endpoint_for, endpoint_without_key
         from gemcli.api.gemini import Gemini
 
         return Gemini(
-            without_key(backend, self.environ)
+            endpoint_without_key(backend, self.environ)
             if dry
-            else access(backend, self.environ, self.output.notice)
+            else endpoint_for(backend, self.environ, self.output.notice)
         )
 
 

@@ -138,10 +138,12 @@ def _report(
     if debug:
         import traceback
 
+        from gemcli.api.credentials import KEY_VARIABLES
+        from gemcli.api.secrets import Secrets
+
+        keys = [environ.get(name) for name in KEY_VARIABLES]
         trace = "".join(traceback.format_exception(error))
-        for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY"):
-            trace = trace.replace(environ.get(name) or "\0", "[the key]")
-        output.debug(trace)
+        output.debug(Secrets(*keys).hide(trace))
     if known.reason != "READER_GONE":
         output.error(known)
     return known.exit

@@ -15,8 +15,9 @@ from itertools import count
 from typing import Any
 
 from gemcli.api.backends import Backend
-from gemcli.api.gemini import Gemini, interrupted
-from gemcli.api.retry import Policy
+from gemcli.api.gemini import Gemini
+from gemcli.api.request_thread import interrupted
+from gemcli.api.retry import RetryPolicy
 from gemcli.chat import answers, contents, turn_order
 from gemcli.chat.answers import Verdict
 from gemcli.chat.contents import Content
@@ -81,7 +82,7 @@ class Line:
     gemini: Gemini
     backend: Backend
     limits: Limits
-    retry: Policy
+    retry: RetryPolicy
     notice: Callable[[str], None]
     on_event: Callable[[Event], None] | None = None
     stream: bool = False

@@ -14,9 +14,9 @@ from typing import Any, ParamSpec, TypeVar
 import pytest
 
 from gemcli.api.backends import Backend
-from gemcli.api.credentials import access
+from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
-from gemcli.api.retry import Policy
+from gemcli.api.retry import RetryPolicy
 from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
 from gemcli.exchange import Limits, Line, Result, exchange, prepare
@@ -44,7 +44,7 @@ class Talk:
 
     def __init__(self, path: Path, environ: dict[str, str]) -> None:
         self.path = str(path)
-        self.gemini = Gemini(access(BACKEND, environ, lambda note: None))
+        self.gemini = Gemini(endpoint_for(BACKEND, environ, lambda note: None))
         self.notes: list[str] = []
         self.fs = FileSystem()
 
@@ -60,7 +60,7 @@ class Talk:
         """One exchange with `timeout` seconds for the request and `left` until the deadline."""
         content = user_text(message) if isinstance(message, str) else message
         limits = Limits(timeout, time.monotonic() + left)
-        line = Line(self.gemini, BACKEND, limits, Policy(0, lambda: 0.0), self.notes.append)
+        line = Line(self.gemini, BACKEND, limits, RetryPolicy(0, lambda: 0.0), self.notes.append)
         with Store(self.fs, self.notes.append).open(self.path, 5) as session:
             return exchange(session, prepare(session.journal, content, BACKEND, **more), line)
 

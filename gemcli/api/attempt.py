@@ -1,8 +1,7 @@
-"""One HTTP request and its answer as they are on the wire, watched from two threads.
+"""One HTTP request, as two threads see it: whether it was sent, and what came back.
 
-The thread that makes the request fills a `Call`; the one that waits may abandon it. Whether the
-request had left this machine by then decides what the journal says: rejected (never sent) or
-unknown.
+The thread that makes the request fills an `Attempt`; the thread that waits may abandon it. Whether
+the request was sent by then decides what the session records: rejected (never sent) or unknown.
 """
 
 from __future__ import annotations
@@ -11,31 +10,30 @@ import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 
+from gemcli.api.secrets import Secrets
 from gemcli.api.sse import Events
 
 
 class Abandoned(Exception):
-    """Nobody waits for this request any more."""
+    """Nobody waits for this request any longer."""
 
 
-class Call:
-    """What is known of one request.
+class Attempt:
+    """What is known of one request: whether it was sent, and the answer's status, headers, bytes.
 
-    Whether it was sent, and the answer's status, headers and bytes so far.
-
-    `token` is the access token that went with it, if one did: the answer may quote it, and nobody
-    else may. With `sink` the answer is a stream, and the data of each of its events is handed to
-    `sink` as it arrives.
+    With `stream` the answer is requested as a stream of events, and `on_event` gets the data of
+    each event as it arrives. `complete` tells that the last byte of the answer has been read.
     """
 
-    def __init__(self, sink: Callable[[bytes], None] | None = None) -> None:
+    def __init__(self, secrets: Secrets | None = None, *, stream: bool = False) -> None:
+        self.secrets = secrets or Secrets()
+        self.stream = stream
+        self.on_event: Callable[[bytes], object] = lambda _data: None
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.body = bytearray()
         self.complete = False
-        self.token = b""
         self.events = Events()
-        self._sink = sink
         self._lock = threading.Lock()
         self._started = False
         self._sent = False
@@ -47,56 +45,48 @@ class Call:
         return self._sent
 
     @property
-    def wants_stream(self) -> bool:
-        """Whether the answer is asked for as a stream."""
-        return self._sink is not None
+    def is_event_stream(self) -> bool:
+        """Whether the answer is read as a stream of events; error answers are not."""
+        return self.stream and self.status == 200
 
     @property
-    def streams(self) -> bool:
-        """Whether the answer is being read as a stream of events: errors are not."""
-        return self.wants_stream and self.status == 200
+    def text(self) -> str:
+        """The body as text that may be kept, without secrets."""
+        return self.secrets.hide(self.body.decode("utf-8", "replace"))
 
     def start(self) -> None:
-        """Claim the one request this call may make; a second one is a hidden resend and refused."""
+        """Claim the one request of this attempt: a second one would be a hidden resend."""
         if self._started:
-            raise RuntimeError(
-                "a second request in one call: the SDK tried to send again by itself"
-            )
+            raise RuntimeError("a second request in one attempt: the SDK tried to send again")
         self._started = True
 
-    def leave(self) -> None:
-        """Mark the request as leaving now. Raises `Abandoned` if nobody waits for it any more."""
+    def mark_sent(self) -> None:
+        """Note that the request leaves now. Raises `Abandoned` if nobody waits for it."""
         with self._lock:
             if self._abandoned:
                 raise Abandoned
             self._sent = True
 
     def abandon(self) -> bool:
-        """Stop waiting for the answer.
-
-        From now on the request will not leave; whether it has is the result.
-        """
+        """Stop waiting: a request that has not left will not leave. Return whether it was sent."""
         with self._lock:
             self._abandoned = True
             return self._sent
 
-    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+    def set_head(self, status: int, headers: Mapping[str, str]) -> None:
         """Note the answer's status and headers (names in lower case)."""
         self.status = status
         self.headers = dict(headers)
 
-    def feed(self, data: bytes) -> None:
-        """Note some bytes of the answer's body, decompressed.
-
-        Raises `Abandoned` if nobody waits for more.
-        """
+    def receive(self, data: bytes) -> None:
+        """Note bytes of the answer's body, decompressed. Raises `Abandoned` if nobody waits."""
         if self._abandoned:
             raise Abandoned
         self.body += data
-        if self._sink and self.streams:
+        if self.is_event_stream:
             for event in self.events.feed(data):
-                self._sink(event)
+                self.on_event(event)
 
 
-CALL: ContextVar[Call] = ContextVar("CALL")
-"""The call that the HTTP client of this thread is making."""
+CURRENT_ATTEMPT: ContextVar[Attempt] = ContextVar("CURRENT_ATTEMPT")
+"""The attempt that the HTTP client works for in this thread."""

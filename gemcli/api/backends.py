@@ -1,6 +1,7 @@
-"""Backends: who answers.
+"""Backends: which service answers a request.
 
-A session names its own; a model under `simulator/` brings the simulator with it.
+A session names its backend; a model whose name begins with `simulator/` is always answered by the
+simulator.
 """
 
 from __future__ import annotations
@@ -8,20 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from gemcli.errors import GemcliError
 
 NAMES = ("gemini", "vertex")
-"""The backends that can be chosen.
-
-The Gemini API with a key, or Vertex AI with Google Cloud credentials.
-"""
+"""The backends to choose from: the Gemini API, or Vertex AI with Google Cloud credentials."""
 
 SIMULATOR = "simulator"
 
-RULES = "simulator/rules:"
-"""What the name of a model begins with that a rules file scripts; the rest is the file."""
+RULES_PREFIX = "simulator/rules:"
+"""The beginning of a model name that stands for a rules file; the rest is the file's path."""
 
 # An id, a number, or an id in a domain:
 # cloud.google.com/resource-manager/docs/creating-managing-projects
@@ -31,10 +28,10 @@ _LOCATION = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
 @dataclass(frozen=True)
 class Backend:
-    """A backend by `name`.
+    """A backend by name.
 
-    `project` and `location` are Vertex AI's, and None means the environment's; `rules` is the file
-    that scripts the simulator.
+    `project` and `location` are for Vertex AI; None means those of the environment. `rules` is the
+    file that scripts the simulator.
     """
 
     name: str
@@ -43,42 +40,40 @@ class Backend:
     rules: str | None = None
 
     def to_json(self) -> dict[str, str]:
-        """The fields it has in a session record."""
-        given = {"project": self.project, "location": self.location}
-        return {"backend": self.name} | {key: value for key, value in given.items() if value}
+        """Its fields in a session record."""
+        fields = {"backend": self.name, "project": self.project, "location": self.location}
+        return {name: value for name, value in fields.items() if value}
 
 
-def from_environment(environ: Mapping[str, str]) -> Backend:
-    """The backend that the SDK's own variables ask for."""
-    asked = (
-        environ.get("GOOGLE_GENAI_USE_ENTERPRISE") or environ.get("GOOGLE_GENAI_USE_VERTEXAI") or ""
-    ).lower()
-    return Backend("vertex" if asked in ("1", "true") else "gemini")
+def backend_of_environment(environ: Mapping[str, str]) -> Backend:
+    """The backend that the SDK's own variables choose."""
+    enterprise = environ.get("GOOGLE_GENAI_USE_ENTERPRISE")
+    use_vertex = enterprise or environ.get("GOOGLE_GENAI_USE_VERTEXAI") or ""
+    return Backend("vertex" if use_vertex.lower() in ("1", "true") else "gemini")
 
 
-def of(header: Mapping[str, Any], model: str, environ: Mapping[str, str]) -> Backend:
-    """Who answers when a session sends to `model`."""
-    if is_simulated(model):
-        return Backend(
-            SIMULATOR, rules=model.removeprefix(RULES) if model.startswith(RULES) else None
-        )
+def backend_for(header: Mapping[str, str], model: str, environ: Mapping[str, str]) -> Backend:
+    """The backend that answers when a session with this header sends to `model`."""
+    if is_simulator_model(model):
+        scripted = model.startswith(RULES_PREFIX)
+        return Backend(SIMULATOR, rules=model.removeprefix(RULES_PREFIX) if scripted else None)
     if header["backend"] == SIMULATOR:
-        return from_environment(environ)
+        return backend_of_environment(environ)
     return Backend(header["backend"], header.get("project"), header.get("location"))
 
 
-def is_simulated(model: str) -> bool:
-    """Whether a model's name is one of the simulator's."""
+def is_simulator_model(model: str) -> bool:
+    """Whether the simulator answers for `model`."""
     return model.startswith("simulator/")
 
 
-def wire_name(model: str) -> str:
-    """A model's name as it stands in a URL: that of a rules file is no business of the wire."""
-    return RULES.rstrip(":") if model.startswith(RULES) else model
+def model_in_url(model: str) -> str:
+    """A model name as it stands in a URL, without the path of a rules file."""
+    return RULES_PREFIX.rstrip(":") if model.startswith(RULES_PREFIX) else model
 
 
-def check_place(project: str | None, location: str | None) -> None:
-    """Raise `GemcliError` (PROJECT_NAME, LOCATION_NAME) unless a Google Cloud project and location can stand in a URL.
+def check_project_and_location(project: str | None, location: str | None) -> None:
+    """Raise `GemcliError` (PROJECT_NAME, LOCATION_NAME) unless both can stand in a URL.
 
     A location is the beginning of the host that gets the user's access token, and both may come
     from a session file that somebody else has made.

@@ -1,31 +1,54 @@
-"""The way to the model: the only module that knows google-genai.
+"""The way to the model, and the only module that calls google-genai.
 
-The SDK does what it is good at: keys, endpoints, headers, transport. The whole REST body goes out
-as given through its public `extra_body`, and the answer is read from the bytes on the wire (`call`,
-`wire`), so nothing is converted on the way. It is told to do nothing by itself: no resends, no
-redirects, no continuation, no function calling.
+The SDK does what it is good at: keys, Google Cloud credentials, endpoints, headers and transport.
+What it would do to a conversation is avoided by a tunnel through its public interface:
+
+- The request. `http_options.extra_body` holds the complete REST body, which goes out as it is. The
+  SDK's own types would drop unknown fields, write some keys in snake_case and cost 0.15 ms for each
+  Content. It requires `contents`, so it is given a placeholder that never reaches the wire, and it
+  is given no generation config, because it would merge that into ours.
+- The answer. The HTTP client (`http`) is a tee: it hands every byte, decompressed, to the `Attempt`
+  of its thread, and gemcli parses those bytes. The SDK drops unknown fields, and it refuses answers
+  that were paid for, such as one with a `thoughtSignature` that is not base64. The tee sits in the
+  client and not in the transport, where the bytes are still compressed, and where a transport of
+  our own would turn off proxies and certificates.
+- The stream. For every piece of a streamed answer the SDK gets a hollow event, `data: {}`, so that
+  its reader does not stop at a comment, at `[DONE]` or at an error without a code. The real events
+  are read from the bytes by `sse`. For an unstreamed answer `should_return_http_response` keeps the
+  SDK from reading it at all.
+- One request in each call. Retries, redirects, continuation and function calling of the SDK are
+  off. An `Attempt` refuses a second request, because a resend that nobody sees is paid for twice.
+- Threads. No time limit of the SDK covers everything that can block, so each request runs in a
+  thread of its own (`request_thread`), and one that takes too long is left behind, together with
+  its client.
+- The outcome. The wire decides, not the exception of the SDK. A request is `rejected`, safe to send
+  again, if it had not begun to leave this machine (the HTTP library reports when its headers are
+  sent), or if the API answered with an error. Otherwise its outcome is `unknown`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import queue
-import signal
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from gemcli.api import http_errors
-from gemcli.api import streamed_answer as chunking
-from gemcli.api.attempt import CALL, Call
-from gemcli.api.backends import SIMULATOR, wire_name
-from gemcli.api.credentials import Access
+from gemcli.api import http_errors, request_thread, streamed_answer
+from gemcli.api.attempt import CURRENT_ATTEMPT, Attempt
+from gemcli.api.backends import model_in_url
+from gemcli.api.endpoint import Endpoint
+from gemcli.api.secrets import Secrets, without_user
+from gemcli.api.streamed_answer import Answer, Chunk
 from gemcli.chat import answers
 from gemcli.errors import GemcliError
-from gemcli.signals import GLANCE, deferred
+
+if TYPE_CHECKING:
+    import google.auth.credentials
+    import httpx2
+    from google import genai
+
+    from gemcli.api import http
 
 IGNORED_ENVIRONMENT = (
     "GOOGLE_GENAI_CLIENT_MODE",
@@ -33,195 +56,154 @@ IGNORED_ENVIRONMENT = (
     "GOOGLE_GENAI_REPLAY_ID",
     "GOOGLE_GENAI_HTTP_CLIENT",
 )
-"""Variables that would make the SDK record, replay or use another HTTP client without anyone asking gemcli."""
-
-
-class _Event(Enum):
-    """What can end the wait for an answer, besides an error and the time limit."""
-
-    DONE = "done"
-    SIGNAL = "signal"
-
-
-_Queue = queue.SimpleQueue["bytes | BaseException | _Event"]
+"""Variables that would make the SDK record, replay or use another HTTP client."""
 
 
 class Gemini:
-    """A way to one backend. Nothing is loaded or sent until it is used."""
+    """The way to one endpoint. Nothing is loaded or sent until it is used."""
 
-    def __init__(self, access: Access) -> None:
-        self._access = access
-        self._client: Any = None
-        self._http: Any = None
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._client: genai.Client | None = None
+        self._http: http.Client | None = None
 
     def close(self) -> None:
-        """Close the connections, but for those of requests that were given up."""
+        """Close the connections, except those of requests that were left behind."""
         if self._http is not None:
             self._http.close()
-        self._client = self._http = None
+        self._drop_client()
 
     def generate(
         self, model: str, body: Mapping[str, Any], seconds: float, grace: float = 0.0
-    ) -> dict[str, Any]:
-        """Make one generateContent request with `body` as its JSON, and return the answer as received.
+    ) -> Answer:
+        """Make one generateContent request with `body`, and return the answer as received.
 
-        Ends within `seconds` whatever the network does: the request runs in a thread of its own,
-        which is left behind when time is up. Raises `GemcliError` for everything but a 200 with an
-        answer in it; its `outcome` tells whether the request may have been answered. A signal that
-        arrives while signals are deferred leaves `grace` seconds for the answer to what was sent,
-        and then raises INTERRUPTED; a second one does so at once.
+        Ends within `seconds`, whatever the network does. A signal that arrives while signals are
+        deferred leaves `grace` seconds for the answer to a request that was sent. Raises
+        `GemcliError` for everything but a 200 with an answer in it; its `outcome` tells whether the
+        request may have been answered.
         """
-        done: _Queue = queue.SimpleQueue()
-        call = Call()
-        error = self._wait(call, done, (model, body, seconds), lambda _event: None, grace)
-        if not call.complete or call.status != 200:
-            raise self._fault(call, error)
+        attempt = self._attempt(stream=False)
+        error = self._perform(attempt, model, body, seconds, grace, on_event=lambda _data: None)
+        if not attempt.complete or attempt.status != 200:
+            _raise_failure(attempt, error)
         try:
-            return answers.read(bytes(call.body))
+            return answers.read(bytes(attempt.body))
         except GemcliError as unreadable:
-            unreadable.partial = self._text(call)
-            raise self._scrubbed(unreadable, call) from None
+            failure = unreadable.replace(partial=attempt.text)
+            raise attempt.secrets.hide_in_error(failure) from None
 
     def stream(
         self,
         model: str,
         body: Mapping[str, Any],
         seconds: float,
-        on_chunk: Callable[[dict[str, Any]], None],
-    ) -> dict[str, Any]:
-        """`generate` as streamGenerateContent.
+        on_chunk: Callable[[Chunk], None],
+    ) -> Answer:
+        """`generate` as streamGenerateContent: `on_chunk` gets each chunk as it arrives.
 
-        `on_chunk` gets each chunk as it arrives, the result is the whole.
-
-        A stream that breaks raises with what had arrived in `partial`; one that breaks after its
-        finish reason is an answer.
+        A stream that breaks raises `GemcliError` with what had arrived in `partial`; a stream that
+        breaks after its finish reason is an answer.
         """
-        done: _Queue = queue.SimpleQueue()
-        call = Call(done.put)
-        chunks: list[dict[str, Any]] = []
+        attempt = self._attempt(stream=True)
+        chunks: list[Chunk] = []
 
         def on_event(data: bytes) -> None:
-            chunks.append(chunking.read(data))
+            chunks.append(streamed_answer.read(data))
             on_chunk(chunks[-1])
 
         try:
-            error = self._wait(call, done, (model, body, seconds), on_event)
-            self._finish(call, error, chunks, on_event)
+            error = self._perform(attempt, model, body, seconds, grace=0.0, on_event=on_event)
+            _check_stream(attempt, error, chunks, on_event)
         except GemcliError as broken:
-            if not call.complete:
-                self._give_up(call)
-            if not chunking.finished(chunks):
-                if chunks:
-                    broken.partial, broken.outcome = chunking.join(chunks), "unknown"
-                elif broken.outcome == "unknown" and call.body and broken.partial is None:
-                    broken.partial = self._text(call)
-                raise self._scrubbed(broken, call) from broken.__cause__
-        return chunking.join(chunks)
+            if not streamed_answer.finished(chunks):
+                failure = _with_partial(broken, attempt, chunks)
+                raise attempt.secrets.hide_in_error(failure) from broken.__cause__
+        return streamed_answer.join(chunks)
 
     def preview(self, model: str, body: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
-        """The request as it would be sent: `method`, `url` and `body`.
+        """The request as it would be sent, to be shown: `method`, `url` and `body`.
 
-        Nothing is sent; needs no key.
-
-        User and password, should the base URL have them, are not in the `url`: it is there to be
-        printed.
+        Nothing is sent, no key is needed, and the URL has no user and password.
         """
+        import httpx2
+
         from gemcli.api import http
 
-        transport = http.Preview()
-        self._client = self._connect(transport, http.no_credentials())
-        CALL.set(Call((lambda _event: None) if stream else None))
+        requests: list[httpx2.Request] = []
+
+        def remember(request: httpx2.Request) -> httpx2.Response:
+            requests.append(request)
+            return httpx2.Response(200, json={})
+
+        self._client = self._connect(httpx2.MockTransport(remember), http.no_credentials())
+        CURRENT_ATTEMPT.set(self._attempt(stream=stream))
         self._request(model, body, 1.0, stream=stream)
-        if transport.request is None:
-            raise RuntimeError("the SDK made no request")
-        sent = json.loads(transport.request.content)
-        url = transport.request.url.copy_with(userinfo=b"")
-        return {"method": transport.request.method, "url": str(url), "body": sent}
+        (request,) = requests
+        return {
+            "method": request.method,
+            "url": without_user(str(request.url)),
+            "body": json.loads(request.content),
+        }
 
-    # One request, in its own thread
+    def _attempt(self, *, stream: bool) -> Attempt:
+        # The key of the simulator is no secret.
+        key = None if self._endpoint.simulator else self._endpoint.key
+        return Attempt(Secrets(key), stream=stream)
 
-    def _wait(
+    def _perform(
         self,
-        call: Call,
-        done: _Queue,
-        request: tuple[str, Mapping[str, Any], float],
+        attempt: Attempt,
+        model: str,
+        body: Mapping[str, Any],
+        seconds: float,
+        grace: float,
         on_event: Callable[[bytes], None],
-        grace: float = 0.0,
     ) -> BaseException | None:
-        """Make the request and wait for its end; what the SDK raised is the result.
+        """Make the request in a thread of its own; return what the SDK raised, if anything."""
 
-        An answer that has arrived whole is never given up, neither for a signal nor for the time.
-        """
-        until = time.monotonic() + request[2]
-        threading.Thread(
-            target=self._work, args=(call, done, *request), name="gemini", daemon=True
-        ).start()
-        with deferred.waking(lambda: done.put(_Event.SIGNAL)):
-            while True:
-                try:
-                    event = done.get(timeout=min(GLANCE, max(0.0, until - time.monotonic())))
-                except queue.Empty:
-                    if time.monotonic() < until:
-                        continue
-                    if call.complete:
-                        return None
-                    if deferred.arrived:
-                        raise interrupted(deferred.arrived[0], sent=self._give_up(call)) from None
-                    raise _late(self._give_up(call), request[2]) from None
-                if isinstance(event, bytes):
-                    on_event(event)
-                    if not call.complete and time.monotonic() > until:
-                        raise _late(self._give_up(call), request[2])
-                elif event is _Event.SIGNAL:
-                    if not call.complete and not (grace and call.sent):
-                        raise interrupted(deferred.arrived[0], sent=self._give_up(call))
-                    until, grace = min(until, time.monotonic() + grace), 0.0
-                else:
-                    return event if isinstance(event, BaseException) else None
+        def request() -> None:
+            self._request(model, body, seconds, stream=attempt.stream)
 
-    def _give_up(self, call: Call) -> bool:
-        """Leave a request behind, and the client that may be stuck in it.
-
-        Whether the request was sent.
-        """
-        self._client = self._http = None
-        return call.abandon()
-
-    def _work(
-        self, call: Call, done: _Queue, model: str, body: Mapping[str, Any], seconds: float
-    ) -> None:
-        """Make the request; what went wrong, or that it is done, is put into `done`."""
         try:
-            CALL.set(call)
-            self._client = self._client or self._connect()
-            self._request(model, body, seconds, stream=call.wants_stream)
-            done.put(_Event.DONE)
-        except BaseException as error:  # whatever it is belongs to the thread that waits
-            done.put(error)
+            return request_thread.run(request, attempt, on_event, seconds=seconds, grace=grace)
+        except BaseException:
+            if not attempt.complete:
+                attempt.abandon()
+                self._drop_client()  # it may be stuck in the request
+            raise
+
+    def _drop_client(self) -> None:
+        self._client = None
+        self._http = None
 
     def _request(
         self, model: str, body: Mapping[str, Any], seconds: float, *, stream: bool
     ) -> None:
-        options: dict[str, Any] = {
+        """Call the SDK. What comes back is in the attempt of this thread."""
+        client = self._client = self._client or self._connect()
+        options: Any = {
             "automatic_function_calling": {"disable": True},
             "automatic_continuation": False,
             "http_options": {"timeout": max(1, int(seconds * 1000)), "extra_body": dict(body)},
         }
-        name = wire_name(model)
-        # `contents` never reaches the wire: extra_body has the real ones.
+        models = client.models
+        name = model_in_url(model)
         if stream:
-            for _ in self._client.models.generate_content_stream(
-                model=name, contents=".", config=options
-            ):
+            for _ in models.generate_content_stream(model=name, contents=".", config=options):
                 pass
         else:
-            whole = options | {"should_return_http_response": True}
-            self._client.models.generate_content(model=name, contents=".", config=whole)
+            options["should_return_http_response"] = True
+            models.generate_content(model=name, contents=".", config=options)
 
-    def _connect(self, transport: Any = None, credentials: Any = None) -> Any:
+    def _connect(
+        self,
+        transport: httpx2.BaseTransport | None = None,
+        credentials: google.auth.credentials.Credentials | None = None,
+    ) -> genai.Client:
         """Load the SDK and make its client.
 
-        Without `credentials` Vertex AI's are those of the environment.
+        Without `credentials`, those of the environment are used where Vertex AI needs them.
         """
         import logging
         import warnings
@@ -234,104 +216,44 @@ class Gemini:
         from gemcli.api import http
 
         logging.getLogger("google_genai").setLevel(logging.CRITICAL)
-        access = self._access
-        if access.simulator and transport is None:
+        endpoint = self._endpoint
+        if endpoint.simulator and transport is None:
             from gemcli.simulator.transport import Mount
 
-            transport = Mount(access.simulator)
-        self._http = http.client(access.base_url, transport)
-        # The asynchronous client is never used; without these it would load certificates of its
-        # own, for 25 ms, and look for a proxy where none is needed.
-        unused = {"verify": False, "ssl": http.no_certificates(), "trust_env": False}
-        options: Any = {"httpx_client": self._http, "async_client_args": unused}
-        options |= {"base_url": access.base_url} if access.base_url else {}
-        options |= {"api_version": access.version} if access.version else {}
-        if access.backend.name != "vertex":
-            return genai.Client(api_key=access.key, vertexai=False, http_options=options)
-        if access.key:
-            return genai.Client(api_key=access.key, vertexai=True, http_options=options)
-        project, location = access.backend.project, access.backend.location
+            transport = Mount(endpoint.simulator)
+        self._http = http.client(endpoint.base_url, transport)
+        options: Any = {
+            "httpx_client": self._http,
+            "base_url": endpoint.base_url,
+            "api_version": endpoint.api_version,
+            # The asynchronous client is never used; without these arguments it would load
+            # certificates of its own, for 25 ms, and look for a proxy where none is needed.
+            "async_client_args": {
+                "verify": False,
+                "ssl": http.no_certificates(),
+                "trust_env": False,
+            },
+        }
+        vertexai = endpoint.backend.name == "vertex"
+        if endpoint.key:
+            return genai.Client(vertexai=vertexai, api_key=endpoint.key, http_options=options)
         return genai.Client(
-            vertexai=True,
-            project=project,
-            location=location,
+            vertexai=vertexai,
+            project=endpoint.backend.project,
+            location=endpoint.backend.location,
             credentials=credentials,
             http_options=options,
         )
 
-    # What came of it. The wire decides: what the SDK made of it does not matter.
-
-    def _finish(
-        self,
-        call: Call,
-        error: BaseException | None,
-        chunks: Sequence[Mapping[str, Any]],
-        on_event: Callable[[bytes], None],
-    ) -> None:
-        """Return if a stream that has ended is an answer. Raises `GemcliError` if it is not."""
-        if call.status != 200 or not call.complete:
-            raise self._fault(call, error)
-        rest = call.events.rest
-        try:
-            for event in call.events.end():
-                on_event(event)
-        except GemcliError as unreadable:
-            if unreadable.reason != "BAD_RESPONSE":
-                raise
-            raise GemcliError(
-                "STREAM_CUT", "the stream ended inside an event", outcome="unknown"
-            ) from unreadable
-        if not chunks:
-            what = "no stream of events" if rest or call.body.strip() else "empty"
-            raise GemcliError("BAD_RESPONSE", f"the answer is {what}", outcome="unknown", http=200)
-        if not chunking.finished(chunks) and chunking.has_candidates(chunks):
-            raise GemcliError(
-                "STREAM_CUT", "the stream ended without a finish reason", outcome="unknown"
-            )
-
-    def _fault(self, call: Call, error: BaseException | None) -> GemcliError:
-        """What a request that brought no whole answer means."""
-        if call.complete and call.status is not None:
-            # Scrubbed before it is read: a message that is cut short could end in half a key.
-            body = self._without_key(bytes(call.body), call)
-            return self._scrubbed(http_errors.refusal(call.status, call.headers, body), call)
-        from gemcli.api import http
-
-        error = error or RuntimeError("the SDK returned without having made a request")
-        fault = self._scrubbed(http.fault(error, call), call)
-        fault.__cause__ = error if _may_be_shown(error, call) else None
-        if call.status == 200 and call.body:
-            fault.partial = self._text(call)
-        return fault
-
-    def _scrubbed(self, error: GemcliError, call: Call) -> GemcliError:
-        """The error without key and token, should a server or a library have quoted them."""
-        message = self._without_key(error.message.encode("utf-8", "surrogatepass"), call)
-        error.message = message.decode("utf-8", "replace")
-        error.args = (error.message,)
-        return error
-
-    def _text(self, call: Call) -> str:
-        """The bytes of a call that were no answer, as text to keep."""
-        return self._without_key(bytes(call.body), call).decode("utf-8", "replace")
-
-    def _without_key(self, text: bytes, call: Call) -> bytes:
-        key = self._access.key if self._access.backend.name != SIMULATOR else None
-        text = text.replace(key.encode(), b"[the key]") if key else text
-        return text.replace(call.token, b"[the token]") if call.token else text
-
 
 def preload() -> threading.Thread:
-    """Begin to load the SDK in the background.
+    """Begin to load the SDK in the background: it takes longer than all else before a request.
 
-    It takes longer than everything else before the first request.
-
-    The thread that does it can be waited for, if the time of loading is not to count as that of a
-    request.
+    Wait for the thread if the time of loading is not to count as that of a request.
     """
 
     def load() -> None:
-        from google import genai  # noqa: F401  # loaded for the one that needs it next
+        from google import genai  # noqa: F401  # loaded for the next one who needs it
 
         from gemcli.api import http  # noqa: F401
 
@@ -340,32 +262,55 @@ def preload() -> threading.Thread:
     return thread
 
 
-def _may_be_shown(error: BaseException, call: Call) -> bool:
-    """Whether the traceback of an error is free of the access token.
+def _check_stream(
+    attempt: Attempt,
+    error: BaseException | None,
+    chunks: Sequence[Chunk],
+    on_event: Callable[[bytes], None],
+) -> None:
+    """Return if a stream that has ended is an answer. Raises `GemcliError` if it is not."""
+    if attempt.status != 200 or not attempt.complete:
+        _raise_failure(attempt, error)
+    rest = attempt.events.rest
+    try:
+        for event in attempt.events.end():
+            on_event(event)
+    except GemcliError as unreadable:
+        if unreadable.reason != "BAD_RESPONSE":
+            raise
+        raise GemcliError(
+            "STREAM_CUT", "the stream ended inside an event", outcome="unknown"
+        ) from unreadable
+    if not chunks:
+        what = "not a stream of events" if rest or attempt.body.strip() else "empty"
+        raise GemcliError("BAD_RESPONSE", f"the answer is {what}", outcome="unknown", http=200)
+    if streamed_answer.has_candidates(chunks) and not streamed_answer.finished(chunks):
+        raise GemcliError(
+            "STREAM_CUT", "the stream ended without a finish reason", outcome="unknown"
+        )
 
-    Of the key `cli` makes sure.
-    """
-    import traceback
 
-    return not call.token or call.token not in "".join(traceback.format_exception(error)).encode(
-        "utf-8", "replace"
-    )
-
-
-def _late(sent: bool, seconds: float) -> GemcliError:
-    if sent:
-        return GemcliError("TIMEOUT", f"no answer within {seconds:.3g} s", outcome="unknown")
-    return GemcliError(
-        "CONNECT_TIMEOUT", f"no connection within {seconds:.3g} s", outcome="rejected"
-    )
+def _with_partial(error: GemcliError, attempt: Attempt, chunks: Sequence[Chunk]) -> GemcliError:
+    """The error of a broken stream, with what had arrived of the answer."""
+    if chunks:
+        return error.replace(partial=streamed_answer.join(chunks), outcome="unknown")
+    if error.outcome == "unknown" and attempt.body and error.partial is None:
+        return error.replace(partial=attempt.text)
+    return error
 
 
-def interrupted(signum: int, *, sent: bool) -> GemcliError:
-    """The error of a call that a signal ended; `sent` tells whether a request was under way."""
-    what = "whether the message was answered is unknown" if sent else "it was not sent, or refused"
-    return GemcliError(
-        "INTERRUPTED",
-        f"stopped by {signal.Signals(signum).name}; {what}",
-        outcome="unknown" if sent else "rejected",
-        exit_code=128 + signum,
-    )
+def _raise_failure(attempt: Attempt, error: BaseException | None) -> NoReturn:
+    """Raise what a request means that brought no answer: an error of the API, or of the network."""
+    secrets = attempt.secrets
+    if attempt.complete and attempt.status is not None:
+        # Secrets are hidden before a long message is cut, which could leave half a key.
+        body = secrets.hide_in_bytes(bytes(attempt.body))
+        failure = http_errors.error_of_response(attempt.status, attempt.headers, body)
+        raise secrets.hide_in_error(failure)
+    from gemcli.api.transport_errors import error_of_transport
+
+    error = error or RuntimeError("the SDK returned without having made a request")
+    failure = error_of_transport(error, attempt)
+    if attempt.status == 200 and attempt.body:
+        failure = failure.replace(partial=attempt.text)
+    raise failure from (None if secrets.token_in_traceback(error) else error)

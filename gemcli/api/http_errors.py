@@ -1,32 +1,23 @@
 """What an error answer of the API means: an HTTP status, headers and a body become one reason.
 
-Pure, but for a date in Retry-After, which is counted from now.
-
-
-The conditions are those of the API's own documentation of errors
+The conditions are those of the API's documentation of errors
 (ai.google.dev/gemini-api/docs/troubleshooting) and of the google.rpc error model
-(cloud.google.com/apis/design/errors).
+(cloud.google.com/apis/design/errors). Pure, except that a date in Retry-After is counted from now.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from gemcli.errors import GemcliError, ReasonName
 from gemcli.text import strict_json
 
-_TOO_LONG = re.compile(
-    r"token count|too many tokens|exceeds the maximum number of tokens", re.IGNORECASE
-)
-_ORDER = re.compile(
-    r"function (call|response) turn|function response parts|multiturn|valid role|contents?\.parts"
-)
-_DAILY = re.compile(r"per\s?day", re.IGNORECASE)
+Detail = Mapping[str, object]
 
-_BY_STATUS: dict[int, ReasonName] = {
+BY_STATUS: dict[int, ReasonName] = {
     401: "UNAUTHENTICATED",
     402: "QUOTA_DAILY",
     403: "PERMISSION_DENIED",
@@ -40,129 +31,158 @@ _BY_STATUS: dict[int, ReasonName] = {
     503: "UNAVAILABLE",
     504: "SERVER_TIMEOUT",
 }
+"""The reason for each HTTP status whose body does not matter."""
+
+BY_CLASS: dict[int, ReasonName] = {
+    1: "BAD_RESPONSE",
+    2: "BAD_RESPONSE",
+    3: "REDIRECT",
+    4: "BAD_REQUEST",
+    5: "SERVER_ERROR",
+}
+"""The reason for the other statuses, by their first digit."""
+
+BY_MESSAGE: tuple[tuple[str, ReasonName], ...] = (
+    (r"(?i)token count|too many tokens|exceeds the maximum number of tokens", "CONTEXT_TOO_LONG"),
+    (r"function (call|response) turn|function response parts", "TURN_ORDER"),
+    (r"multiturn|valid role|contents?\.parts", "TURN_ORDER"),
+)
+"""The reason for a 400 by what its message contains; the first that matches decides."""
 
 
-def refusal(http: int, headers: Mapping[str, str], body: bytes) -> GemcliError:
+@dataclass(frozen=True)
+class _ApiError:
+    """The `error` object of an error answer."""
+
+    status: str = ""
+    message: str = ""
+    details: tuple[Detail, ...] = ()
+
+
+def error_of_response(http: int, headers: Mapping[str, str], body: bytes) -> GemcliError:
     """What an HTTP answer other than 200 means. Header names are in lower case.
 
-    The request counts as rejected, safe to send again, but for a 2xx that is no answer: its outcome
-    is unknown.
+    The request counts as rejected, and may be sent again; only after a 2xx is its outcome unknown.
     """
-    fault = _api_error(body)
-    message = str(fault.get("message") or "").strip()
-    status = fault.get("status") if isinstance(fault.get("status"), str) else ""
-    details = [detail for detail in fault.get("details") or [] if isinstance(detail, dict)]
-    reason = _refusal_reason(http, str(status), message, details)
-    said = " ".join(f"HTTP {http} {status or ''}".split()) + (f": {message}" if message else "")
+    error = _parse(body)
+    message = f"the API answered HTTP {http}"
+    if error.status:
+        message += f" {error.status}"
+    if error.message:
+        message += f": {error.message}"
     if http // 100 == 3:
-        said += f": to {headers.get('location', 'nowhere')}"
+        message += f": to {headers.get('location', 'nowhere')}"
     return GemcliError(
-        reason,
-        f"the API answered {said}",
+        _reason(http, error),
+        message,
         http=http,
         outcome="unknown" if http < 300 else "rejected",
-        retry_after=_retry_after(headers, message, details),
+        retry_after=_retry_after(headers, error),
     )
 
 
-def _refusal_reason(
-    http: int, status: str, message: str, details: list[dict[str, Any]]
-) -> ReasonName:
-    if http < 300:
-        return "BAD_RESPONSE"
-    if http < 400:
-        return "REDIRECT"
+def _reason(http: int, error: _ApiError) -> ReasonName:
     if http == 400:
-        return _bad_request(status, message, details)
-    if http == 429 and _is_daily(message, details):
+        return _reason_of_bad_request(error)
+    if http == 429 and _is_daily(error):
         return "QUOTA_DAILY"
-    return _BY_STATUS.get(http, "SERVER_ERROR" if http >= 500 else "BAD_REQUEST")
+    return BY_STATUS.get(http) or BY_CLASS.get(http // 100, "SERVER_ERROR")
 
 
-def _bad_request(status: str, message: str, details: list[dict[str, Any]]) -> ReasonName:
-    if (
-        any(detail.get("reason") == "API_KEY_INVALID" for detail in details)
-        or "API key not valid" in message
-    ):
+def _reason_of_bad_request(error: _ApiError) -> ReasonName:
+    invalid_key = any(detail.get("reason") == "API_KEY_INVALID" for detail in error.details)
+    if invalid_key or "API key not valid" in error.message:
         return "API_KEY_INVALID"
-    if status == "FAILED_PRECONDITION":
+    if error.status == "FAILED_PRECONDITION":
         return "PRECONDITION"
-    if _TOO_LONG.search(message):
-        return "CONTEXT_TOO_LONG"
-    return "TURN_ORDER" if _ORDER.search(message) else "BAD_REQUEST"
+    for pattern, reason in BY_MESSAGE:
+        if re.search(pattern, error.message):
+            return reason
+    return "BAD_REQUEST"
 
 
-def _is_daily(message: str, details: list[dict[str, Any]]) -> bool:
-    lists = [
-        detail["violations"] for detail in details if isinstance(detail.get("violations"), list)
-    ]
-    violations = [violation for one in lists for violation in one if isinstance(violation, dict)]
-    quotas = " ".join(
-        f"{violation.get('quotaId')} {violation.get('quotaMetric')}" for violation in violations
-    )
-    return bool(_DAILY.search(quotas) or re.search(r"\blimit: 0\b", message))
+def _is_daily(error: _ApiError) -> bool:
+    """Whether the quota of a 429 is one that is not renewed before tomorrow, or is zero."""
+    if re.search(r"\blimit: 0\b", error.message):
+        return True
+    return any(re.search(r"per\s?day", name, re.IGNORECASE) for name in _quota_names(error))
 
 
-def _api_error(body: bytes) -> dict[str, Any]:
-    """The `error` object of an error answer.
+def _quota_names(error: _ApiError) -> Iterator[str]:
+    for detail in error.details:
+        violations = detail.get("violations")
+        for violation in violations if isinstance(violations, list) else []:
+            if isinstance(violation, dict):
+                yield str(violation.get("quotaId"))
+                yield str(violation.get("quotaMetric"))
 
-    Of one that is no such thing, its text as the message.
-    """
+
+def _parse(body: bytes) -> _ApiError:
+    """The error object of an answer; the text of a page as its message if there is none."""
     try:
         answer = strict_json.loads(body)
     except ValueError:
-        # The beginning of a page says what it is; a pattern over all of a large one could take for
-        # ever.
-        text = re.sub(
-            r"<(style|script).*?</\1>|<[^>]*>",
-            " ",
-            body[:4000].decode("utf-8", "replace"),
-            flags=re.DOTALL,
-        )
-        return {"message": " ".join(text.split())[:200]}
-    # An error before the first event of a stream comes as a list of one.
-    if isinstance(answer, list) and answer:
+        return _ApiError(message=_text_of_page(body))
+    if isinstance(answer, list) and answer:  # so a stream answers before its first event
         answer = answer[0]
-    fault = answer.get("error") if isinstance(answer, dict) else None
-    if isinstance(fault, dict):
-        return fault if isinstance(fault.get("details") or [], list) else {**fault, "details": []}
-    return {"message": fault if isinstance(fault, str) else ""}
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if isinstance(error, str):
+        return _ApiError(message=error.strip())
+    if not isinstance(error, dict):
+        return _ApiError()
+    status, details = error.get("status"), error.get("details")
+    if not isinstance(details, list):
+        details = []
+    return _ApiError(
+        status=" ".join(status.split()) if isinstance(status, str) else "",
+        message=str(error.get("message") or "").strip(),
+        details=tuple(detail for detail in details if isinstance(detail, dict)),
+    )
 
 
-def _retry_after(
-    headers: Mapping[str, str], message: str, details: list[dict[str, Any]]
-) -> float | None:
-    """The seconds a server asks to wait.
+def _text_of_page(body: bytes) -> str:
+    """The beginning of a page without its tags: more could keep the pattern busy for minutes."""
+    page = body[:4000].decode("utf-8", "replace")
+    text = re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
+    return " ".join(text.split())[:200]
 
-    RetryInfo, else Retry-After, else the words of the message.
-    """
-    asked = [
-        detail.get("retryDelay")
-        for detail in details
-        if str(detail.get("@type", "")).endswith("RetryInfo")
-    ]
-    asked += [
-        _seconds(headers.get("retry-after", "")),
-        *re.findall(r"[Rr]etry in ([0-9.]+m?s)", message),
-    ]
-    for value in asked:
-        if isinstance(value, str) and (
-            match := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]*)?)(ms|s)", value)
-        ):
-            return float(match[1]) / (1000 if match[2] == "ms" else 1)
+
+def _retry_after(headers: Mapping[str, str], error: _ApiError) -> float | None:
+    """The seconds that a server asks to wait: RetryInfo, else Retry-After, else the message."""
+    for detail in error.details:
+        if str(detail.get("@type", "")).endswith("RetryInfo"):
+            seconds = _duration(detail.get("retryDelay"))
+            if seconds is not None:
+                return seconds
+    seconds = _seconds_of_header(headers.get("retry-after", "").strip())
+    if seconds is not None:
+        return seconds
+    for text in re.findall(r"[Rr]etry in ([0-9.]+m?s)", error.message):
+        seconds = _duration(text)
+        if seconds is not None:
+            return seconds
     return None
 
 
-def _seconds(header: str) -> str:
-    """A Retry-After header as seconds with their unit.
+def _duration(text: object) -> float | None:
+    """The seconds in a duration as the API writes them: `37s`, `0.3s`, `900ms`."""
+    if not isinstance(text, str):
+        return None
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]*)?)(ms|s)", text)
+    if not match:
+        return None
+    number, unit = match.groups()
+    return float(number) / 1000 if unit == "ms" else float(number)
 
-    It holds seconds, or the date to wait for.
-    """
-    if header.strip().isdecimal():
-        return f"{header.strip()}s"
+
+def _seconds_of_header(value: str) -> float | None:
+    """The seconds in a Retry-After header, which holds a number of seconds or a date."""
+    if value.isdecimal():
+        return _duration(f"{value}s")
     from email.utils import parsedate_to_datetime
 
     try:
-        return f"{max(0.0, parsedate_to_datetime(header).timestamp() - time.time()):.3f}s"
-    except (ValueError, TypeError, IndexError, OverflowError):  # what the library lets through
-        return ""
+        seconds = parsedate_to_datetime(value).timestamp() - time.time()
+    except (ValueError, TypeError, IndexError, OverflowError):  # the library lets all of them out
+        return None
+    return _duration(f"{max(0.0, seconds):.3f}s")

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 
-from gemcli.api.backends import RULES
+from gemcli.api.backends import RULES_PREFIX
 from gemcli.errors import GemcliError
 
 DEFAULT_MODEL = "gemini-flash-latest"
 """The model of a session that names none: an alias, because dated names are retired."""
 
-_MODEL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._@-]*(/[A-Za-z0-9_-][A-Za-z0-9._@-]*)*\Z")
+_SEGMENT = r"[A-Za-z0-9_-][A-Za-z0-9._@-]*"
+_MODEL = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*\Z")
 
 
 def check_model(model: str) -> str:
-    """`model` if it can stand in a URL as it is, or is a rules file.
+    """`model` if it can stand in a URL or names a rules file.
 
     Raises `GemcliError` (MODEL_NAME) if not.
     """
-    if model.startswith(RULES) and len(model) > len(RULES):
+    if model.startswith(RULES_PREFIX) and model != RULES_PREFIX:
         return model
     if not _MODEL.match(model) or len(model) > 256:
         raise GemcliError("MODEL_NAME", f"{model[:80]!r} is not a model name")

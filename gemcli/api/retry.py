@@ -1,7 +1,7 @@
-"""Whether to send again, and when. Pure: the clock and the dice are given.
+"""Whether to send a request again, and when. Pure: clock and chance are given.
 
-Only what the API rejected, or what never reached it, is sent again by itself: anything else may
-have been answered, and would be paid for twice.
+Only a request that the API rejected, or that never reached it, is sent again automatically: any
+other may have been answered, and would be paid for twice.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gemcli.errors import GemcliError
 
-REPEATED = frozenset(
+RETRIED_REASONS = frozenset(
     {
         "RATE_LIMIT",
         "SERVER_TIMEOUT",
@@ -22,39 +22,39 @@ REPEATED = frozenset(
         "CONNECT_TIMEOUT",
     }
 )
-"""The reasons after which a request is sent again.
+"""HTTP 408, 429 and 5xx, and connections that were never made."""
 
-HTTP 408, 429, 5xx, and connections that were never made.
-"""
-
-LONGEST = 60.0
-"""Seconds that gemcli waits at most of its own accord."""
+LONGEST_BACKOFF = 60.0
+"""The longest wait in seconds, unless the server asks for a longer one."""
 
 
 @dataclass(frozen=True)
-class Policy:
-    """How often to send again (`retries`), and a source of numbers from 0 to 1 that spreads the waits.
+class RetryPolicy:
+    """How often to send again (`retries`), and how long to wait before.
 
-    A wait of more than `patience` seconds is not begun.
+    `jitter` returns numbers from 0 to 1 that spread the waits of many clients. A wait of more than
+    `max_wait` seconds is not begun.
     """
 
     retries: int
-    dice: Callable[[], float]
-    patience: float = float("inf")
+    jitter: Callable[[], float]
+    max_wait: float = float("inf")
 
-    def wait(self, attempt: int, error: GemcliError, left: float) -> float | None:
-        """Seconds to wait before sending again, `None` for not at all.
+    def wait(self, attempt: int, error: GemcliError, remaining: float) -> float | None:
+        """Seconds to wait before sending again; None for not at all.
 
-        `attempt` counts from 0; `left` is the time in seconds that the command still has. A wait
-        that the server asked for is kept and lengthened by up to a second, so that many clients do
-        not return at once; else it is `2**attempt` up to a minute, half of it by chance. What would
-        not end in time is not begun.
+        `attempt` counts from 0; `remaining` is the time in seconds that the command still has. A
+        wait that the server asked for is lengthened by up to a second. Otherwise the wait is
+        between half of `2**attempt` seconds and all of it.
         """
-        if attempt >= self.retries or error.outcome != "rejected" or error.reason not in REPEATED:
+        if attempt >= self.retries:
+            return None
+        if error.outcome != "rejected" or error.reason not in RETRIED_REASONS:
             return None
         if error.retry_after is not None:
-            seconds = error.retry_after + self.dice()
+            seconds = error.retry_after + self.jitter()
         else:
-            longest = min(LONGEST, 2.0 ** min(attempt, 6))
-            seconds = longest / 2 + self.dice() * longest / 2
-        return seconds if seconds < left and seconds <= self.patience else None
+            backoff = min(LONGEST_BACKOFF, 2.0 ** min(attempt, 6))
+            seconds = backoff / 2 + self.jitter() * backoff / 2
+        in_time = seconds < remaining and seconds <= self.max_wait
+        return seconds if in_time else None

@@ -1,7 +1,7 @@
 """Server-Sent Events as they come over the wire: bytes in, the data of each event out.
 
-More forgiving than the SDK's reader, because what is refused here was paid for: comments, `[DONE]`,
-a missing space after the colon, a byte order mark, CRLF, an event cut by any network boundary. The
+More tolerant than the SDK's reader, because what is refused here was paid for: comments, `[DONE]`,
+a missing space after the colon, a byte order mark, CRLF, an event cut anywhere by the network. The
 format is that of the HTML standard (html.spec.whatwg.org/multipage/server-sent-events.html), as far
 as answers of the API use it.
 """
@@ -12,39 +12,42 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Events:
-    """A parser to be fed as bytes arrive; `rest` is what is not yet an event."""
+    """A parser that is fed bytes as they arrive."""
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._data: list[bytes] = []
+        self._pieces: list[bytes] = []  # of a line that has not ended
+        self._data: list[bytes] = []  # of an event that has not ended
         self._begun = False
 
     @property
     def rest(self) -> bytes:
-        """Bytes of an event that has not ended: what a cut stream leaves behind."""
+        """The bytes of an event that has not ended: what a cut stream leaves behind."""
         return b"\n".join([*self._data, b"".join(self._pieces)])
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take in some bytes; the data of every event that they complete, in order."""
+        """Take in some bytes; return the data of each event that they complete."""
         self._pieces.append(data)
         if b"\n" not in data:
             return []
         lines = b"".join(self._pieces).split(b"\n")
         self._pieces = [lines.pop()]
-        return [event for line in lines if (event := self._line(line.rstrip(b"\r"))) is not None]
+        events = [self._take(line.rstrip(b"\r")) for line in lines]
+        return [event for event in events if event is not None]
 
     def end(self) -> list[bytes]:
-        """The stream is over: the data of a last event whose closing blank line was left out."""
+        """End the stream; return the data of a last event whose blank line was left out."""
         return self.feed(b"\n\n") if self.rest else []
 
-    def _line(self, line: bytes) -> bytes | None:
-        """Take in one line; the data of the event that it closes."""
+    def _take(self, line: bytes) -> bytes | None:
+        """Take in one line; return the data of the event that it ends, if any."""
         if not self._begun:
-            self._begun, line = True, line.removeprefix(BYTE_ORDER_MARK)
+            self._begun = True
+            line = line.removeprefix(BYTE_ORDER_MARK)
         if line:
             name, _, value = line.partition(b":")
             if name == b"data":
                 self._data.append(value.removeprefix(b" "))
             return None
-        data, self._data = b"\n".join(self._data), []
+        data = b"\n".join(self._data)
+        self._data = []
         return data if data and data.strip() != b"[DONE]" else None

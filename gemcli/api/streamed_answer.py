@@ -3,113 +3,119 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gemcli.api.http_errors import refusal
+from gemcli.api.http_errors import error_of_response
 from gemcli.chat.contents import merged, parts_of
 from gemcli.chat.shapes import answer_fault
 from gemcli.errors import GemcliError
 from gemcli.text import strict_json
 
+Answer = dict[str, Any]
+"""A GenerateContentResponse."""
 
-def read(data: bytes) -> dict[str, Any]:
+Candidate = dict[str, Any]
+"""One of the candidates of an answer."""
+
+Chunk = Answer
+"""A piece of a streamed answer has the form of an answer."""
+
+
+def read(data: bytes) -> Chunk:
     """The chunk in one event of a stream.
 
-    Raises `GemcliError`: BAD_RESPONSE, or what an error event says.
+    Raises `GemcliError`: BAD_RESPONSE, or what an error event means.
     """
     try:
         chunk = strict_json.loads(data)
     except ValueError as error:
-        raise GemcliError(
-            "BAD_RESPONSE", f"an event is not JSON ({error})", outcome="unknown", http=200
-        ) from None
+        raise _bad_response(f"an event is not JSON ({error})") from None
     if isinstance(chunk, dict) and "error" in chunk:
-        code = chunk["error"].get("code") if isinstance(chunk["error"], dict) else None
-        raise refusal(code if isinstance(code, int) and 400 <= code < 600 else 500, {}, data)
+        raise error_of_response(_status(chunk["error"]), {}, data)
     if fault := answer_fault(chunk):
-        raise GemcliError(
-            "BAD_RESPONSE", f"not a chunk of an answer: {fault}", outcome="unknown", http=200
-        )
-    checked: dict[str, Any] = chunk
+        raise _bad_response(f"not a chunk of an answer: {fault}")
+    checked: Chunk = chunk
     return checked
 
 
-def join(chunks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The chunks of a stream as the one answer they make, in the form of an unstreamed one.
+def join(chunks: Sequence[Chunk]) -> Answer:
+    """The one answer that the chunks of a stream make, in the form of an unstreamed one.
 
-    Parts are merged by `contents.merged`, citations gathered; of everything else the last word
-    counts.
+    Parts are merged by `contents.merged` and citations are gathered; of everything else the last
+    value counts.
     """
-    answer: dict[str, Any] = {}
-    candidates: dict[int, list[Mapping[str, Any]]] = {}
+    answer: Answer = {}
     for chunk in chunks:
-        answer |= chunk
-        for candidate in chunk.get("candidates") or []:
-            index = candidate.get("index")
-            candidates.setdefault(index if isinstance(index, int) else 0, []).append(candidate)
-    if candidates:
-        answer["candidates"] = [_joined(candidates[place]) for place in sorted(candidates)]
+        answer.update(chunk)
+    by_index: dict[int, list[Candidate]] = {}
+    for candidate in _candidates(chunks):
+        index = candidate.get("index")
+        by_index.setdefault(index if isinstance(index, int) else 0, []).append(candidate)
+    if by_index:
+        answer["candidates"] = [_join_candidate(by_index[index]) for index in sorted(by_index)]
     return answer
 
 
-def finished(chunks: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a stream said all there is: a finish reason, or that the prompt was blocked."""
+def finished(chunks: Sequence[Chunk]) -> bool:
+    """Whether a stream is complete: it has a finish reason, or the prompt was blocked."""
     blocked = any((chunk.get("promptFeedback") or {}).get("blockReason") for chunk in chunks)
     return blocked or any(candidate.get("finishReason") for candidate in _candidates(chunks))
 
 
-def has_candidates(chunks: Sequence[Mapping[str, Any]]) -> bool:
+def has_candidates(chunks: Sequence[Chunk]) -> bool:
     """Whether a stream began to answer at all."""
-    return bool(_candidates(chunks))
+    return any(True for _ in _candidates(chunks))
 
 
-def _candidates(chunks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [candidate for chunk in chunks for candidate in chunk.get("candidates") or []]
+def _candidates(chunks: Sequence[Chunk]) -> Iterator[Candidate]:
+    for chunk in chunks:
+        yield from chunk.get("candidates") or []
 
 
-def _joined(pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The pieces of one candidate as a whole."""
-    whole: dict[str, Any] = {}
+def _join_candidate(pieces: Sequence[Candidate]) -> Candidate:
+    whole: Candidate = {}
     for piece in pieces:
-        whole |= piece
-    if "citationMetadata" in whole:
-        whole["citationMetadata"] = _gathered(
-            piece["citationMetadata"] for piece in pieces if "citationMetadata" in piece
-        )
-    contents = [content for piece in pieces if (content := piece.get("content"))]
+        whole.update(piece)
+    citations = [piece["citationMetadata"] for piece in pieces if "citationMetadata" in piece]
+    if len(citations) > 1:
+        whole["citationMetadata"] = _gather_citations(citations)
+    contents = [piece["content"] for piece in pieces if piece.get("content")]
     if contents:
-        whole["content"] = {name: value for content in contents for name, value in content.items()}
-        if "parts" in whole["content"]:
-            whole["content"]["parts"] = merged(
-                part for content in contents for part in parts_of(content)
-            )
+        content = {}
+        for one in contents:
+            content.update(one)
+        if "parts" in content:
+            content["parts"] = merged(part for one in contents for part in parts_of(one))
+        whole["content"] = content
     return whole
 
 
-def _gathered(pieces: Iterable[Any]) -> Any:
-    """Objects of lists as one, each entry once; of what is no such thing the last word counts."""
-    whole: Any = None
-    known: dict[str, set[str]] = {}
+def _gather_citations(pieces: Sequence[object]) -> object:
+    """Objects of lists as one, with each entry once, because chunks may repeat earlier entries.
+
+    Of everything else the last value counts.
+    """
+    whole: dict[str, object] = {}
+    gathered: dict[str, dict[str, object]] = {}
     for piece in pieces:
-        if not (isinstance(whole, dict) and isinstance(piece, dict)):
-            whole, known = (dict(piece) if isinstance(piece, dict) else piece), {}
-            continue
-        for key, value in piece.items():
-            before = whole.get(key)
-            if not (isinstance(before, list) and isinstance(value, list)):
-                whole[key] = value
-                known.pop(key, None)
-                continue
-            # Compared by their text: a list of thousands would take for ever to search.
-            if key not in known:
-                whole[key], known[key] = list(before), set(map(_text, before))
-            fresh = [entry for entry in value if _text(entry) not in known[key]]
-            whole[key] += fresh
-            known[key].update(map(_text, fresh))
+        if not isinstance(piece, dict):
+            return pieces[-1]
+        whole.update(piece)
+        for name, value in piece.items():
+            if isinstance(value, list):
+                by_text = ((json.dumps(entry, sort_keys=True), entry) for entry in value)
+                gathered.setdefault(name, {}).update(by_text)
+    for name, entries in gathered.items():
+        whole[name] = list(entries.values())
     return whole
 
 
-def _text(entry: Any) -> str:
-    """A JSON value as text, whatever the order of its keys."""
-    return json.dumps(entry, sort_keys=True)
+def _status(error: object) -> int:
+    """The HTTP status that an error event stands for."""
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) and 400 <= code < 600 else 500
+
+
+def _bad_response(message: str) -> GemcliError:
+    return GemcliError("BAD_RESPONSE", message, outcome="unknown", http=200)

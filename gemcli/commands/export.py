@@ -90,11 +90,11 @@ def curl_command(app: App, journal: Journal) -> str:
     Loads the SDK, which knows the URL.
     """
     from gemcli.api import backends
-    from gemcli.api.credentials import without_key
+    from gemcli.api.endpoint import endpoint_without_key
     from gemcli.formats import request_body
 
     header = journal.header
-    backend = backends.of(header, header["model"], app.environ)
+    backend = backends.backend_for(header, header["model"], app.environ)
     if backend.name == backends.SIMULATOR:
         what = "the simulator answers inside gemcli, so there is nothing that curl could ask"
         raise GemcliError(
@@ -103,6 +103,7 @@ def curl_command(app: App, journal: Journal) -> str:
     body = request_body.dump(journal.history, header)
     shown = app.gemini(backend, dry=True).preview(header["model"], body, stream=False)
     credentials = (
-        backend.name == "vertex" and without_key(backend, app.environ).backend.project is not None
+        backend.name == "vertex"
+        and endpoint_without_key(backend, app.environ).backend.project is not None
     )
     return request_body.curl(shown, credentials=credentials)

@@ -181,11 +181,11 @@ def header(
     base: Record = (
         source
         or {"model": default_model(app), "config": {}}
-        | backends.from_environment(app.environ).to_json()
+        | backends.backend_of_environment(app.environ).to_json()
     )
     model = check_model(base["model"] if wanted.model is None else wanted.model)
-    backend = wanted.backend or backends.of(base, model, app.environ)
-    if backends.is_simulated(model):
+    backend = wanted.backend or backends.backend_for(base, model, app.environ)
+    if backends.is_simulator_model(model):
         backend = Backend(backends.SIMULATOR)
     elif backend.name == base["backend"] == "vertex":
         project, location = (
@@ -193,7 +193,7 @@ def header(
             backend.location or base.get("location"),
         )
         backend = Backend("vertex", project, location)
-    backends.check_place(backend.project, backend.location)
+    backends.check_project_and_location(backend.project, backend.location)
     config = merge(base["config"], wanted.config)
     return records.session(model=model, config=config, origin=origin, **backend.to_json())
 

@@ -17,7 +17,7 @@ from gemcli.api import backends
 from gemcli.api.backends import Backend
 from gemcli.api.gemini import Gemini, preload
 from gemcli.api.models import check_model
-from gemcli.api.retry import Policy
+from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
 from gemcli.commands import new
 from gemcli.errors import GemcliError
@@ -318,12 +318,12 @@ class Stage:
     ) -> Line:
         """The line to a model."""
         order, notice = self._order, self._app.output.notice
-        backend = backends.of(journal.header, model, self._app.environ)
+        backend = backends.backend_for(journal.header, model, self._app.environ)
         if backend not in self._ways:
             # Loaded before the clock of the first request runs: its latency is the model's.
             preload().join()
             self._ways[backend] = self._stack.enter_context(closing(self._app.gemini(backend)))
-        retry = Policy(order.retries, random.random, order.max_wait)
+        retry = RetryPolicy(order.retries, random.random, order.max_wait)
         return Line(self._ways[backend], backend, order.limits(self._app), retry, notice, on_event)
 
     def over(self, wait: float = 0.0) -> GemcliError | None:

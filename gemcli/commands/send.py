@@ -16,7 +16,7 @@ from gemcli.api import backends
 from gemcli.api.backends import Backend
 from gemcli.api.gemini import preload
 from gemcli.api.models import check_model
-from gemcli.api.retry import Policy
+from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
 from gemcli.chat.contents import Content, user_text
 from gemcli.commands import new
@@ -248,7 +248,7 @@ def deliver(
                 order, result, documents.totals_view(opened.journal), sent=False
             )
         request, backend = _request(app, opened.journal, order, stored=created)
-        retry = Policy(order.retries, random.random)
+        retry = RetryPolicy(order.retries, random.random)
         with closing(app.gemini(backend)) as gemini:
             line = Line(gemini, backend, limits, retry, app.output.notice, on_event, order.stream)
             held.enter_context(deferred)
@@ -313,7 +313,7 @@ def _request(app: App, journal: Journal, order: Order, *, stored: bool) -> tuple
         )
         raise GemcliError("TOO_MANY_TURNS", f"{what}; nothing was sent")
     model = check_model(journal.header["model"] if order.model is None else order.model)
-    backend = backends.of(journal.header, model, app.environ)
+    backend = backends.backend_for(journal.header, model, app.environ)
     config = {} if stored else order.config
     return prepare(
         journal, user_text(order.message), backend, model=model, config=config, key=order.key

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from gemcli.api.gemini import interrupted
+from gemcli.api.request_thread import interrupted
 from gemcli.errors import GemcliError
 from gemcli.exchange import Line, Result, exchange, prepare, recalled
 from gemcli.replay import checks

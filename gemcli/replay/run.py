@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Protocol
 
-from gemcli.api.gemini import interrupted
+from gemcli.api.request_thread import interrupted
 from gemcli.errors import GemcliError
 from gemcli.replay import events
 from gemcli.replay.conversation import Conversation, Way

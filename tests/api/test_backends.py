@@ -14,7 +14,7 @@ from gemcli.api.backends import Backend
 )
 def test_backends(model: str, backend: str) -> None:
     """The simulator answers for the names under `simulator/`, and for no other."""
-    assert backends.of({"backend": "gemini"}, model, {}).name == backend
+    assert backends.backend_for({"backend": "gemini"}, model, {}).name == backend
 
 
 @pytest.mark.parametrize("name", ["GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE"])
@@ -23,24 +23,28 @@ def test_backends(model: str, backend: str) -> None:
 )
 def test_the_environment_of_the_sdk(name: str, value: str, backend: str) -> None:
     """A session that names no backend gets the one that the SDK's own variables ask for."""
-    assert backends.from_environment({name: value}) == Backend(backend)
+    assert backends.backend_of_environment({name: value}) == Backend(backend)
 
 
 def test_a_session_keeps_its_backend() -> None:
     """What a session was made with wins over the environment, project and location included."""
     header = {"backend": "vertex", "project": "p", "location": "l"}
-    assert backends.of(header, "gemini-x", {}) == Backend("vertex", "p", "l")
-    assert backends.of({"backend": "gemini"}, "gemini-x", {"GOOGLE_GENAI_USE_VERTEXAI": "1"}) == Backend("gemini")
+    assert backends.backend_for(header, "gemini-x", {}) == Backend("vertex", "p", "l")
+    assert backends.backend_for({"backend": "gemini"}, "gemini-x", {"GOOGLE_GENAI_USE_VERTEXAI": "1"}) == Backend(
+        "gemini"
+    )
 
 
 def test_a_simulated_session_with_a_real_model() -> None:
     """A session made for the simulator that is sent to a model uses the environment's backend."""
-    assert backends.of({"backend": "simulator"}, "gemini-x", {"GOOGLE_GENAI_USE_VERTEXAI": "1"}) == Backend("vertex")
+    assert backends.backend_for({"backend": "simulator"}, "gemini-x", {"GOOGLE_GENAI_USE_VERTEXAI": "1"}) == Backend(
+        "vertex"
+    )
 
 
 def test_a_rules_file_is_no_part_of_the_url() -> None:
     """The file after `simulator/rules:` is the backend's, and the wire sees a plain name."""
     model = "simulator/rules:../a b.yaml"
-    assert backends.of({"backend": "gemini"}, model, {}) == Backend("simulator", rules="../a b.yaml")
-    assert backends.wire_name(model) == "simulator/rules"
-    assert backends.wire_name("gemini-x") == "gemini-x"
+    assert backends.backend_for({"backend": "gemini"}, model, {}) == Backend("simulator", rules="../a b.yaml")
+    assert backends.model_in_url(model) == "simulator/rules"
+    assert backends.model_in_url("gemini-x") == "gemini-x"

@@ -1,4 +1,4 @@
-"""Access: which key, which address and which project a request would use, and what is refused before it is made."""
+"""Endpoint: which key, which address and which project a request would use, and what is refused before it is made."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from gemcli.api.backends import Backend
-from gemcli.api.credentials import SIMULATOR_URL, Access, access, without_key
+from gemcli.api.endpoint import SIMULATOR_URL, Endpoint, endpoint_for, endpoint_without_key
 from gemcli.errors import GemcliError
 
 GEMINI, VERTEX = Backend("gemini"), Backend("vertex")
 KEY = {"GEMINI_API_KEY": "k"}
 
 
-def reach(backend: Backend, environ: dict[str, str]) -> Access:
+def reach(backend: Backend, environ: dict[str, str]) -> Endpoint:
     """The way to a backend, about which there is nothing to note."""
     notes: list[str] = []
-    found = access(backend, environ, notes.append)
+    found = endpoint_for(backend, environ, notes.append)
     assert notes == []
     return found
 
@@ -35,13 +35,13 @@ def refused(backend: Backend, environ: dict[str, str]) -> GemcliError:
 @pytest.mark.parametrize("name", ["GOOGLE_API_KEY", "GEMINI_API_KEY"])
 def test_either_key_will_do(name: str) -> None:
     """One key is enough, under either name, and an empty variable is as good as none."""
-    assert reach(GEMINI, {"GOOGLE_API_KEY": "", "GEMINI_API_KEY": "", name: "k"}) == Access(GEMINI, "k", None, None)
+    assert reach(GEMINI, {"GOOGLE_API_KEY": "", "GEMINI_API_KEY": "", name: "k"}) == Endpoint(GEMINI, "k", None, None)
 
 
 def test_two_different_keys_are_noted() -> None:
     """GOOGLE_API_KEY wins as in the SDK; a note says so, without either key."""
     notes: list[str] = []
-    found = access(GEMINI, {"GOOGLE_API_KEY": "one", "GEMINI_API_KEY": "other"}, notes.append)
+    found = endpoint_for(GEMINI, {"GOOGLE_API_KEY": "one", "GEMINI_API_KEY": "other"}, notes.append)
     assert found.key == "one"
     assert notes == ["GOOGLE_API_KEY and GEMINI_API_KEY are both set: GOOGLE_API_KEY is used"]
 
@@ -170,8 +170,8 @@ def test_each_backend_has_its_own_base_url() -> None:
 @pytest.mark.parametrize("backend", [GEMINI, Backend("vertex", "p"), Backend("simulator")], ids=lambda one: one.name)
 def test_api_version(backend: Backend) -> None:
     """GOOGLE_GENAI_API_VERSION holds for every backend; empty, it is the SDK's choice."""
-    assert reach(backend, {**KEY, "GOOGLE_GENAI_API_VERSION": "v1"}).version == "v1"
-    assert reach(backend, {**KEY, "GOOGLE_GENAI_API_VERSION": ""}).version is None
+    assert reach(backend, {**KEY, "GOOGLE_GENAI_API_VERSION": "v1"}).api_version == "v1"
+    assert reach(backend, {**KEY, "GOOGLE_GENAI_API_VERSION": ""}).api_version is None
 
 
 # Vertex AI
@@ -252,7 +252,7 @@ def test_rules_are_read_when_they_are_needed(tmp_path: Path) -> None:
 def test_without_key(backend: Backend, environ: dict[str, str]) -> None:
     """A request that is only looked at needs no key, sees none, and has nothing to say about those that are set."""
     before = dict(environ)
-    found = without_key(backend, environ)
+    found = endpoint_without_key(backend, environ)
     assert found.key in ("no-key", None)
     assert environ == before
 
@@ -265,6 +265,6 @@ def test_without_key_keeps_the_rest() -> None:
         "GOOGLE_CLOUD_PROJECT": "p",
         "GOOGLE_CLOUD_LOCATION": "l",
     }
-    assert without_key(VERTEX, environ) == reach(VERTEX, environ)
+    assert endpoint_without_key(VERTEX, environ) == reach(VERTEX, environ)
     with pytest.raises(GemcliError, match="unprotected"):
-        without_key(GEMINI, {"GOOGLE_GEMINI_BASE_URL": "http://example.com"})
+        endpoint_without_key(GEMINI, {"GOOGLE_GEMINI_BASE_URL": "http://example.com"})

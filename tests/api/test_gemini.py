@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from gemcli.api.backends import Backend
-from gemcli.api.credentials import access
+from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
 from gemcli.errors import GemcliError
 from gemcli.signals import Interrupted, deferred, raised
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("collected")
 def way(environ: Mapping[str, str], backend: str = "gemini") -> Gemini:
     """The way to a backend, where nothing is noted."""
     notes: list[str] = []
-    gemini = Gemini(access(Backend(backend), environ, notes.append))
+    gemini = Gemini(endpoint_for(Backend(backend), environ, notes.append))
     assert notes == []
     return gemini
 
@@ -93,7 +93,7 @@ def test_bad_key(key: str, name: str) -> None:
 def test_google_key_wins(model: Model) -> None:
     """Of two keys GOOGLE_API_KEY is used, and that is said once."""
     notes: list[str] = []
-    gemini = Gemini(access(Backend("gemini"), model.env | {"GOOGLE_API_KEY": "first"}, notes.append))
+    gemini = Gemini(endpoint_for(Backend("gemini"), model.env | {"GOOGLE_API_KEY": "first"}, notes.append))
     gemini.generate("gemini-test", BODY, 20)
     assert notes == ["GOOGLE_API_KEY and GEMINI_API_KEY are both set: GOOGLE_API_KEY is used"]
     assert model.headers[0]["x-goog-api-key"] == "first"

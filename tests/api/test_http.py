@@ -19,10 +19,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gemcli.api import http
-from gemcli.api.attempt import CALL, Abandoned, Call
+from gemcli.api.attempt import CURRENT_ATTEMPT, Abandoned, Attempt
 from gemcli.api.backends import Backend
-from gemcli.api.credentials import access
+from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
+from gemcli.api.transport_errors import TRANSPORT_ERRORS, UnexpectedHost, error_of_transport
 from gemcli.errors import GemcliError
 from tests.support import Model, Reply, answer, contents, json_reply
 from tests.system import Handler, Listener, listening
@@ -38,7 +39,7 @@ def ask(url: str, seconds: float = 20) -> dict[str, Any]:
     """One request of one message to the model at `url`."""
     notes: list[str] = []
     gemini = Gemini(
-        access(Backend("gemini"), {"GEMINI_API_KEY": "test-key", "GOOGLE_GEMINI_BASE_URL": url}, notes.append)
+        endpoint_for(Backend("gemini"), {"GEMINI_API_KEY": "test-key", "GOOGLE_GEMINI_BASE_URL": url}, notes.append)
     )
     try:
         return gemini.generate("gemini-test", BODY, seconds)
@@ -87,7 +88,7 @@ def test_every_exception_has_a_meaning() -> None:
     public = {name: value for name, value in vars(httpx2).items() if not name.startswith("_")}
     errors = {name: value for name, value in public.items() if isinstance(value, type)}
     errors = {name: value for name, value in errors.items() if issubclass(value, BaseException)}
-    mapped = {name for name, kind in errors.items() if issubclass(kind, tuple(kind for kind, _ in http.FAULTS))}
+    mapped = {name for name, kind in errors.items() if issubclass(kind, tuple(kind for kind, _ in TRANSPORT_ERRORS))}
     assert set(errors) - mapped == set(UNMAPPED)
 
 
@@ -117,27 +118,30 @@ def test_every_exception_has_a_meaning() -> None:
 )
 def test_faults(error: Exception, reason: str, sent: bool) -> None:
     """A fault has one reason, found also when it is the cause of another, and the outcome says if a request left."""
-    call = Call()
+    call = Attempt()
     if sent:
-        call.leave()
+        call.mark_sent()
     try:
         try:
             raise error
         except Exception as cause:
             raise KeyError("wrapped") from cause
     except KeyError as outer:
-        found = http.fault(outer, call)
+        found = error_of_transport(outer, call)
     assert (found.reason, found.outcome) == (reason, "unknown" if sent else "rejected")
 
 
 def test_tls_fault_after_sending_is_a_lost_connection() -> None:
     """A TLS error is a matter of certificates before the request has left, and a broken connection after."""
-    call = Call()
+    call = Attempt()
     error = httpx2.ReadError("decryption failed")
     error.__cause__ = ssl.SSLError("decryption failed")
-    assert http.fault(error, call).reason == "TLS"
-    call.leave()
-    assert (http.fault(error, call).reason, http.fault(error, call).outcome) == ("CONNECTION_LOST", "unknown")
+    assert error_of_transport(error, call).reason == "TLS"
+    call.mark_sent()
+    assert (error_of_transport(error, call).reason, error_of_transport(error, call).outcome) == (
+        "CONNECTION_LOST",
+        "unknown",
+    )
 
 
 # No connection
@@ -329,12 +333,22 @@ def client(model: Model) -> Iterator[httpx2.Client]:
 
 def test_second_request_is_refused(client: httpx2.Client, model: Model) -> None:
     """One call makes one request; another one does not reach the model."""
-    CALL.set(Call())
+    CURRENT_ATTEMPT.set(Attempt())
     model.script({}, {})
     client.post(model.url, json={})
     with pytest.raises(RuntimeError, match="second request"):
         client.post(model.url, json={})
     assert len(model.requests) == 1
+
+
+def transport(requests: list[httpx2.Request]) -> httpx2.MockTransport:
+    """A transport that sends nothing and remembers its requests."""
+
+    def remember(request: httpx2.Request) -> httpx2.Response:
+        requests.append(request)
+        return httpx2.Response(200, json={})
+
+    return httpx2.MockTransport(remember)
 
 
 @pytest.mark.parametrize(
@@ -351,13 +365,13 @@ def test_second_request_is_refused(client: httpx2.Client, model: Model) -> None:
 )
 def test_nothing_goes_to_a_host_that_nobody_named(base_url: str | None, url: str) -> None:
     """A request for another server than that of the base URL, or of Google, is refused before it leaves."""
-    transport = http.Preview()
-    call = Call()
-    CALL.set(call)
-    with http.client(base_url, transport) as client, pytest.raises(http.UnexpectedHost) as caught:
+    requests: list[httpx2.Request] = []
+    call = Attempt()
+    CURRENT_ATTEMPT.set(call)
+    with http.client(base_url, transport(requests)) as client, pytest.raises(UnexpectedHost) as caught:
         client.post(url, headers={"authorization": "Bearer t"}, json={})
-    assert (transport.request, call.sent) == (None, False)
-    assert http.fault(caught.value, call).reason == "UNEXPECTED_HOST"
+    assert (requests, call.sent) == ([], False)
+    assert error_of_transport(caught.value, call).reason == "UNEXPECTED_HOST"
 
 
 @pytest.mark.parametrize(
@@ -372,17 +386,17 @@ def test_nothing_goes_to_a_host_that_nobody_named(base_url: str | None, url: str
 )
 def test_hosts_that_were_named(base_url: str | None, url: str) -> None:
     """The hosts of Google's APIs and the server of the base URL get their requests."""
-    transport = http.Preview()
-    CALL.set(Call())
-    with http.client(base_url, transport) as client:
+    requests: list[httpx2.Request] = []
+    CURRENT_ATTEMPT.set(Attempt())
+    with http.client(base_url, transport(requests)) as client:
         client.post(url, json={})
-    assert str(transport.request and transport.request.url) == url
+    assert [str(request.url) for request in requests] == [url]
 
 
 def test_abandoned_request_is_not_sent(client: httpx2.Client, model: Model) -> None:
     """A call that was given up before its request left sends nothing, although the connection is there."""
-    call = Call()
-    CALL.set(call)
+    call = Attempt()
+    CURRENT_ATTEMPT.set(call)
     assert call.abandon() is False
     with pytest.raises(Abandoned):
         client.post(model.url, json={})
@@ -391,8 +405,8 @@ def test_abandoned_request_is_not_sent(client: httpx2.Client, model: Model) -> N
 
 def test_request_counts_as_sent_before_it_leaves() -> None:
     """By the time a server sees a request, the call says that it was sent."""
-    call = Call()
-    CALL.set(call)
+    call = Attempt()
+    CURRENT_ATTEMPT.set(call)
     seen: list[bool] = []
 
     def watched(listener: Listener, connection: socket.socket) -> None:
@@ -408,8 +422,8 @@ def test_request_counts_as_sent_before_it_leaves() -> None:
 
 def test_unread_stream_is_not_complete(client: httpx2.Client, model: Model) -> None:
     """An answer counts as complete only when its last byte was read."""
-    call = Call()
-    CALL.set(call)
+    call = Attempt()
+    CURRENT_ATTEMPT.set(call)
     model.script(Reply(200, {}, (b"one", b"two")))
     with client.stream("POST", model.url, json={}) as response:
         assert call.status == 200
@@ -421,7 +435,7 @@ def test_unread_stream_is_not_complete(client: httpx2.Client, model: Model) -> N
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_redirects_are_not_followed(code: int, client: httpx2.Client, model: Model) -> None:
     """A redirect is an answer, and nothing goes where it points."""
-    CALL.set(Call())
+    CURRENT_ATTEMPT.set(Attempt())
     model.script(Reply(code, {"location": model.url + "/other"}, (b"",)), json_reply({}))
     assert client.post(model.url, json={}).status_code == code
     assert len(model.requests) == 1

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemcli.api.http_errors import refusal
-from gemcli.api.retry import LONGEST, REPEATED, Policy
+from gemcli.api.http_errors import error_of_response
+from gemcli.api.retry import LONGEST_BACKOFF, RETRIED_REASONS, RetryPolicy
 from gemcli.errors import REASONS, GemcliError, ReasonName
 
 AGAIN = ["RATE_LIMIT", "SERVER_TIMEOUT", "SERVER_ERROR", "UNAVAILABLE", "CONNECT", "DNS", "CONNECT_TIMEOUT"]
@@ -25,8 +25,8 @@ def failure(
 
 def waits(attempt: int, error: GemcliError, left: float = 1e9, retries: int = 10) -> tuple[float, float]:
     """The shortest and the longest wait; `NEVER` for not sending again."""
-    shortest = Policy(retries, lambda: 0.0).wait(attempt, error, left)
-    longest = Policy(retries, lambda: 1.0).wait(attempt, error, left)
+    shortest = RetryPolicy(retries, lambda: 0.0).wait(attempt, error, left)
+    longest = RetryPolicy(retries, lambda: 1.0).wait(attempt, error, left)
     return NEVER if shortest is None else shortest, NEVER if longest is None else longest
 
 
@@ -84,7 +84,7 @@ def test_policy(attempt: int, after: float | None, left: float, expected: tuple[
 def test_reasons(reason: ReasonName) -> None:
     """Only what the API rejected for now, or what never reached it, is sent again; every other reason is final."""
     assert (waits(0, failure(reason))[0] != NEVER) == (reason in AGAIN)
-    assert set(AGAIN) == REPEATED
+    assert set(AGAIN) == RETRIED_REASONS
 
 
 @pytest.mark.parametrize("outcome", ["unknown", None])
@@ -98,7 +98,7 @@ def test_unknown_outcomes_are_final(reason: ReasonName, outcome: str | None) -> 
 @pytest.mark.parametrize("code", range(300, 600))
 def test_http_statuses(code: int) -> None:
     """Of all HTTP statuses 408, 429 and those of a server in trouble are tried again."""
-    again = waits(0, refusal(code, {}, b"{}"))[0] != NEVER
+    again = waits(0, error_of_response(code, {}, b"{}"))[0] != NEVER
     assert again == (code in (408, 429) or code >= 500)
 
 
@@ -113,7 +113,7 @@ def told(delay: str) -> GemcliError:
     """A 429 with RetryInfo."""
     info = f'{{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"{delay}"}}'
     body = f'{{"error":{{"code":429,"status":"RESOURCE_EXHAUSTED","message":"slow down","details":[{info}]}}}}'
-    return refusal(429, {}, body.encode())
+    return error_of_response(429, {}, body.encode())
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ errors = st.builds(
 @given(errors, st.integers(0, 5000), st.integers(0, 5000), st.floats(-10, 1e7), st.floats(0, 1))
 def test_bounds(error: GemcliError, attempt: int, retries: int, left: float, dice: float) -> None:
     """Whatever happens: never past the time left, never before the hint, and at most a minute of its own accord."""
-    wait = Policy(retries, lambda: dice).wait(attempt, error, left)
+    wait = RetryPolicy(retries, lambda: dice).wait(attempt, error, left)
     if wait is None:
         return
     assert attempt < retries
@@ -152,14 +152,14 @@ def test_bounds(error: GemcliError, attempt: int, retries: int, left: float, dic
     if error.retry_after is not None:
         assert error.retry_after <= wait <= error.retry_after + 1
     else:
-        assert min(LONGEST, 2.0 ** min(attempt, 6)) / 2 <= wait <= min(LONGEST, 2.0 ** min(attempt, 6))
+        assert min(LONGEST_BACKOFF, 2.0 ** min(attempt, 6)) / 2 <= wait <= min(LONGEST_BACKOFF, 2.0 ** min(attempt, 6))
 
 
 @given(st.lists(st.floats(0, 1), min_size=100, max_size=100), st.floats(0, 1000))
 def test_sum_of_waits(dice: list[float], left: float) -> None:
     """All waits of a call together end before its deadline."""
     total, rolls = 0.0, iter(dice)
-    policy = Policy(100, lambda: next(rolls))
+    policy = RetryPolicy(100, lambda: next(rolls))
     for attempt in range(100):
         wait = policy.wait(attempt, failure(), left - total)
         if wait is None:

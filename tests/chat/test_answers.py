@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from google.genai import types
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from gemcli.api.http_errors import refusal
 from gemcli.chat import answers, turn_order
 from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS, judge, read
-from gemcli.errors import EXIT, REASONS, GemcliError
+from gemcli.errors import REASONS, GemcliError
 from tests.support import answer
 
 CALL = {"functionCall": {"name": "f", "args": {}}}
@@ -212,208 +210,6 @@ def test_broken_utf8() -> None:
     assert caught.value.reason == "BAD_RESPONSE"
 
 
-# Error answers: HTTP status, error body -> reason, exit, code, retryable
-
-
-def details(*entries: Mapping[str, Any]) -> dict[str, Any]:
-    """The details of an error."""
-    return {"details": list(entries)}
-
-
-def quota(**violation: str) -> dict[str, Any]:
-    """A QuotaFailure of one violation."""
-    return details({"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [violation]})
-
-
-ORDER = "Please ensure that function call turn comes immediately after a user turn."
-INVALID = {"code": 400, "status": "INVALID_ARGUMENT"}
-
-REFUSALS: dict[str, tuple[int, dict[str, Any], str, int, str, bool]] = {
-    "400-order": (400, {**INVALID, "message": ORDER}, "TURN_ORDER", 65, "INVALID_ARGUMENT", False),
-    "400-roles": (
-        400,
-        {**INVALID, "message": "Please use a valid role: user, model."},
-        "TURN_ORDER",
-        65,
-        "INVALID_ARGUMENT",
-        False,
-    ),
-    "400-parts": (
-        400,
-        {**INVALID, "message": "* GenerateContentRequest.contents[0].parts: contents.parts must not be empty."},
-        "TURN_ORDER",
-        65,
-        "INVALID_ARGUMENT",
-        False,
-    ),
-    "400-too-long": (
-        400,
-        {**INVALID, "message": "The input token count (1048577) exceeds the maximum number of tokens allowed."},
-        "CONTEXT_TOO_LONG",
-        65,
-        "INVALID_ARGUMENT",
-        False,
-    ),
-    "400-key": (
-        400,
-        {**INVALID, "message": "API key not valid.", **details({"reason": "API_KEY_INVALID"})},
-        "API_KEY_INVALID",
-        77,
-        "UNAUTHENTICATED",
-        False,
-    ),
-    "400-region": (
-        400,
-        {"status": "FAILED_PRECONDITION", "message": "User location is not supported for the API use."},
-        "PRECONDITION",
-        78,
-        "FAILED_PRECONDITION",
-        False,
-    ),
-    "400-other": (400, {**INVALID, "message": "no"}, "BAD_REQUEST", 65, "INVALID_ARGUMENT", False),
-    "401": (401, {"status": "UNAUTHENTICATED"}, "UNAUTHENTICATED", 77, "UNAUTHENTICATED", False),
-    "402": (402, {}, "QUOTA_DAILY", 69, "RESOURCE_EXHAUSTED", False),
-    "403": (403, {"message": "Your key was reported as leaked."}, "PERMISSION_DENIED", 77, "PERMISSION_DENIED", False),
-    "404": (404, {"status": "NOT_FOUND"}, "MODEL_NOT_FOUND", 78, "NOT_FOUND", False),
-    "405": (405, {}, "BAD_REQUEST", 65, "INVALID_ARGUMENT", False),
-    "408": (408, {}, "SERVER_TIMEOUT", 75, "DEADLINE_EXCEEDED", True),
-    "409": (409, {"status": "ABORTED"}, "ABORTED", 75, "ABORTED", True),
-    "413": (413, {}, "TOO_LARGE", 65, "INVALID_ARGUMENT", False),
-    "429-minute": (
-        429,
-        quota(quotaId="GenerateRequestsPerMinutePerProjectPerModel"),
-        "RATE_LIMIT",
-        75,
-        "RESOURCE_EXHAUSTED",
-        True,
-    ),
-    "429-day": (
-        429,
-        quota(quotaId="GenerateRequestsPerDayPerProjectPerModel-FreeTier"),
-        "QUOTA_DAILY",
-        69,
-        "RESOURCE_EXHAUSTED",
-        False,
-    ),
-    "429-limit-0": (
-        429,
-        {"message": "Quota exceeded for metric: requests, limit: 0"},
-        "QUOTA_DAILY",
-        69,
-        "RESOURCE_EXHAUSTED",
-        False,
-    ),
-    "429-limit-05": (429, {"message": "limit: 05"}, "RATE_LIMIT", 75, "RESOURCE_EXHAUSTED", True),
-    "429-bare": (429, {}, "RATE_LIMIT", 75, "RESOURCE_EXHAUSTED", True),
-    "499": (499, {"status": "CANCELLED"}, "CANCELLED", 75, "CANCELLED", True),
-    "500": (500, {"status": "INTERNAL"}, "SERVER_ERROR", 75, "INTERNAL", True),
-    "501": (501, {}, "SERVER_ERROR", 75, "INTERNAL", True),
-    "502": (502, {}, "UNAVAILABLE", 75, "UNAVAILABLE", True),
-    "503": (503, {"message": "The model is overloaded."}, "UNAVAILABLE", 75, "UNAVAILABLE", True),
-    "504": (504, {"status": "DEADLINE_EXCEEDED"}, "SERVER_TIMEOUT", 75, "DEADLINE_EXCEEDED", True),
-    "301": (301, {}, "REDIRECT", 78, "FAILED_PRECONDITION", False),
-    "307": (307, {}, "REDIRECT", 78, "FAILED_PRECONDITION", False),
-    "204": (204, {}, "BAD_RESPONSE", 76, "INTERNAL", False),
-}
-
-
-@pytest.mark.parametrize(("http", "fault", "reason", "status", "code", "again"), REFUSALS.values(), ids=REFUSALS)
-def test_refusals(http: int, fault: Mapping[str, Any], reason: str, status: int, code: str, again: bool) -> None:
-    """Each error answer has its reason, exit status and code, and says whether the command may be run again."""
-    error = refusal(http, {}, json.dumps({"error": fault}).encode())
-    assert (error.reason, error.exit, error.code, error.retryable) == (reason, status, code, again)
-    assert (error.http, error.outcome) == (http, "unknown" if http == 204 else "rejected")
-    as_list = refusal(http, {}, json.dumps([{"error": fault}]).encode())
-    assert as_list.to_json() == error.to_json()
-
-
-SHAPES = {
-    "google": (
-        502,
-        {},
-        b'{"error": {"status": "UNAVAILABLE", "message": " Try later.\\n"}}',
-        "the API answered HTTP 502 UNAVAILABLE: Try later.",
-    ),
-    "html": (
-        502,
-        {},
-        b"<html><style>p {}</style><title>Bad</title>\n<h1>Gateway</h1><script>x</script>",
-        "the API answered HTTP 502: Bad Gateway",
-    ),
-    "text": (502, {}, b"upstream  gone", "the API answered HTTP 502: upstream gone"),
-    "bytes": (502, {}, b"\xff\xfe", "the API answered HTTP 502: \ufffd\ufffd"),
-    "empty": (502, {}, b"", "the API answered HTTP 502"),
-    "error-text": (502, {}, b'{"error": "down"}', "the API answered HTTP 502: down"),
-    "error-null": (502, {}, b'{"error": null}', "the API answered HTTP 502"),
-    "list-empty": (502, {}, b"[]", "the API answered HTTP 502"),
-    "number": (502, {}, b"5", "the API answered HTTP 502"),
-    "message-null": (502, {}, b'{"error": {"message": null, "status": 5}}', "the API answered HTTP 502"),
-    "redirect": (307, {"location": "https://x/"}, b"", "the API answered HTTP 307: to https://x/"),
-    "redirect-nowhere": (307, {}, b"", "the API answered HTTP 307: to nowhere"),
-}
-
-
-@pytest.mark.parametrize(("http", "headers", "body", "message"), SHAPES.values(), ids=SHAPES)
-def test_error_shapes(http: int, headers: Mapping[str, str], body: bytes, message: str) -> None:
-    """An error answer of any shape is told with what it says."""
-    assert refusal(http, headers, body).message == message
-
-
-def test_long_pages_are_cut() -> None:
-    """Of a page that is no error answer, only the beginning is told."""
-    assert len(refusal(502, {}, b"word " * 10_000).message) < 300
-
-
-@pytest.mark.parametrize("page", [b"<" * 1_000_000, b"<style" * 150_000], ids=["brackets", "styles"])
-@pytest.mark.slow
-def test_large_pages_take_no_time(page: bytes) -> None:
-    """A page of any size and shape is read at once: there is nobody who could stop it."""
-    import subprocess
-    import sys
-
-    program = "import sys; from gemcli.api import http_errors; http_errors.refusal(502, {}, sys.stdin.buffer.read())"
-    subprocess.run([sys.executable, "-c", program], input=page, timeout=10, check=True)
-
-
-def retry_info(delay: Any) -> dict[str, Any]:
-    """A RetryInfo with this delay."""
-    return {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}
-
-
-WAITS: dict[str, tuple[dict[str, str], dict[str, Any], float | None]] = {
-    "nothing": ({}, {}, None),
-    "retry-info": ({}, details(retry_info("37s")), 37),
-    "retry-info-decimal": ({}, details(retry_info("2.5s")), 2.5),
-    "retry-info-nanos": ({}, details(retry_info("0.123456789s")), 0.123456789),
-    "retry-info-ms": ({}, details(retry_info("900ms")), 0.9),
-    "retry-info-zero": ({}, details(retry_info("0s")), 0),
-    "retry-info-second": ({}, details({"reason": "X"}, retry_info("4s")), 4),
-    "message": ({}, {"message": "Quota. Please retry in 31.5s."}, 31.5),
-    "message-ms": ({}, {"message": "Please retry in 720.5ms."}, 0.7205),
-    "header": ({"retry-after": "7"}, {}, 7),
-    "retry-info-before-header": ({"retry-after": "7"}, details(retry_info("3s")), 3),
-    "retry-info-before-message": ({}, {"message": "retry in 9s", **details(retry_info("3s"))}, 3),
-    "header-before-message": ({"retry-after": "7"}, {"message": "Please retry in 3s."}, 7),
-    "broken-retry-info-then-header": ({"retry-after": "7"}, details(retry_info("soon")), 7),
-    "broken-number": ({}, details(retry_info(3)), None),
-    "broken-negative": ({}, details(retry_info("-3s")), None),
-    "broken-words": ({"retry-after": "soon"}, {"message": "Please retry in a while"}, None),
-    "broken-dots": ({}, {"message": "retry in 1.2.3s"}, None),
-}
-
-
-@pytest.mark.parametrize(("headers", "fault", "seconds"), WAITS.values(), ids=WAITS)
-def test_retry_after(headers: Mapping[str, str], fault: Mapping[str, Any], seconds: float | None) -> None:
-    """The wait a server asks for comes from RetryInfo, else Retry-After, else the words of the message."""
-    assert refusal(429, headers, json.dumps({"error": fault}).encode()).retry_after == seconds
-
-
-def test_retry_after_is_finite() -> None:
-    """A delay beyond all numbers is none: it could not even be printed as JSON."""
-    error = refusal(429, {}, json.dumps({"error": details(retry_info("9" * 400 + "s"))}).encode())
-    json.dumps(error.to_json(), allow_nan=False)
-
-
 # Anything at all
 
 KEYS = (
@@ -426,24 +222,6 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS.split()), inner, max_size=4),
     max_leaves=15,
 )
-DETAIL = st.fixed_dictionaries(
-    {},
-    optional={
-        "@type": JSON | st.just("google.rpc.RetryInfo"),
-        "retryDelay": JSON | st.from_regex(r"[0-9.]{1,400}m?s", fullmatch=True),
-        "violations": JSON | st.lists(st.dictionaries(st.sampled_from(["quotaId", "quotaMetric"]), JSON)),
-        "reason": JSON,
-    },
-)
-FAULT = st.fixed_dictionaries(
-    {},
-    optional={
-        "message": JSON | st.from_regex(r"retry in [0-9.]{1,400}m?s", fullmatch=True),
-        "status": JSON,
-        "details": JSON | st.lists(DETAIL | JSON, max_size=3),
-    },
-)
-STATUS = st.sampled_from([201, 204, 302, 400, 401, 404, 418, 429, 429, 429, 500, 503, 599])
 
 
 @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
@@ -457,19 +235,6 @@ def test_any_body_of_a_200(body: bytes) -> None:
     verdict = judge(found)
     assert verdict.valid or verdict.error
     assert isinstance(verdict.text, str)
-
-
-ERRORS = JSON | FAULT.map(lambda fault: {"error": fault})
-
-
-@example(429, b'{"error": {"details": [{"violations": 5}]}}')
-@example(429, b'{"error": {"details": [{"violations": {"a": 1}, "retryDelay": {}}], "message": {"a": 1}}}')
-@given(STATUS, st.binary(max_size=60) | ERRORS.map(lambda value: json.dumps(value).encode()))
-def test_any_error_body(http: int, body: bytes) -> None:
-    """Any body of an error answer is a GemcliError that can be printed as strict JSON."""
-    error = refusal(http, {"retry-after": "1"}, body)
-    assert error.exit in EXIT.values()
-    assert json.dumps(error.to_json(), allow_nan=False)
 
 
 @given(

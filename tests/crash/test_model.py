@@ -38,7 +38,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from gemcli.api.attempt import CALL
+from gemcli.api.attempt import CURRENT_ATTEMPT
 from gemcli.api.gemini import Gemini
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content
@@ -118,24 +118,24 @@ class Wire:
 
     def request(self, _self: Gemini, _model: str, body: dict[str, Any], _seconds: float, *, stream: bool) -> None:
         """Answer in the place of `Gemini._request`."""
-        call, outcome = CALL.get(), self.outcome
+        call, outcome = CURRENT_ATTEMPT.get(), self.outcome
         call.start()
         if outcome.name == "unreachable":
             raise httpx2.ConnectError("refused")
-        call.leave()
+        call.mark_sent()
         self.requests.append(body["contents"])
         if self.meddle:
             self.meddle()
         if outcome.name == "reset":
             raise httpx2.ReadError("reset")
-        call.begin(outcome.http, {"content-type": "application/json"})
+        call.set_head(outcome.http, {"content-type": "application/json"})
         data = json.dumps(outcome.body).encode()
         if stream and outcome.http == 200:
             data = b"data: " + data + b"\r\n\r\n"
         if outcome.name == "cut":
-            call.feed(data[: len(data) // 2])
+            call.receive(data[: len(data) // 2])
             raise httpx2.RemoteProtocolError("peer closed connection")
-        call.feed(data)
+        call.receive(data)
         call.complete = True
 
 

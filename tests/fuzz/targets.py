@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gemcli import exchange
-from gemcli.api import credentials, http_errors, models, sse, streamed_answer
+from gemcli.api import credentials, endpoint, http_errors, models, sse, streamed_answer
 from gemcli.api.backends import Backend
 from gemcli.app import App
 from gemcli.chat import answers, turn_order
@@ -325,8 +325,8 @@ def word(data: bytes) -> bool:
     checks: tuple[Callable[[str], Any], ...] = (
         lambda text: names.session_path(text, {"GEMCLI_HOME": "/home"}),
         models.check_model,
-        lambda text: credentials._base_url("URL", text),
-        lambda text: credentials._checked(text, "KEY"),
+        lambda text: endpoint.check_base_url(text, "URL"),
+        lambda text: credentials.check_key(text, "KEY"),
     )
     for check in checks:
         try:
@@ -391,7 +391,7 @@ def error(data: bytes) -> bool:
     text = head.decode("latin-1")
     headers = {"retry-after": text, "location": text}
     for http in (400, 429, 503, 302, 204):
-        found = http_errors.refusal(http, headers, rest)
+        found = http_errors.error_of_response(http, headers, rest)
         told(found)
         assert found.retry_after is None or found.retry_after >= 0
     return True

@@ -17,7 +17,7 @@ import pytest
 
 from gemcli.api.backends import Backend
 from gemcli.api.gemini import Gemini
-from gemcli.api.retry import Policy
+from gemcli.api.retry import RetryPolicy
 from gemcli.chat import turn_order
 from gemcli.errors import GemcliError, ReasonName
 from gemcli.exchange import Limits, Line
@@ -93,7 +93,7 @@ class World:
     def line(self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]) -> Line:
         """The line to the model."""
         limits = Limits(9.0, time.monotonic() + self.left)
-        retry = Policy(self.retries, lambda: 0.0)
+        retry = RetryPolicy(self.retries, lambda: 0.0)
         return Line(cast(Gemini, self.model), Backend("gemini"), limits, retry, self.notices.append, on_event)
 
     def over(self, wait: float = 0.0) -> GemcliError | None:

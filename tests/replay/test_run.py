@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gemcli.api.backends import Backend
-from gemcli.api.credentials import access
+from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
 from gemcli.chat import turn_order
 from gemcli.errors import GemcliError
@@ -287,7 +287,7 @@ class Loopback(Runs):
     def __init__(self, directory: Path, model: Model) -> None:
         super().__init__(directory)
         self.server = model
-        self.gemini = Gemini(access(Backend("gemini"), model.env, self.notices.append))
+        self.gemini = Gemini(endpoint_for(Backend("gemini"), model.env, self.notices.append))
 
     def line(self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]) -> Line:
         """The line to the server."""

@@ -23,7 +23,7 @@ import httpx2
 import pytest
 
 from gemcli.api.backends import Backend
-from gemcli.api.credentials import access
+from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
 from gemcli.chat import turn_order
 from gemcli.chat.contents import user_text
@@ -685,7 +685,7 @@ def test_every_byte_of_a_stream(ending: str, model: Model, figures: Callable[...
 
     def one(size: int) -> str | None:
         heard: list[dict[str, Any]] = []
-        gemini = Gemini(access(Backend("gemini"), env, lambda note: None))
+        gemini = Gemini(endpoint_for(Backend("gemini"), env, lambda note: None))
         body = {"contents": [user_text(f"{size} {ending}")]}
         try:
             result: Any = gemini.stream("gemini-test", body, 3 if ending == "stall" else 60, heard.append)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gemcli.api.backends import Backend
-from gemcli.api.credentials import access
+from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
 from gemcli.errors import GemcliError
 from gemcli.simulator.simulated_api import Cut
@@ -42,7 +42,7 @@ class Way:
     """A way to the model: `way()` streams one answer; `heard` are the chunks that were told."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self.gemini = Gemini(access(Backend("gemini"), environ, lambda note: None))
+        self.gemini = Gemini(endpoint_for(Backend("gemini"), environ, lambda note: None))
         self.heard: list[dict[str, Any]] = []
 
     def __call__(self, seconds: float = 20) -> dict[str, Any] | GemcliError:
@@ -182,7 +182,7 @@ def test_flood(way: Way) -> None:
 def test_chunks_are_told_as_they_come(model: Model) -> None:
     """Each chunk is told when it arrives, not at the end."""
     model.script(streaming(sse(said("a")), 1.0, sse(said("b", finish="STOP"))))
-    gemini, times = Gemini(access(Backend("gemini"), model.env, lambda note: None)), []
+    gemini, times = Gemini(endpoint_for(Backend("gemini"), model.env, lambda note: None)), []
     gemini.stream("gemini-test", BODY, 20, lambda chunk: times.append(time.monotonic()))
     assert times[1] - times[0] > 0.7
     assert model.targets[0].endswith("models/gemini-test:streamGenerateContent?alt=sse")

@@ -185,7 +185,7 @@ def test_the_choice_of_the_sdk(monkeypatch: pytest.MonkeyPatch, vertexai: str | 
         client = genai.Client()
     with client:
         chosen = "vertex" if client.vertexai else "gemini"
-    assert backends.from_environment(os.environ).name == chosen
+    assert backends.backend_of_environment(os.environ).name == chosen
 
 
 def test_the_session_wins_over_the_environment(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,112 @@
+"""Endpoints: where requests go and with which key, taken from the environment and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from gemcli.api.backends import SIMULATOR, Backend, check_project_and_location
+from gemcli.api.credentials import express_key, gemini_key
+from gemcli.api.secrets import without_user_if_invalid
+from gemcli.errors import GemcliError
+
+if TYPE_CHECKING:
+    from gemcli.simulator.simulated_api import App
+
+SIMULATOR_URL = "http://simulator.invalid"
+"""The base URL of the simulator: no lookup finds this name, should a socket ever be opened."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Everything that a client of the SDK is made from.
+
+    Without a `key`, Google Cloud credentials are used; without a `base_url` or an `api_version`,
+    those of the SDK. `simulator` is the application that answers in this process.
+    """
+
+    backend: Backend
+    key: str | None
+    base_url: str | None = None
+    api_version: str | None = None
+    simulator: App | None = None
+
+
+def endpoint_for(
+    backend: Backend, environ: Mapping[str, str], notice: Callable[[str], None]
+) -> Endpoint:
+    """The endpoint of `backend`.
+
+    Raises `GemcliError`: NO_KEY, BAD_KEY, NO_PROJECT, PROJECT_NAME, LOCATION_NAME, BASE_URL, or
+    what is wrong with a rules file.
+    """
+    version = environ.get("GOOGLE_GENAI_API_VERSION") or None
+    if backend.name == SIMULATOR:
+        app = _simulator(backend.rules)
+        return Endpoint(backend, "simulator", SIMULATOR_URL, version, app)
+    if backend.name == "vertex":
+        project = backend.project or environ.get("GOOGLE_CLOUD_PROJECT") or None
+        location = backend.location or environ.get("GOOGLE_CLOUD_LOCATION") or "global"
+        check_project_and_location(project, location)
+        backend = replace(backend, project=project, location=location)
+        key = None if project else express_key(environ)
+        variable = "GOOGLE_VERTEX_BASE_URL"
+    else:
+        key = gemini_key(environ, notice)
+        variable = "GOOGLE_GEMINI_BASE_URL"
+    base_url = check_base_url(environ.get(variable, ""), variable)
+    return Endpoint(backend, key, base_url, version)
+
+
+def endpoint_without_key(backend: Backend, environ: Mapping[str, str]) -> Endpoint:
+    """`endpoint_for` for a request that is only shown: no key is needed, and none is used."""
+    stand_in = {**environ, "GOOGLE_API_KEY": "no-key", "GEMINI_API_KEY": ""}
+    return endpoint_for(backend, stand_in, lambda _message: None)
+
+
+def check_base_url(value: str, variable: str) -> str | None:
+    """The base URL in `value`, None if it is empty (the API's own URL is used).
+
+    Raises `GemcliError` (BASE_URL) unless it is https, or http to this machine.
+    """
+    url = value.strip()
+    if not url:
+        return None
+    shown = without_user_if_invalid(url)
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port  # raises ValueError for an invalid port
+    except ValueError:
+        raise GemcliError("BASE_URL", f"{variable} is not a URL: {shown!r}") from None
+    encrypted = parts.scheme == "https"
+    local = parts.scheme == "http" and _is_loopback(host)
+    if host and (encrypted or local):
+        return urlunsplit(parts)
+    raise GemcliError(
+        "BASE_URL", f"{variable}={shown} would send the key and the conversation unprotected"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _simulator(rules: str | None) -> App:
+    """The simulator, scripted by the file `rules` if there is one; raises what is wrong with it."""
+    if rules is None:
+        from gemcli.simulator.simulated_api import simulate
+
+        return simulate
+    from gemcli.simulator.player import rules_app
+    from gemcli.terminal import inputs
+
+    return rules_app(inputs.file_text(rules), rules)

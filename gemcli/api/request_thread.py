@@ -1,0 +1,104 @@
+"""A request in a thread of its own, so that the wait for it always ends.
+
+A name server, a TLS handshake or a server that sends a byte a minute can block the HTTP client for
+longer than any time limit that it offers. Therefore a daemon thread makes the request, and the
+caller waits on a queue. A request that takes too long is left behind in its thread.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+
+from gemcli.api.attempt import CURRENT_ATTEMPT, Attempt
+from gemcli.errors import GemcliError
+from gemcli.signals import GLANCE, deferred
+
+
+class _News(Enum):
+    """What can end the wait, besides an event of a stream, an error and the time limit."""
+
+    DONE = "done"
+    SIGNAL = "signal"
+
+
+def run(
+    request: Callable[[], None],
+    attempt: Attempt,
+    on_event: Callable[[bytes], None],
+    *,
+    seconds: float,
+    grace: float,
+) -> BaseException | None:
+    """Run `request` and wait at most `seconds` for its end; return the error it raised, if any.
+
+    `on_event` is called in this thread with the data of each event of a streamed answer. A signal
+    that arrives while signals are deferred ends the wait, at once or, if the request was sent,
+    after `grace` seconds; a second signal ends it at once. An answer that has arrived completely is
+    never given up. Raises `GemcliError`: TIMEOUT, CONNECT_TIMEOUT, INTERRUPTED.
+    """
+    news: queue.SimpleQueue[bytes | BaseException | _News] = queue.SimpleQueue()
+    attempt.on_event = news.put
+
+    def work() -> None:
+        CURRENT_ATTEMPT.set(attempt)
+        try:
+            request()
+        except BaseException as error:  # whatever it is concerns the thread that waits
+            news.put(error)
+        else:
+            news.put(_News.DONE)
+
+    until = time.monotonic() + seconds
+    threading.Thread(target=work, name="gemini", daemon=True).start()
+    with deferred.waking(lambda: news.put(_News.SIGNAL)):
+        while True:
+            left = max(0.0, until - time.monotonic())
+            try:
+                event = news.get(timeout=min(GLANCE, left))
+            except queue.Empty:
+                if time.monotonic() < until:
+                    continue
+                if attempt.complete:
+                    return None
+                if deferred.arrived:
+                    raise interrupted(deferred.arrived[0], sent=attempt.abandon()) from None
+                raise _timed_out(seconds, sent=attempt.abandon()) from None
+            if isinstance(event, bytes):
+                on_event(event)
+                if time.monotonic() > until and not attempt.complete:
+                    raise _timed_out(seconds, sent=attempt.abandon())
+            elif event is _News.SIGNAL:
+                if not attempt.complete and not (attempt.sent and grace):
+                    raise interrupted(deferred.arrived[0], sent=attempt.abandon())
+                until = min(until, time.monotonic() + grace)
+                grace = 0.0
+            else:
+                return event if isinstance(event, BaseException) else None
+
+
+def interrupted(signum: int, *, sent: bool) -> GemcliError:
+    """The error of a request that a signal ended; `sent` tells whether it was under way."""
+    name = signal.Signals(signum).name
+    if sent:
+        message = f"stopped by {name}; whether the message was answered is unknown"
+    else:
+        message = f"stopped by {name}; it was not sent, or refused"
+    return GemcliError(
+        "INTERRUPTED",
+        message,
+        outcome="unknown" if sent else "rejected",
+        exit_code=128 + signum,
+    )
+
+
+def _timed_out(seconds: float, *, sent: bool) -> GemcliError:
+    if sent:
+        return GemcliError("TIMEOUT", f"no answer within {seconds:.3g} s", outcome="unknown")
+    return GemcliError(
+        "CONNECT_TIMEOUT", f"no connection within {seconds:.3g} s", outcome="rejected"
+    )

@@ -1,0 +1,87 @@
+"""What an error below HTTP means: each class of exception becomes one reason.
+
+Loads the HTTP library, so it is imported only after a request has failed.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+
+import google.auth.exceptions
+import httpx2
+
+from gemcli.api.attempt import Attempt
+from gemcli.errors import GemcliError, ReasonName
+
+
+class UnusableProxy(Exception):
+    """No client can be made for the proxy that the environment names; `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UnexpectedHost(Exception):
+    """A request was about to go where neither the backend nor the base URL sends it."""
+
+
+TRANSPORT_ERRORS: tuple[tuple[type[BaseException], ReasonName], ...] = (
+    (UnusableProxy, "BASE_URL"),
+    (UnexpectedHost, "UNEXPECTED_HOST"),
+    (ssl.SSLError, "TLS"),
+    (socket.gaierror, "DNS"),
+    (google.auth.exceptions.TransportError, "CONNECT"),
+    (google.auth.exceptions.GoogleAuthError, "NO_CREDENTIALS"),
+    (httpx2.ConnectTimeout, "CONNECT_TIMEOUT"),
+    (httpx2.PoolTimeout, "CONNECT_TIMEOUT"),
+    (httpx2.TimeoutException, "TIMEOUT"),
+    (httpx2.ConnectError, "CONNECT"),
+    (httpx2.ProxyError, "CONNECT"),
+    (httpx2.UnsupportedProtocol, "BASE_URL"),
+    (httpx2.InvalidURL, "BASE_URL"),
+    (httpx2.LocalProtocolError, "BAD_KEY"),
+    (httpx2.DecodingError, "BAD_RESPONSE"),
+    (httpx2.TransportError, "CONNECTION_LOST"),
+)
+"""The reason for each class; the first class that fits the error or one of its causes decides."""
+
+
+def error_of_transport(error: BaseException, attempt: Attempt) -> GemcliError:
+    """What a request means that brought no complete answer; an error not in the table is a bug."""
+    found, reason = _find(error, sent=attempt.sent)
+    if reason == "BUG":
+        message = f"{type(found).__name__}: {found}"
+    else:
+        message = f"the request failed: {str(found) or type(found).__name__}"
+    failure = GemcliError(
+        reason,
+        message,
+        hint=found.hint if isinstance(found, UnusableProxy) else None,
+        outcome="unknown" if attempt.sent else "rejected",
+        http=attempt.status,
+    )
+    return attempt.secrets.hide_in_error(failure)
+
+
+def _find(error: BaseException, *, sent: bool) -> tuple[BaseException, ReasonName]:
+    """The error or the one of its causes that decides, and its reason."""
+    causes = list(_with_causes(error))
+    for kind, reason in TRANSPORT_ERRORS:
+        # Once a request was sent, a TLS error is a lost connection and not a bad certificate.
+        if reason == "TLS" and sent:
+            continue
+        for cause in causes:
+            if isinstance(cause, kind):
+                # A token server that is busy says nothing about the credentials.
+                busy = reason == "NO_CREDENTIALS" and getattr(cause, "retryable", False)
+                return cause, "UNAVAILABLE" if busy else reason
+    return error, "BUG"
+
+
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

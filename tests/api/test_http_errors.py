@@ -1,0 +1,223 @@
+"""Error answers of the API: the reason of each, the wait it asks for, and errors of every shape."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gemcli.api.http_errors import error_of_response
+from gemcli.errors import EXIT, GemcliError
+
+
+def details(*entries: Mapping[str, Any]) -> dict[str, Any]:
+    """The details of an error."""
+    return {"details": list(entries)}
+
+
+def quota(name: str) -> dict[str, Any]:
+    """A QuotaFailure of one violation."""
+    return details({"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": name}]})
+
+
+def retry_info(delay: Any) -> dict[str, Any]:
+    """The details with a RetryInfo of this delay."""
+    return details({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay})
+
+
+def error_of(http: int, error: Any, headers: Mapping[str, str] | None = None) -> GemcliError:
+    """What an answer with this error object means."""
+    return error_of_response(http, headers or {}, json.dumps({"error": error}).encode())
+
+
+ORDER = "Please ensure that function call turn comes immediately after a user turn."
+PARTS = "* GenerateContentRequest.contents[0].parts: contents.parts must not be empty."
+TOO_LONG = "The input token count (1048577) exceeds the maximum number of tokens allowed."
+
+REASONS: dict[str, tuple[int, dict[str, Any], str]] = {
+    "204": (204, {}, "BAD_RESPONSE"),
+    "301": (301, {}, "REDIRECT"),
+    "307": (307, {}, "REDIRECT"),
+    "400": (400, {"status": "INVALID_ARGUMENT", "message": "no"}, "BAD_REQUEST"),
+    "400-order": (400, {"message": ORDER}, "TURN_ORDER"),
+    "400-roles": (400, {"message": "Please use a valid role: user, model."}, "TURN_ORDER"),
+    "400-parts": (400, {"message": PARTS}, "TURN_ORDER"),
+    "400-too-long": (400, {"message": TOO_LONG}, "CONTEXT_TOO_LONG"),
+    "400-key": (400, details({"reason": "API_KEY_INVALID"}), "API_KEY_INVALID"),
+    "400-key-message": (400, {"message": "API key not valid."}, "API_KEY_INVALID"),
+    "400-region": (400, {"status": "FAILED_PRECONDITION"}, "PRECONDITION"),
+    "401": (401, {"status": "UNAUTHENTICATED"}, "UNAUTHENTICATED"),
+    "402": (402, {}, "QUOTA_DAILY"),
+    "403": (403, {"message": "Your key was reported as leaked."}, "PERMISSION_DENIED"),
+    "404": (404, {"status": "NOT_FOUND"}, "MODEL_NOT_FOUND"),
+    "405": (405, {}, "BAD_REQUEST"),
+    "408": (408, {}, "SERVER_TIMEOUT"),
+    "409": (409, {"status": "ABORTED"}, "ABORTED"),
+    "413": (413, {}, "TOO_LARGE"),
+    "429": (429, {}, "RATE_LIMIT"),
+    "429-minute": (429, quota("GenerateRequestsPerMinutePerProjectPerModel"), "RATE_LIMIT"),
+    "429-day": (429, quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier"), "QUOTA_DAILY"),
+    "429-limit-0": (429, {"message": "Quota exceeded for metric: requests, limit: 0"}, "QUOTA_DAILY"),
+    "429-limit-05": (429, {"message": "limit: 05"}, "RATE_LIMIT"),
+    "499": (499, {"status": "CANCELLED"}, "CANCELLED"),
+    "500": (500, {"status": "INTERNAL"}, "SERVER_ERROR"),
+    "501": (501, {}, "SERVER_ERROR"),
+    "502": (502, {}, "UNAVAILABLE"),
+    "503": (503, {"message": "The model is overloaded."}, "UNAVAILABLE"),
+    "504": (504, {"status": "DEADLINE_EXCEEDED"}, "SERVER_TIMEOUT"),
+}
+
+
+@pytest.mark.parametrize(("http", "fault", "reason"), REASONS.values(), ids=REASONS)
+def test_reasons(http: int, fault: Mapping[str, Any], reason: str) -> None:
+    """Each error answer has its reason, also as a list of one, and all but a 2xx may be sent again."""
+    error = error_of(http, fault)
+    assert (error.reason, error.http, error.outcome) == (reason, http, "unknown" if http == 204 else "rejected")
+    as_list = error_of_response(http, {}, json.dumps([{"error": fault}]).encode())
+    assert as_list.to_json() == error.to_json()
+
+
+CONTRACT = {
+    "BAD_RESPONSE": (76, "INTERNAL"),
+    "REDIRECT": (78, "FAILED_PRECONDITION"),
+    "BAD_REQUEST": (65, "INVALID_ARGUMENT"),
+    "TURN_ORDER": (65, "INVALID_ARGUMENT"),
+    "CONTEXT_TOO_LONG": (65, "INVALID_ARGUMENT"),
+    "TOO_LARGE": (65, "INVALID_ARGUMENT"),
+    "API_KEY_INVALID": (77, "UNAUTHENTICATED"),
+    "UNAUTHENTICATED": (77, "UNAUTHENTICATED"),
+    "PERMISSION_DENIED": (77, "PERMISSION_DENIED"),
+    "PRECONDITION": (78, "FAILED_PRECONDITION"),
+    "MODEL_NOT_FOUND": (78, "NOT_FOUND"),
+    "QUOTA_DAILY": (69, "RESOURCE_EXHAUSTED"),
+    "RATE_LIMIT": (75, "RESOURCE_EXHAUSTED"),
+    "SERVER_TIMEOUT": (75, "DEADLINE_EXCEEDED"),
+    "ABORTED": (75, "ABORTED"),
+    "CANCELLED": (75, "CANCELLED"),
+    "SERVER_ERROR": (75, "INTERNAL"),
+    "UNAVAILABLE": (75, "UNAVAILABLE"),
+}
+
+
+def test_what_a_script_sees() -> None:
+    """The exit status and the code of each of these reasons are a contract; those with 75 may be run again."""
+    errors = [error_of(http, fault) for http, fault, _ in REASONS.values()]
+    assert {error.reason: (error.exit, error.code) for error in errors} == CONTRACT
+    assert all(error.retryable == (error.exit == 75) for error in errors)
+
+
+GOOGLE = b'{"error": {"status": "UNAVAILABLE", "message": " Try later.\\n"}}'
+HTML = b"<html><style>p {}</style><title>Bad</title>\n<h1>Gateway</h1><script>x</script>"
+
+MESSAGES: dict[str, tuple[int, dict[str, str], bytes, str]] = {
+    "google": (502, {}, GOOGLE, "502 UNAVAILABLE: Try later."),
+    "html": (502, {}, HTML, "502: Bad Gateway"),
+    "text": (502, {}, b"upstream  gone", "502: upstream gone"),
+    "bytes": (502, {}, b"\xff\xfe", "502: \ufffd\ufffd"),
+    "empty": (502, {}, b"", "502"),
+    "error-text": (502, {}, b'{"error": "down"}', "502: down"),
+    "error-null": (502, {}, b'{"error": null}', "502"),
+    "list-empty": (502, {}, b"[]", "502"),
+    "number": (502, {}, b"5", "502"),
+    "message-null": (502, {}, b'{"error": {"message": null, "status": 5}}', "502"),
+    "redirect": (307, {"location": "https://x/"}, b"", "307: to https://x/"),
+    "redirect-nowhere": (307, {}, b"", "307: to nowhere"),
+}
+
+
+@pytest.mark.parametrize(("http", "headers", "body", "message"), MESSAGES.values(), ids=MESSAGES)
+def test_messages(http: int, headers: Mapping[str, str], body: bytes, message: str) -> None:
+    """The message holds what an error answer of any shape says."""
+    assert error_of_response(http, headers, body).message == f"the API answered HTTP {message}"
+
+
+def test_long_pages_are_cut() -> None:
+    """Of a page that is not an error answer, only the beginning is in the message."""
+    assert len(error_of_response(502, {}, b"word " * 10_000).message) < 300
+
+
+@pytest.mark.parametrize("page", [b"<" * 1_000_000, b"<style" * 150_000], ids=["brackets", "styles"])
+@pytest.mark.slow
+def test_large_pages_take_no_time(page: bytes) -> None:
+    """A page of any size and shape is read at once: nobody could stop a pattern that takes minutes."""
+    program = (
+        "import sys; from gemcli.api import http_errors as e; e.error_of_response(502, {}, sys.stdin.buffer.read())"
+    )
+    subprocess.run([sys.executable, "-c", program], input=page, timeout=10, check=True)
+
+
+WAITS: dict[str, tuple[str | None, dict[str, Any], float | None]] = {
+    "nothing": (None, {}, None),
+    "retry-info": (None, retry_info("37s"), 37),
+    "retry-info-decimal": (None, retry_info("2.5s"), 2.5),
+    "retry-info-nanos": (None, retry_info("0.123456789s"), 0.123456789),
+    "retry-info-ms": (None, retry_info("900ms"), 0.9),
+    "retry-info-zero": (None, retry_info("0s"), 0),
+    "retry-info-second": (None, details({"reason": "X"}, *retry_info("4s")["details"]), 4),
+    "message": (None, {"message": "Quota. Please retry in 31.5s."}, 31.5),
+    "message-ms": (None, {"message": "Please retry in 720.5ms."}, 0.7205),
+    "header": ("7", {}, 7),
+    "header-past-date": ("Wed, 21 Oct 2015 07:28:00 GMT", {}, 0),
+    "retry-info-before-header": ("7", retry_info("3s"), 3),
+    "retry-info-before-message": (None, {"message": "retry in 9s", **retry_info("3s")}, 3),
+    "header-before-message": ("7", {"message": "Please retry in 3s."}, 7),
+    "broken-retry-info-then-header": ("7", retry_info("soon"), 7),
+    "broken-number": (None, retry_info(3), None),
+    "broken-negative": (None, retry_info("-3s"), None),
+    "broken-words": ("soon", {"message": "Please retry in a while"}, None),
+    "broken-dots": (None, {"message": "retry in 1.2.3s"}, None),
+    "beyond-all-numbers": (None, retry_info("9" * 400 + "s"), None),
+}
+
+
+@pytest.mark.parametrize(("header", "fault", "seconds"), WAITS.values(), ids=WAITS)
+def test_retry_after(header: str | None, fault: Mapping[str, Any], seconds: float | None) -> None:
+    """The wait that a server asks for comes from RetryInfo, else Retry-After, else the message."""
+    headers = {} if header is None else {"retry-after": header}
+    assert error_of(429, fault, headers).retry_after == seconds
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+KEYS = st.sampled_from(["error", "message", "status", "details", "violations", "reason"])
+JSON = st.recursive(
+    SCALARS | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=15,
+)
+DETAIL = st.fixed_dictionaries(
+    {},
+    optional={
+        "@type": JSON | st.just("google.rpc.RetryInfo"),
+        "retryDelay": JSON | st.from_regex(r"[0-9.]{1,400}m?s", fullmatch=True),
+        "violations": JSON | st.lists(st.dictionaries(st.sampled_from(["quotaId", "quotaMetric"]), JSON)),
+        "reason": JSON,
+    },
+)
+FAULT = st.fixed_dictionaries(
+    {},
+    optional={
+        "message": JSON | st.from_regex(r"retry in [0-9.]{1,400}m?s", fullmatch=True),
+        "status": JSON,
+        "details": JSON | st.lists(DETAIL | JSON, max_size=3),
+    },
+)
+ERRORS = JSON | FAULT.map(lambda fault: {"error": fault})
+
+
+@example(429, b'{"error": {"details": [{"violations": 5}]}}')
+@example(429, b'{"error": {"details": [{"violations": {"a": 1}, "retryDelay": {}}], "message": {"a": 1}}}')
+@given(
+    st.sampled_from([201, 204, 302, 400, 401, 404, 418, 429, 429, 429, 500, 503, 599]),
+    st.binary(max_size=60) | ERRORS.map(lambda value: json.dumps(value).encode()),
+)
+def test_any_body(http: int, body: bytes) -> None:
+    """Any body of an error answer is a GemcliError that can be printed as strict JSON."""
+    error = error_of_response(http, {"retry-after": "1"}, body)
+    assert error.exit in EXIT.values()
+    assert json.dumps(error.to_json(), allow_nan=False)
