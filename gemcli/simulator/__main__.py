@@ -9,7 +9,7 @@ import sys
 import click
 
 from gemcli.errors import GemcliError
-from gemcli.simulator import echo, player, rules
+from gemcli.simulator import echo_model, rules, rules_model
 from gemcli.simulator.server import serve
 from gemcli.simulator.simulated_api import App, application
 from gemcli.terminal.inputs import file_text
@@ -82,10 +82,12 @@ def main(port: int, models: tuple[str, ...], file: str | None, verbose: bool) ->
 def _app(models: tuple[str, ...], file: str | None) -> App:
     """The application that answers to these names, by the rules in `file` if there is one."""
     if file is None:
-        return application(dict.fromkeys((echo.NAME, *models), echo.answer))
-    played = player.Player(rules.load(file_text(file), file))
-    names = dict.fromkeys((player.NAME, *played.rules.models, *models))
-    return application({echo.NAME: echo.answer} | {name: played.model(name) for name in names})
+        return application(dict.fromkeys((echo_model.NAME, *models), echo_model.answer))
+    played = rules_model.Player(rules.load(file_text(file), file))
+    names = dict.fromkeys((rules_model.NAME, *played.rules.models, *models))
+    return application(
+        {echo_model.NAME: echo_model.answer} | {name: played.model(name) for name in names}
+    )
 
 
 def run() -> int:

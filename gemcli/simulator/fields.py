@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gemcli.simulator.messages import ENUMS, MESSAGES, PART_DATA
+from gemcli.simulator.request_messages import ENUMS, MESSAGES, PART_DATA
 from gemcli.text import strict_json
 
 _TYPE_PREFIX = "type.googleapis.com/google.ai.generativelanguage.v1beta."

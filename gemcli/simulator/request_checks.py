@@ -15,7 +15,7 @@ from gemcli.chat.contents import Content, Part, function_calls, function_respons
 from gemcli.simulator import leniency
 from gemcli.simulator.api_errors import Refused, bad_request, invalid
 from gemcli.simulator.fields import read, snake
-from gemcli.simulator.messages import PART_DATA
+from gemcli.simulator.request_messages import PART_DATA
 from gemcli.text import strict_json
 
 CALL_TURN = "Please ensure that function call turn comes immediately after a user turn or after a function response turn."

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from gemcli.simulator import echo, request_checks, tokens
+from gemcli.simulator import echo_model, request_checks, tokens
 from gemcli.simulator.api_errors import Refused
 from gemcli.simulator.delivery import Scripted, deliver, refusal
 from gemcli.simulator.replies import Cut, Reply, Step, json_reply
@@ -63,7 +63,7 @@ def application(models: Mapping[str, Model]) -> App:
     return app
 
 
-simulate: App = application({echo.NAME: echo.answer})
+simulate: App = application({echo_model.NAME: echo_model.answer})
 """The simulated API as it comes: the model `simulator/echo` and no other."""
 
 

@@ -13,8 +13,8 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from gemcli.simulator.player import NAME, Player, rules_app
 from gemcli.simulator.rules import load
+from gemcli.simulator.rules_model import NAME, Player, rules_app
 from gemcli.simulator.server import serve
 from gemcli.simulator.simulated_api import application
 

@@ -10,7 +10,7 @@ from google.genai import types
 
 from gemcli.chat import turn_order
 from gemcli.simulator import request_checks
-from gemcli.simulator.messages import MESSAGES
+from gemcli.simulator.request_messages import MESSAGES
 
 from .support import PNG, call, json_of, post, refusal, response, says, talk
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemcli.simulator import echo
+from gemcli.simulator import echo_model
 from gemcli.simulator.api_errors import STATUSES
 from gemcli.simulator.simulated_api import METHODS, VERBS, Reply, application, json_reply, simulate
 
@@ -214,5 +214,5 @@ def test_any_target_gets_an_answer_in_the_apis_form(method: str, target: str) ->
 
 def test_the_echo_goes_by_its_own_name() -> None:
     """An answer never claims to come from a real model, under whatever name it was asked."""
-    app = application({"gemini-flash-latest": echo.answer})
+    app = application({"gemini-flash-latest": echo_model.answer})
     assert json_of(post(HELLO, model="gemini-flash-latest", app=app))["modelVersion"] == "simulator/echo"

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from google import genai
 
-from gemcli.simulator.player import rules_app
+from gemcli.simulator.rules_model import rules_app
 from gemcli.simulator.simulated_api import Cut, Reply, Step
 from gemcli.simulator.transport import Mount
 

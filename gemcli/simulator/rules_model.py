@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from gemcli.chat.contents import function_responses, group_turns, text_of
-from gemcli.simulator import echo, responses
+from gemcli.simulator import echo_model, responses
 from gemcli.simulator.api_errors import Refused, invalid
 from gemcli.simulator.delivery import Scripted
 from gemcli.simulator.replies import Reply
@@ -128,4 +128,4 @@ def _outcome(rule: Rule, request: dict[str, Any]) -> dict[str, Any] | Refused | 
         )
     if rule.block is not None:
         return responses.blocked(request, NAME, rule.block)
-    return rule.error or rule.raw or echo.answer(request)
+    return rule.error or rule.raw or echo_model.answer(request)

@@ -12,7 +12,7 @@ from typing import Any
 
 from gemcli.chat.contents import Content, Part, function_responses, group_turns, parts_of
 from gemcli.simulator import responses, tokens
-from gemcli.simulator.messages import PART_DATA
+from gemcli.simulator.request_messages import PART_DATA
 from gemcli.text import strict_json
 
 NAME = "simulator/echo"
