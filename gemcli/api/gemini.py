@@ -236,9 +236,9 @@ class Gemini:
         logging.getLogger("google_genai").setLevel(logging.CRITICAL)
         access = self._access
         if access.simulator and transport is None:
-            from gemcli.simulator.transport import Mount
+            from gemcli.simulator.transport import AppTransport
 
-            transport = Mount(access.simulator)
+            transport = AppTransport(access.simulator)
         self._http = http.client(access.base_url, transport)
         # The asynchronous client is never used; without these it would load certificates of its
         # own, for 25 ms, and look for a proxy where none is needed.

@@ -1,110 +1,97 @@
-"""The model that plays a rules file: which rule takes a message, and what then happens."""
+"""The model `simulator/rules`, which plays a rules file: the first rule for a message replies to it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gemcli.chat.contents import function_responses, group_turns, text_of
 from gemcli.simulator import echo_model, responses
-from gemcli.simulator.api_errors import Refused, invalid
-from gemcli.simulator.delivery import Scripted
-from gemcli.simulator.replies import Reply
+from gemcli.simulator.api_errors import invalid_argument
+from gemcli.simulator.read_request import Message
+from gemcli.simulator.replies import Outcome, ScriptedReply
 from gemcli.simulator.rules import Rules, load
 from gemcli.simulator.rules_schema import Rule, When
 from gemcli.simulator.simulated_api import App, Model, application
 from gemcli.text import strict_json
 
 NAME = "simulator/rules"
-"""The model that answers by rules, on the wire.
-
-Which file it plays is settled when it is mounted.
-"""
+"""The model's name on the wire. Which file it plays is settled when its application is made."""
 
 
-class Asked(NamedTuple):
-    """What the conditions of a rule look at.
-
-    The model, and the message as the request's last Content has it.
-
-    `turn` is the number of the user's message from 1, `answered` the functions whose responses it
-    carries.
-    """
+class Incoming(NamedTuple):
+    """What the conditions of a rule look at: the model asked, and the request's last Content."""
 
     model: str
     text: str
     turn: int
+    """The number of the user's message, from 1."""
     answered: tuple[str, ...]
+    """The functions whose responses the Content carries."""
 
 
-def asked(model: str, request: Mapping[str, Any]) -> Asked:
+def incoming(model: str, request: Message) -> Incoming:
     """What a checked request asks of this model."""
     contents = request["contents"]
     answered = tuple(response["name"] for response in function_responses(contents[-1]))
-    return Asked(model, text_of(contents[-1]), len(group_turns(contents)), answered)
+    return Incoming(model, text_of(contents[-1]), len(group_turns(contents)), answered)
 
 
-def choose(rules: Sequence[Rule], message: Asked, used: Sequence[int]) -> int | None:
-    """The index of the first rule that takes `message`, None if none does.
+def choose_rule(rules: Sequence[Rule], message: Incoming, used: Sequence[int]) -> int | None:
+    """The index of the first rule for `message`, None if there is none.
 
-    `used` says how often each rule was taken before, for those that are taken a number of times
-    only.
+    `used` is how often each rule was used before, for those that may be used only `times` times.
     """
     for index, rule in enumerate(rules):
-        if (rule.times is None or used[index] < rule.times) and _holds(rule.when, message):
+        is_used_up = rule.times is not None and used[index] >= rule.times
+        if not is_used_up and _is_met(rule.when, message):
             return index
     return None
 
 
-def perform(rule: Rule, request: dict[str, Any]) -> Scripted:
-    """What `rule` replies to a checked request; a rule that says nothing lets the echo answer."""
-    return Scripted(_outcome(rule, request), rule.delay, rule.drip, rule.cut)
+class RulesModel:
+    """The model, which may go by several names; it counts how often each rule was used.
 
-
-class Player:
-    """Models that play the same rules, and count together how often each was taken.
-
-    The simulator's only state.
-
-    `used` are those counts, one for each rule; give another player's to go on where it stopped.
+    These counts, `used`, are the simulator's only state; give those of another RulesModel to go on
+    where it stopped.
     """
 
     def __init__(self, rules: Rules, used: Sequence[int] | None = None) -> None:
         self.rules = rules
-        self.used = list(used) if used is not None else [0] * len(rules.rules)
-        self._guard = threading.Lock()
+        self.used = [0] * len(rules.rules) if used is None else list(used)
+        self._lock = threading.Lock()
 
-    def model(self, name: str) -> Model:
-        """The model that goes by `name`."""
+    def named(self, name: str) -> Model:
+        """The model as it answers to `name`."""
         return partial(self._answer, name)
 
-    def _answer(self, name: str, request: dict[str, Any]) -> Scripted:
-        message = asked(name, request)
-        with self._guard:
-            index = choose(self.rules.rules, message, self.used)
+    def _answer(self, name: str, request: Message) -> ScriptedReply:
+        message = incoming(name, request)
+        with self._lock:
+            index = choose_rule(self.rules.rules, message, self.used)
             if index is not None:
                 self.used[index] += 1
         if index is None:
             text = strict_json.dumps(message.text[:60])
-            raise invalid(
+            raise invalid_argument(
                 f"No rule of {self.rules.name} takes message {message.turn} to {name}: {text}"
             )
-        return perform(self.rules.rules[index], request)
+        rule = self.rules.rules[index]
+        return ScriptedReply(_outcome(rule, request), rule.delay, rule.drip, rule.cut)
 
 
 def rules_app(text: str, name: str) -> App:
     """The API with the one model `simulator/rules`, which plays the rules in `text`.
 
-    Messages call them `name`.
-
-    Raises `GemcliError` SETTINGS with everything that is wrong with the rules.
+    `name` is what messages call the file. Raises `GemcliError` SETTINGS with everything that is
+    wrong with the rules.
     """
-    return application({NAME: Player(load(text, name)).model(NAME)})
+    return application({NAME: RulesModel(load(text, name)).named(NAME)})
 
 
-def _holds(when: When, message: Asked) -> bool:
+def _is_met(when: When, message: Incoming) -> bool:
     """Whether every condition that is given is met."""
     return (
         (when.contains is None or when.contains in message.text)
@@ -115,16 +102,16 @@ def _holds(when: When, message: Asked) -> bool:
     )
 
 
-def _outcome(rule: Rule, request: dict[str, Any]) -> dict[str, Any] | Refused | Reply:
+def _outcome(rule: Rule, request: Message) -> Outcome:
+    """What a rule replies; one without a reply lets the echo answer."""
     if rule.answer is not None:
-        said = rule.answer
         return responses.answer(
             request,
             NAME,
-            said.parts,
-            said.finish,
-            finish_message=said.finish_message,
-            usage=said.usage,
+            rule.answer.parts,
+            rule.answer.finish,
+            finish_message=rule.answer.finish_message,
+            usage=rule.answer.usage,
         )
     if rule.block is not None:
         return responses.blocked(request, NAME, rule.block)

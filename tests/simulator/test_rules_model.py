@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gemcli.errors import GemcliError
 from gemcli.simulator import rules, rules_model
-from gemcli.simulator.rules_model import Player, rules_app
+from gemcli.simulator.rules_model import RulesModel, rules_app
 from gemcli.simulator.simulated_api import App, Cut, Reply, application
 
 from .support import call, json_of, post, response, says, talk, text_of
@@ -66,9 +66,9 @@ def test_a_function_that_answered_can_be_asked_for() -> None:
 
 def test_a_rule_can_be_for_one_model() -> None:
     """One player goes by many names, and knows which one was asked."""
-    played = Player(rules.load("rules: [{when: {model: gemini-x}, answer: x}, {answer: other}]", "r"))
+    played = RulesModel(rules.load("rules: [{when: {model: gemini-x}, answer: x}, {answer: other}]", "r"))
     names = (rules_model.NAME, "gemini-x")
-    where = application({name: played.model(name) for name in names})
+    where = application({name: played.named(name) for name in names})
     assert [text_of(post({"contents": talk("a")}, model=name, app=where)) for name in names] == ["other", "x"]
 
 
@@ -90,10 +90,10 @@ def test_counts_hold_among_threads() -> None:
 def test_a_player_goes_on_where_another_stopped() -> None:
     """The counts are all the state there is: given to another player, it goes on from there."""
     loaded = rules.load("rules: [{times: 1, answer: once}, {answer: then}]", "r")
-    first = Player(loaded)
-    first.model("m")({"contents": talk("a")})
-    second = Player(loaded, first.used)
-    text_of(post({"contents": talk("a")}, model="m", app=application({"m": second.model("m")})))
+    first = RulesModel(loaded)
+    first.named("m")({"contents": talk("a")})
+    second = RulesModel(loaded, first.used)
+    text_of(post({"contents": talk("a")}, model="m", app=application({"m": second.named("m")})))
     assert (first.used, second.used) == ([1, 0], [1, 1])
 
 
@@ -248,7 +248,9 @@ def test_playing_is_a_pure_function_of_request_and_counts(text: str, used: int) 
     """The same message and the same counts choose the same rule, and nothing is remembered by choosing."""
     loaded = rules.load("rules: [{when: {contains: a}, times: 2}, {when: {matches: b}}, {times: 1}, {}]", "r").rules
     counts = [used] * len(loaded)
-    message = rules_model.asked("m", {"contents": [says("user", text)]})
+    message = rules_model.incoming("m", {"contents": [says("user", text)]})
     expected = 0 if "a" in text and used < 2 else 1 if "b" in text else 2 if used < 1 else 3
-    assert rules_model.choose(loaded, message, counts) == rules_model.choose(loaded, message, counts) == expected
+    assert (
+        rules_model.choose_rule(loaded, message, counts) == rules_model.choose_rule(loaded, message, counts) == expected
+    )
     assert counts == [used] * len(loaded)

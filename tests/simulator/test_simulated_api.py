@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gemcli.simulator import echo_model
 from gemcli.simulator.api_errors import STATUSES
-from gemcli.simulator.simulated_api import METHODS, VERBS, Reply, application, json_reply, simulate
+from gemcli.simulator.simulated_api import VERBS, Reply, application, json_reply, simulate
 
 from .support import KEY, get, json_of, post, says, talk, text_of
 
@@ -139,8 +139,7 @@ def test_models_are_listed_and_described() -> None:
     listed = json_of(get("/v1beta/models?pageSize=1&pageToken=x"))["models"]
     assert [model["name"] for model in listed] == ["models/simulator/echo"]
     assert json_of(get("/v1beta/models/simulator/echo")) == listed[0]
-    assert listed[0]["supportedGenerationMethods"] == list(METHODS)
-    assert set(METHODS) <= set(VERBS)
+    assert listed[0]["supportedGenerationMethods"] == ["generateContent", "countTokens"]
 
 
 def test_an_unknown_model_cannot_be_described() -> None:
