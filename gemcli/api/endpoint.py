@@ -106,7 +106,7 @@ def _simulator(rules: str | None) -> App:
         from gemcli.simulator.simulated_api import simulate
 
         return simulate
-    from gemcli.simulator.player import rules_app
+    from gemcli.simulator.rules_model import rules_app
     from gemcli.terminal import inputs
 
     return rules_app(inputs.file_text(rules), rules)

@@ -218,9 +218,9 @@ class Gemini:
         logging.getLogger("google_genai").setLevel(logging.CRITICAL)
         endpoint = self._endpoint
         if endpoint.simulator and transport is None:
-            from gemcli.simulator.transport import Mount
+            from gemcli.simulator.transport import AppTransport
 
-            transport = Mount(endpoint.simulator)
+            transport = AppTransport(endpoint.simulator)
         self._http = http.client(endpoint.base_url, transport)
         options: Any = {
             "httpx_client": self._http,

@@ -63,6 +63,16 @@ BLOCK_REASONS = (
 )
 """Why the API blocks a prompt."""
 
+USAGE_COUNTERS = (
+    "promptTokenCount",
+    "cachedContentTokenCount",
+    "candidatesTokenCount",
+    "thoughtsTokenCount",
+    "toolUsePromptTokenCount",
+    "totalTokenCount",
+)
+"""The counters of `usageMetadata`."""
+
 
 @dataclass(frozen=True)
 class Verdict:

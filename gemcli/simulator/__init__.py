@@ -1,7 +1,12 @@
 """A small, strict imitation of the Gemini API's wire protocol, to try things without a key and to test with.
 
-`app` holds the application, a pure function from request to reply. It is mounted twice: `transport`
-runs it in process under an HTTP client, with no socket, and `server` serves it over loopback HTTP.
-Its models are `echo`, which says what it was sent, and `player`, which replies as a rules file says
-(`rules` explains those). Nothing is imported here, so that naming the package costs nothing.
+`simulated_api` is the API as one pure function, from a request to a reply. It is served in two
+ways: `transport` runs it in this process under an HTTP client, with no socket, and `server` over
+loopback HTTP. Its models are `echo_model`, which says what it was sent, and `rules_model`, which
+replies as a rules file says (`rules` explains those).
+
+A request goes through `read_request` (its fields), `request_checks` (limits of settings) and
+`contents_checks` (turn order) to a model, whose answer comes back through `responses`, `streams`
+and `replies`. What is refused is an `ApiError` of `api_errors`. Nothing is imported here, so that
+naming the package costs nothing.
 """

@@ -9,22 +9,26 @@ import sys
 import click
 
 from gemcli.errors import GemcliError
-from gemcli.simulator import echo, player, rules
+from gemcli.simulator import echo_model, rules, rules_model
 from gemcli.simulator.server import serve
-from gemcli.simulator.simulated_api import App, application
+from gemcli.simulator.simulated_api import App, Model, application
 from gemcli.terminal.inputs import file_text
 
-USAGE, IO = 2, 74  # the statuses of gemcli itself
+USAGE, IO = 2, 74  # exit statuses of gemcli itself
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def _model_name(
+def _model_names(
     _context: click.Context, _option: click.Parameter, names: tuple[str, ...]
-) -> tuple[str, ...]:
+) -> list[str]:
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]*", name):
             raise click.BadParameter(f"{name!r} is not a model's name")
-    return tuple(name.removeprefix("models/") for name in names)
+    return [name.removeprefix("models/") for name in names]
+
+
+def _print_to_stderr(line: str) -> None:
+    click.echo(line, err=True)
 
 
 @click.command("gemcli.simulator", context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,12 +44,12 @@ def _model_name(
     "models",
     multiple=True,
     metavar="NAME",
-    callback=_model_name,
+    callback=_model_names,
     help="Answer to this model name too (repeatable). It is still the simulator that answers.",
 )
 @click.option("--rules", "file", metavar="FILE", help="Answer by the rules in this YAML file.")
 @click.option("--verbose", is_flag=True, help="Write one line for each request to stderr.")
-def main(port: int, models: tuple[str, ...], file: str | None, verbose: bool) -> int:
+def main(port: int, models: list[str], file: str | None, verbose: bool) -> int:
     """Serve a simulated Gemini API on loopback, print its URL, and run until INT or TERM.
 
     Any key is accepted. The model is simulator/echo, which says what it was sent. With --rules it
@@ -72,27 +76,25 @@ def main(port: int, models: tuple[str, ...], file: str | None, verbose: bool) ->
     # Blocked before any thread starts, so that no thread is interrupted and `sigwait` gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     app = _app(models, file)
-    with serve(
-        app, port=port, log=(lambda line: click.echo(line, err=True)) if verbose else None
-    ) as server:
+    with serve(app, port=port, log=_print_to_stderr if verbose else None) as server:
         click.echo(server.url)
         return 128 + signal.sigwait(SIGNALS)
 
 
-def _app(models: tuple[str, ...], file: str | None) -> App:
+def _app(names: list[str], file: str | None) -> App:
     """The application that answers to these names, by the rules in `file` if there is one."""
+    models: dict[str, Model] = {echo_model.NAME: echo_model.answer}
     if file is None:
-        return application(dict.fromkeys((echo.NAME, *models), echo.answer))
-    played = player.Player(rules.load(file_text(file), file))
-    names = dict.fromkeys((player.NAME, *played.rules.models, *models))
-    return application({echo.NAME: echo.answer} | {name: played.model(name) for name in names})
+        models.update(dict.fromkeys(names, echo_model.answer))
+    else:
+        played = rules_model.RulesModel(rules.load(file_text(file), file))
+        for name in (rules_model.NAME, *played.rules.models, *names):
+            models[name] = played.named(name)
+    return application(models)
 
 
 def run() -> int:
-    """Run the command; the exit status.
-
-    Errors are one line on stderr, and one for each problem of a file.
-    """
+    """Run the command and return its exit status; an error is one line, and one for each problem."""
     try:
         return int(main.main(standalone_mode=False) or 0)
     except click.ClickException as error:
@@ -102,7 +104,7 @@ def run() -> int:
         message, status = "\n  ".join(lines), error.exit
     except OSError as error:
         message, status = f"cannot serve: {error.strerror or error}", IO
-    click.echo(f"gemcli.simulator: error: {message}", err=True)
+    _print_to_stderr(f"gemcli.simulator: error: {message}")
     return status
 
 

@@ -1,16 +1,19 @@
-"""What the simulator says when it will not answer: the error form of Google's APIs."""
+"""The errors of the API: every google.rpc status, the body of an error, and its typed details.
+
+The form is that of all Google APIs, described at https://google.aip.dev/193.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+Detail = dict[str, object]
+"""One typed detail of an error, as on the wire."""
 
 
 class Status(NamedTuple):
-    """One google.rpc status.
-
-    Its HTTP code, and what the API says with it when it says nothing particular.
-    """
+    """A google.rpc status: its HTTP status code, and the API's message when there is no better one."""
 
     code: int
     message: str
@@ -22,9 +25,9 @@ STATUSES = {
     "OUT_OF_RANGE": Status(400, "Client specified an invalid range."),
     "UNAUTHENTICATED": Status(
         401,
-        "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other "
-        "valid authentication credential. See "
-        "https://developers.google.com/identity/sign-in/web/devconsole-project.",
+        "Request had invalid authentication credentials. "
+        "Expected OAuth 2 access token, login cookie or other valid authentication credential. "
+        "See https://developers.google.com/identity/sign-in/web/devconsole-project.",
     ),
     "PERMISSION_DENIED": Status(403, "The caller does not have permission"),
     "NOT_FOUND": Status(404, "Requested entity was not found."),
@@ -43,77 +46,94 @@ STATUSES = {
     "UNAVAILABLE": Status(503, "The model is overloaded. Please try again later."),
     "DEADLINE_EXCEEDED": Status(504, "Deadline expired before operation could complete."),
 }
-"""Every status that an error of Google's APIs can have, by its google.rpc name."""
+"""Every status of an error of Google's APIs, by its google.rpc name."""
 
 QUOTA_MESSAGE = (
-    "You exceeded your current quota, please check your plan and billing details. For more information on this "
-    "error, head to: https://ai.google.dev/gemini-api/docs/rate-limits."
+    "You exceeded your current quota, please check your plan and billing details. "
+    "For more information on this error, "
+    "head to: https://ai.google.dev/gemini-api/docs/rate-limits."
 )
-"""What the API says when a quota is used up."""
+"""The API's message when a quota is used up."""
 
 
-class Refused(Exception):
-    """A request the API would not answer.
+class Violation(NamedTuple):
+    """A field that does not fit: its path (`""` for the body itself) and what is wrong with it."""
 
-    Its google.rpc status, its words, and perhaps typed details and headers.
+    field: str
+    description: str
 
-    An answer like any other to the client; no failure of the simulator.
-    """
+
+class ApiError(Exception):
+    """An error that the API answers a request with; to the simulator it is a reply like any other."""
 
     def __init__(
         self,
         status: str,
         message: str,
-        details: Iterable[Mapping[str, Any]] = (),
+        details: Iterable[Detail] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
-        self.details = [dict(detail) for detail in details]
+        self.details = list(details)
         self.headers = dict(headers or {})
 
     @property
     def code(self) -> int:
-        """The HTTP status."""
+        """The HTTP status code."""
         return STATUSES[self.status].code
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> dict[str, dict[str, object]]:
         """The error as the API sends it."""
-        error = {"code": self.code, "message": self.message, "status": self.status}
-        return {"error": error | ({"details": self.details} if self.details else {})}
+        error: dict[str, object] = {
+            "code": self.code,
+            "message": self.message,
+            "status": self.status,
+        }
+        if self.details:
+            error["details"] = self.details
+        return {"error": error}
 
 
-def invalid(message: str) -> Refused:
-    """The refusal that the API gives for most things: a request that breaks a rule."""
-    return Refused("INVALID_ARGUMENT", message)
+def invalid_argument(message: str) -> ApiError:
+    """The API's error for a request that breaks a rule."""
+    return ApiError("INVALID_ARGUMENT", message)
 
 
-def detail(kind: str, **fields: Any) -> dict[str, Any]:
-    """One typed detail of an error; `kind` is the name of a message of google.rpc."""
+def invalid_fields(violations: Iterable[Violation]) -> ApiError:
+    """The API's error for a body whose fields do not fit: all of them at once."""
+    found = list(violations)
+    message = "\n".join(violation.description for violation in found)
+    return ApiError("INVALID_ARGUMENT", message, [bad_request(found)])
+
+
+def _detail(kind: str, **fields: object) -> Detail:
+    """A detail of this kind, which is the name of a message of google.rpc."""
     return {"@type": f"type.googleapis.com/google.rpc.{kind}", **fields}
 
 
-def error_info(reason: str) -> dict[str, Any]:
-    """The detail that gives a machine's word for what happened, like API_KEY_INVALID."""
+def error_info(reason: str) -> Detail:
+    """The detail that names the cause for programs, like API_KEY_INVALID."""
     metadata = {"service": "generativelanguage.googleapis.com"}
-    return detail("ErrorInfo", reason=reason, domain="googleapis.com", metadata=metadata)
+    return _detail("ErrorInfo", reason=reason, domain="googleapis.com", metadata=metadata)
 
 
-def retry_info(delay: str) -> dict[str, Any]:
-    """The detail that asks to wait: `delay` as Protocol Buffers write one, like `2.5s`."""
-    return detail("RetryInfo", retryDelay=delay)
+def retry_info(delay: str) -> Detail:
+    """The detail that asks to wait: `delay` as Protocol Buffers write a duration, like `2.5s`."""
+    return _detail("RetryInfo", retryDelay=delay)
 
 
-def quota_failure(quota_id: str) -> dict[str, Any]:
+def quota_failure(quota_id: str) -> Detail:
     """The detail that names the quota that is used up."""
     metric = "generativelanguage.googleapis.com/generate_content_free_tier_requests"
-    return detail("QuotaFailure", violations=[{"quotaMetric": metric, "quotaId": quota_id}])
+    return _detail("QuotaFailure", violations=[{"quotaMetric": metric, "quotaId": quota_id}])
 
 
-def bad_request(violations: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The detail that names fields (`""` for the body itself) and says what is wrong with each."""
-    fields = [
-        ({"field": field} if field else {}) | {"description": words} for field, words in violations
-    ]
-    return detail("BadRequest", fieldViolations=fields)
+def bad_request(violations: Iterable[tuple[str, str]]) -> Detail:
+    """The detail that names fields and what is wrong with each."""
+    listed = []
+    for field, description in violations:
+        place = {"field": field} if field else {}
+        listed.append({**place, "description": description})
+    return _detail("BadRequest", fieldViolations=listed)

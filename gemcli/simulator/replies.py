@@ -1,18 +1,27 @@
-"""What an application replies.
+"""What the simulator replies: a status, headers, and the steps of a body.
 
-A status, headers, and the steps of a body, which the mounts act out.
+Pauses and broken connections are steps of a reply, which `transport` and `server` act out. A model
+may ask for them with a `ScriptedReply`, from which `build_reply` makes the steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
+from gemcli.simulator.api_errors import ApiError
+from gemcli.simulator.responses import Response
+from gemcli.simulator.streams import Framing, chunks, framed
 from gemcli.text import strict_json
 
 JSON = "application/json; charset=UTF-8"
 """The content type of JSON, as the API writes it."""
+
+CONTENT_TYPES: dict[Framing, str] = {"json": JSON, "sse": "text/event-stream", "array": JSON}
+
+PIECE = 64
+"""Bytes between two pauses of a body that has no chunks."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,114 @@ class Reply(NamedTuple):
     steps: tuple[Step, ...]
 
 
-def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+class Amount(NamedTuple):
+    """So many bytes of a body, or chunks of a stream; a body without chunks counts as one."""
+
+    size: int
+    unit: Literal["bytes", "chunks"] = "bytes"
+
+
+NOTHING = Amount(0)
+
+
+@dataclass(frozen=True)
+class CutPoint:
+    """Where and how a reply breaks off.
+
+    `reset` and `close` break the connection, before the head when nothing goes before them; `clean`
+    ends the body as if it were complete. With an `error` the stream itself goes on to say so, as
+    the API does when a model fails halfway; `after` must count chunks then.
+    """
+
+    after: Amount = NOTHING
+    how: Literal["reset", "close", "clean"] = "reset"
+    error: ApiError | None = None
+
+
+Outcome = Response | ApiError | Reply
+"""A GenerateContentResponse, an error of the API, or a reply that goes out as it is."""
+
+
+@dataclass(frozen=True)
+class ScriptedReply:
+    """An outcome and how it is sent: `delay` before it begins, `drip` between chunks (in seconds)."""
+
+    outcome: Outcome
+    delay: float = 0.0
+    drip: float = 0.0
+    cut: CutPoint | None = None
+
+
+def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """A reply with `value` as its JSON body, sent at once."""
-    return Reply(status, {"content-type": JSON} | dict(headers or {}), (strict_json.encode(value),))
+    return Reply(status, {"content-type": JSON, **(headers or {})}, (strict_json.encode(value),))
+
+
+def error_reply(error: ApiError, framing: Framing) -> Reply:
+    """The reply that is an error: JSON, in a list where a list of chunks was asked for."""
+    body = error.body()
+    return json_reply([body] if framing == "array" else body, error.code, error.headers)
+
+
+def build_reply(scripted: ScriptedReply, framing: Framing) -> Reply:
+    """The reply that acts out `scripted`, its body in this framing."""
+    cut = scripted.cut
+    if cut is not None and cut.error is not None:
+        reply = _failing_reply(scripted.outcome, cut.after.size, cut.error, framing)
+        cut = None
+    else:
+        reply = _whole_reply(scripted.outcome, framing)
+    pieces = [step for step in reply.steps if isinstance(step, bytes)]
+    if cut is not None:
+        pieces = _first(pieces, cut.after)
+    steps: list[Step] = list(_paced(pieces, scripted.delay, scripted.drip))
+    if cut is not None and cut.how != "clean":
+        steps.append(Cut(cut.how))
+    return reply._replace(steps=tuple(steps))
+
+
+def _whole_reply(outcome: Outcome, framing: Framing) -> Reply:
+    if isinstance(outcome, Reply):
+        return outcome
+    if isinstance(outcome, ApiError):
+        return error_reply(outcome, framing)
+    return _body_of([outcome] if framing == "json" else chunks(outcome), framing)
+
+
+def _failing_reply(outcome: Outcome, count: int, error: ApiError, framing: Framing) -> Reply:
+    """The reply of a model that fails after `count` chunks: before the first, a plain error."""
+    begun: list[Response] = []
+    if isinstance(outcome, dict) and framing != "json":
+        begun = chunks(outcome)[:count]
+    return _body_of([*begun, error.body()], framing) if begun else error_reply(error, framing)
+
+
+def _body_of(values: Sequence[object], framing: Framing) -> Reply:
+    return Reply(200, {"content-type": CONTENT_TYPES[framing]}, tuple(framed(values, framing)))
+
+
+def _paced(pieces: list[bytes], delay: float, drip: float) -> Iterator[Step]:
+    """The pieces with pauses before and between them."""
+    if drip and len(pieces) == 1:
+        (body,) = pieces
+        pieces = [body[start : start + PIECE] for start in range(0, len(body), PIECE)]
+    if delay:
+        yield delay
+    for number, piece in enumerate(pieces):
+        if drip and number:
+            yield drip
+        yield piece
+
+
+def _first(pieces: list[bytes], amount: Amount) -> list[bytes]:
+    """The first bytes or chunks of a body."""
+    if amount.unit == "chunks":
+        return pieces[: amount.size]
+    kept = []
+    remaining = amount.size
+    for piece in pieces:
+        if remaining <= 0:
+            break
+        kept.append(piece[:remaining])
+        remaining -= len(piece)
+    return kept

@@ -16,10 +16,9 @@ from typing import Any
 
 from gemcli.chat.contents import Part
 from gemcli.simulator import api_errors
-from gemcli.simulator.api_errors import STATUSES, Refused
-from gemcli.simulator.delivery import NOTHING, Amount, Break
-from gemcli.simulator.replies import Reply
-from gemcli.simulator.responses import COUNTS
+from gemcli.simulator.api_errors import STATUSES, ApiError
+from gemcli.simulator.replies import NOTHING, Amount, CutPoint, Reply
+from gemcli.simulator.tokens import COUNTS
 from gemcli.text import schema, yaml_tree
 from gemcli.text.schema import (
     BASE64,
@@ -119,11 +118,11 @@ class Rule:
     times: int | None = None
     answer: Answer | None = None
     block: str | None = None
-    error: Refused | None = None
+    error: ApiError | None = None
     raw: Reply | None = None
     delay: float = 0.0
     drip: float = 0.0
-    cut: Break | None = None
+    cut: CutPoint | None = None
 
 
 def _answer(
@@ -182,7 +181,7 @@ def _error(
     reason: str | None = None,
     field: str | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Refused:
+) -> ApiError:
     """The error of these keys, in the API's own words where it has no message."""
     usual = api_errors.QUOTA_MESSAGE if quota_id is not None else STATUSES[status].message
     words = usual if message is None else message
@@ -192,15 +191,15 @@ def _error(
         None if field is None else api_errors.bad_request([(field, words)]),
         None if retry_delay is None else api_errors.retry_info(retry_delay),
     ]
-    return Refused(status, words, [detail for detail in details if detail is not None], headers)
+    return ApiError(status, words, [detail for detail in details if detail is not None], headers)
 
 
 def _raw(*, status: int = 200, headers: Mapping[str, str] | None = None, body: str = "") -> Reply:
     return Reply(status, headers or {}, (body.encode(),))
 
 
-def _cut(reading: Reading, label: str, node: yaml_tree.Node) -> Break | None:
-    cut: Break | None = CUT(reading, label, node)
+def _cut(reading: Reading, label: str, node: yaml_tree.Node) -> CutPoint | None:
+    cut: CutPoint | None = CUT(reading, label, node)
     if (
         cut is not None
         and cut.error is not None
@@ -304,7 +303,7 @@ ERROR = Form(
 )
 RAW = Form(_raw, {"status": STATUS, "headers": HEADERS, "body": TEXT}, short="body")
 CUT = Form(
-    Break,
+    CutPoint,
     {
         "after": AMOUNT,
         "how": choice("reset, close or clean", ("reset", "close", "clean")),

@@ -1,7 +1,6 @@
 """An application over HTTP/1.1 on this machine's loopback, for any Gemini client and for tests.
 
-Bodies go out chunked, step by step, so that a client sees pauses and broken connections as they
-are.
+Bodies go out chunked, step by step, so that a client sees pauses and broken connections as such.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import ipaddress
 import re
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
@@ -21,20 +21,19 @@ from typing import Any
 from gemcli.simulator.simulated_api import App, Cut, Reply, simulate
 
 Log = Callable[[str], None]
-"""Takes one line a request."""
+"""Takes one line for each request."""
 
 MAX_BODY = 128 * 1024 * 1024
 """Longest request taken; the API itself stops at 100 MB."""
 
-_BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+_WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 
 class Server(ThreadingMixIn, HTTPServer):
-    """A server of one application, a thread for each connection.
+    """A server of one application, with a thread for each connection.
 
-    Raises `ValueError` for hosts that are not loopback.
-
-    It listens from the start; `serve_forever` answers, or use `serve`.
+    It listens from the start; `serve_forever` answers, or use `serve`. Raises `ValueError` for a
+    host that is not loopback.
     """
 
     daemon_threads = True
@@ -55,16 +54,16 @@ class Server(ThreadingMixIn, HTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it answers, without a slash at the end: the base URL for a client."""
+        """The base URL for a client, without a slash at the end."""
         host, port = self.socket.getsockname()
         return f"http://{host}:{port}"
 
     def server_bind(self) -> None:
-        """Bind without asking a name server who we are, as `HTTPServer` would."""
+        """Bind, but do not ask a name server for this machine's name, as `HTTPServer` does."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = self.socket.getsockname()
 
-    def process_request(self, request: Any, client_address: Any) -> None:
+    def process_request(self, request: Any, client_address: object) -> None:
         """Answer one connection in its own thread, and remember it, so that `stop` can end it."""
         with self._guard:
             self._connections.add(request)
@@ -76,13 +75,8 @@ class Server(ThreadingMixIn, HTTPServer):
             self._connections.discard(request)
         super().shutdown_request(request)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stay silent about clients that went away.
-
-        Anything else is a bug in an application, and is shown.
-        """
-        import sys
-
+    def handle_error(self, request: Any, client_address: object) -> None:
+        """Stay silent about clients that went away; anything else is a bug, and is shown."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -100,10 +94,7 @@ class Server(ThreadingMixIn, HTTPServer):
 def serve(
     app: App = simulate, host: str = "127.0.0.1", port: int = 0, log: Log | None = None
 ) -> Iterator[Server]:
-    """A running server, answering in the background until the `with` block ends.
-
-    Port 0 picks a free one.
-    """
+    """A server that answers in the background until the `with` block ends; port 0 is a free one."""
     server = Server(app, host, port, log)
     # The poll is how long ending the block can take; it costs nothing while requests come in.
     thread = threading.Thread(
@@ -119,7 +110,7 @@ def serve(
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection: reads requests, lets the application answer, acts out the reply."""
+    """One connection: reads requests, asks the application, acts out its replies."""
 
     server: Server
     protocol_version = "HTTP/1.1"
@@ -129,30 +120,31 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]{1,15}", length):
             # Then nobody knows where this request ends and the next begins.
-            self.close_connection = True
-            self.send_error(HTTPStatus.LENGTH_REQUIRED)
+            self._refuse(HTTPStatus.LENGTH_REQUIRED)
             return
         if int(length) > MAX_BODY:
-            self.close_connection = True
-            self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return
         body = self.rfile.read(int(length))
-        if len(body) == int(length):  # else the client left in the middle
-            self._act(self.server.app(self.command, self.path, dict(self.headers.items()), body))
+        if len(body) < int(length):
+            return  # the client went away in the middle
+        headers = dict(self.headers.items())
+        self._act_out(self.server.app(self.command, self.path, headers, body))
 
     do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815
 
-    def _act(self, reply: Reply) -> None:
-        """Send the reply's steps.
+    def _refuse(self, status: HTTPStatus) -> None:
+        self.close_connection = True
+        self.send_error(status)
 
-        With a Content-Length of its own a body goes out raw, and may be cut short.
+    def _act_out(self, reply: Reply) -> None:
+        """Send a reply step by step.
+
+        With a Content-Length of its own a body goes out raw, so that it can be cut short.
         """
-        names = {name.lower() for name in reply.headers}
-        raw = (
-            "content-length" in names
-            or reply.status in _BODILESS
-            or self.request_version != "HTTP/1.1"
-        )
+        has_length = "content-length" in {name.lower() for name in reply.headers}
+        has_no_body = reply.status in _WITHOUT_BODY
+        raw = has_length or has_no_body or self.request_version != "HTTP/1.1"
         started = False
         for step in reply.steps:
             if isinstance(step, Cut):
@@ -161,27 +153,26 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             if isinstance(step, bytes):
                 if not started:
-                    self._head(reply, raw)
+                    self._send_head(reply, raw)
                     started = True
                 self._send(step, raw)
             elif self.server.stopping.wait(step):
                 self.close_connection = True
                 return
-        self._log(
-            str(reply.status)
-        )  # before the end goes out, so that lines keep the order of a client's requests
+        # Before the end goes out, so that lines keep the order of a client's requests.
+        self._log(str(reply.status))
         if not started:
-            self._head(reply, raw)
+            self._send_head(reply, raw)
         if not raw:
             self.wfile.write(b"0\r\n\r\n")
 
-    def _head(self, reply: Reply, raw: bool) -> None:
+    def _send_head(self, reply: Reply, raw: bool) -> None:
         self.send_response_only(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
         if not raw:
             self.send_header("transfer-encoding", "chunked")
-        elif reply.status not in _BODILESS:
+        elif reply.status not in _WITHOUT_BODY:
             self.send_header("connection", "close")
         self.end_headers()
 
@@ -193,20 +184,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _cut(self, cut: Cut) -> None:
         self.close_connection = True
         if cut.how == "reset":
-            # To linger for no time is to reset. The file object must go first: it keeps the socket
-            # open.
+            # A socket that lingers for no time is reset when it is closed. The file object goes
+            # first, because it keeps the socket open.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.rfile.close()
             self.connection.close()
 
     def _log(self, outcome: str) -> None:
-        """One line for one request.
-
-        Never its query, its headers or its body, which hold keys and prompts.
-        """
+        """Log one request, without its query, headers and body, which hold keys and prompts."""
         if self.server.log is not None:
             path = self.path.partition("?")[0]
             self.server.log(f"{self.command} {ascii(path)[1:-1]} {outcome}")
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that http.server uses
-        """Silence: `_log` says what there is to say."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in http.server
+        """Silence: `_log` does this."""

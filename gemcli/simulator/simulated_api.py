@@ -1,50 +1,29 @@
-"""The simulated API as one pure function.
-
-From a request to a status, headers and the steps of a body.
+"""The simulated API as one pure function, from a request to a status, headers and a body.
 
 An application never sleeps and opens nothing. Pauses and broken connections are steps of its reply,
-which the mounts (`transport`, `server`) act out; so a test can script them, and both mounts behave
-alike.
+which `transport` and `server` act out; so a test can script them, and both behave alike.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from gemcli.simulator import echo, request_checks, tokens
-from gemcli.simulator.api_errors import Refused
-from gemcli.simulator.delivery import Scripted, deliver, refusal
-from gemcli.simulator.replies import Cut, Reply, Step, json_reply
-from gemcli.simulator.streams import Form
+from gemcli.simulator import echo_model, request_checks, tokens
+from gemcli.simulator.api_errors import ApiError
+from gemcli.simulator.read_request import Message
+from gemcli.simulator.replies import Cut, Reply, ScriptedReply, build_reply, error_reply, json_reply
+from gemcli.simulator.responses import Response
+from gemcli.simulator.streams import Framing
 
-__all__ = [
-    "METHODS",
-    "VERBS",
-    "App",
-    "Cut",
-    "Model",
-    "Reply",
-    "Scripted",
-    "Step",
-    "application",
-    "json_reply",
-    "simulate",
-]
+__all__ = ["App", "Cut", "Model", "Reply", "application", "json_reply", "simulate"]
 
 App = Callable[[str, str, Mapping[str, str], bytes], Reply]
 """An application: method, target (path and query), headers and body to a reply."""
 
-Model = Callable[[dict[str, Any]], dict[str, Any] | Scripted]
-"""A model: a checked GenerateContentRequest with camelCase names to a GenerateContentResponse, or to more."""
-
-METHODS = ("generateContent", "countTokens")
-"""What the models of the simulator can do, as the list of models says it.
-
-The API does not list streams.
-"""
+Model = Callable[[Message], Response | ScriptedReply]
+"""A model: a checked GenerateContentRequest to a GenerateContentResponse, or to more."""
 
 
 def application(models: Mapping[str, Model]) -> App:
@@ -53,40 +32,38 @@ def application(models: Mapping[str, Model]) -> App:
     def app(method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
         path, _, query = target.partition("?")
         path = unquote(path)
-        form = _form(path, query)
+        parameters = parse_qs(query)
+        framing = _framing(path, parameters)
         try:
-            _require_key(query, {name.lower(): value for name, value in headers.items()})
-            return deliver(_route(models, method, path, body), form)
-        except Refused as refused:
-            return refusal(refused, form)
+            _require_key(parameters, {name.lower(): value for name, value in headers.items()})
+            return build_reply(_route(models, method, path, body), framing)
+        except ApiError as error:
+            return error_reply(error, framing)
 
     return app
 
 
-simulate: App = application({echo.NAME: echo.answer})
+simulate: App = application({echo_model.NAME: echo_model.answer})
 """The simulated API as it comes: the model `simulator/echo` and no other."""
 
 
-def _require_key(query: str, headers: Mapping[str, str]) -> None:
+def _framing(path: str, parameters: Mapping[str, list[str]]) -> Framing:
+    """The framing that is asked for; streams are arrays unless `alt=sse` is given."""
+    if not path.endswith(":streamGenerateContent"):
+        return "json"
+    return "sse" if parameters.get("alt") == ["sse"] else "array"
+
+
+def _require_key(parameters: Mapping[str, list[str]], headers: Mapping[str, str]) -> None:
     """Refuse a caller without any key, as the API does. Which key it is does not matter here."""
     bearer = re.fullmatch(r"(?i:bearer)\s+(\S.*)", headers.get("authorization", "").strip())
-    key = headers.get("x-goog-api-key", "").strip() or "".join(parse_qs(query).get("key", ()))
+    key = headers.get("x-goog-api-key", "").strip() or "".join(parameters.get("key", ()))
     if not key and not bearer:
-        raise Refused(
+        raise ApiError(
             "PERMISSION_DENIED",
-            "Method doesn't allow unregistered callers (callers without established identity). Please use API Key "
-            "or other form of API consumer identity to call this API.",
+            "Method doesn't allow unregistered callers (callers without established identity). "
+            "Please use API Key or other form of API consumer identity to call this API.",
         )
-
-
-def _form(path: str, query: str) -> Form:
-    """The form of the body that is asked for.
-
-    Streams are arrays unless they are to be Server-Sent Events.
-    """
-    if not path.endswith(":streamGenerateContent"):
-        return "whole"
-    return "sse" if parse_qs(query).get("alt") == ["sse"] else "array"
 
 
 _PATH = re.compile(
@@ -94,54 +71,51 @@ _PATH = re.compile(
 )
 
 
-def _route(models: Mapping[str, Model], method: str, path: str, body: bytes) -> Scripted:
+def _route(models: Mapping[str, Model], method: str, path: str, body: bytes) -> ScriptedReply:
     """What answers one request."""
     place = _PATH.fullmatch(path)
     if place is None:
-        raise Refused("NOT_FOUND", "Requested entity was not found.")
+        raise ApiError("NOT_FOUND", "Requested entity was not found.")
     version, name, verb = place["version"], place["model"], place["verb"]
     if method == "GET" and name is None:
-        # All fit on one page, so pageSize and pageToken change nothing.
-        return Scripted({"models": [_described(each) for each in models]})
+        # All models fit on one page, so pageSize and pageToken change nothing.
+        return ScriptedReply({"models": [_description(each) for each in models]})
     if method == "GET" and verb is None:
         if name not in models:
-            raise Refused(
-                "NOT_FOUND", f"Model is not found: models/{name} for api version {version}"
-            )
-        return Scripted(_described(name))
+            message = f"Model is not found: models/{name} for api version {version}"
+            raise ApiError("NOT_FOUND", message)
+        return ScriptedReply(_description(name))
     if method == "POST" and verb in VERBS:
         if name not in models:
-            raise Refused("NOT_FOUND", _no_such_model(name, version, verb))
+            raise ApiError(
+                "NOT_FOUND",
+                f"models/{name} is not found for API version {version}, "
+                f"or is not supported for {verb}. Call ModelService.ListModels to see "
+                "the list of available models and their supported methods.",
+            )
         return VERBS[verb](models[name], body)
-    raise Refused("NOT_FOUND", "Requested entity was not found.")
+    raise ApiError("NOT_FOUND", "Requested entity was not found.")
 
 
-def _no_such_model(name: str, version: str, verb: str) -> str:
-    return (
-        f"models/{name} is not found for API version {version}, or is not supported for {verb}. "
-        "Call ModelService.ListModels to see the list of available models and their supported methods."
-    )
+def _generate(model: Model, body: bytes) -> ScriptedReply:
+    answer = model(request_checks.generate_request(body))
+    return answer if isinstance(answer, ScriptedReply) else ScriptedReply(answer)
 
 
-def _generate(model: Model, body: bytes) -> Scripted:
-    said = model(request_checks.generate_request(body))
-    return said if isinstance(said, Scripted) else Scripted(said)
-
-
-def _count(_model: Model, body: bytes) -> Scripted:
+def _count_tokens(_model: Model, body: bytes) -> ScriptedReply:
     count = tokens.of_request(request_checks.count_request(body))
-    return Scripted({"totalTokens": count, "promptTokensDetails": tokens.modalities(count)})
+    return ScriptedReply({"totalTokens": count, "promptTokensDetails": tokens.by_modality(count)})
 
 
-VERBS: dict[str, Callable[[Model, bytes], Scripted]] = {
+VERBS: dict[str, Callable[[Model, bytes], ScriptedReply]] = {
     "generateContent": _generate,
-    "streamGenerateContent": _generate,  # the same answer, delivered in another form
-    "countTokens": _count,
+    "streamGenerateContent": _generate,  # the same answer in another framing
+    "countTokens": _count_tokens,
 }
 """What can be asked of a model: the part of the path after the colon, and what answers it."""
 
 
-def _described(name: str) -> dict[str, Any]:
+def _description(name: str) -> dict[str, object]:
     """A model as `models.get` and `models.list` show it."""
     return {
         "name": f"models/{name}",
@@ -150,5 +124,6 @@ def _described(name: str) -> dict[str, Any]:
         "description": "A simulation; not a language model.",
         "inputTokenLimit": 1048576,
         "outputTokenLimit": 65536,
-        "supportedGenerationMethods": list(METHODS),
+        # The API does not list streamGenerateContent either.
+        "supportedGenerationMethods": ["generateContent", "countTokens"],
     }

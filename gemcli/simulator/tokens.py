@@ -1,15 +1,14 @@
-"""How the simulator counts tokens.
-
-Crudely, but always the same way, and growing with the conversation.
-"""
+"""How the simulator counts tokens: crudely, but always alike, and growing with the conversation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
+from gemcli.chat.answers import USAGE_COUNTERS
 from gemcli.chat.contents import Part, parts_of
+from gemcli.simulator.read_request import Message
 from gemcli.text import strict_json
+from gemcli.text.proto_json import snake
 
 CHARACTERS = 4
 """Characters to a token; English prose averages about this in the real tokenizer."""
@@ -17,26 +16,70 @@ CHARACTERS = 4
 MEDIA = 258
 """Tokens for an image or a file: what the API bills for a small image."""
 
+COUNTS = {snake(name): name for name in USAGE_COUNTERS}
+"""The counters of `usageMetadata` by their snake_case names."""
+
+BILLED = (
+    "promptTokenCount",
+    "candidatesTokenCount",
+    "toolUsePromptTokenCount",
+    "thoughtsTokenCount",
+)
+"""What the total adds up; cached tokens are prompt tokens already."""
+
+Usage = dict[str, object]
+"""A `usageMetadata`: counters, and `promptTokensDetails`."""
+
 
 def of_text(text: str) -> int:
-    """Tokens of a text: none for no text, else at least one."""
-    return -(-len(text) // CHARACTERS)
+    """Tokens of a text: 0 for an empty one, else at least 1."""
+    return _tokens(len(text))
 
 
-def of_request(request: Mapping[str, Any]) -> int:
+def of_parts(parts: Iterable[Part]) -> int:
+    """Tokens of some Parts."""
+    return sum(_of_part(part) for part in parts)
+
+
+def of_request(request: Message) -> int:
     """Tokens of a prompt: every Part of its Contents and of its system instruction."""
     contents = [request.get("systemInstruction"), *request.get("contents", [])]
     return sum(of_parts(parts_of(content)) for content in contents)
 
 
-def modalities(count: int) -> list[dict[str, Any]]:
-    """`promptTokensDetails` for `count` tokens. Everything is called text here."""
+def by_modality(count: int) -> list[dict[str, object]]:
+    """The `promptTokensDetails` of `count` tokens. Everything is called text here."""
     return [{"modality": "TEXT", "tokenCount": count}]
 
 
-def of_parts(parts: Iterable[Part]) -> int:
-    """Tokens of some Parts."""
-    return sum(map(_of_part, parts))
+def usage(request: Message, parts: Sequence[Part], given: Mapping[str, int]) -> Usage:
+    """The usage of an answer with these Parts; what is `given` replaces what is counted here."""
+    answer = of_parts(part for part in parts if not part.get("thought"))
+    thoughts = of_parts(part for part in parts if part.get("thought"))
+    counts = {"promptTokenCount": of_request(request)}
+    # Like the API, leave a count out while it is zero.
+    if answer:
+        counts["candidatesTokenCount"] = answer
+    if thoughts:
+        counts["thoughtsTokenCount"] = thoughts
+    counts.update(given)
+    billed = sum(counts.get(name, 0) for name in BILLED)
+    counts["totalTokenCount"] = given.get("totalTokenCount", billed)
+    return {**counts, "promptTokensDetails": by_modality(counts["promptTokenCount"])}
+
+
+def usage_so_far(usage: Mapping[str, int], characters: int) -> dict[str, int]:
+    """The usage when so many characters of the answer were sent: its counts grow with each chunk."""
+    whole = usage.get("candidatesTokenCount", 0)
+    candidates = min(whole, _tokens(characters))
+    total = usage.get("totalTokenCount", 0) - whole + candidates
+    so_far = {"candidatesTokenCount": candidates, "totalTokenCount": total}
+    # Like the API, leave a count out while it is zero.
+    return {name: so_far.get(name, value) for name, value in usage.items() if so_far.get(name) != 0}
+
+
+def _tokens(characters: int) -> int:
+    return -(-characters // CHARACTERS)
 
 
 def _of_part(part: Part) -> int:

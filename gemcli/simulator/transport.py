@@ -11,27 +11,25 @@ import httpx2
 from gemcli.simulator.simulated_api import App, Cut, Reply, simulate
 
 
-class Mount(httpx2.BaseTransport):
-    """A transport for `httpx2.Client(transport=…)` that lets `app` answer instead of a network."""
+class AppTransport(httpx2.BaseTransport):
+    """A transport for `httpx2.Client(transport=…)` in which `app` answers instead of a network."""
 
     def __init__(self, app: App = simulate) -> None:
         self._app = app
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """One request through the application.
-
-        Pauses are slept through; a cut raises what a client sees of one.
-        """
+        """The response to one request; pauses are slept through, a cut raises the client's error."""
         target = request.url.raw_path.decode("ascii")
         reply = self._app(request.method, target, request.headers, request.read())
-        body = _played(reply, request)
-        first = next(body, b"")  # what happens before the first bytes happens before the head
+        body = _body(reply, request)
+        # What happens before the first bytes happens before the head.
+        first = next(body, b"")
         return httpx2.Response(
             reply.status, headers=dict(reply.headers), content=chain([first], body)
         )
 
 
-def _played(reply: Reply, request: httpx2.Request) -> Iterator[bytes]:
+def _body(reply: Reply, request: httpx2.Request) -> Iterator[bytes]:
     for step in reply.steps:
         if isinstance(step, bytes):
             yield step
@@ -42,6 +40,7 @@ def _played(reply: Reply, request: httpx2.Request) -> Iterator[bytes]:
 
 
 def _error(cut: Cut, request: httpx2.Request) -> httpx2.TransportError:
+    """What the client raises for a broken connection, in its own words."""
     if cut.how == "reset":
         return httpx2.ReadError("[Errno 104] Connection reset by peer", request=request)
     return httpx2.RemoteProtocolError(

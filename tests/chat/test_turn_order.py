@@ -14,7 +14,7 @@ from gemcli.chat.contents import Content
 from gemcli.chat.turn_order import RULES, check, check_import, check_request
 from gemcli.errors import GemcliError, Problem
 from gemcli.simulator import request_checks
-from gemcli.simulator.api_errors import Refused
+from gemcli.simulator.api_errors import ApiError
 from gemcli.text import strict_json
 
 Check = Callable[[list[Any]], list[Problem]]
@@ -494,7 +494,7 @@ def simulated(contents: list[Any]) -> bool:
     """Whether the simulator takes a request with these contents."""
     try:
         request_checks.generate_request(strict_json.encode({"contents": contents}))
-    except Refused:
+    except ApiError:
         return False
     return True
 

@@ -30,7 +30,7 @@ from gemcli.sessions import names, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import fold, scan
 from gemcli.settings import resolve
-from gemcli.simulator.player import rules_app
+from gemcli.simulator.rules_model import rules_app
 from gemcli.simulator.simulated_api import simulate
 from gemcli.terminal import documents, inputs, output
 from tests.support import answer

@@ -19,7 +19,7 @@ from gemcli.formats import chat_completions, contents_list
 from gemcli.replay import read_script
 from gemcli.sessions.read_records import fold, scan
 from gemcli.settings import resolve
-from gemcli.simulator.player import rules_app
+from gemcli.simulator.rules_model import rules_app
 from tests.commands import CALL, RESPONSE, asked, header, told, turn
 
 SECONDS = 1.5

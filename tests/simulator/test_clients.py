@@ -13,8 +13,8 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from gemcli.simulator.player import NAME, Player, rules_app
 from gemcli.simulator.rules import load
+from gemcli.simulator.rules_model import NAME, RulesModel, rules_app
 from gemcli.simulator.server import serve
 from gemcli.simulator.simulated_api import application
 
@@ -186,8 +186,8 @@ def test_a_slow_stream_arrives_piece_by_piece() -> None:
 
 def test_a_model_of_any_name_plays_the_rules() -> None:
     """A client that is fixed on a model's name gets the same rules."""
-    played = Player(load(RULES, "r"))
-    with serve(application({"gemini-flash-latest": played.model("gemini-flash-latest")})) as server:
+    played = RulesModel(load(RULES, "r"))
+    with serve(application({"gemini-flash-latest": played.named("gemini-flash-latest")})) as server:
         options = types.HttpOptions(base_url=server.url)
         with genai.Client(api_key="k", vertexai=False, http_options=options) as sdk:
             answer = sdk.models.generate_content(model="gemini-flash-latest", contents="a long one")

@@ -9,8 +9,8 @@ import pytest
 from google.genai import types
 
 from gemcli.chat import turn_order
-from gemcli.simulator import request_checks
-from gemcli.simulator.messages import MESSAGES
+from gemcli.simulator import contents_checks, request_checks
+from gemcli.simulator.request_fields import MESSAGES
 
 from .support import PNG, call, json_of, post, refusal, response, says, talk
 
@@ -21,9 +21,9 @@ CALLED = [says("user", "What time is it?"), says("model", call("now"))]
 
 def test_every_order_rule_has_words() -> None:
     """Each rule of `gemcli.turns` has words here, or a reason why it needs none; and none is left over."""
-    assert not request_checks.WORDS.keys() & request_checks.ELSEWHERE.keys()
-    assert request_checks.WORDS.keys() | request_checks.ELSEWHERE.keys() == turn_order.RULES.keys()
-    assert request_checks.WORDS.keys() >= request_checks.ORDER_RULES
+    assert not contents_checks.ERROR_MESSAGES.keys() & contents_checks.CHECKED_ELSEWHERE.keys()
+    assert contents_checks.ERROR_MESSAGES.keys() | contents_checks.CHECKED_ELSEWHERE.keys() == turn_order.RULES.keys()
+    assert contents_checks.ERROR_MESSAGES.keys() >= contents_checks.ORDER_RULES
 
 
 @pytest.mark.parametrize(
@@ -144,29 +144,29 @@ def test_a_value_of_the_wrong_kind_is_refused(body: Any, message: str) -> None:
         ([*talk("a", "b"), {"parts": [{"text": "c"}]}], "Please use a valid role: user, model."),
         ([says("user")], "* GenerateContentRequest.contents[0].parts: contents.parts must not be empty.\n"),
         ([{"role": "user"}], "* GenerateContentRequest.contents[0].parts: contents.parts must not be empty.\n"),
-        ([says("user", {})], f"* GenerateContentRequest.contents[0].parts[0].data: {request_checks.NO_DATA}\n"),
-        ([says("user", "a", "")], f"* GenerateContentRequest.contents[0].parts[1].data: {request_checks.NO_DATA}\n"),
-        (talk("a", "", "b"), f"* GenerateContentRequest.contents[1].parts[0].data: {request_checks.NO_DATA}\n"),
+        ([says("user", {})], f"* GenerateContentRequest.contents[0].parts[0].data: {contents_checks.NO_DATA}\n"),
+        ([says("user", "a", "")], f"* GenerateContentRequest.contents[0].parts[1].data: {contents_checks.NO_DATA}\n"),
+        (talk("a", "", "b"), f"* GenerateContentRequest.contents[1].parts[0].data: {contents_checks.NO_DATA}\n"),
         (
             [says("user", {"thought": True})],
-            f"* GenerateContentRequest.contents[0].parts[0].data: {request_checks.NO_DATA}\n",
+            f"* GenerateContentRequest.contents[0].parts[0].data: {contents_checks.NO_DATA}\n",
         ),
-        ([says("user", "a"), says("user", "b")], request_checks.ALTERNATE),
-        ([says("model", "a"), says("user", "b")], request_checks.ALTERNATE),
-        (talk("a", "b"), request_checks.ENDS_WITH_USER),
-        ([says("model", call("now")), says("user", response("now"))], request_checks.CALL_TURN),
-        ([says("user", call("now"))], request_checks.CALL_TURN),
-        ([*CALLED, says("user", "Well?")], request_checks.CALL_TURN),
-        ([says("user", response("now"))], request_checks.RESPONSE_TURN),
-        ([*talk("a", "b"), says("user", response("now"))], request_checks.RESPONSE_TURN),
-        ([*CALLED, says("user", response("now"), response("now"))], request_checks.RESPONSE_COUNT),
+        ([says("user", "a"), says("user", "b")], contents_checks.ALTERNATE),
+        ([says("model", "a"), says("user", "b")], contents_checks.ALTERNATE),
+        (talk("a", "b"), contents_checks.ENDS_WITH_USER),
+        ([says("model", call("now")), says("user", response("now"))], contents_checks.CALL_TURN),
+        ([says("user", call("now"))], contents_checks.CALL_TURN),
+        ([*CALLED, says("user", "Well?")], contents_checks.CALL_TURN),
+        ([says("user", response("now"))], contents_checks.RESPONSE_TURN),
+        ([*talk("a", "b"), says("user", response("now"))], contents_checks.RESPONSE_TURN),
+        ([*CALLED, says("user", response("now"), response("now"))], contents_checks.RESPONSE_COUNT),
         (
             [*CALLED, says("user", response("then"))],
-            f"{request_checks.RESPONSE_TURN} Got function response with name 'then'.",
+            f"{contents_checks.RESPONSE_TURN} Got function response with name 'then'.",
         ),
         (
             [CALLED[0], says("model", call("now", id="1")), says("user", response("now", id="2"))],
-            f"{request_checks.RESPONSE_TURN} Got function response with name 'now'.",
+            f"{contents_checks.RESPONSE_TURN} Got function response with name 'now'.",
         ),
         (
             [CALLED[0], says("model", call("")), says("user", response(""))],

@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemcli.errors import GemcliError
-from gemcli.simulator import api_errors, responses, rules, rules_schema
-from gemcli.simulator.delivery import Amount, Break
-from gemcli.simulator.replies import Reply
+from gemcli.simulator import api_errors, rules, rules_schema, tokens
+from gemcli.simulator.replies import Amount, CutPoint, Reply
 from gemcli.simulator.rules_schema import Answer, Rule, When
 from gemcli.text import yaml_tree
 
@@ -71,7 +70,7 @@ def test_the_names_are_the_apis() -> None:
     assert set(rules_schema.FINISH_REASONS) == {reason.value for reason in types.FinishReason}
     assert set(rules_schema.BLOCK_REASONS) == {reason.value for reason in types.BlockedReason}
     fields = types.GenerateContentResponseUsageMetadata.model_fields
-    assert {name: fields[name].alias for name in responses.COUNTS} == responses.COUNTS
+    assert {name: fields[name].alias for name in tokens.COUNTS} == tokens.COUNTS
 
 
 def test_every_problem_has_a_rule() -> None:
@@ -138,15 +137,15 @@ def test_times(written: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("written", "cut"),
     [
-        ("reset", Break()),
-        ("{how: close}", Break(how="close")),
-        ("{after: 30}", Break(Amount(30))),
-        ("{after: 30 bytes, how: clean}", Break(Amount(30), "clean")),
-        ("{after: 1 chunk, how: close}", Break(Amount(1, "chunks"), "close")),
-        ("{after: 2chunks}", Break(Amount(2, "chunks"))),
+        ("reset", CutPoint()),
+        ("{how: close}", CutPoint(how="close")),
+        ("{after: 30}", CutPoint(Amount(30))),
+        ("{after: 30 bytes, how: clean}", CutPoint(Amount(30), "clean")),
+        ("{after: 1 chunk, how: close}", CutPoint(Amount(1, "chunks"), "close")),
+        ("{after: 2chunks}", CutPoint(Amount(2, "chunks"))),
     ],
 )
-def test_cuts(written: str, cut: Break) -> None:
+def test_cuts(written: str, cut: CutPoint) -> None:
     """Where a reply breaks off can be said in bytes and in chunks."""
     assert one(f"cut: {written}").cut == cut
 

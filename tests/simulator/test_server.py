@@ -21,10 +21,11 @@ import httpx2
 import pytest
 from google import genai
 
+from gemcli.simulator.replies import Step
 from gemcli.simulator.rules import load
 from gemcli.simulator.rules_schema import RULE, WHEN
 from gemcli.simulator.server import Server, serve
-from gemcli.simulator.simulated_api import App, Cut, Reply, Step, json_reply
+from gemcli.simulator.simulated_api import App, Cut, Reply, json_reply
 
 from .support import KEY, says
 

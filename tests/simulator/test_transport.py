@@ -10,9 +10,10 @@ import httpx2
 import pytest
 from google import genai
 
-from gemcli.simulator.player import rules_app
-from gemcli.simulator.simulated_api import Cut, Reply, Step
-from gemcli.simulator.transport import Mount
+from gemcli.simulator.replies import Step
+from gemcli.simulator.rules_model import rules_app
+from gemcli.simulator.simulated_api import Cut, Reply
+from gemcli.simulator.transport import AppTransport
 
 
 def client(http: httpx2.Client) -> genai.Client:
@@ -24,13 +25,13 @@ def client(http: httpx2.Client) -> genai.Client:
 @pytest.fixture
 def sdk() -> Iterator[genai.Client]:
     """The SDK's client over the simulated API."""
-    with httpx2.Client(transport=Mount()) as http:
+    with httpx2.Client(transport=AppTransport()) as http:
         yield client(http)
 
 
 def scripted(*steps: Step) -> httpx2.Client:
     """A client whose every request gets these steps as an answer."""
-    return httpx2.Client(transport=Mount(lambda method, target, headers, body: Reply(200, {}, steps)))
+    return httpx2.Client(transport=AppTransport(lambda method, target, headers, body: Reply(200, {}, steps)))
 
 
 def test_no_socket_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +42,7 @@ def test_no_socket_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("socket", "create_connection", "getaddrinfo"):
         monkeypatch.setattr(socket, name, refuse)
-    with httpx2.Client(transport=Mount()) as http:
+    with httpx2.Client(transport=AppTransport()) as http:
         answer = client(http).models.generate_content(model="simulator/echo", contents="Hello")
     assert answer.text == 'Message 1 says: "Hello".'
 
@@ -69,7 +70,7 @@ def test_the_sdk_streams(sdk: genai.Client) -> None:
 def test_rules_are_played_in_process() -> None:
     """`rules_app` is mounted like any other application; a stream that is cut breaks as one over a socket does."""
     app = rules_app("rules: [{cut: {after: 2 chunks, how: close}, answer: one two three four five six seven}]", "r")
-    with httpx2.Client(transport=Mount(app)) as http:
+    with httpx2.Client(transport=AppTransport(app)) as http:
         stream = iter(client(http).models.generate_content_stream(model="simulator/rules", contents="a"))
         assert [next(stream).text, next(stream).text] == ["one two three ", "four five six "]
         with pytest.raises(httpx2.RemoteProtocolError):

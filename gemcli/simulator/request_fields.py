@@ -1,16 +1,18 @@
-"""The request messages of the API as tables: which fields there are, and of which kind.
+"""The messages of a request as tables: which fields there are, and of which kind.
 
-A kind is the name of another message or enum below, or a plain one: `string`, `bytes` (base64),
-`boolean`, `number`, `integer`, `struct` (any JSON object) or `data` (any JSON). What belongs to the
-user (arguments, responses, schemas) is `struct` or `data`, and is never looked into.
+A kind is the name of another message or enum of these tables, or a plain one: `string`, `bytes`
+(base64), `boolean`, `number`, `integer`, `struct` (any JSON object) or `data` (any JSON); `*` marks
+a list. What belongs to the user (arguments, responses, schemas) is `struct` or `data` and is never
+looked into. The fields are those of https://ai.google.dev/api/generate-content and of google-genai;
+a test holds them against the types of the latter.
 """
 
 from __future__ import annotations
 
 
-def _data(*lines: str) -> dict[str, str]:
-    """Fields that are taken as they come."""
-    return dict.fromkeys(" ".join(lines).split(), "data")
+def _all(kind: str, *names: str) -> dict[str, str]:
+    """Fields of one kind."""
+    return dict.fromkeys(" ".join(names).split(), kind)
 
 
 PART_DATA = {
@@ -25,15 +27,6 @@ PART_DATA = {
     "toolResponse": "struct",
 }
 """What a Part can hold: exactly one of these."""
-
-_PART_MARKS = {
-    "thought": "boolean",
-    "thoughtSignature": "bytes",
-    **_data(
-        "videoMetadata mediaResolution partMetadata audioTranscription mediaProcessing",
-        "speechMetadata documentMetadata spreadsheetMetadata audioMetadata",
-    ),
-}
 
 MESSAGES: dict[str, dict[str, str]] = {
     "GenerateContentRequest": {
@@ -56,9 +49,18 @@ MESSAGES: dict[str, dict[str, str]] = {
         "generateContentRequest": "GenerateContentRequest",
     },
     "Content": {"role": "string", "parts": "Part*"},
-    "Part": PART_DATA | _PART_MARKS,
+    "Part": {
+        **PART_DATA,
+        "thought": "boolean",
+        "thoughtSignature": "bytes",
+        **_all(
+            "data",
+            "videoMetadata mediaResolution partMetadata audioTranscription mediaProcessing",
+            "speechMetadata documentMetadata spreadsheetMetadata audioMetadata",
+        ),
+    },
     "Blob": {"mimeType": "string", "data": "bytes", "displayName": "string"},
-    "FileData": {"mimeType": "string", "fileUri": "string", "displayName": "string"},
+    "FileData": _all("string", "mimeType fileUri displayName"),
     "FunctionCall": {
         "id": "string",
         "name": "string",
@@ -74,28 +76,18 @@ MESSAGES: dict[str, dict[str, str]] = {
         "scheduling": "string",
         "willContinue": "boolean",
     },
-    "ExecutableCode": {"id": "string", "language": "string", "code": "string"},
-    "CodeExecutionResult": {"id": "string", "outcome": "string", "output": "string"},
+    "ExecutableCode": _all("string", "id language code"),
+    "CodeExecutionResult": _all("string", "id outcome output"),
     "GenerationConfig": {
-        "temperature": "number",
-        "topP": "number",
-        "topK": "number",
-        "candidateCount": "integer",
-        "maxOutputTokens": "integer",
-        "stopSequences": "string*",
-        "seed": "integer",
-        "presencePenalty": "number",
-        "frequencyPenalty": "number",
-        "responseLogprobs": "boolean",
-        "logprobs": "integer",
-        "responseMimeType": "string",
-        "responseModalities": "string*",
-        "mediaResolution": "string",
+        **_all("number", "temperature topP topK presencePenalty frequencyPenalty"),
+        **_all("integer", "candidateCount maxOutputTokens seed logprobs"),
+        **_all("boolean", "responseLogprobs audioTimestamp"),
+        **_all("boolean", "enableEnhancedCivicAnswers enableAffectiveDialog"),
+        **_all("string", "responseMimeType mediaResolution"),
+        **_all("string*", "stopSequences responseModalities"),
         "thinkingConfig": "ThinkingConfig",
-        "audioTimestamp": "boolean",
-        "enableEnhancedCivicAnswers": "boolean",
-        "enableAffectiveDialog": "boolean",
-        **_data(
+        **_all(
+            "data",
             "responseSchema responseJsonSchema responseFormat speechConfig imageConfig",
             "routingConfig modelSelectionConfig translationConfig audioTranscriptionConfig",
         ),
@@ -107,19 +99,15 @@ MESSAGES: dict[str, dict[str, str]] = {
     },
     "Tool": {
         "functionDeclarations": "FunctionDeclaration*",
-        **_data(
+        **_all(
+            "data",
             "googleSearch googleSearchRetrieval googleMaps codeExecution urlContext fileSearch",
             "computerUse retrieval enterpriseWebSearch parallelAiSearch exaAiSearch mcpServers",
         ),
     },
     "FunctionDeclaration": {
-        "name": "string",
-        "description": "string",
-        "behavior": "string",
-        "parameters": "data",
-        "parametersJsonSchema": "data",
-        "response": "data",
-        "responseJsonSchema": "data",
+        **_all("string", "name description behavior"),
+        **_all("data", "parameters parametersJsonSchema response responseJsonSchema"),
     },
     "ToolConfig": {
         "functionCallingConfig": "FunctionCallingConfig",
@@ -131,15 +119,12 @@ MESSAGES: dict[str, dict[str, str]] = {
         "allowedFunctionNames": "string*",
         "streamFunctionCallArguments": "boolean",
     },
-    "SafetySetting": {"category": "string", "threshold": "string", "method": "string"},
+    "SafetySetting": _all("string", "category threshold method"),
 }
-"""Every message of a request: its fields in camelCase and their kinds.
-
-`*` marks a repeated field.
-"""
+"""Every message of a request: its fields in camelCase and their kinds."""
 
 ENUMS = {
     "ThinkingLevel": {"THINKING_LEVEL_UNSPECIFIED", "MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH"},
     "FunctionCallingMode": {"MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED"},
 }
-"""The enums whose names are checked."""
+"""The enums whose values are checked."""

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemcli.errors import GemcliError
-from gemcli.simulator import player, rules
-from gemcli.simulator.player import Player, rules_app
+from gemcli.simulator import rules, rules_model
+from gemcli.simulator.rules_model import RulesModel, rules_app
 from gemcli.simulator.simulated_api import App, Cut, Reply, application
 
 from .support import call, json_of, post, response, says, talk, text_of
@@ -28,7 +28,7 @@ def app(*lines: str) -> App:
 def ask(where: App, *contents: Any, verb: str = "generateContent") -> Reply:
     """The reply of `simulator/rules` to these Contents; text is a message of the user."""
     said = [says("user", each) if isinstance(each, str) else each for each in contents]
-    return post({"contents": said}, verb, player.NAME, where)
+    return post({"contents": said}, verb, rules_model.NAME, where)
 
 
 def answered(where: App, *contents: Any) -> str:
@@ -66,16 +66,16 @@ def test_a_function_that_answered_can_be_asked_for() -> None:
 
 def test_a_rule_can_be_for_one_model() -> None:
     """One player goes by many names, and knows which one was asked."""
-    played = Player(rules.load("rules: [{when: {model: gemini-x}, answer: x}, {answer: other}]", "r"))
-    names = (player.NAME, "gemini-x")
-    where = application({name: played.model(name) for name in names})
+    played = RulesModel(rules.load("rules: [{when: {model: gemini-x}, answer: x}, {answer: other}]", "r"))
+    names = (rules_model.NAME, "gemini-x")
+    where = application({name: played.named(name) for name in names})
     assert [text_of(post({"contents": talk("a")}, model=name, app=where)) for name in names] == ["other", "x"]
 
 
 def test_times_are_counted_by_the_player() -> None:
     """A rule with `times` steps aside when it was taken so often; counting tokens is not taking it."""
     where = app("{times: 2, answer: twice}", "{when: {contains: a}, times: 1, answer: once}", "{answer: always}")
-    post({"contents": talk("a")}, "countTokens", player.NAME, where)
+    post({"contents": talk("a")}, "countTokens", rules_model.NAME, where)
     assert [answered(where, "a") for _ in range(5)] == ["twice", "twice", "once", "always", "always"]
 
 
@@ -90,10 +90,10 @@ def test_counts_hold_among_threads() -> None:
 def test_a_player_goes_on_where_another_stopped() -> None:
     """The counts are all the state there is: given to another player, it goes on from there."""
     loaded = rules.load("rules: [{times: 1, answer: once}, {answer: then}]", "r")
-    first = Player(loaded)
-    first.model("m")({"contents": talk("a")})
-    second = Player(loaded, first.used)
-    text_of(post({"contents": talk("a")}, model="m", app=application({"m": second.model("m")})))
+    first = RulesModel(loaded)
+    first.named("m")({"contents": talk("a")})
+    second = RulesModel(loaded, first.used)
+    text_of(post({"contents": talk("a")}, model="m", app=application({"m": second.named("m")})))
     assert (first.used, second.used) == ([1, 0], [1, 1])
 
 
@@ -248,7 +248,9 @@ def test_playing_is_a_pure_function_of_request_and_counts(text: str, used: int) 
     """The same message and the same counts choose the same rule, and nothing is remembered by choosing."""
     loaded = rules.load("rules: [{when: {contains: a}, times: 2}, {when: {matches: b}}, {times: 1}, {}]", "r").rules
     counts = [used] * len(loaded)
-    message = player.asked("m", {"contents": [says("user", text)]})
+    message = rules_model.incoming("m", {"contents": [says("user", text)]})
     expected = 0 if "a" in text and used < 2 else 1 if "b" in text else 2 if used < 1 else 3
-    assert player.choose(loaded, message, counts) == player.choose(loaded, message, counts) == expected
+    assert (
+        rules_model.choose_rule(loaded, message, counts) == rules_model.choose_rule(loaded, message, counts) == expected
+    )
     assert counts == [used] * len(loaded)

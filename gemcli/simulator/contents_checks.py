@@ -1,0 +1,178 @@
+"""What the API refuses in Contents: turn order, blank Parts, functions without a name.
+
+The rules of turn order are those of `gemcli.chat.turn_order`; here stands the API's message for
+each of them. The messages were read from errors of the API that people have published; where none
+is known, they follow the API's style.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+
+from gemcli.chat import turn_order
+from gemcli.chat.contents import Content, Part, function_calls, function_responses
+from gemcli.simulator.api_errors import invalid_argument
+from gemcli.simulator.request_fields import PART_DATA
+from gemcli.text.proto_json import snake
+
+CALL_TURN = (
+    "Please ensure that function call turn comes immediately "
+    "after a user turn or after a function response turn."
+)
+RESPONSE_TURN = (
+    "Please ensure that function response turn comes immediately after a function call turn."
+)
+RESPONSE_COUNT = (
+    "Please ensure that the number of function response parts is equal to "
+    "the number of function call parts of the function call turn."
+)
+ALTERNATE = "Please ensure that multiturn requests alternate between user and model."
+ENDS_WITH_USER = (
+    "Please ensure that multiturn requests ends with a user role or a function response."
+)
+NO_PARTS = "* GenerateContentRequest.contents[{index}].parts: contents.parts must not be empty.\n"
+NO_DATA = "required oneof field 'data' must have one initialized field"
+
+ORDER_RULES = {"first", "alternate", "calls-answered", "last"}
+"""The rules about neighbours, which a mere piece of a conversation need not keep."""
+
+
+def check_each(contents: Sequence[Content]) -> None:
+    """Refuse a Content that is wrong by itself, whatever stands around it."""
+    _refuse_first(contents, without=ORDER_RULES)
+
+
+def check_order(contents: Sequence[Content]) -> None:
+    """Refuse Contents that are in the wrong order."""
+    _refuse_first(_as_the_api_reads(contents))
+
+
+def part_errors(parts: Sequence[Part], place: str) -> Iterator[str]:
+    """What is missing in each of the Parts at `place`."""
+    yield from _blank_errors(parts, place)
+    for number, part in enumerate(parts):
+        for key in ("functionCall", "functionResponse"):
+            if key in part and not part[key].get("name"):
+                path = f"{place}[{number}].{snake(key)}.name"
+                yield f"* GenerateContentRequest.{path}: Name cannot be empty.\n"
+
+
+def _blank_errors(parts: Sequence[Part], place: str) -> Iterator[str]:
+    for number, part in enumerate(parts):
+        # Empty text may carry a signature: streams end in such Parts.
+        if not any(part.get(key) for key in (*PART_DATA, "thoughtSignature")):
+            yield _no_data(f"{place}[{number}]")
+
+
+def _no_data(place: str) -> str:
+    return f"* GenerateContentRequest.{place}.data: {NO_DATA}\n"
+
+
+# Turn order
+
+
+def _first_content(contents: Sequence[Content], index: int) -> str:
+    return CALL_TURN if function_calls(contents[index]) else ALTERNATE
+
+
+def _blank_content(contents: Sequence[Content], index: int) -> str:
+    place = f"contents[{index}].parts"
+    errors = "".join(_blank_errors(contents[index]["parts"], place))
+    # A user Part with a signature on empty text is not blank to the API; some empty text is.
+    return errors or _no_data(f"{place}[0]")
+
+
+def _calls_unanswered(contents: Sequence[Content], index: int) -> str:
+    calls = function_calls(contents[index - 1]) if index else []
+    responses = function_responses(contents[index])
+    if not calls:
+        return RESPONSE_TURN
+    if not responses:
+        return CALL_TURN
+    if len(calls) != len(responses):
+        return RESPONSE_COUNT
+    unanswered = [(call.get("name"), call.get("id")) for call in calls]
+    for response in responses:
+        answered = (response.get("name"), response.get("id"))
+        if answered not in unanswered:
+            return f"{RESPONSE_TURN} Got function response with name '{answered[0]}'."
+        unanswered.remove(answered)
+    return RESPONSE_TURN
+
+
+ErrorMessage = str | Callable[[Sequence[Content], int], str]
+"""A message with `{index}` to fill in, or what makes one from the Contents and that index."""
+
+ERROR_MESSAGES: dict[str, ErrorMessage] = {
+    "role": "Please use a valid role: user, model.",
+    "first": _first_content,
+    "alternate": ALTERNATE,
+    "no-parts": NO_PARTS,
+    "blank-part": _blank_content,
+    "blank-text": _blank_content,
+    "call-role": CALL_TURN,
+    "response-role": RESPONSE_TURN,
+    "calls-answered": _calls_unanswered,
+    "last": ENDS_WITH_USER,
+}
+"""The API's message for each rule of `turn_order.RULES` that a body can break once it was read."""
+
+CHECKED_ELSEWHERE = {
+    "shape": "read_request refuses values of the wrong kind",
+    "response-object": "read_request refuses a response that is not a Struct",
+    "base64": "read_request refuses bytes that do not decode",
+    "answer": "the API takes a model Content of nothing but thoughts",
+    "key": "read_request takes keys in either case, as the API does",
+    "name": "`part_errors` names the field that is missing",
+}
+"""The other rules of `turn_order.RULES`, and why they need no message here."""
+
+
+def _refuse_first(contents: Sequence[Content], without: set[str] | None = None) -> None:
+    """Refuse the first breach of turn order, those of the rules `without` left out."""
+    passed_over = CHECKED_ELSEWHERE.keys() | (without or set())
+    for problem in turn_order.check_request(contents):
+        if problem.rule in passed_over:
+            continue
+        index, message = problem.index or 0, ERROR_MESSAGES[problem.rule]
+        if isinstance(message, str):
+            raise invalid_argument(message.format(index=index))
+        raise invalid_argument(message(contents, index))
+
+
+# Where the API takes what the rules do not allow, because its own SDK sends it.
+
+
+def _as_the_api_reads(contents: Sequence[Content]) -> list[Content]:
+    """The Contents as the API reads them; their indexes may be others."""
+    read = list(_model_contents_joined(contents))
+    for index, content in enumerate(read[1:], 1):
+        # Automatic function calling leaves the ids of calls out: then the name alone says which
+        # one is answered.
+        if any("id" not in response for response in function_responses(content)):
+            read[index - 1] = _without_ids(read[index - 1])
+            read[index] = _without_ids(content)
+    return read
+
+
+def _model_contents_joined(contents: Sequence[Content]) -> Iterator[Content]:
+    """Each run of model Contents as one: chats send a streamed answer back chunk by chunk."""
+    for role, run in groupby(contents, key=lambda content: content.get("role")):
+        if role == "model":
+            yield {"role": role, "parts": [part for content in run for part in content["parts"]]}
+        else:
+            yield from run
+
+
+def _without_ids(content: Content) -> Content:
+    """A Content whose function calls and responses have no id."""
+    return {**content, "parts": [_without_id(part) for part in content["parts"]]}
+
+
+def _without_id(part: Part) -> Part:
+    bare = dict(part)
+    for key in ("functionCall", "functionResponse"):
+        if key in part:
+            bare[key] = {name: value for name, value in part[key].items() if name != "id"}
+    return bare

@@ -1,0 +1,174 @@
+"""The reader that holds the body of a request against the fields that there are.
+
+The API's reader takes each field in camelCase or in snake_case, and refuses those it does not know,
+all at once and each with its place. So does `read_message`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from gemcli.simulator.api_errors import Violation, invalid_argument, invalid_fields
+from gemcli.simulator.request_fields import ENUMS, MESSAGES, PART_DATA
+from gemcli.text import strict_json
+from gemcli.text.proto_json import camel, is_base64, snake
+
+Message = dict[str, Any]
+"""A message that was read: fields in camelCase, each of its own kind, none of them null."""
+
+
+def read_message(kind: str, body: bytes) -> Message:
+    """The message of this kind in a JSON body; raises `ApiError` with every field that does not fit."""
+    try:
+        # To the API, no body at all is an empty message.
+        value = strict_json.loads(body) if body.strip() else {}
+    except ValueError as error:
+        raise invalid_argument(f"Invalid JSON payload received. {error}") from None
+    reader = _Reader()
+    message = reader.root(kind, value)
+    if reader.violations:
+        raise invalid_fields(reader.violations)
+    return message
+
+
+class _Reader:
+    """One walk through a body, which collects what does not fit and goes on, as the API's does."""
+
+    def __init__(self) -> None:
+        self.violations: list[Violation] = []
+
+    def root(self, kind: str, value: object) -> Message:
+        """The message that a whole body is."""
+        if isinstance(value, dict):
+            return self._message(kind, value, "")
+        self._unknown("", "", "Root element must be a message.")
+        return {}
+
+    def _message(self, kind: str, value: Message, path: str) -> Message:
+        fields = MESSAGES[kind]
+        found: Message = {}
+        for key, inner in value.items():
+            name = key if key in fields else camel(key)
+            if name not in fields:
+                self._unknown(key, path, "Cannot find field.")
+            elif name in found:
+                self._unknown(key, path, "Proto field is already set.")
+            elif inner is not None:
+                found[name] = self._field(fields[name], key, inner, path)
+        if kind == "Part":
+            self._require_one_kind_of_data(found, path)
+        return found
+
+    def _field(self, kind: str, key: str, value: object, path: str) -> object:
+        inside = f"{path}.{snake(key)}" if path else snake(key)
+        if kind.endswith("*"):
+            # The API takes one value for a list; its documentation long showed
+            # {"parts": {"text": …}}.
+            items = value if isinstance(value, list) else [value]
+            return [
+                self._value(kind[:-1], item, f"{inside}[{index}]")
+                for index, item in enumerate(items)
+            ]
+        if isinstance(value, list) and kind != "data":
+            self._unknown(key, path, "Proto field is not repeating, cannot start list.")
+            return None
+        return self._value(kind, value, inside)
+
+    def _value(self, kind: str, value: object, path: str) -> object:
+        if kind in MESSAGES and isinstance(value, dict):
+            return self._message(kind, value, path)
+        if kind in ENUMS and isinstance(value, str) and value in ENUMS[kind]:
+            return value
+        type_name, reason = f"{_TYPE_PREFIX}{kind}", ""
+        if kind in SCALARS:
+            type_name = SCALARS[kind].type_name
+            try:
+                return SCALARS[kind].convert(value)
+            except (ValueError, OverflowError) as error:
+                reason = str(error)
+        words = f"Invalid value at '{path}' ({type_name}), {reason}{_quoted(value)}"
+        self.violations.append(Violation(path, words))
+        return None
+
+    def _require_one_kind_of_data(self, part: Message, path: str) -> None:
+        _, *others = [name for name in part if name in PART_DATA] or [""]
+        for name in others:
+            words = (
+                f"Invalid value at '{path}' (oneof), oneof field 'data' is already set. "
+                f"Cannot set '{name}'"
+            )
+            self.violations.append(Violation(path, words))
+
+    def _unknown(self, key: str, path: str, why: str) -> None:
+        place = f" at '{path}'" if path else ""
+        words = f"Invalid JSON payload received. Unknown name {_quoted(key)}{place}: {why}"
+        self.violations.append(Violation(path, words))
+
+
+_TYPE_PREFIX = "type.googleapis.com/google.ai.generativelanguage.v1beta."
+
+
+def _quoted(value: object) -> str:
+    """A value as an error quotes it: JSON, at most 200 characters of it."""
+    text = strict_json.dumps(value)
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+class Scalar(NamedTuple):
+    """A plain kind of value: its type in errors, and what takes one from JSON or raises `ValueError`."""
+
+    type_name: str
+    convert: Callable[[object], object]
+
+
+def _of_type(kind: type) -> Callable[[object], object]:
+    def convert(value: object) -> object:
+        if not isinstance(value, kind):
+            raise ValueError
+        return value
+
+    return convert
+
+
+def _number(value: object) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError
+    float(value)  # OverflowError for integers that no double can hold
+    return value
+
+
+def _integer(value: object) -> int:
+    """An int32. ProtoJSON writes larger integers as strings, so readers take strings for all."""
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,10}", value):
+        value = int(value)
+    number = _number(value)
+    if number != int(number) or not -(2**31) <= number < 2**31:
+        raise ValueError
+    return int(number)
+
+
+def _bytes(value: object) -> str:
+    """Base64, which stays text: nothing here needs the bytes."""
+    if not isinstance(value, str):
+        raise ValueError
+    if not is_base64(value):
+        raise ValueError("Base64 decoding failed for ")
+    return value
+
+
+def _anything(value: object) -> object:
+    return value
+
+
+SCALARS = {
+    "string": Scalar("TYPE_STRING", _of_type(str)),
+    "boolean": Scalar("TYPE_BOOL", _of_type(bool)),
+    "number": Scalar("TYPE_DOUBLE", _number),
+    "integer": Scalar("TYPE_INT32", _integer),
+    "bytes": Scalar("TYPE_BYTES", _bytes),
+    "struct": Scalar("type.googleapis.com/google.protobuf.Struct", _of_type(dict)),
+    "data": Scalar("", _anything),
+}
+"""Every kind that is neither a message nor an enum; `data` is any JSON."""

@@ -1,0 +1,118 @@
+"""The model `simulator/rules`, which plays a rules file: the first rule for a message replies to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+from gemcli.chat.contents import function_responses, group_turns, text_of
+from gemcli.simulator import echo_model, responses
+from gemcli.simulator.api_errors import invalid_argument
+from gemcli.simulator.read_request import Message
+from gemcli.simulator.replies import Outcome, ScriptedReply
+from gemcli.simulator.rules import Rules, load
+from gemcli.simulator.rules_schema import Rule, When
+from gemcli.simulator.simulated_api import App, Model, application
+from gemcli.text import strict_json
+
+NAME = "simulator/rules"
+"""The model's name on the wire. Which file it plays is settled when its application is made."""
+
+
+class Incoming(NamedTuple):
+    """What the conditions of a rule look at: the model asked, and the request's last Content."""
+
+    model: str
+    text: str
+    turn: int
+    """The number of the user's message, from 1."""
+    answered: tuple[str, ...]
+    """The functions whose responses the Content carries."""
+
+
+def incoming(model: str, request: Message) -> Incoming:
+    """What a checked request asks of this model."""
+    contents = request["contents"]
+    answered = tuple(response["name"] for response in function_responses(contents[-1]))
+    return Incoming(model, text_of(contents[-1]), len(group_turns(contents)), answered)
+
+
+def choose_rule(rules: Sequence[Rule], message: Incoming, used: Sequence[int]) -> int | None:
+    """The index of the first rule for `message`, None if there is none.
+
+    `used` is how often each rule was used before, for those that may be used only `times` times.
+    """
+    for index, rule in enumerate(rules):
+        is_used_up = rule.times is not None and used[index] >= rule.times
+        if not is_used_up and _is_met(rule.when, message):
+            return index
+    return None
+
+
+class RulesModel:
+    """The model, which may go by several names; it counts how often each rule was used.
+
+    These counts, `used`, are the simulator's only state; give those of another RulesModel to go on
+    where it stopped.
+    """
+
+    def __init__(self, rules: Rules, used: Sequence[int] | None = None) -> None:
+        self.rules = rules
+        self.used = [0] * len(rules.rules) if used is None else list(used)
+        self._lock = threading.Lock()
+
+    def named(self, name: str) -> Model:
+        """The model as it answers to `name`."""
+        return partial(self._answer, name)
+
+    def _answer(self, name: str, request: Message) -> ScriptedReply:
+        message = incoming(name, request)
+        with self._lock:
+            index = choose_rule(self.rules.rules, message, self.used)
+            if index is not None:
+                self.used[index] += 1
+        if index is None:
+            text = strict_json.dumps(message.text[:60])
+            raise invalid_argument(
+                f"No rule of {self.rules.name} takes message {message.turn} to {name}: {text}"
+            )
+        rule = self.rules.rules[index]
+        return ScriptedReply(_outcome(rule, request), rule.delay, rule.drip, rule.cut)
+
+
+def rules_app(text: str, name: str) -> App:
+    """The API with the one model `simulator/rules`, which plays the rules in `text`.
+
+    `name` is what messages call the file. Raises `GemcliError` SETTINGS with everything that is
+    wrong with the rules.
+    """
+    return application({NAME: RulesModel(load(text, name)).named(NAME)})
+
+
+def _is_met(when: When, message: Incoming) -> bool:
+    """Whether every condition that is given is met."""
+    return (
+        (when.contains is None or when.contains in message.text)
+        and (when.matches is None or when.matches.search(message.text) is not None)
+        and (when.turn is None or when.turn == message.turn)
+        and (when.after_call is None or when.after_call in message.answered)
+        and (when.model is None or when.model == message.model)
+    )
+
+
+def _outcome(rule: Rule, request: Message) -> Outcome:
+    """What a rule replies; one without a reply lets the echo answer."""
+    if rule.answer is not None:
+        return responses.answer(
+            request,
+            NAME,
+            rule.answer.parts,
+            rule.answer.finish,
+            finish_message=rule.answer.finish_message,
+            usage=rule.answer.usage,
+        )
+    if rule.block is not None:
+        return responses.blocked(request, NAME, rule.block)
+    return rule.error or rule.raw or echo_model.answer(request)

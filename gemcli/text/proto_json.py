@@ -1,0 +1,32 @@
+"""ProtoJSON, the JSON form of Protocol Buffers: names of fields in two cases, and bytes as base64.
+
+The format is described at https://protobuf.dev/programming-guides/json.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+
+_STANDARD_ALPHABET = str.maketrans("-_", "+/")
+
+
+def camel(name: str) -> str:
+    """A field's name as JSON has it: `top_p` is `topP`."""
+    return re.sub("_([a-z0-9])", lambda match: match[1].upper(), name)
+
+
+def snake(name: str) -> str:
+    """A field's name as its definition has it: `topP` is `top_p`."""
+    return re.sub("[A-Z]", r"_\g<0>", name).lower()
+
+
+def is_base64(text: str) -> bool:
+    """Whether `text` is base64, in the standard or the URL-safe alphabet, padded or not."""
+    digits = text.rstrip("=").translate(_STANDARD_ALPHABET)
+    padding = "=" * (-len(digits) % 4)
+    try:
+        base64.b64decode(digits + padding, validate=True)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,29 @@
+"""ProtoJSON: names of fields in two cases, and base64."""
+
+from __future__ import annotations
+
+import pytest
+
+from gemcli.text.proto_json import camel, is_base64, snake
+
+
+@pytest.mark.parametrize(
+    ("in_camel", "in_snake"),
+    [("text", "text"), ("topP", "top_p"), ("responseJsonSchema", "response_json_schema")],
+)
+def test_names_of_fields(in_camel: str, in_snake: str) -> None:
+    """Either case is made from the other, and stays as it is when it is the right one already."""
+    assert camel(in_snake) == camel(in_camel) == in_camel
+    assert snake(in_camel) == snake(in_snake) == in_snake
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        *[(text, True) for text in ("", "AA==", "AA", "+/+/", "-_-_", "AAA=")],
+        *[(text, False) for text in ("A", "a*c", "AA AA", "AA=A", "é")],
+    ],
+)
+def test_base64(text: str, valid: bool) -> None:
+    """Both alphabets are valid, with padding or without."""
+    assert is_base64(text) is valid
