@@ -41,8 +41,9 @@ LAYERS: dict[str, str] = {
     "api": "errors signals text chat sessions terminal simulator",
     "exchange": "errors signals chat settings sessions api",
     "app": "errors sessions terminal api",
-    "replay": "errors signals text chat settings sessions api exchange",
-    "commands": "errors signals text chat settings sessions formats terminal api exchange app replay",
+    "create_session": "errors text chat settings sessions formats terminal api app",
+    "replay": "errors signals text chat settings sessions terminal api exchange app create_session",
+    "commands": "errors signals text chat settings sessions formats terminal api exchange app create_session replay",
     "cli": "errors signals sessions terminal app commands",
     "__main__": "cli",
 }

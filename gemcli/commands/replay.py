@@ -19,7 +19,7 @@ from gemcli.api.gemini import Gemini, preload
 from gemcli.api.models import check_model
 from gemcli.api.retry import Policy
 from gemcli.app import App
-from gemcli.commands import new
+from gemcli.create_session import NewOptions, create_if_missing, header
 from gemcli.errors import GemcliError
 from gemcli.exchange import Limits, Line
 from gemcli.replay import events, read_script, template
@@ -339,13 +339,10 @@ class Stage:
     def _make(self, name: str, script: Script) -> None:
         if self._order.directory:
             self._app.store.make_directory(self._order.directory)
-        try:
-            new.make(self._app, name, [self._header(script)])
-        except GemcliError as error:
-            if error.reason != "SESSION_EXISTS":  # somebody was faster
-                raise
+        wanted = NewOptions(script.model, None, script.config)
+        create_if_missing(self._app, name, wanted, script.header, self._suite.origin())
 
     def _header(self, script: Script) -> records.Record:
         """The session record that a script's session begins with."""
-        wanted = new.Wanted(script.model, None, script.config)
-        return new.header(self._app, wanted, script.header, self._suite.origin())
+        wanted = NewOptions(script.model, None, script.config)
+        return header(self._app, wanted, script.header, self._suite.origin())

@@ -19,7 +19,7 @@ from gemcli.api.models import check_model
 from gemcli.api.retry import Policy
 from gemcli.app import App
 from gemcli.chat.contents import Content, user_text
-from gemcli.commands import new
+from gemcli.create_session import NewOptions, create_if_missing
 from gemcli.errors import GemcliError
 from gemcli.exchange import Limits, Line, Request, Result, exchange, prepare, recalled
 from gemcli.sessions import once
@@ -234,7 +234,8 @@ def deliver(
     first.
     """
     limits = Limits(order.timeout, app.started + order.deadline)
-    created = order.create and _create(app, order)
+    new = NewOptions(order.model, None, order.config)
+    created = order.create and create_if_missing(app, order.session, new)
     if not order.create:
         app.require(order.session)
     if not order.once:
@@ -358,19 +359,6 @@ def _difference(journal: Journal, request: Record, order: Order, content: Conten
         for config in (request.get("config") or {}, order.config)
     )
     return None if before == now else "config"
-
-
-def _create(app: App, order: Order) -> bool:
-    """Make the session if it is missing; whether it was made here."""
-    if app.store.exists(app.path(order.session)):
-        return False
-    try:
-        new.make(app, order.session, new.begun(app, new.Wanted(order.model, None, order.config)))
-    except GemcliError as error:
-        if error.reason != "SESSION_EXISTS":
-            raise
-        return False
-    return True
 
 
 def _teller(app: App, order: Order, stream: Stream) -> Callable[[Mapping[str, Any]], None]:

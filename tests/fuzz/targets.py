@@ -14,14 +14,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gemcli import exchange
+from gemcli import create_session, exchange
 from gemcli.api import credentials, http_errors, models, sse, streamed_answer
 from gemcli.api.backends import Backend
 from gemcli.app import App
 from gemcli.chat import answers, turn_order
 from gemcli.chat.contents import Content, group_turns, user_text
-from gemcli.commands import history, new, rewind
+from gemcli.commands import history, rewind
 from gemcli.commands.export import FORMATS
+from gemcli.create_session import NewOptions
 from gemcli.errors import GemcliError
 from gemcli.formats import contents_list
 from gemcli.replay import events, plan, read_script
@@ -145,7 +146,7 @@ def come_back(document: str, journal: Journal) -> None:
 def forked(journal: Journal) -> None:
     """A fork is a session with the same history."""
     with suppress(GemcliError):
-        made = new.forked(APP, journal, new.Wanted(config=CALL), {"kind": "fork", "session": "s"})
+        made = create_session.forked(APP, NewOptions(config=CALL), journal, {"kind": "fork", "session": "s"})
         again = Journal(records.decode(records.encode(record)) for record in made)
         assert same(again.history, journal.history)
         assert again.totals()["requests"] == 0
@@ -193,7 +194,7 @@ def taken_back(journal: Journal) -> None:
 def imported(data: bytes) -> bool:
     """`new --history`: what is accepted becomes a session with that very history."""
     text = inputs.as_text(data, "h")
-    if new._is_session(text):
+    if create_session._is_session(text):
         forked(fold(scan(text.encode()), "h"))
         return True
     loaded = contents_list.load(text, "h")
@@ -242,7 +243,7 @@ def script(data: bytes, **options: Any) -> bool:
 
 def planned(one: Script) -> None:
     """Everything that a script would send to a new session."""
-    header = new.header(APP, new.Wanted(one.model, None, one.config), one.header, {"kind": "replay"})
+    header = create_session.header(APP, NewOptions(one.model, None, one.config), one.header, {"kind": "replay"})
     journal = Journal([header])
     for step in plan.plans(one, journal):
         printed([step.key, step.content, step.call])
