@@ -25,7 +25,7 @@ from gemcli.api.backends import SIMULATOR, wire_name
 from gemcli.api.credentials import Access
 from gemcli.chat import answers
 from gemcli.errors import GemcliError
-from gemcli.signals import GLANCE, deferred
+from gemcli.signals import POLL_INTERVAL, deferred
 
 IGNORED_ENVIRONMENT = (
     "GOOGLE_GENAI_CLIENT_MODE",
@@ -159,7 +159,7 @@ class Gemini:
         with deferred.waking(lambda: done.put(_Event.SIGNAL)):
             while True:
                 try:
-                    event = done.get(timeout=min(GLANCE, max(0.0, until - time.monotonic())))
+                    event = done.get(timeout=min(POLL_INTERVAL, max(0.0, until - time.monotonic())))
                 except queue.Empty:
                     if time.monotonic() < until:
                         continue

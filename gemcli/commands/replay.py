@@ -21,7 +21,7 @@ from gemcli.api.retry import Policy
 from gemcli.app import App
 from gemcli.create_session import NewOptions, create_if_missing, header
 from gemcli.errors import GemcliError
-from gemcli.exchange import Limits, Line
+from gemcli.exchange import Limits, Transport
 from gemcli.replay import events, read_script, template
 from gemcli.replay.run import Run
 from gemcli.replay.script import Script, Suite
@@ -111,7 +111,7 @@ def command(
         raise click.UsageError("--out takes a directory, '.' for this one.")
     order = Order(script, session, directory, _texts(variables), _limits_given(context), **given)
     suite = _suite(app, order)
-    stream = Stream(lambda: deferred.stopping or order.limits(app).left <= 0)
+    stream = Stream(lambda: deferred.stopping or order.limits(app).remaining <= 0)
     with Stage(app, order, suite, stream) as stage:
         play(app, order, suite, stage, stream)
 
@@ -184,7 +184,7 @@ def _limits_given(context: click.Context) -> list[str]:
 def _text(app: App, order: Order) -> str:
     """The text of the script, read within the deadline."""
     try:
-        with inputs.within(order.limits(app).left, "the script"):
+        with inputs.within(order.limits(app).remaining, "the script"):
             return inputs.document(order.file)
     except GemcliError as missing:
         if names.is_session_name(order.file) and app.store.exists(app.path(order.file)):
@@ -309,13 +309,13 @@ class Stage:
         if not self.exists(script):
             self._make(name, script)
         with self._app.open(
-            name, min(self._order.wait, max(0.0, self._order.limits(self._app).left))
+            name, min(self._order.wait, max(0.0, self._order.limits(self._app).remaining))
         ) as session:
             yield session
 
     def line(
         self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]
-    ) -> Line:
+    ) -> Transport:
         """The line to a model."""
         order, notice = self._order, self._app.output.notice
         backend = backends.of(journal.header, model, self._app.environ)
@@ -324,13 +324,15 @@ class Stage:
             preload().join()
             self._ways[backend] = self._stack.enter_context(closing(self._app.gemini(backend)))
         retry = Policy(order.retries, random.random, order.max_wait)
-        return Line(self._ways[backend], backend, order.limits(self._app), retry, notice, on_event)
+        return Transport(
+            self._ways[backend], backend, order.limits(self._app), retry, notice, on_event
+        )
 
     def over(self, wait: float = 0.0) -> GemcliError | None:
         """Why nothing more should be sent after `wait` seconds, if so."""
         if self._stream.broken:
             return GemcliError("READER_GONE", "nobody reads the events any more", exit_code=141)
-        if self._order.limits(self._app).room <= wait:
+        if self._order.limits(self._app).time_to_start <= wait:
             what = f"a wait of {wait:g} s leaves no time" if wait else "there is no time left"
             what += " for a request before the deadline"
             return GemcliError("TIMEOUT", what, outcome="rejected", hint="--deadline allows more")

@@ -21,7 +21,7 @@ from gemcli.app import App
 from gemcli.chat.contents import Content, user_text
 from gemcli.create_session import NewOptions, create_if_missing
 from gemcli.errors import GemcliError
-from gemcli.exchange import Limits, Line, Request, Result, exchange, prepare, recalled
+from gemcli.exchange import Limits, Request, Result, Transport, exchange, prepare, stored_result
 from gemcli.sessions import once
 from gemcli.sessions.journal import REFUSED, Exchange, Journal
 from gemcli.sessions.records import Record
@@ -240,20 +240,22 @@ def deliver(
         app.require(order.session)
     if not order.once:
         preload()
-    with app.open(order.session, min(order.wait, max(0.0, limits.left))) as opened:
+    with app.open(order.session, min(order.wait, max(0.0, limits.remaining))) as opened:
         if past := _sent_before(opened.journal, order):
             if on_event and past.answer:
                 on_event({"event": "chunk", "chunk": past.answer})
-            result = recalled(past)
+            result = stored_result(past)
             return result, answer_document(
                 order, result, documents.totals_view(opened.journal), sent=False
             )
         request, backend = _request(app, opened.journal, order, stored=created)
         retry = Policy(order.retries, random.random)
         with closing(app.gemini(backend)) as gemini:
-            line = Line(gemini, backend, limits, retry, app.output.notice, on_event, order.stream)
+            transport = Transport(
+                gemini, backend, limits, retry, app.output.notice, on_event, order.stream
+            )
             held.enter_context(deferred)
-            result = exchange(opened, request, line)
+            result = exchange(opened, request, transport)
             if result.unsaved is None:
                 held.close()
         document = answer_document(order, result, documents.totals_view(opened.journal))

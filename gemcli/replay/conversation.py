@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from gemcli.api.gemini import interrupted
 from gemcli.errors import GemcliError
-from gemcli.exchange import Line, Result, exchange, prepare, recalled
+from gemcli.exchange import Result, Transport, exchange, prepare, stored_result
 from gemcli.replay import checks
 from gemcli.replay.events import Event, Outcome, heard_of
 from gemcli.replay.plan import Past, Plan, plans, require_settings
@@ -45,7 +45,7 @@ class Way(Protocol):
 
     def line(
         self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]
-    ) -> Line:
+    ) -> Transport:
         """The line to a model that a session asks."""
 
     def over(self, wait: float = 0.0) -> GemcliError | None:
@@ -103,7 +103,7 @@ class Conversation:
         try:
             known = past.exchange(place, plan, resend=self._script.on_unknown == "resend")
             if known is not None:
-                return self._judged(place, plan, recalled(known), sent=False)
+                return self._judged(place, plan, stored_result(known), sent=False)
             if expected := self._refused_as_expected(place, plan):
                 return expected
             if self._session is None:
@@ -127,7 +127,7 @@ class Conversation:
         last = once.newest(self._journal, plan.key)
         if last is None or once.standing(self._journal, last) is not Standing.RETRYABLE:
             return None
-        outcome = self._judged(place, plan, recalled(last), sent=False)
+        outcome = self._judged(place, plan, stored_result(last), sent=False)
         return None if outcome.error else outcome
 
     def _pause(self, plan: Plan) -> GemcliError | None:

@@ -110,7 +110,7 @@ def shown(journal: Journal) -> str:
     for turn in journal.turns.values():
         for one in turn.exchanges:
             told.append(resolve.merge(journal.header["config"], one.request.get("config") or {}))
-            result = exchange.recalled(one)
+            result = exchange.stored_result(one)
             told.append([result.latency_ms, events.heard_of(result)[1:]])
     return output.as_json([told, [output.visible(text) for text in texts]])
 
