@@ -106,7 +106,7 @@ def command(
     else:
         content = create_session.empty(app, chosen)
     backup = create_session.create(app, session, content, force=force, wait=wait)
-    view = documents.session_view(session, app.path(session), Journal(content))
+    view = documents.session_document(session, app.path(session), Journal(content))
     app.output.json({**view, "backup": backup})
 
 

@@ -102,8 +102,8 @@ def session(data: bytes) -> bool:
 
 def shown(journal: Journal) -> str:
     """Everything that commands show of a session."""
-    everything = [documents.turn_view(turn) for turn in journal.turns.values()]
-    told: list[Any] = [*everything, documents.session_view("s", "/s", journal), documents.totals_view(journal)]
+    everything = [documents.turn_document(turn) for turn in journal.turns.values()]
+    told: list[Any] = [*everything, documents.session_document("s", "/s", journal), documents.session_totals(journal)]
     told.append(journal.history)
     texts = [history.lines_of(turn) for turn in journal.turns.values()]
     told += [[turn.number for turn in journal.at(number).live] for number in (0, journal.last_number)]
@@ -150,7 +150,7 @@ def forked(journal: Journal) -> None:
         again = Journal(records.decode(records.encode(record)) for record in made)
         assert same(again.history, journal.history)
         assert again.totals()["requests"] == 0
-        printed(documents.session_view("s", "/s", again))
+        printed(documents.session_document("s", "/s", again))
 
 
 def gone_on_with(journal: Journal) -> None:
@@ -354,7 +354,7 @@ def body(data: bytes) -> bool:
 def judged(received: dict[str, Any]) -> None:
     """Whatever `send` and `replay` do with an answer."""
     verdict = answers.judge(received)
-    printed(documents.answer_view(received, verdict.content))
+    printed(documents.answer_fields(received, verdict.content))
     started = [records.session(model="m", backend="b", config={}, origin=None)]
     started += [records.request(1, "1.1", user_text("q"), model="m", backend="b")]
     started += [records.response("1.1", received, valid=verdict.valid, attempts=[], elapsed_ms=1)]
