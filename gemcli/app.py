@@ -1,8 +1,6 @@
-"""The outside world as one object.
+"""The outside world as one value: environment, output, sessions, and the API.
 
-Environment, output, clock, sessions by name, the way to a model.
-
-Commands get an `App` and nothing else from outside, so a test can hand them another world.
+Commands get an `App` and nothing else from outside, so a test can give them another world.
 """
 
 from __future__ import annotations
@@ -31,10 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class App:
-    """What a command may use.
-
-    `started` is when the program began, on the monotonic clock (seconds).
-    """
+    """What a command may use. `started` is the program's start on the monotonic clock."""
 
     environ: Mapping[str, str]
     output: Output
@@ -51,49 +46,41 @@ class App:
         return names.session_path(session, self.environ)
 
     def read(self, session: str) -> Journal:
-        """The session as it is now; see `Store.read`.
-
-        SESSION_MISSING tells the command that makes it.
-        """
-        try:
+        """The session as it is now, without a lock; see `Store.read`."""
+        with _hint_to_create(session):
             return self.store.read(self.path(session))
-        except GemcliError as error:
-            _add_hint(error, session)
-            raise
 
     def require(self, session: str) -> None:
-        """Raise `GemcliError` (SESSION_MISSING) when there is nothing where the session should be."""
+        """Raise `GemcliError` (SESSION_MISSING) unless the session exists."""
         if not self.store.exists(self.path(session)):
             self.read(session)
 
     @contextmanager
     def open(self, session: str, wait: float) -> Iterator[Session]:
-        """The session, locked; see `Store.open`. Waits at most `wait` seconds for the lock."""
-        try:
-            with self.store.open(self.path(session), wait) as opened:
-                yield opened
-        except GemcliError as error:
-            _add_hint(error, session)
-            raise
+        """The session, locked; waits at most `wait` seconds for the lock. See `Store.open`."""
+        with _hint_to_create(session), self.store.open(self.path(session), wait) as opened:
+            yield opened
 
     def gemini(self, backend: Backend, *, dry: bool = False) -> Gemini:
-        """The way to `backend`. Raises `GemcliError` when the environment has none.
+        """The client for `backend`. With `dry` it needs no key, and can only show requests.
 
-        Nothing is sent.
-
-        A `dry` one needs no key and is good for looking at requests only.
+        Raises `GemcliError` when the environment lacks what the backend needs. Sends nothing.
         """
         from gemcli.api.endpoint import endpoint_for, endpoint_without_key
         from gemcli.api.gemini import Gemini
 
-        return Gemini(
-            endpoint_without_key(backend, self.environ)
-            if dry
-            else endpoint_for(backend, self.environ, self.output.notice)
-        )
+        if dry:
+            return Gemini(endpoint_without_key(backend, self.environ))
+        return Gemini(endpoint_for(backend, self.environ, self.output.notice))
 
 
-def _add_hint(error: GemcliError, session: str) -> None:
-    """Tell how a missing session is made, in the words of the command line that missed it."""
-    if error.reason == "SESSION_MISSING":
-        error.hint = f"make it: gemcli new -s {shlex.quote(session)}"
+@contextmanager
+def _hint_to_create(session: str) -> Iterator[None]:
+    """Add the command that creates a missing session, with the name from the command line."""
+    try:
+        yield
+    except GemcliError as error:
+        if error.reason != "SESSION_MISSING":
+            raise
+        hint = f"make it: gemcli new -s {shlex.quote(session)}"
+        raise error.replace(hint=hint) from error.__cause__

@@ -1,7 +1,7 @@
 """The command line: which commands there are, and how each run of the program ends.
 
-Commands are imported when they are called. Whatever ends a command comes through `main`, the one
-place where an exception becomes lines on stderr and an exit status.
+A command's module is imported when the command is called. Whatever ends a command ends in `main`:
+it alone turns an exception into lines on stderr and an exit status.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ COMMANDS = {
     "export": "Write the history in another format.",
     "replay": "Send the messages of a script, each once.",
 }
-"""Every command with its summary. `gemcli.commands.<name>.command` is the command itself."""
+"""Every command with its summary; the command itself is `gemcli.commands.<name>.command`."""
 
 
 class Commands(click.Group):
-    """A group whose commands are modules, imported only when they are used."""
+    """A group whose commands are modules that are imported when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the commands, in the order of the help."""
+        """The names of the commands, in the order of `COMMANDS`."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command called `cmd_name`, `None` if there is none."""
+        """The command called `cmd_name`, None if it does not exist."""
         if cmd_name not in COMMANDS:
             return None
         from importlib import import_module
@@ -49,18 +49,19 @@ class Commands(click.Group):
         command: click.Command = import_module(f"gemcli.commands.{cmd_name}").command
         for option in command.params:
             if isinstance(option, click.Option) and option.envvar is None:
-                option.envvar = variable(cmd_name, option)
+                option.envvar = environment_variable(cmd_name, option)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the summaries without importing anything."""
+        """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-def variable(command: str, option: click.Option) -> str:
+def environment_variable(command: str, option: click.Option) -> str:
     """The environment variable of an option: `GEMCLI_SEND_TIMEOUT` for `send --timeout`."""
-    return f"GEMCLI_{command}_{max(option.opts, key=len).lstrip('-')}".replace("-", "_").upper()
+    name = max(option.opts, key=len).lstrip("-")
+    return f"GEMCLI_{command}_{name}".replace("-", "_").upper()
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,83 +70,65 @@ def variable(command: str, option: click.Option) -> str:
 def gemcli() -> None:
     """Gemini conversations that live in files.
 
-    Each command loads a session, does one thing that keeps its turn order valid, appends it to the
-    file, and prints JSON. A conversation can be continued from a pipe, a script or a crontab, by
-    anyone who has the file.
+    Each command loads a session, does one thing to it, appends that to the file, and prints JSON.
+    Whoever has the file can continue the conversation: in a shell, a script or a crontab.
     """
 
 
 def main(args: Sequence[str], environ: Mapping[str, str], fs: FileSystem | None = None) -> int:
-    """Run one command line and return its exit status. Everything is printed when this returns."""
+    """Run one command line and return its exit status. All output is written by then."""
     words = list(args[: args.index("--")] if "--" in args else args)
-    debug = "--debug" in words or environ.get("GEMCLI_DEBUG", "").lower() not in (
-        "",
-        "0",
-        "false",
-        "no",
-        "off",
-    )
     output = Output(errors_json=_wants_json(words, environ))
     app = App(environ, output, fs or FileSystem())
     with signals.raised():
         try:
             with gemcli.make_context("gemcli", list(args), obj=app) as context:
                 gemcli.invoke(context)
-            _flush()
-        except click.exceptions.Exit as done:
-            return _finish_help(output, done.exit_code)
+            _flush_stdout()
+        except click.exceptions.Exit as done:  # --help and --version
+            return _finish_help(app, words, done.exit_code)
         except click.exceptions.NoArgsIsHelpError as error:
             with suppress(OSError):
                 click.echo(error.format_message(), err=True)
             return EXIT["usage"]
         except BaseException as error:  # the last place that can give it a message and a status
-            return _report(error, output, environ, words, debug=debug)
+            return _report(error, app, words)
     return EXIT["ok"]
 
 
 def run() -> NoReturn:
     """The program `gemcli`."""
     try:
-        _hold_descriptors()
+        _occupy_descriptors()
         for stream in (sys.stdout, sys.stderr):
-            # Help text is Unicode, a locale may not be.
+            # The help has characters that the locale's encoding may lack.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
         status = main(sys.argv[1:], os.environ)
-    except signals.Interrupted as stop:  # one more signal, while the first one was being told
+    except signals.Interrupted as stop:  # a second signal, while the first one was reported
         status = 128 + stop.signum
-    except (
-        KeyboardInterrupt
-    ):  # before `main` has taken signals over, or when it has given them back
+    except KeyboardInterrupt:  # before or after the time in which `main` handles signals
         status = 130
-    _settle()
+    _discard_unwritten()
     if threading.active_count() > 1:
-        # A request that was given up is still waiting in its thread; the interpreter would wait
-        # with it.
+        # A request that was given up still waits in its thread; sys.exit would wait for it.
         os._exit(status)
     sys.exit(status)
 
 
-def _report(
-    error: BaseException,
-    output: Output,
-    environ: Mapping[str, str],
-    words: Sequence[str],
-    *,
-    debug: bool,
-) -> int:
-    """Say what ended the command, and return the exit status it means."""
+def _report(error: BaseException, app: App, words: Sequence[str]) -> int:
+    """Print what ended the command, and return the exit status."""
     known = _as_gemcli_error(error, words)
-    if debug:
+    if _wants_debug(words, app.environ):
         import traceback
 
         from gemcli.api.credentials import KEY_VARIABLES
         from gemcli.api.secrets import Secrets
 
-        keys = [environ.get(name) for name in KEY_VARIABLES]
         trace = "".join(traceback.format_exception(error))
-        output.debug(Secrets(*keys).hide(trace))
+        keys = [app.environ.get(name) for name in KEY_VARIABLES]
+        app.output.debug(Secrets(*keys).hide(trace))
     if known.reason != "READER_GONE":
-        output.error(known)
+        app.output.error(known)
     return known.exit
 
 
@@ -153,31 +136,42 @@ def _as_gemcli_error(error: BaseException, words: Sequence[str]) -> GemcliError:
     if isinstance(error, GemcliError):
         return error
     if isinstance(error, click.UsageError):
-        # The parser's own errors do not know their command.
+        # An error of the parser itself does not know its command.
         named = next((word for word in words if word in COMMANDS), "")
         command = error.ctx.command_path if error.ctx else f"gemcli {named}".strip()
-        return GemcliError("USAGE", error.format_message(), hint=f"{command} --help")
+        message = _in_our_style(error.format_message())
+        return GemcliError("USAGE", message, hint=f"run {command} --help")
     if isinstance(error, signals.Interrupted):
-        hint = "gemcli history --last shows what is recorded"
         return GemcliError(
-            "INTERRUPTED", f"stopped by {error.name}", hint=hint, exit_code=128 + error.signum
+            "INTERRUPTED",
+            f"stopped by {error.name}",
+            hint="run gemcli history --last to see what is recorded",
+            exit_code=128 + error.signum,
         )
     if isinstance(error, BrokenPipeError):
-        return GemcliError("READER_GONE", "nobody reads the output any more", exit_code=141)
-    if (
-        isinstance(error, OSError) and error.filename is None
-    ):  # click's printing of help and version
-        return GemcliError("NOT_PRINTED", f"cannot write to standard output: {error.strerror}")
+        return GemcliError("READER_GONE", "output closed", exit_code=141)
     if isinstance(error, OSError):
+        if error.filename is None:  # click could not print the help or the version
+            return GemcliError("NOT_PRINTED", f"cannot write to standard output: {error.strerror}")
         return GemcliError("IO", str(error))
     return GemcliError("BUG", f"{type(error).__name__}: {error}")
 
 
-def _wants_json(words: Sequence[str], environ: Mapping[str, str]) -> bool:
-    """Whether errors are to be JSON.
+def _in_our_style(message: str) -> str:
+    """A message of click as gemcli writes messages: lower-case start, no full stop."""
+    if message[1:2].islower():
+        message = message[0].lower() + message[1:]
+    return message.removesuffix(".")
 
-    Asked before parsing, because parsing is where errors begin.
-    """
+
+def _wants_debug(words: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Whether to print tracebacks. Known without parsing, because parsing may fail."""
+    off = ("", "0", "false", "no", "off")
+    return "--debug" in words or environ.get("GEMCLI_DEBUG", "").lower() not in off
+
+
+def _wants_json(words: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Whether errors are printed as JSON. Known without parsing, because parsing may fail."""
     chosen = environ.get("GEMCLI_ERRORS")
     for place, word in enumerate(words):
         if word == "--errors":
@@ -187,17 +181,17 @@ def _wants_json(words: Sequence[str], environ: Mapping[str, str]) -> bool:
     return chosen == "json"
 
 
-def _finish_help(output: Output, status: int) -> int:
-    """End a run whose output click has printed (`--help`, `--version`)."""
+def _finish_help(app: App, words: Sequence[str], status: int) -> int:
+    """The exit status after click has printed the help or the version."""
     try:
-        _flush()
+        _flush_stdout()
     except OSError as error:
-        return _report(error, output, {}, (), debug=False)
+        return _report(error, app, words)
     return status
 
 
-def _flush() -> None:
-    # What fails at exit would become Python's own status 120.
+def _flush_stdout() -> None:
+    # Output that cannot be written would otherwise end Python with its own status, 120.
     try:
         sys.stdout.flush()
     except OSError:
@@ -205,11 +199,8 @@ def _flush() -> None:
         raise
 
 
-def _settle() -> None:
-    """Give up what the standard streams could not take.
-
-    At exit it would become Python's own status 120.
-    """
+def _discard_unwritten() -> None:
+    """Drop output that the standard streams could not write: Python would exit with 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -217,10 +208,10 @@ def _settle() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _hold_descriptors() -> None:
-    """Occupy standard descriptors that the caller closed, or a session file would be opened as stdout.
+def _occupy_descriptors() -> None:
+    """Open standard descriptors that the caller closed: a session file must not become stdout.
 
-    The placeholder for an output is open for reading, so that writing to it fails as it would have.
+    The placeholders are open for reading only, so that writing to one fails as it would have.
     """
     for fd in range(3):
         try:

@@ -1,21 +1,21 @@
-"""What can go wrong, and what a script is told about it.
+"""What can go wrong, and what a script learns about it.
 
-Two tables hold it all. `STATUSES` is the contract of exit statuses: one for each thing a script
-would do next. `REASONS` names every condition, with the status it ends in, the google.rpc code that
-names its class, and whether the same command may be run again. Everything that fails raises
-`GemcliError` with one of those reasons; `output` renders it, `cli` exits with it, and the
-documentation is made from the tables.
+`STATUSES` is the contract of exit statuses: one for each thing that a script would do next.
+`REASONS` names every condition, with its exit status, the google.rpc code of its class, and whether
+the same command may be run again. Whatever fails raises `GemcliError` with one of these reasons:
+`terminal.output` prints it, `cli` exits with its status. The documentation is generated from the
+tables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Self
+from typing import Final, Literal, NamedTuple, Self
 
 
 class Status(NamedTuple):
-    """One exit status: its number and name, when it is used, and what it means for the script."""
+    """One exit status, when it is used, and what it means for a script."""
 
     code: int
     name: str
@@ -26,46 +26,46 @@ class Status(NamedTuple):
 
 STATUSES = (
     Status(0, "ok", "done, on disk, printed", "yes", ""),
-    Status(2, "usage", "arguments, script or config wrong; nothing was sent", "no", "no"),
+    Status(2, "usage", "invalid arguments, script or config; nothing was sent", "no", "no"),
     Status(
         3,
         "blocked",
-        "no usable answer: prompt or answer blocked, empty, only thoughts, malformed; recorded and printed",
+        "no usable answer (blocked, empty, only thoughts, malformed); recorded and printed",
         "no",
         "see `retryable`",
     ),
     Status(
         4,
         "incomplete",
-        "stopped at MAX_TOKENS or CONTINUATION; recorded and printed",
+        "the answer was cut off (MAX_TOKENS, CONTINUATION); recorded and printed",
         "yes",
         "your choice",
     ),
     Status(
         5,
         "function_call",
-        "the model waits for function responses; recorded, printed",
+        "the model waits for function responses; recorded and printed",
         "yes, open",
         "answer it",
     ),
     Status(
         10,
         "expectation",
-        "`replay`: it is done, and an expectation was not met",
+        "`replay`: the run is complete, and an expectation was not met",
         "yes",
         "edit the script",
     ),
     Status(
         13,
         "in_doubt",
-        "`replay`, `send --key`: this was sent before, and its outcome is not known; nothing was sent",
+        "`replay`, `send --key`: sent before, outcome unknown; nothing was sent",
         "no",
         "with `--on-unknown resend`",
     ),
     Status(
         14,
         "diverged",
-        "`replay`, `send --key`: another message was answered in this place; nothing was sent",
+        "`replay`, `send --key`: another message was answered here; nothing was sent",
         "no",
         "in a new session",
     ),
@@ -73,7 +73,7 @@ STATUSES = (
         65, "data", "corrupt session, broken turn order, invalid input text, too long", "no", "no"
     ),
     Status(66, "no_input", "session or file missing", "no", "no"),
-    Status(69, "quota", "daily quota or billing: not soon", "no", "tomorrow"),
+    Status(69, "quota", "daily quota or billing", "no", "tomorrow"),
     Status(
         70, "internal", "a bug in gemcli: one line, a traceback with `--debug`", "no", "report it"
     ),
@@ -81,24 +81,24 @@ STATUSES = (
     Status(
         74,
         "io",
-        "the session cannot be written, or changed under us; or it is on disk and printing failed",
+        "the session cannot be written or was changed by another program, or printing failed",
         "the message says",
         "no",
     ),
     Status(
         75,
         "tempfail",
-        "rate limit, server error, timeout, connection; session busy (see `outcome`)",
+        "rate limit, server error, timeout, connection, session in use (see `outcome`)",
         "no",
         "yes",
     ),
-    Status(76, "protocol", "the answer is not the Gemini API's", "no", "no"),
-    Status(77, "credentials", "no key, bad key, not permitted", "no", "no"),
+    Status(76, "protocol", "the answer is not one of the Gemini API", "no", "no"),
+    Status(77, "credentials", "no key, invalid key, not permitted", "no", "no"),
     Status(78, "config", "unknown model, region, TLS, redirect, base URL", "no", "no"),
     Status(
         128,
         "signal",
-        "128 + its number: Ctrl-C 130, TERM 143, HUP 129, PIPE 141",
+        "128 + the signal's number: Ctrl-C 130, TERM 143, HUP 129, PIPE 141",
         "the message says",
         "yes",
     ),
@@ -180,11 +180,11 @@ ReasonName = Literal[
     "READER_GONE",
     "BUG",
 ]
-"""The name of every reason, so that a type checker knows a slip; `REASONS` says what each means."""
+"""The names of all reasons, so that a type checker finds a misspelt one."""
 
 
 class Reason(NamedTuple):
-    """One condition: the status it ends in, its google.rpc code, and whether to run the same command again."""
+    """One condition: its exit status, its google.rpc code, and whether it may pass by itself."""
 
     status: str
     code: str
@@ -200,10 +200,10 @@ REASONS: dict[ReasonName, Reason] = {
     "EMPTY_MESSAGE": Reason(
         "usage",
         "INVALID_ARGUMENT",
-        hint="with --skip-empty an empty message sends nothing and exits 0",
+        hint="use --skip-empty to exit 0 without sending anything",
     ),
     "MODEL_NAME": Reason(
-        "usage", "INVALID_ARGUMENT", hint="a model name has letters, digits, '.', '_', '-' and '/'"
+        "usage", "INVALID_ARGUMENT", hint="use letters, digits, '.', '_', '-' and '/'"
     ),
     "PROJECT_NAME": Reason(
         "usage", "INVALID_ARGUMENT", hint="use a project id, like my-project-123, or its number"
@@ -214,15 +214,13 @@ REASONS: dict[ReasonName, Reason] = {
     # Sessions and other data
     "CORRUPT": Reason("data", "DATA_LOSS"),
     "NOT_A_SESSION": Reason("data", "INVALID_ARGUMENT"),
-    "NEWER_FORMAT": Reason(
-        "data", "FAILED_PRECONDITION", hint="upgrade gemcli: pip install --upgrade gemcli"
-    ),
+    "NEWER_FORMAT": Reason("data", "FAILED_PRECONDITION", hint="upgrade gemcli"),
     "TURN_ORDER": Reason("data", "INVALID_ARGUMENT"),
     "OPEN_CALL": Reason("data", "FAILED_PRECONDITION"),
     "TOO_MANY_TURNS": Reason(
         "data",
         "OUT_OF_RANGE",
-        hint="gemcli rewind takes turns out; gemcli new --from S --at N starts from fewer",
+        hint="take turns out with gemcli rewind, or start from fewer with gemcli new --from S --at N",
     ),
     "NO_SUCH_TURN": Reason("data", "OUT_OF_RANGE"),
     "BAD_TEXT": Reason("data", "INVALID_ARGUMENT"),
@@ -231,7 +229,7 @@ REASONS: dict[ReasonName, Reason] = {
     "CONTEXT_TOO_LONG": Reason(
         "data",
         "INVALID_ARGUMENT",
-        hint="gemcli rewind takes turns out; gemcli new --from S --at N starts from fewer",
+        hint="take turns out with gemcli rewind, or start from fewer with gemcli new --from S --at N",
     ),
     "TOO_LARGE": Reason("data", "INVALID_ARGUMENT"),
     "SESSION_MISSING": Reason("no_input", "NOT_FOUND"),
@@ -240,15 +238,15 @@ REASONS: dict[ReasonName, Reason] = {
     # This machine
     "IO": Reason("io", "INTERNAL"),
     "DISK_FULL": Reason(
-        "io", "RESOURCE_EXHAUSTED", hint="free some space; the session is as it was"
+        "io", "RESOURCE_EXHAUSTED", hint="free some space; the session is unchanged"
     ),
     "NO_LOCK": Reason("io", "UNIMPLEMENTED", hint="keep sessions on a local file system"),
     "SESSION_CHANGED": Reason("io", "ABORTED"),
     "NOT_PRINTED": Reason("io", "INTERNAL"),
     "SESSION_BUSY": Reason(
-        "tempfail", "ABORTED", True, "another gemcli has the session; --wait waits longer"
+        "tempfail", "ABORTED", True, "use --wait to wait longer for the other gemcli"
     ),
-    # Answers that are no use, or not whole
+    # Answers that are unusable or cut off
     "PROMPT_BLOCKED": Reason(
         "blocked", "INVALID_ARGUMENT", hint="rephrase the message; it is not in the history"
     ),
@@ -256,18 +254,18 @@ REASONS: dict[ReasonName, Reason] = {
         "blocked", "FAILED_PRECONDITION", hint="rephrase the message; it is not in the history"
     ),
     "EMPTY_ANSWER": Reason(
-        "blocked", "UNAVAILABLE", True, "the answer had no text; sending again may help"
+        "blocked", "UNAVAILABLE", True, "send the message again: the next answer may have text"
     ),
     "MAX_TOKENS_EMPTY": Reason(
         "blocked",
         "OUT_OF_RANGE",
-        hint="thoughts used up the limit: raise --max-output-tokens",
+        hint="raise --max-output-tokens: thoughts used up the limit",
     ),
     "MALFORMED_ANSWER": Reason(
-        "blocked", "INTERNAL", True, "the model broke its format; sending again may help"
+        "blocked", "INTERNAL", True, "send the message again: the next answer may be well-formed"
     ),
     "INCOMPLETE": Reason(
-        "incomplete", "OUT_OF_RANGE", hint="raise --max-output-tokens, or send 'go on'"
+        "incomplete", "OUT_OF_RANGE", hint="raise --max-output-tokens, or send 'continue'"
     ),
     "FUNCTION_CALL": Reason("function_call", "FAILED_PRECONDITION"),
     # What was sent before
@@ -275,19 +273,19 @@ REASONS: dict[ReasonName, Reason] = {
     "IN_DOUBT": Reason(
         "in_doubt",
         "UNKNOWN",
-        hint="--on-unknown resend sends it again; if it was answered, that is paid for twice",
+        hint="use --on-unknown resend to send it again; if it was answered, you pay twice",
     ),
     "DIVERGED": Reason("diverged", "FAILED_PRECONDITION"),
-    # The way to the API
+    # The API, and the network on the way
     "NO_KEY": Reason(
         "credentials",
         "UNAUTHENTICATED",
-        hint="export GEMINI_API_KEY=… (https://aistudio.google.com/apikey), or try --model simulator/echo",
+        hint="set GEMINI_API_KEY (from https://aistudio.google.com/apikey), or try --model simulator/echo",
     ),
     "BAD_KEY": Reason(
         "credentials",
         "UNAUTHENTICATED",
-        hint="a key is one word of ASCII: look for quotes and newlines",
+        hint="check the key for quotes, spaces and newlines",
     ),
     "API_KEY_INVALID": Reason(
         "credentials", "UNAUTHENTICATED", hint="set GEMINI_API_KEY to a valid key"
@@ -296,7 +294,9 @@ REASONS: dict[ReasonName, Reason] = {
         "credentials", "UNAUTHENTICATED", hint="set GEMINI_API_KEY to a valid key"
     ),
     "PERMISSION_DENIED": Reason(
-        "credentials", "PERMISSION_DENIED", hint="this key may not use this model or project"
+        "credentials",
+        "PERMISSION_DENIED",
+        hint="check that this key may use this model and project",
     ),
     "PRECONDITION": Reason(
         "config", "FAILED_PRECONDITION", hint="check the account's region and billing"
@@ -304,37 +304,41 @@ REASONS: dict[ReasonName, Reason] = {
     "MODEL_NOT_FOUND": Reason(
         "config",
         "NOT_FOUND",
-        hint="check the model's name; GOOGLE_GENAI_API_VERSION=v1beta knows more models than v1",
+        hint="check the model's name, or set GOOGLE_GENAI_API_VERSION=v1beta, which has more models",
     ),
     "BASE_URL": Reason(
-        "config", "FAILED_PRECONDITION", hint="use https, or plain http to this machine only"
+        "config", "FAILED_PRECONDITION", hint="use https; plain http is for this machine only"
     ),
     "UNEXPECTED_HOST": Reason(
         "config", "FAILED_PRECONDITION", hint="check the base URL, the project and the location"
     ),
     "NO_PROJECT": Reason(
-        "config", "FAILED_PRECONDITION", hint="set GOOGLE_CLOUD_PROJECT, or gemcli new --project"
+        "config",
+        "FAILED_PRECONDITION",
+        hint="set GOOGLE_CLOUD_PROJECT, or use gemcli new --project",
     ),
     "NO_CREDENTIALS": Reason(
         "credentials",
         "UNAUTHENTICATED",
-        hint="gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS",
+        hint="run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS",
     ),
     "TLS": Reason(
-        "config", "FAILED_PRECONDITION", hint="SSL_CERT_FILE names the certificates to trust"
+        "config", "FAILED_PRECONDITION", hint="set SSL_CERT_FILE to the certificates to trust"
     ),
     "REDIRECT": Reason(
         "config",
         "FAILED_PRECONDITION",
-        hint="redirects are not followed: a portal, or a wrong base URL?",
+        hint="check the base URL, and whether a network portal wants a login",
     ),
     "BAD_REQUEST": Reason("data", "INVALID_ARGUMENT"),
     "RATE_LIMIT": Reason(
         "tempfail", "RESOURCE_EXHAUSTED", True, "wait and run the same command again"
     ),
-    "QUOTA_DAILY": Reason("quota", "RESOURCE_EXHAUSTED", hint="try tomorrow, or another model"),
+    "QUOTA_DAILY": Reason(
+        "quota", "RESOURCE_EXHAUSTED", hint="try again tomorrow, or use another model"
+    ),
     "SERVER_TIMEOUT": Reason(
-        "tempfail", "DEADLINE_EXCEEDED", True, "a shorter history answers faster"
+        "tempfail", "DEADLINE_EXCEEDED", True, "shorten the history: it is answered faster"
     ),
     "ABORTED": Reason("tempfail", "ABORTED", True),
     "CANCELLED": Reason("tempfail", "CANCELLED", True),
@@ -342,41 +346,47 @@ REASONS: dict[ReasonName, Reason] = {
     "UNAVAILABLE": Reason(
         "tempfail", "UNAVAILABLE", True, "run the same command again later, or try another --model"
     ),
-    "CONNECT": Reason("tempfail", "UNAVAILABLE", True, "nothing was sent: is the network up?"),
+    "CONNECT": Reason("tempfail", "UNAVAILABLE", True, "check the network; nothing was sent"),
     "DNS": Reason(
         "tempfail",
         "UNAVAILABLE",
         True,
-        "nothing was sent: is the network up, and the base URL right?",
+        "check the network and the base URL; nothing was sent",
     ),
     "CONNECT_TIMEOUT": Reason(
-        "tempfail", "UNAVAILABLE", True, "nothing was sent: is the network up?"
+        "tempfail", "UNAVAILABLE", True, "check the network; nothing was sent"
     ),
     "CONNECTION_LOST": Reason(
-        "tempfail", "UNAVAILABLE", True, "it was sent; whether it was answered is unknown"
+        "tempfail",
+        "UNAVAILABLE",
+        True,
+        "check your network; whether the message was answered is unknown",
     ),
     "STREAM_CUT": Reason(
-        "tempfail", "UNAVAILABLE", True, "the answer broke off; what arrived is in the session file"
+        "tempfail",
+        "UNAVAILABLE",
+        True,
+        "run the same command again; the received part is in the session file",
     ),
     "TIMEOUT": Reason(
         "tempfail",
         "DEADLINE_EXCEEDED",
         True,
-        "--timeout and --deadline allow more; whether it was answered is unknown",
+        "raise --timeout or --deadline; whether the message was answered is unknown",
     ),
     "BAD_RESPONSE": Reason(
-        "protocol", "INTERNAL", hint="is there a portal or proxy in between, or a wrong base URL?"
+        "protocol", "INTERNAL", hint="check the base URL, and for a portal or proxy on the way"
     ),
     # gemcli itself
     "INTERRUPTED": Reason("signal", "CANCELLED", True),
     "READER_GONE": Reason("signal", "CANCELLED"),
-    "BUG": Reason("internal", "INTERNAL", hint="please report this, with the output of --debug"),
+    "BUG": Reason("internal", "INTERNAL", hint="report this bug, with the output of --debug"),
 }
-"""Every reason gemcli can give, the one place that decides what a condition means for a script."""
+"""Every reason, and the one place that decides what a condition means for a script."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """The hint that names the `known` word nearest to `word`, None if none is near."""
+    """A hint that names the `known` word most similar to `word`, None if none is similar."""
     import difflib
 
     nearest = difflib.get_close_matches(word, list(known), 1)
@@ -385,10 +395,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
 @dataclass(frozen=True)
 class Problem:
-    """One of several things wrong with an input, all reported at once.
+    """One of several things wrong with an input; all are reported at once.
 
-    `rule` is a stable name; `index` counts Contents from 0; `line` and `column` count from 1 in
-    `file`, or in the one input there is.
+    `rule` is a stable name. `index` counts Contents from 0, `line` and `column` count from 1 in
+    `file`, or in the only input.
     """
 
     rule: str
@@ -400,42 +410,43 @@ class Problem:
     file: str | None = None
 
     def describe(self) -> str:
-        """One line: where, what, the rule's name, and what to do."""
-        if self.file:
-            where = [
-                ":".join(
-                    str(part) for part in (self.file, self.line, self.column) if part is not None
-                )
-            ]
-        else:
-            where = [f"line {self.line}" if self.line is not None else ""]
-            where += [f"column {self.column}" if self.column else ""]
-        where.append(f"content {self.index}" if self.index is not None else "")
-        place = ", ".join(part for part in where if part)
+        """One line: the place, the message, the rule's name, and what to do."""
+        place = ", ".join(self._place())
+        text = f"{place}: {self.message}" if place else self.message
         advice = f" ({self.hint})" if self.hint else ""
-        return f"{place + ': ' if place else ''}{self.message} [{self.rule}]{advice}"
+        return f"{text} [{self.rule}]{advice}"
+
+    def _place(self) -> Iterator[str]:
+        if self.file:
+            numbers = [str(number) for number in (self.line, self.column) if number is not None]
+            yield ":".join([self.file, *numbers])
+        else:
+            if self.line is not None:
+                yield f"line {self.line}"
+            if self.column:
+                yield f"column {self.column}"
+        if self.index is not None:
+            yield f"content {self.index}"
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Problems in the order of lines and columns; those without a place come first."""
+    """Problems sorted by line and column; those without a place come first."""
     return sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
 
 
 def counted(number: int, noun: str) -> str:
-    """How many there are, in words: "1 turn", "2 turns"."""
+    """A number and its noun: "1 turn", "2 turns"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 class GemcliError(Exception):
-    """Something a user can act on.
+    """An error that a user can act on. It does not change after it is made; see `replace`.
 
-    `reason` is a key of `REASONS` and decides everything a script sees.
-
-    `hint` replaces the reason's own. `outcome` says what is known of a request that was written
-    down as sent: `rejected` (safe to send again) or `unknown`. `http` is the answer's status,
-    `retry_after` the seconds a server asked to wait, `problems` what is wrong when several things
-    are, `partial` what had arrived of an answer that was cut. `exit_code` is only given for
-    signals, whose status is 128 plus their number.
+    `reason` decides everything a script sees. `hint` replaces the reason's own. `outcome` says what
+    is known of a request that was recorded as sent: `rejected` (safe to send again) or `unknown`.
+    `http` is the status of the answer, `retry_after` the seconds that the server asked to wait,
+    `partial` the received part of an answer. `exit_code` is only given for signals: 128 plus their
+    number.
     """
 
     def __init__(
@@ -450,34 +461,34 @@ class GemcliError(Exception):
         retry_after: float | None = None,
         attempts: int | None = None,
         exit_code: int | None = None,
-        partial: Any = None,
+        partial: object = None,
     ) -> None:
         super().__init__(message)
         kind = REASONS[reason]
-        self.reason = reason
-        self.message = message
-        self.code = kind.code
-        self.status = kind.status
-        self.exit = EXIT[kind.status] if exit_code is None else exit_code
-        self.retryable = kind.retryable
-        self.hint = hint or kind.hint
-        self.problems = tuple(problems)
-        self.outcome = outcome
-        self.http = http
-        self.retry_after = retry_after
-        self.attempts = attempts
-        self.partial = partial
+        self.reason: Final = reason
+        self.message: Final = message
+        self.code: Final = kind.code
+        self.status: Final = kind.status
+        self.exit: Final = EXIT[kind.status] if exit_code is None else exit_code
+        self.retryable: Final = kind.retryable
+        self.hint: Final = hint or kind.hint
+        self.problems: Final = tuple(problems)
+        self.outcome: Final = outcome
+        self.http: Final = http
+        self.retry_after: Final = retry_after
+        self.attempts: Final = attempts
+        self.partial: Final = partial
 
-    def replace(self, **changes: Any) -> Self:
-        """The same error with other values for some of its attributes; cause and traceback stay."""
+    def replace(self, **changes: object) -> Self:
+        """The same error with other values for some attributes; cause and traceback stay."""
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__ | changes)
         other.args = (other.message,)
         other.__cause__ = self.__cause__
         return other.with_traceback(self.__traceback__)
 
-    def to_json(self) -> dict[str, Any]:
-        """The error as one JSON object: the keys that scripts rely on, absent facts as null."""
+    def to_json(self) -> dict[str, object]:
+        """The error as one JSON object, as scripts read it. Unknown facts are null."""
         return {
             "code": self.code,
             "reason": self.reason,

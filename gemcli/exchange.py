@@ -1,18 +1,27 @@
-"""The heart: one request, one answer, both in the journal.
+"""The heart of gemcli: one request, one answer, and both in the session file.
 
-    check the turn order → append the request → call the model → judge the answer → append the outcome
+How a message travels, from the command line to the model and back:
 
-Whatever happens after the request is appended, an outcome is appended before anyone hears of it.
-Every path to the model goes through `exchange`.
+    cli.main                parses the command line and makes an App
+    commands/send           reads the message, locks the session, and prints what comes of it
+      exchange.prepare      checks turn order and config, and builds the request body
+      exchange.exchange     1. appends the request record, synced to disk
+                            2. calls the model, again if the retry policy says so
+                            3. judges the answer
+                            4. appends the answer, or the failure, synced to disk
+        api.gemini          makes one HTTP request through the SDK
+        sessions.session    appends one record
+
+Once the request is on disk, an outcome follows it whatever happens, and before the caller gets the
+result. `send` and `replay` both call the model through `exchange`; nothing else does.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import count
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from gemcli.api.backends import Backend
 from gemcli.api.gemini import Gemini
@@ -29,21 +38,37 @@ from gemcli.settings import resolve
 from gemcli.settings.resolve import Config
 from gemcli.signals import deferred
 
-Event = Mapping[str, Any]
-"""What happens on the way: `{"event": "chunk", "chunk": …}` or `{"event": "wait", "seconds".
+Attempt = dict[str, Any]
+"""What a record says of one attempt: `http`, `elapsed_ms`, and after a failure `reason`, `wait_s`."""
 
-…, …}`.
-"""
+
+class ChunkEvent(TypedDict):
+    """A chunk of a streamed answer has arrived."""
+
+    event: Literal["chunk"]
+    chunk: dict[str, Any]
+
+
+class WaitEvent(TypedDict):
+    """An attempt failed, and the request is sent again after so many seconds."""
+
+    event: Literal["wait"]
+    seconds: float
+    reason: str
+    message: str
+
+
+Event = ChunkEvent | WaitEvent
+"""What a caller can learn while it waits for the answer."""
 
 
 @dataclass(frozen=True)
 class Limits:
     """How long things may take.
 
-    `timeout` seconds for one request, `until` on the monotonic clock for all.
-
-    `grace` are the seconds that a request under way has at least to come to its end: after a
-    signal, unless there is a second one, and before `until`, so nothing begins later than that.
+    `timeout` is in seconds and for one request, `until` is the deadline of the whole command on the
+    monotonic clock. No request starts in the last `grace` seconds; a request under way may also
+    take that long to finish after a first signal.
     """
 
     timeout: float
@@ -51,32 +76,26 @@ class Limits:
     grace: float = 0.0
 
     @property
-    def left(self) -> float:
-        """Seconds until everything must be over."""
+    def remaining(self) -> float:
+        """Seconds until the deadline."""
         return self.until - time.monotonic()
 
     @property
-    def room(self) -> float:
-        """Seconds until no request may begin any more."""
-        return self.left - self.grace
+    def time_to_start(self) -> float:
+        """Seconds in which a request may still start."""
+        return self.remaining - self.grace
 
     @property
-    def seconds(self) -> float:
-        """Seconds left for a request that starts now.
-
-        At least a moment, so that it ends as a timeout.
-        """
-        return max(0.001, min(self.timeout, self.left))
+    def request_timeout(self) -> float:
+        """Seconds for a request that starts now; above zero, so that it ends as a timeout."""
+        return max(0.001, min(self.timeout, self.remaining))
 
 
 @dataclass(frozen=True)
-class Line:
-    """The line to the model.
+class Transport:
+    """How a request reaches the model: the client, its limits and retries, and who is informed.
 
-    Who answers, how long it may take, how often to try, and who hears of it.
-
-    Waits are told to `on_event`, and every chunk too if the answer is to `stream`; without it,
-    waits go to `notice`.
+    `on_event` gets waits, and with `stream` each chunk. Without it waits go to `notice`.
     """
 
     gemini: Gemini
@@ -90,11 +109,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Request:
-    """A request ready to be sent and recorded.
+    """A request ready to be recorded and sent.
 
-    The effective model, the whole body, and what this call added.
-
-    By its `key`, if it has one, it is known again (`keys`).
+    `config` is what this call adds to the session's config; `body` holds both, merged. `key`
+    identifies a message that is to be sent once.
     """
 
     model: str
@@ -109,28 +127,25 @@ class Request:
 class Result:
     """An answered exchange, usable or not.
 
-    `unsaved` tells why it is not in the session, if it is not.
-
-    `attempts` are those of its record, `elapsed_ms` the time from the first of them to the answer.
+    `unsaved` is the error that kept the answer out of the session file. `elapsed_ms` is the time
+    from the first attempt to the answer.
     """
 
     turn: int
     id: str
     answer: dict[str, Any]
     verdict: Verdict
-    attempts: list[dict[str, Any]]
+    attempts: list[Attempt]
     elapsed_ms: int
     unsaved: Unsaved | None
     notes: tuple[str, ...]
 
     @property
     def latency_ms(self) -> int:
-        """How long the attempt that was answered took.
-
-        Without the waits, and what came before them.
-        """
-        last: dict[str, Any] = self.attempts[-1] if self.attempts else {}
-        return int(last.get("elapsed_ms", self.elapsed_ms))
+        """How long the last attempt took, the one that was answered."""
+        if not self.attempts:
+            return self.elapsed_ms
+        return int(self.attempts[-1].get("elapsed_ms", self.elapsed_ms))
 
 
 def prepare(
@@ -142,150 +157,172 @@ def prepare(
     config: Config | None = None,
     key: str | None = None,
 ) -> Request:
-    """The request that sends `content` on top of a session's history, under `key` if it has one.
+    """The request that sends `content` after a session's history.
 
-    `model` and `config` (REST form) are for this call only; config is merged over the session's.
-    Raises `GemcliError`: OPEN_CALL, TURN_ORDER or SETTINGS when the API would refuse it.
+    `model` and `config` (REST form) are for this call only; `config` is merged over the session's.
+    Raises `GemcliError` (OPEN_CALL, TURN_ORDER, SETTINGS) when the API would refuse the request.
     """
     name = model or journal.header["model"]
     calls = turn_order.open_calls(journal.history)
     if calls and not contents.function_responses(content):
         raise _open_call(calls)
-    answered = (
-        exchange
-        for turn in journal.live
-        for exchange in turn.exchanges
-        if exchange.state == ANSWERED
-    )
-    history, dropped = signatures.history(answered, name, backend.name)
+    history, dropped = signatures.history(_answered(journal), name, backend.name)
     sent, stood_in = signatures.with_stand_ins([*history, content], name)
-    turn_order.require(turn_order.check_request(sent), "the turn order of the session is broken")
+    breaches = turn_order.check_request(sent)
+    turn_order.require(breaches, "the turn order of the session is broken")
     merged = resolve.merge(journal.header["config"], config or {})
-    turn_order.require(
-        resolve.check(merged), "the session's config with that of this call", "SETTINGS"
+    problems = resolve.check(merged)
+    turn_order.require(problems, "the session's config with that of this call", "SETTINGS")
+    notes = []
+    if dropped:
+        notes.append("thought signatures of another model or backend were left out")
+    if stood_in:
+        notes.append("a function call without a signature was sent with the documented stand-in")
+    return Request(
+        model=name,
+        body={"contents": sent, **merged},
+        content=content,
+        config=config or {},
+        notes=tuple(notes),
+        key=key,
     )
-    notes = ["thought signatures of another model or backend were left out"] if dropped else []
-    notes += (
-        ["a function call without a signature was sent with the documented stand-in"]
-        if stood_in
-        else []
-    )
-    return Request(name, {"contents": sent, **merged}, content, config or {}, tuple(notes), key)
 
 
-def exchange(session: Session, request: Request, line: Line) -> Result:
-    """Send a request and record what comes of it.
+def exchange(session: Session, request: Request, transport: Transport) -> Result:
+    """Send a request and record what comes of it; the result is on disk unless it is `unsaved`.
 
-    The answer is on the disk unless `unsaved` says otherwise.
-
-    A signal on the way is raised when that is done. Whoever is to print an answer that is not saved
-    holds signals back until then (`deferred`): it was paid for, and is nowhere else.
+    A signal that arrives meanwhile is raised when the outcome is recorded. An unsaved answer exists
+    nowhere else: the caller holds signals back (`with deferred`) until it has printed the answer.
 
     Raises `GemcliError`: TIMEOUT before anything is written if no time is left; `Unsaved` when the
-    request could not be written, and nothing was sent; the call's own error when there was no
+    request could not be written, and nothing was sent; the error of the call when there was no
     answer, recorded with its outcome and every attempt.
     """
-    if line.limits.room <= 0:
-        raise GemcliError(
-            "TIMEOUT", "there is no time left for a request before the deadline", outcome="rejected"
-        )
-    turn, name = session.journal.next_exchange(request.content)
-    asked = records.request(
+    if transport.limits.time_to_start <= 0:
+        message = "there is no time left for a request before the deadline"
+        raise GemcliError("TIMEOUT", message, outcome="rejected")
+    turn, exchange_id = session.journal.next_exchange(request.content)
+    request_record = records.request(
         turn,
-        name,
+        exchange_id,
         request.content,
         model=request.model,
-        backend=line.backend.name,
+        backend=transport.backend.name,
         config=request.config,
         key=request.key,
     )
-    attempts: list[dict[str, Any]] = []
-    # From here until the outcome is on the disk no signal may come in between; it ends the wait for
-    # the answer.
+    attempts: list[Attempt] = []
+    # From here until the outcome is on disk, a signal only ends the wait for the answer.
     with deferred:
-        session.append(asked)
+        session.append(request_record)
         start = time.monotonic()
         try:
-            answer = _call(request, line, attempts)
+            answer = _call(request, transport, attempts)
         except GemcliError as error:
-            error.attempts = len(attempts)
-            _record_failure(session, name, error, attempts, line.notice)
-            raise
-        elapsed, verdict = _since(start), answers.judge(answer)
-        told = records.response(
-            name, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed
+            failure = error.replace(attempts=len(attempts))
+            failure = _record_failure(session, exchange_id, failure, attempts, transport.notice)
+            raise failure from failure.__cause__
+        elapsed_ms = _elapsed_ms(start)
+        verdict = answers.judge(answer)
+        response_record = records.response(
+            exchange_id,
+            answer,
+            valid=verdict.valid,
+            attempts=attempts,
+            elapsed_ms=elapsed_ms,
         )
-        unsaved = _record_answer(session, told)
-    return Result(turn, name, answer, verdict, attempts, elapsed, unsaved, request.notes)
-
-
-def recalled(exchange: Exchange) -> Result:
-    """The result of an exchange that was answered before, from its records."""
-    outcome, answer = exchange.outcome or {}, exchange.answer or {}
-    verdict, valid = answers.judge(answer), exchange.state == ANSWERED
-    # What is in the history stays there, whatever is thought of its form: imported answers have no
-    # finish reason.
-    error = None if valid and not verdict.valid else verdict.error
-    verdict = replace(verdict, valid=valid, error=error)
-    attempts, elapsed = outcome.get("attempts") or [], outcome.get("elapsed_ms") or 0
-    return Result(exchange.turn, exchange.id, answer, verdict, attempts, elapsed, None, ())
-
-
-def _call(request: Request, line: Line, attempts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Call the model until it answers or the retry policy gives up.
-
-    Each attempt is noted in `attempts`.
-    """
-    for number in count():
-        start = time.monotonic()
-        try:
-            answer = _attempt(request, line)
-        except GemcliError as error:
-            attempts.append(
-                {"reason": error.reason, "http": error.http, "elapsed_ms": _since(start)}
-            )
-            wait = line.retry.wait(number, error, line.limits.room)
-            if wait is None:
-                raise
-            attempts[-1]["wait_s"] = round(wait, 3)
-            _tell_wait(line, error, wait)
-            if deferred.sleep(wait):
-                raise interrupted(deferred.arrived[0], sent=False) from error
-        else:
-            attempts.append({"http": 200, "elapsed_ms": _since(start)})
-            return answer
-    raise AssertionError  # pragma: no cover - count() does not end
-
-
-def _attempt(request: Request, line: Line) -> dict[str, Any]:
-    """One request to the model, streamed if anyone listens."""
-    tell, limits = line.on_event, line.limits
-    if tell is None or not line.stream:
-        return line.gemini.generate(request.model, request.body, limits.seconds, limits.grace)
-    return line.gemini.stream(
-        request.model,
-        request.body,
-        limits.seconds,
-        lambda chunk: tell({"event": "chunk", "chunk": chunk}),
+        unsaved = _record_answer(session, response_record)
+    return Result(
+        turn=turn,
+        id=exchange_id,
+        answer=answer,
+        verdict=verdict,
+        attempts=attempts,
+        elapsed_ms=elapsed_ms,
+        unsaved=unsaved,
+        notes=request.notes,
     )
 
 
-def _tell_wait(line: Line, error: GemcliError, seconds: float) -> None:
-    if line.on_event:
-        line.on_event(
-            {
-                "event": "wait",
-                "seconds": round(seconds, 3),
+def stored_result(exchange: Exchange) -> Result:
+    """The result of an exchange that was answered earlier, from its records."""
+    outcome = exchange.outcome or {}
+    answer = exchange.answer or {}
+    valid = exchange.state == ANSWERED
+    verdict = answers.judge(answer)
+    if valid and not verdict.valid:
+        # It is in the history already; an imported answer, for one, has no finish reason.
+        verdict = replace(verdict, error=None)
+    return Result(
+        turn=exchange.turn,
+        id=exchange.id,
+        answer=answer,
+        verdict=replace(verdict, valid=valid),
+        attempts=outcome.get("attempts") or [],
+        elapsed_ms=outcome.get("elapsed_ms") or 0,
+        unsaved=None,
+        notes=(),
+    )
+
+
+def _answered(journal: Journal) -> list[Exchange]:
+    exchanges = [exchange for turn in journal.live for exchange in turn.exchanges]
+    return [exchange for exchange in exchanges if exchange.state == ANSWERED]
+
+
+def _call(request: Request, transport: Transport, attempts: list[Attempt]) -> dict[str, Any]:
+    """Call the model until it answers or the retry policy gives up, and list each attempt."""
+    while True:
+        start = time.monotonic()
+        try:
+            answer = _attempt(request, transport)
+        except GemcliError as error:
+            attempt: Attempt = {
                 "reason": error.reason,
-                "message": error.message,
+                "http": error.http,
+                "elapsed_ms": _elapsed_ms(start),
             }
-        )
-    else:
-        line.notice(f"{error.message}; sending again in {seconds:.1f} s")
+            attempts.append(attempt)
+            earlier = len(attempts) - 1
+            wait = transport.retry.wait(earlier, error, transport.limits.time_to_start)
+            if wait is None:
+                raise
+            attempt["wait_s"] = round(wait, 3)
+            _announce_wait(transport, error, wait)
+            if deferred.sleep(wait):
+                raise interrupted(deferred.arrived[0], sent=False) from error
+        else:
+            attempts.append({"http": 200, "elapsed_ms": _elapsed_ms(start)})
+            return answer
+
+
+def _attempt(request: Request, transport: Transport) -> dict[str, Any]:
+    """One HTTP request to the model, streamed if the caller wants chunks."""
+    gemini, limits, on_event = transport.gemini, transport.limits, transport.on_event
+    if on_event is None or not transport.stream:
+        return gemini.generate(request.model, request.body, limits.request_timeout, limits.grace)
+
+    def on_chunk(chunk: dict[str, Any]) -> None:
+        on_event({"event": "chunk", "chunk": chunk})
+
+    return gemini.stream(request.model, request.body, limits.request_timeout, on_chunk)
+
+
+def _announce_wait(transport: Transport, error: GemcliError, seconds: float) -> None:
+    if transport.on_event is None:
+        transport.notice(f"{error.message}; sending again in {seconds:.1f} s")
+        return
+    event: WaitEvent = {
+        "event": "wait",
+        "seconds": round(seconds, 3),
+        "reason": error.reason,
+        "message": error.message,
+    }
+    transport.on_event(event)
 
 
 def _record_answer(session: Session, record: records.Record) -> Unsaved | None:
-    """Append the answer; why it could not be saved, if it could not."""
+    """Append the answer. Returns the error if it could not be saved."""
     try:
         session.append(record, paid=True)
     except Unsaved as unsaved:
@@ -297,12 +334,12 @@ def _record_failure(
     session: Session,
     exchange_id: str,
     error: GemcliError,
-    attempts: list[dict[str, Any]],
+    attempts: list[Attempt],
     notice: Callable[[str], None],
-) -> None:
-    """Append the outcome of a call that brought no answer.
+) -> GemcliError:
+    """Append the outcome of a call without an answer. Returns the error to raise.
 
-    The error itself matters more than a failure here.
+    When the outcome cannot be appended, a note says so: the error of the call matters more.
     """
     record = records.failure(
         exchange_id,
@@ -317,19 +354,22 @@ def _record_failure(
         session.append(record, paid=error.partial is not None)
     except Unsaved as unsaved:
         notice(f"the failure could not be recorded: {unsaved.message}")
-        if error.partial is not None:
-            where = f"is in {unsaved.kept}" if unsaved.kept else "may not be in the session file"
-            error.hint = f"what arrived {where}"
+        if error.partial is None:
+            return error
+        where = f"is in {unsaved.kept}" if unsaved.kept else "may not be in the session file"
+        return error.replace(hint=f"the received part of the answer {where}")
+    return error
 
 
 def _open_call(calls: list[dict[str, Any]]) -> GemcliError:
     names = ", ".join(str(call.get("name")) for call in calls)
     return GemcliError(
         "OPEN_CALL",
-        f"the history ends in calls of {names} that wait for their responses; a message cannot follow them",
+        f"the history ends in calls of {names} that wait for their responses; "
+        "a message cannot follow them",
         hint="gemcli rewind takes the turn with the calls out of the history",
     )
 
 
-def _since(start: float) -> int:
+def _elapsed_ms(start: float) -> int:
     return round((time.monotonic() - start) * 1000)

@@ -33,11 +33,11 @@ class TimeUp(BaseException):
     """The time given to `time_limit` is over."""
 
 
-GLANCE = 0.5
+POLL_INTERVAL = 0.5
 """Seconds after which who waits looks for signals by itself: it may not have been woken by one."""
 
 
-AGAIN = 0.005
+IMPORT_RECHECK = 0.005
 """Seconds after which it is looked again whether a signal that came during an import can be raised."""
 
 
@@ -70,7 +70,7 @@ class _Deferral:
             if kind is None:
                 raise Interrupted(first)
 
-    def settle(self) -> None:
+    def raise_pending(self) -> None:
         """Raise a signal that has arrived and waits for nothing any more."""
         with self:
             pass
@@ -110,7 +110,7 @@ class _Deferral:
             # before the wait begins, runs its handler only when this thread wakes up.
             while not self.arrived and (left := until - time.monotonic()) > 0:
                 with suppress(queue.Empty):
-                    woken.get(timeout=min(left, GLANCE))
+                    woken.get(timeout=min(left, POLL_INTERVAL))
         return bool(self.arrived)
 
 
@@ -132,13 +132,13 @@ def raised() -> Iterator[None]:
             raise Interrupted(signum)
         deferred.arrive(signum)
         if not deferred.depth and signal.getitimer(signal.ITIMER_REAL)[0] == 0:
-            signal.setitimer(signal.ITIMER_REAL, AGAIN)
+            signal.setitimer(signal.ITIMER_REAL, IMPORT_RECHECK)
 
     def on_alarm(_signum: int, frame: FrameType | None) -> None:
         if _importing(frame):
-            signal.setitimer(signal.ITIMER_REAL, AGAIN)
+            signal.setitimer(signal.ITIMER_REAL, IMPORT_RECHECK)
         else:
-            deferred.settle()
+            deferred.raise_pending()
 
     before = {}
     if threading.current_thread() is threading.main_thread():
@@ -174,7 +174,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     signals it waits for imports; those that it holds up meanwhile, as there is but one timer, are
     raised before and after the block.
     """
-    deferred.settle()
+    deferred.raise_pending()
     armed = True
 
     def on_alarm(_signum: int, frame: FrameType | None) -> None:
@@ -189,4 +189,4 @@ def time_limit(seconds: float) -> Iterator[None]:
         armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    deferred.settle()
+    deferred.raise_pending()

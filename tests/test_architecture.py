@@ -41,8 +41,9 @@ LAYERS: dict[str, str] = {
     "api": "errors signals text chat sessions terminal simulator",
     "exchange": "errors signals chat settings sessions api",
     "app": "errors sessions terminal api",
-    "replay": "errors signals text chat settings sessions api exchange",
-    "commands": "errors signals text chat settings sessions formats terminal api exchange app replay",
+    "create_session": "errors text chat settings sessions formats terminal api app",
+    "replay": "errors signals text chat settings sessions terminal api exchange app create_session",
+    "commands": "errors signals text chat settings sessions formats terminal api exchange app create_session replay",
     "cli": "errors signals sessions terminal api app commands",
     "__main__": "cli",
 }
@@ -166,7 +167,7 @@ LATE = {"api.http", "api.transport_errors", "simulator.transport"}
 
 
 def test_the_sdk_has_one_door() -> None:
-    """Only `gemini` knows google-genai, and only the HTTP client and its errors the library for credentials."""
+    """Only `gemini` knows google-genai; the HTTP client and its errors know the library for credentials."""
     doors = {m for m, tree in TREES.items() if any(name.split(".")[0] == "google" for name, _ in imports(tree))}
     assert doors == {"api.gemini", "api.http", "api.transport_errors"}
 

@@ -19,7 +19,7 @@ from gemcli.api.gemini import Gemini
 from gemcli.api.retry import RetryPolicy
 from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
-from gemcli.exchange import Limits, Line, Result, exchange, prepare
+from gemcli.exchange import Limits, Result, Transport, exchange, prepare
 from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.session import Unsaved
@@ -60,9 +60,9 @@ class Talk:
         """One exchange with `timeout` seconds for the request and `left` until the deadline."""
         content = user_text(message) if isinstance(message, str) else message
         limits = Limits(timeout, time.monotonic() + left)
-        line = Line(self.gemini, BACKEND, limits, RetryPolicy(0, lambda: 0.0), self.notes.append)
+        transport = Transport(self.gemini, BACKEND, limits, RetryPolicy(0, lambda: 0.0), self.notes.append)
         with Store(self.fs, self.notes.append).open(self.path, 5) as session:
-            return exchange(session, prepare(session.journal, content, BACKEND, **more), line)
+            return exchange(session, prepare(session.journal, content, BACKEND, **more), transport)
 
     def failed(self, *args: Any, **more: Any) -> GemcliError:
         """The error of one exchange."""

@@ -16,7 +16,7 @@ from enum import Enum
 
 from gemcli.api.attempt import CURRENT_ATTEMPT, Attempt
 from gemcli.errors import GemcliError
-from gemcli.signals import GLANCE, deferred
+from gemcli.signals import POLL_INTERVAL, deferred
 
 
 class _News(Enum):
@@ -59,7 +59,7 @@ def run(
         while True:
             left = max(0.0, until - time.monotonic())
             try:
-                event = news.get(timeout=min(GLANCE, left))
+                event = news.get(timeout=min(POLL_INTERVAL, left))
             except queue.Empty:
                 if time.monotonic() < until:
                     continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, TypedDict
 
 import click
 
@@ -14,6 +14,16 @@ from gemcli.errors import GemcliError
 from gemcli.sessions import names
 from gemcli.sessions.journal import Journal, Turn
 from gemcli.terminal import documents, options
+from gemcli.terminal.documents import SessionDocument
+
+
+class UnreadableSession(TypedDict):
+    """What `--sessions` prints of a session that cannot be read."""
+
+    session: str
+    error: str
+    message: str
+
 
 VIEWS = ("contents", "check", "usage", "path", "sessions")
 """The flags that replace the turns by something else; at most one of them."""
@@ -95,7 +105,7 @@ def command(
     elif as_text:
         app.output.text("\n".join(lines_of(one) for one in selected))
     else:
-        app.output.jsonl(documents.turn_view(one) for one in selected)
+        app.output.jsonl(documents.turn_document(one) for one in selected)
 
 
 def select(
@@ -156,14 +166,16 @@ def existing_path(app: App, session: str) -> str:
     return path
 
 
-def sessions(app: App) -> list[dict[str, Any]]:
-    """The named sessions, sorted; one that does not load is listed with its error."""
-    listed = []
+def sessions(app: App) -> list[SessionDocument | UnreadableSession]:
+    """The named sessions, sorted. One that cannot be read is listed with its error."""
+    listed: list[SessionDocument | UnreadableSession] = []
     for name in app.store.names(names.sessions_directory(app.environ)):
         try:
-            listed.append(documents.session_view(name, app.path(name), app.read(name)))
+            journal = app.read(name)
         except GemcliError as error:
             listed.append({"session": name, "error": error.reason, "message": error.message})
+        else:
+            listed.append(documents.session_document(name, app.path(name), journal))
     return listed
 
 
@@ -173,4 +185,4 @@ def _show(app: App, session: str, journal: Journal, view: str) -> None:
     elif view == "check":
         app.output.json(check(session, journal))
     else:
-        app.output.json({"session": session, **documents.totals_view(journal)})
+        app.output.json({"session": session, **documents.session_totals(journal)})

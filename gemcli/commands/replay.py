@@ -19,9 +19,9 @@ from gemcli.api.gemini import Gemini, preload
 from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
-from gemcli.commands import new
+from gemcli.create_session import NewOptions, create_if_missing, header
 from gemcli.errors import GemcliError
-from gemcli.exchange import Limits, Line
+from gemcli.exchange import Limits, Transport
 from gemcli.replay import events, read_script, template
 from gemcli.replay.run import Run
 from gemcli.replay.script import Script, Suite
@@ -111,7 +111,7 @@ def command(
         raise click.UsageError("--out takes a directory, '.' for this one.")
     order = Order(script, session, directory, _texts(variables), _limits_given(context), **given)
     suite = _suite(app, order)
-    stream = Stream(lambda: deferred.stopping or order.limits(app).left <= 0)
+    stream = Stream(lambda: deferred.stopping or order.limits(app).remaining <= 0)
     with Stage(app, order, suite, stream) as stage:
         play(app, order, suite, stage, stream)
 
@@ -184,11 +184,12 @@ def _limits_given(context: click.Context) -> list[str]:
 def _text(app: App, order: Order) -> str:
     """The text of the script, read within the deadline."""
     try:
-        with inputs.within(order.limits(app).left, "the script"):
+        with inputs.within(order.limits(app).remaining, "the script"):
             return inputs.document(order.file)
     except GemcliError as missing:
         if names.is_session_name(order.file) and app.store.exists(app.path(order.file)):
-            missing.hint = f'a session is played by its path: gemcli replay "$(gemcli history -s {order.file} --path)"'
+            hint = f'a session is played by its path: gemcli replay "$(gemcli history -s {order.file} --path)"'
+            raise missing.replace(hint=hint) from missing.__cause__
         raise
 
 
@@ -247,8 +248,8 @@ def play(app: App, order: Order, suite: Suite, stage: Stage, stream: Stream) -> 
             raise
     if worst is not None:
         more = len(run.tally.errors) - 1
-        worst.message += f" (and {more} more, in the events)" if more else ""
-        raise worst
+        suffix = f" (and {more} more, in the events)" if more else ""
+        raise worst.replace(message=worst.message + suffix)
 
 
 def _following(
@@ -309,13 +310,13 @@ class Stage:
         if not self.exists(script):
             self._make(name, script)
         with self._app.open(
-            name, min(self._order.wait, max(0.0, self._order.limits(self._app).left))
+            name, min(self._order.wait, max(0.0, self._order.limits(self._app).remaining))
         ) as session:
             yield session
 
     def line(
         self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]
-    ) -> Line:
+    ) -> Transport:
         """The line to a model."""
         order, notice = self._order, self._app.output.notice
         backend = backends.backend_for(journal.header, model, self._app.environ)
@@ -324,13 +325,15 @@ class Stage:
             preload().join()
             self._ways[backend] = self._stack.enter_context(closing(self._app.gemini(backend)))
         retry = RetryPolicy(order.retries, random.random, order.max_wait)
-        return Line(self._ways[backend], backend, order.limits(self._app), retry, notice, on_event)
+        return Transport(
+            self._ways[backend], backend, order.limits(self._app), retry, notice, on_event
+        )
 
     def over(self, wait: float = 0.0) -> GemcliError | None:
         """Why nothing more should be sent after `wait` seconds, if so."""
         if self._stream.broken:
             return GemcliError("READER_GONE", "nobody reads the events any more", exit_code=141)
-        if self._order.limits(self._app).room <= wait:
+        if self._order.limits(self._app).time_to_start <= wait:
             what = f"a wait of {wait:g} s leaves no time" if wait else "there is no time left"
             what += " for a request before the deadline"
             return GemcliError("TIMEOUT", what, outcome="rejected", hint="--deadline allows more")
@@ -339,13 +342,10 @@ class Stage:
     def _make(self, name: str, script: Script) -> None:
         if self._order.directory:
             self._app.store.make_directory(self._order.directory)
-        try:
-            new.make(self._app, name, [self._header(script)])
-        except GemcliError as error:
-            if error.reason != "SESSION_EXISTS":  # somebody was faster
-                raise
+        wanted = NewOptions(script.model, None, script.config)
+        create_if_missing(self._app, name, wanted, script.header, self._suite.origin())
 
     def _header(self, script: Script) -> records.Record:
         """The session record that a script's session begins with."""
-        wanted = new.Wanted(script.model, None, script.config)
-        return new.header(self._app, wanted, script.header, self._suite.origin())
+        wanted = NewOptions(script.model, None, script.config)
+        return header(self._app, wanted, script.header, self._suite.origin())

@@ -143,7 +143,8 @@ def _tell_skipped(app: App, journal: Journal, numbers: list[int]) -> None:
 def _document(session: str, journal: Journal, done: Record | None, change: str) -> dict[str, Any]:
     """What the command prints: the turns that changed, and the history that is left."""
     changed = [
-        documents.turn_view(journal.turns[number]) for number in (done or {"turns": []})["turns"]
+        documents.turn_document(journal.turns[number])
+        for number in (done or {"turns": []})["turns"]
     ]
     last = journal.live[-1].number if journal.live else None
     return {"session": session, change: changed, "turns": len(journal.live), "last_turn": last}

@@ -1,14 +1,17 @@
-"""`gemcli send`: one user message, one exchange."""
+"""`gemcli send`: one user message, one exchange.
+
+`command` parses and reads the message, `run` sends it, `send_whole` or `send_stream` prints what
+comes of it. `gemcli.exchange` tells the rest of the story.
+"""
 
 from __future__ import annotations
 
 import random
 import shlex
-import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -19,82 +22,114 @@ from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
 from gemcli.chat.contents import Content, user_text
-from gemcli.commands import new
-from gemcli.errors import GemcliError
-from gemcli.exchange import Limits, Line, Request, Result, exchange, prepare, recalled
+from gemcli.create_session import NewOptions, create_if_missing
+from gemcli.errors import GemcliError, counted
+from gemcli.exchange import (
+    Event,
+    Limits,
+    Request,
+    Result,
+    Transport,
+    exchange,
+    prepare,
+    stored_result,
+)
 from gemcli.sessions import once
 from gemcli.sessions.journal import REFUSED, Exchange, Journal
 from gemcli.sessions.records import Record
 from gemcli.settings.resolve import Config, merge
 from gemcli.signals import deferred
-from gemcli.terminal import documents, inputs, options
+from gemcli.terminal import documents, inputs
+from gemcli.terminal import options as common_options
+from gemcli.terminal.documents import AnswerDocument
 from gemcli.terminal.output import Stream
 
 ALLOWED = ("blocked", "incomplete", "function_call")
 """The statuses that --allow can turn into success."""
 
 LONGEST_KEY = 256
-"""Characters of a key at most."""
+"""The longest key, in characters."""
 
 
 @click.command("send", short_help="Send one message and print the answer.")
 @click.argument("message", required=False, help="The message; '-' is standard input.")
-@options.session()
-@click.option("--text", "as_text", is_flag=True, help="Print the answer's text only.")
+@common_options.session()
+@click.option("--text", "as_text", is_flag=True, help="Print only the text of the answer.")
 @click.option(
     "--stream",
     is_flag=True,
-    help="Print the answer as it comes: JSONL events, or text with --text.",
+    help="Print the answer while it arrives: JSONL events, or text with --text.",
 )
-@click.option("-n", "--no-stdin", is_flag=True, help="Leave standard input alone.")
+@click.option("-n", "--no-stdin", is_flag=True, help="Do not read standard input.")
 @click.option(
     "--create",
     is_flag=True,
-    help="Make the session first if it is missing, with the settings given here.",
+    help="Create the session if it is missing, with the settings given here.",
 )
-@click.option("--model", metavar="MODEL", help="Another model, for this message.")
-@options.generation
-@options.limits(deadline=600)
-@options.wait(300)
+@click.option("--model", metavar="MODEL", help="Use another model for this message.")
+@common_options.generation
+@common_options.limits(deadline=600)
+@common_options.wait(300)
 @click.option("--key", metavar="KEY", help=(
     "Send under this key, once: if it was answered before, print that answer again."))  # fmt: skip
 @click.option("--if-turns", metavar="N", type=click.IntRange(min=0), help=(
     "Send only as what follows N turns: if that was answered before, print its answer again."))  # fmt: skip
 @click.option("--on-unknown", type=click.Choice(["fail", "resend"]), default="fail", show_default=True, help=(
     "With --key or --if-turns: what to do when nobody knows if the message was answered."))  # fmt: skip
-@click.option("--max-turns", metavar="N", type=click.IntRange(min=0), help=(
-    "Send nothing if the history has N turns already."))  # fmt: skip
-@click.option("--allow", metavar="STATUS,…", default="", help=(
-    "Exit 0 also when the answer is blocked, incomplete or a function_call."))  # fmt: skip
-@click.option("--skip-empty", is_flag=True, help="With an empty message send nothing and exit 0.")
+@click.option(
+    "--max-turns",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Send nothing if the history already has N turns.",
+)
+@click.option(
+    "--allow",
+    metavar="STATUS,…",
+    default="",
+    help="Exit 0 also if the answer is blocked, incomplete or a function_call.",
+)
+@click.option("--skip-empty", is_flag=True, help="Send nothing and exit 0 if the message is empty.")
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Print the request that would be sent, and do nothing. Needs no key.",
+    help="Print the request that would be sent, and send nothing. Needs no key.",
 )
-@options.everywhere()
+@common_options.everywhere()
 @click.pass_obj
 def command(
     app: App,
     /,
     message: str | None,
     session: str,
+    as_text: bool,
+    stream: bool,
     no_stdin: bool,
-    skip_empty: bool,
+    create: bool,
+    model: str | None,
+    retries: int,
+    timeout: float,
+    deadline: float,
+    wait: float,
+    key: str | None,
+    if_turns: int | None,
+    on_unknown: str,
+    max_turns: int | None,
     allow: str,
-    **given: Any,
+    skip_empty: bool,
+    dry_run: bool,
+    **settings: Any,
 ) -> None:
     """Send one message and print the answer as one JSON document.
 
     Without MESSAGE, standard input is the message. With MESSAGE and a pipe or a redirected file,
-    what comes from there follows the message after a blank line. Request and answer are on the disk
-    before anything is printed; with --stream, before the final event is.
+    standard input follows MESSAGE after a blank line. Request and answer are on disk before
+    anything is printed; with --stream, before the final event is printed.
 
-    An answer that is blocked, cut short or a function call is printed too, and ends in an exit
-    status of its own.
+    An answer that is blocked, cut off or a function call is printed too, and has an exit status of
+    its own.
 
-    In a loop that may be run again, --key says which message this is: what was answered is not sent
-    again, and what may have been answered is not sent without being told to (13).
+    For a loop that may run again, --key identifies the message: a message that was answered is not
+    sent again, and one that may have been answered is sent again only on request (status 13).
 
     \b
     Examples:
@@ -104,223 +139,252 @@ def command(
       gemcli send -s bug42 --stream --text "Now at length"
       gemcli send -s daily --create --key "$(date +%F)" "A word for today?"
     """
-    _require_key(given)
+    _require_key(key, if_turns)
     allowed = _allowed(allow)
-    until = app.started + given["deadline"]
-    text = _message(app, message, leave_stdin=no_stdin, until=until)
+    limits = Limits(timeout, app.started + deadline)
+    with inputs.within(limits.remaining, "standard input", "use -n to leave standard input alone"):
+        text = inputs.message(message, leave_stdin=no_stdin, notice=app.output.notice)
     if not text.strip():
         if skip_empty:
             return
-        raise GemcliError("EMPTY_MESSAGE", "there is no message: give MESSAGE, or pipe one in")
-    with inputs.within(until - time.monotonic(), "what an option names"):
-        config = options.config_from(given)
-    order = Order(
-        session,
-        text,
-        config,
-        **{name: given[name] for name in Order.__annotations__ if name in given},
+        raise GemcliError("EMPTY_MESSAGE", "the message is empty: give MESSAGE, or pipe one in")
+    with inputs.within(limits.remaining, "a file named by an option"):
+        config = common_options.config_from(settings)
+    options = SendOptions(
+        session=session,
+        message=text,
+        model=model,
+        config=config,
+        create=create,
+        limits=limits,
+        retries=retries,
+        wait=wait,
+        key=key,
+        if_turns=if_turns,
+        on_unknown=on_unknown,
+        max_turns=max_turns,
+        allowed=allowed,
+        as_text=as_text,
+        stream=stream,
     )
-    if order.dry_run:
-        app.output.json(preview(app, order))
-    elif order.stream:
-        streamed(app, order, allowed)
+    if dry_run:
+        app.output.json(preview(app, options))
+    elif stream:
+        send_stream(app, options)
     else:
-        answered(app, order, allowed)
+        send_whole(app, options)
 
 
 @dataclass(frozen=True)
-class Order:
-    """What the command line asks `send` for, read and checked. Times are in seconds."""
+class SendOptions:
+    """What the command line asks for, read and checked. `wait` is for the session, in seconds."""
 
     session: str
     message: str
+    model: str | None
     config: Config
+    create: bool
+    limits: Limits
+    retries: int
+    wait: float
+    key: str | None
+    if_turns: int | None
+    on_unknown: str
+    max_turns: int | None
+    allowed: tuple[str, ...]
     as_text: bool
     stream: bool
-    create: bool
-    model: str | None
-    retries: int
-    timeout: float
-    deadline: float
-    wait: float
-    max_turns: int | None
-    dry_run: bool
-    key: str | None = None
-    if_turns: int | None = None
-    on_unknown: str = "fail"
 
     @property
     def once(self) -> bool:
-        """Whether the message is known again when it is sent a second time."""
+        """Whether the message is not sent again if it was answered before."""
         return self.key is not None or self.if_turns is not None
 
 
-def _require_key(given: Mapping[str, Any]) -> None:
-    """Raise what is wrong with the options that tell a message from others.
+class Answered(NamedTuple):
+    """What came of a message, and the document that shows it."""
 
-    `click.UsageError` or BAD_TEXT.
-    """
-    key = given["key"]
-    if key is not None and given["if_turns"] is not None:
-        raise click.UsageError("--key and --if-turns exclude each other.")
-    if key is not None and not 0 < len(inputs.argument(key, "--key")) <= LONGEST_KEY:
-        raise click.UsageError(f"--key takes 1 to {LONGEST_KEY} characters.")
+    result: Result
+    document: AnswerDocument
 
 
-def _message(app: App, argument: str | None, *, leave_stdin: bool, until: float) -> str:
-    """The message, read within the deadline.
-
-    It bounds the whole command, a silent pipe included.
-    """
-    with inputs.within(
-        until - time.monotonic(), "standard input", "-n leaves standard input alone"
-    ):
-        return inputs.message(argument, leave_stdin=leave_stdin, notice=app.output.notice)
-
-
-def answered(app: App, order: Order, allowed: list[str]) -> None:
-    """Send, and print the answer when it is whole."""
-    with ExitStack() as held:
-        result, document = deliver(app, order, None, held)
-        text = result.verdict.text
-        show(
-            order,
-            result,
-            lambda: app.output.text(text) if order.as_text else app.output.json(document),
-        )
-        if left := _left_to_say(result, allowed):
-            raise left
+def send_whole(app: App, options: SendOptions) -> None:
+    """Send the message, and print the answer when it is complete."""
+    with run(app, options) as (result, document):
+        with print_result(options, result):
+            if options.as_text:
+                app.output.text(document["text"])
+            else:
+                app.output.json(document)
+        if error := exit_error(options, result):
+            raise error
 
 
-def streamed(app: App, order: Order, allowed: list[str]) -> None:
-    """Send, and print the answer as it comes; last the final event, which has the exit status."""
-    until = app.started + order.deadline
-    stream = Stream(lambda: deferred.stopping or time.monotonic() > until)
-    with ExitStack() as held:
-        try:
-            result, document = deliver(app, order, _teller(app, order, stream), held)
-        except GemcliError as error:
-            _finish(order, stream, {"session": order.session}, "", error)
-            # The failure matters more than that nobody reads of it.
+def send_stream(app: App, options: SendOptions) -> None:
+    """Send the message, and print the answer while it arrives; then the final event."""
+    printer = StreamPrinter(app, options)
+    try:
+        with run(app, options, printer.on_event) as (result, document):
+            error = exit_error(options, result)
+            with print_result(options, result):
+                printer.finish(document, error)
+            if error:
+                raise error
+    except GemcliError as failure:
+        if not printer.finished:
+            # That the output may be closed matters less than the failure.
             with suppress(GemcliError, BrokenPipeError):
-                stream.flush()
-            raise
-        left = _left_to_say(result, allowed)
-        _finish(order, stream, document, result.verdict.text, left)
-        show(order, result, stream.flush)
-        if left is not None:
-            raise left
+                printer.finish({"session": options.session}, failure)
+        raise
 
 
-def _finish(
-    order: Order, stream: Stream, document: dict[str, Any], text: str, error: GemcliError | None
-) -> None:
-    """Print the end of a stream: the final event, or the newline that a text lacks."""
-    if not order.as_text:
-        told = {"exit": error.exit if error else 0, "error": error.to_json() if error else None}
-        stream.json({"event": "final", **document, **told})
-    elif text and not text.endswith("\n"):
-        stream.text("\n")
+@contextmanager
+def run(
+    app: App, options: SendOptions, on_event: Callable[[Event], None] | None = None
+) -> Iterator[Answered]:
+    """Send the message; the block prints what came of it.
 
-
-def deliver(
-    app: App, order: Order, on_event: Callable[[Mapping[str, Any]], None] | None, held: ExitStack
-) -> tuple[Result, dict[str, Any]]:
-    """Send the message and return what came of it, with its JSON document.
-
-    The session is free again after this.
-
-    With an answer that is not saved, signals stay held back until `held` is left: it is printed
-    first.
+    In the block, request and answer are on disk and the session is unlocked. If the answer could
+    not be saved, signals are held back until the block has printed it.
     """
-    limits = Limits(order.timeout, app.started + order.deadline)
-    created = order.create and _create(app, order)
-    if not order.create:
-        app.require(order.session)
-    if not order.once:
+    new_session = NewOptions(options.model, None, options.config)
+    created = options.create and create_if_missing(app, options.session, new_session)
+    if not options.create:
+        app.require(options.session)
+    if not options.once:
         preload()
-    with app.open(order.session, min(order.wait, max(0.0, limits.left))) as opened:
-        if past := _sent_before(opened.journal, order):
-            if on_event and past.answer:
-                on_event({"event": "chunk", "chunk": past.answer})
-            result = recalled(past)
-            return result, answer_document(
-                order, result, documents.totals_view(opened.journal), sent=False
-            )
-        request, backend = _request(app, opened.journal, order, stored=created)
-        retry = RetryPolicy(order.retries, random.random)
-        with closing(app.gemini(backend)) as gemini:
-            line = Line(gemini, backend, limits, retry, app.output.notice, on_event, order.stream)
-            held.enter_context(deferred)
-            result = exchange(opened, request, line)
-            if result.unsaved is None:
-                held.close()
-        document = answer_document(order, result, documents.totals_view(opened.journal))
-    return result, document
+    wait = min(options.wait, max(0.0, options.limits.remaining))
+    with ExitStack() as signals_held:
+        with app.open(options.session, wait) as session:
+            stored = _sent_before(session.journal, options)
+            if stored:
+                result = stored_result(stored)
+                if on_event and stored.answer:
+                    on_event({"event": "chunk", "chunk": stored.answer})
+            else:
+                request, backend = _request(app, session.journal, options, created=created)
+                with closing(app.gemini(backend)) as gemini:
+                    transport = Transport(
+                        gemini=gemini,
+                        backend=backend,
+                        limits=options.limits,
+                        retry=RetryPolicy(options.retries, random.random),
+                        notice=app.output.notice,
+                        on_event=on_event,
+                        stream=options.stream,
+                    )
+                    signals_held.enter_context(deferred)
+                    result = exchange(session, request, transport)
+                    if result.unsaved is None:
+                        signals_held.close()
+            totals = documents.session_totals(session.journal)
+        yield Answered(result, answer_document(options, result, totals, sent=not stored))
 
 
-def preview(app: App, order: Order) -> dict[str, Any]:
-    """The request that would be sent, without a key and without sending it."""
-    journal = app.read(order.session)
-    if past := _sent_before(journal, order):
-        nothing = dict.fromkeys(("model", "backend", "method", "url", "body"))
-        notes = [f"answered before, as turn {past.turn}: nothing is sent"]
-        return {"session": order.session, **nothing, "notes": notes}
-    request, backend = _request(app, journal, order, stored=False)
-    shown = app.gemini(backend, dry=True).preview(request.model, request.body, stream=order.stream)
+def preview(app: App, options: SendOptions) -> dict[str, object]:
+    """The request that would be sent. Needs no key."""
+    journal = app.read(options.session)
+    if stored := _sent_before(journal, options):
+        return {
+            "session": options.session,
+            "model": None,
+            "backend": None,
+            "method": None,
+            "url": None,
+            "body": None,
+            "notes": [f"answered before, as turn {stored.turn}: nothing is sent"],
+        }
+    request, backend = _request(app, journal, options, created=False)
+    gemini = app.gemini(backend, dry=True)
+    shown = gemini.preview(request.model, request.body, stream=options.stream)
     return {
-        "session": order.session,
+        "session": options.session,
         "model": request.model,
         "backend": backend.name,
-        **shown,
+        "method": shown["method"],
+        "url": shown["url"],
+        "body": shown["body"],
         "notes": request.notes,
     }
 
 
 def answer_document(
-    order: Order, result: Result, totals: dict[str, Any], *, sent: bool = True
-) -> dict[str, Any]:
-    """What `send` prints: the answer, where it stands, whether it is saved, and whether it was `sent` for now."""
+    options: SendOptions, result: Result, totals: dict[str, int], *, sent: bool
+) -> AnswerDocument:
+    """What `send` prints. `sent` is false for an answer that was stored before."""
     error = result.verdict.error
-    document = {
-        "session": order.session,
+    return {
+        "session": options.session,
         "turn": result.turn,
         "id": result.id,
-        "key": order.key,
+        "key": options.key,
         "sent": sent,
-    }
-    document |= documents.answer_view(result.answer, result.verdict.content)
-    document |= {
+        **documents.answer_fields(result.answer, result.verdict.content),
         "status": error.status if error else "ok",
         "reason": error.reason if error else None,
-    }
-    document |= {
         "attempts": len(result.attempts),
         "elapsed_ms": result.elapsed_ms,
         "saved": result.unsaved is None,
+        "totals": totals,
+        "notes": list(result.notes),
     }
-    return document | {"totals": totals, "notes": list(result.notes)}
 
 
-def _request(app: App, journal: Journal, order: Order, *, stored: bool) -> tuple[Request, Backend]:
-    """The request for the message, and who answers it.
+def exit_error(options: SendOptions, result: Result) -> GemcliError | None:
+    """The error that ends the command after the answer is printed, if any."""
+    if result.unsaved:
+        return result.unsaved
+    error = result.verdict.error
+    if error is None or error.status in options.allowed:
+        return None
+    return error
 
-    `stored` settings are the session's own already.
+
+@contextmanager
+def print_result(options: SendOptions, result: Result) -> Iterator[None]:
+    """Print an answer in the block.
+
+    If that fails, the error says where the answer is stored, or, which matters more, that it is not
+    saved.
     """
-    if order.max_turns is not None and len(journal.live) >= order.max_turns:
-        what = (
-            f"{order.session} has {len(journal.live)} turns, and --max-turns is {order.max_turns}"
-        )
-        raise GemcliError("TOO_MANY_TURNS", f"{what}; nothing was sent")
-    model = check_model(journal.header["model"] if order.model is None else order.model)
+    try:
+        yield
+    except (GemcliError, BrokenPipeError) as error:
+        if result.unsaved:
+            raise result.unsaved from error
+        if isinstance(error, BrokenPipeError):
+            raise
+        command = f"gemcli history -s {shlex.quote(options.session)} --last"
+        hint = f"the answer is in the session: {command}"
+        raise error.replace(hint=hint) from error
+
+
+def _request(
+    app: App, journal: Journal, options: SendOptions, *, created: bool
+) -> tuple[Request, Backend]:
+    """The request for the message, and its backend.
+
+    A session that was `created` just now has the config of the options already.
+    """
+    turns = len(journal.live)
+    if options.max_turns is not None and turns >= options.max_turns:
+        has = f"{options.session} has {counted(turns, 'turn')}"
+        message = f"{has}, and --max-turns is {options.max_turns}; nothing was sent"
+        raise GemcliError("TOO_MANY_TURNS", message)
+    model = check_model(journal.header["model"] if options.model is None else options.model)
     backend = backends.backend_for(journal.header, model, app.environ)
-    config = {} if stored else order.config
-    return prepare(
-        journal, user_text(order.message), backend, model=model, config=config, key=order.key
-    ), backend
+    request = prepare(
+        journal,
+        user_text(options.message),
+        backend,
+        model=model,
+        config={} if created else options.config,
+        key=options.key,
+    )
+    return request, backend
 
 
-def _sent_before(journal: Journal, order: Order) -> Exchange | None:
+def _sent_before(journal: Journal, order: SendOptions) -> Exchange | None:
     """The exchange whose answer is to be printed again, if the message was sent before.
 
     Raises `GemcliError`: IN_DOUBT if it may have been answered, DIVERGED if another message was.
@@ -345,7 +409,9 @@ def _sent_before(journal: Journal, order: Order) -> Exchange | None:
     )
 
 
-def _difference(journal: Journal, request: Record, order: Order, content: Content) -> str | None:
+def _difference(
+    journal: Journal, request: Record, order: SendOptions, content: Content
+) -> str | None:
     """What a message that was sent before had otherwise, None if it is the same one."""
     if request["content"] != content:
         return "message"
@@ -360,64 +426,64 @@ def _difference(journal: Journal, request: Record, order: Order, content: Conten
     return None if before == now else "config"
 
 
-def _create(app: App, order: Order) -> bool:
-    """Make the session if it is missing; whether it was made here."""
-    if app.store.exists(app.path(order.session)):
-        return False
-    try:
-        new.make(app, order.session, new.begun(app, new.Wanted(order.model, None, order.config)))
-    except GemcliError as error:
-        if error.reason != "SESSION_EXISTS":
-            raise
-        return False
-    return True
+class StreamPrinter:
+    """Prints an answer while it arrives: events as JSON Lines, or only the text."""
+
+    def __init__(self, app: App, options: SendOptions) -> None:
+        self.finished = False
+        self._as_text = options.as_text
+        self._notice = app.output.notice
+        self._stream = Stream(lambda: deferred.stopping or options.limits.remaining < 0)
+
+    def on_event(self, event: Event) -> None:
+        """Print a wait, or what a chunk brings."""
+        if event["event"] == "chunk":
+            for part in documents.chunk_events(event["chunk"]):
+                self._print_part(part)
+        elif self._as_text:
+            self._notice(f"{event['message']}; sending again in {event['seconds']:.1f} s")
+        else:
+            self._stream.json(event)
+
+    def finish(self, document: Mapping[str, object], error: GemcliError | None) -> None:
+        """Print the final event, or the newline that the text lacks, and wait for the reader.
+
+        Raises what kept the output from being printed, as `Stream.flush` does.
+        """
+        self.finished = True
+        if not self._as_text:
+            final = {
+                "event": "final",
+                **document,
+                "exit": error.exit if error else 0,
+                "error": error.to_json() if error else None,
+            }
+            self._stream.json(final)
+        elif not str(document.get("text") or "\n").endswith("\n"):
+            self._stream.text("\n")
+        self._stream.flush()
+
+    def _print_part(self, part: dict[str, object]) -> None:
+        if not self._as_text:
+            self._stream.json(part)
+        elif part["event"] == "chunk":
+            self._stream.text(str(part["text"]))
 
 
-def _teller(app: App, order: Order, stream: Stream) -> Callable[[Mapping[str, Any]], None]:
-    """What is told of the events on the way: JSON events, or the bare text."""
-
-    def tell(event: Mapping[str, Any]) -> None:
-        for one in documents.chunk_events(event["chunk"]) if event["event"] == "chunk" else [event]:
-            if not order.as_text:
-                stream.json(one)
-            elif one["event"] == "chunk":
-                stream.text(one["text"])
-            elif one["event"] == "wait":
-                app.output.notice(f"{one['message']}; sending again in {one['seconds']:.1f} s")
-
-    return tell
+def _require_key(key: str | None, if_turns: int | None) -> None:
+    """Raise `click.UsageError`, or `GemcliError` (BAD_TEXT), unless the options make sense."""
+    if key is None:
+        return
+    if if_turns is not None:
+        raise click.UsageError("--key and --if-turns exclude each other")
+    if not 0 < len(inputs.argument(key, "--key")) <= LONGEST_KEY:
+        raise click.UsageError(f"--key takes 1 to {LONGEST_KEY} characters")
 
 
-def _left_to_say(result: Result, allowed: list[str]) -> GemcliError | None:
-    """What a script must still be told when the answer is printed.
-
-    That it is not saved, or not whole.
-    """
-    if result.unsaved:
-        return result.unsaved
-    error = result.verdict.error
-    return error if error and error.status not in allowed else None
-
-
-def show(order: Order, result: Result, printing: Callable[[], None]) -> None:
-    """Print an answer. When that fails, say where it can be read, or that it is not saved, which matters more."""
-    try:
-        printing()
-    except (GemcliError, BrokenPipeError) as unprinted:
-        if result.unsaved:
-            raise result.unsaved from unprinted
-        if isinstance(unprinted, BrokenPipeError):
-            raise
-        where = (
-            f"the answer is in the session: gemcli history -s {shlex.quote(order.session)} --last"
-        )
-        raise GemcliError(unprinted.reason, unprinted.message, hint=where) from unprinted
-
-
-def _allowed(text: str) -> list[str]:
-    """The statuses named by --allow. Raises `click.UsageError` for one that cannot be allowed."""
+def _allowed(text: str) -> tuple[str, ...]:
+    """The statuses named by --allow. Raises `click.UsageError` for any other word."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     for word in words:
         if word not in ALLOWED:
-            raise click.UsageError(f"--allow takes {', '.join(ALLOWED)}; not {word!r}.")
-    return words
+            raise click.UsageError(f"--allow takes {', '.join(ALLOWED)}; not {word!r}")
+    return tuple(words)

@@ -12,11 +12,12 @@ signal lets the request under way finish and be recorded, and nothing is sent af
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from gemcli.api.request_thread import interrupted
 from gemcli.errors import GemcliError
-from gemcli.exchange import Line, Result, exchange, prepare, recalled
+from gemcli.exchange import Result, Transport, exchange, prepare, stored_result
 from gemcli.replay import checks
 from gemcli.replay.events import Event, Outcome, heard_of
 from gemcli.replay.plan import Past, Plan, plans, require_settings
@@ -45,7 +46,7 @@ class Way(Protocol):
 
     def line(
         self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]
-    ) -> Line:
+    ) -> Transport:
         """The line to a model that a session asks."""
 
     def over(self, wait: float = 0.0) -> GemcliError | None:
@@ -88,8 +89,9 @@ class Conversation:
                 yield Outcome("skipped", plan)
                 continue
             outcome = self._turn(past, place, plan)
-            if outcome.error:
-                outcome.error.hint = HINTS.get(outcome.error.reason, outcome.error.hint)
+            if error := outcome.error:
+                hint = HINTS.get(error.reason, error.hint)
+                outcome = replace(outcome, error=error.replace(hint=hint))
             yield outcome
             ended = self._ends(outcome)
         if not ended:
@@ -103,7 +105,7 @@ class Conversation:
         try:
             known = past.exchange(place, plan, resend=self._script.on_unknown == "resend")
             if known is not None:
-                return self._judged(place, plan, recalled(known), sent=False)
+                return self._judged(place, plan, stored_result(known), sent=False)
             if expected := self._refused_as_expected(place, plan):
                 return expected
             if self._session is None:
@@ -127,7 +129,7 @@ class Conversation:
         last = once.newest(self._journal, plan.key)
         if last is None or once.standing(self._journal, last) is not Standing.RETRYABLE:
             return None
-        outcome = self._judged(place, plan, recalled(last), sent=False)
+        outcome = self._judged(place, plan, stored_result(last), sent=False)
         return None if outcome.error else outcome
 
     def _pause(self, plan: Plan) -> GemcliError | None:

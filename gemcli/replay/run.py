@@ -135,6 +135,4 @@ def _hopeless(error: GemcliError) -> bool:
 
 def _placed(error: GemcliError, where: str) -> GemcliError:
     """The error with where it happened, for the end of the run."""
-    error.message = f"{where}: {error.message}"
-    error.args = (error.message,)
-    return error
+    return error.replace(message=f"{where}: {error.message}")

@@ -1,45 +1,113 @@
-"""What commands print of sessions, turns and answers.
+"""The documents that commands print: sessions, turns and answers as JSON.
 
-The keys are a contract: they are added to, never changed.
-
-Names are those of the Python SDK (`finish_reason`, `usage_metadata`); Contents and Parts are in the
-wire form of the API, so that they can be handed back.
+The keys are a contract: more may come, none changes. They have the names of the Python SDK
+(`finish_reason`, `usage_metadata`). Contents and Parts keep the wire form of the API, so that they
+can be sent back.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypedDict
 
-from gemcli.chat import turn_order as order
-from gemcli.chat.contents import Content, function_calls, is_blank, parts_of, text_of
+from gemcli.chat import turn_order
+from gemcli.chat.contents import Content, Part, function_calls, is_blank, parts_of, text_of
 from gemcli.chat.shapes import content_of
 from gemcli.sessions.journal import ANSWERED, Exchange, Journal, Turn
 
 
-def answer_view(answer: dict[str, Any] | None, content: Content) -> dict[str, Any]:
-    """The parts of an answer that scripts ask for.
+class AnswerFields(TypedDict):
+    """What scripts read from an answer."""
 
-    `content` is its model Content as the history has it.
-    """
+    text: str
+    parts: list[Part]
+    function_calls: list[dict[str, Any]]
+    finish_reason: str | None
+    block_reason: str | None
+    usage_metadata: dict[str, object]
+    model_version: str | None
+    response_id: str | None
+
+
+class AnswerDocument(AnswerFields):
+    """What `send` prints."""
+
+    session: str
+    turn: int
+    id: str
+    key: str | None
+    sent: bool
+    status: str
+    reason: str | None
+    attempts: int
+    elapsed_ms: int
+    saved: bool
+    totals: dict[str, int]
+    notes: list[str]
+
+
+class ExchangeDocument(TypedDict):
+    """One request and its outcome."""
+
+    id: str
+    state: str
+    user: Content
+    model: Content | None
+    reason: str | None
+    message: str | None
+
+
+class TurnDocument(TypedDict):
+    """One turn, as `history` and `rewind` print it."""
+
+    turn: int
+    time: str | None
+    state: str
+    model: str
+    user: str
+    text: str
+    function_calls: list[dict[str, Any]]
+    finish_reason: str | None
+    usage_metadata: dict[str, object]
+    exchanges: list[ExchangeDocument]
+
+
+class SessionDocument(TypedDict):
+    """A session as a whole, as `new` and `history --sessions` print it."""
+
+    session: str
+    path: str
+    id: str
+    model: str
+    backend: str
+    project: str | None
+    location: str | None
+    config: dict[str, Any]
+    turns: int
+    last_turn: int | None
+    origin: dict[str, Any] | None
+
+
+def answer_fields(answer: Mapping[str, Any] | None, content: Content) -> AnswerFields:
+    """What scripts read from an answer. `content` is its model Content, as in the history."""
     answer = answer or {}
-    candidate: dict[str, Any] = next(iter(answer.get("candidates") or []), {})
+    candidates = answer.get("candidates") or [{}]
     feedback = answer.get("promptFeedback") or {}
     return {
         "text": text_of(content),
         "parts": parts_of(content),
         "function_calls": function_calls(content),
-        "finish_reason": candidate.get("finishReason"),
+        "finish_reason": candidates[0].get("finishReason"),
         "block_reason": feedback.get("blockReason"),
-        "usage_metadata": snake(answer.get("usageMetadata") or {}),
+        "usage_metadata": snake_case(answer.get("usageMetadata") or {}),
         "model_version": answer.get("modelVersion"),
         "response_id": answer.get("responseId"),
     }
 
 
-def chunk_events(chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The events that a chunk of a stream is told as, one for each of its Parts that has anything to show."""
+def chunk_events(chunk: dict[str, Any]) -> Iterator[dict[str, object]]:
+    """The events of a streamed chunk: one for each of its Parts that is not empty."""
     for part in parts_of(content_of(chunk)):
         if "functionCall" in part:
             yield {"event": "call", "function_call": part["functionCall"]}
@@ -50,29 +118,29 @@ def chunk_events(chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"event": "part", "part": part}
 
 
-def turn_view(turn: Turn) -> dict[str, Any]:
-    """One turn: what was said, what came of it, and each of its exchanges."""
-    first, last = turn.exchanges[0], turn.exchanges[-1]
-    final = next((one for one in reversed(turn.exchanges) if one.state == ANSWERED), last)
-    shown = answer_view(
-        final.answer, final.contents[1] if final.contents else content_of(final.answer)
-    )
+def turn_document(turn: Turn) -> TurnDocument:
+    """One turn: the user's message, the final answer, and every exchange."""
+    first = turn.exchanges[0]
+    answered = [exchange for exchange in turn.exchanges if exchange.state == ANSWERED]
+    final = answered[-1] if answered else turn.exchanges[-1]
+    content = final.contents[1] if final.contents else content_of(final.answer)
+    answer = answer_fields(final.answer, content)
     return {
         "turn": turn.number,
         "time": first.request.get("time"),
         "state": turn_state(turn),
         "model": final.request["model"],
         "user": text_of(first.request["content"]),
-        "text": shown["text"],
-        "function_calls": shown["function_calls"],
-        "finish_reason": shown["finish_reason"],
-        "usage_metadata": shown["usage_metadata"],
-        "exchanges": [exchange_view(one) for one in turn.exchanges],
+        "text": answer["text"],
+        "function_calls": answer["function_calls"],
+        "finish_reason": answer["finish_reason"],
+        "usage_metadata": answer["usage_metadata"],
+        "exchanges": [exchange_document(exchange) for exchange in turn.exchanges],
     }
 
 
-def exchange_view(exchange: Exchange) -> dict[str, Any]:
-    """One request and its outcome: the Contents, and why there is no answer if there is none."""
+def exchange_document(exchange: Exchange) -> ExchangeDocument:
+    """One request and its outcome; without an answer, the reason."""
     outcome = exchange.outcome or {}
     answer = exchange.contents[1] if exchange.contents else None
     if answer is None and exchange.answer is not None:
@@ -88,44 +156,46 @@ def exchange_view(exchange: Exchange) -> dict[str, Any]:
 
 
 def turn_state(turn: Turn) -> str:
-    """One word for a turn: `answered`, `open` or `rewound`, or else the state of its last exchange."""
+    """`answered`, `open`, `rewound`, or else the state of the turn's last exchange."""
     if turn.rewound:
         return "rewound"
-    if order.open_calls(turn.contents):
+    if turn_order.open_calls(turn.contents):
         return "open"
     return ANSWERED if turn.contents else turn.exchanges[-1].state
 
 
-def session_view(session: str, path: str, journal: Journal) -> dict[str, Any]:
+def session_document(session: str, path: str, journal: Journal) -> SessionDocument:
     """A session as a whole."""
     header = journal.header
-    view = {"session": session, "path": path, "id": header["id"], "model": header["model"]}
-    view |= {
+    return {
+        "session": session,
+        "path": path,
+        "id": header["id"],
+        "model": header["model"],
         "backend": header["backend"],
         "project": header.get("project"),
         "location": header.get("location"),
-    }
-    view |= {"config": header["config"], "turns": len(journal.live)}
-    return view | {
+        "config": header["config"],
+        "turns": len(journal.live),
         "last_turn": journal.live[-1].number if journal.live else None,
         "origin": header.get("origin"),
     }
 
 
-def totals_view(journal: Journal) -> dict[str, Any]:
+def session_totals(journal: Journal) -> dict[str, int]:
     """A session's running totals, with the counters under the SDK's names."""
-    totals: dict[str, Any] = snake(journal.totals())
+    totals: dict[str, int] = snake_case(journal.totals())
     return totals
 
 
-def snake(value: Any) -> Any:
-    """A value with the keys of all its objects in snake_case.
-
-    For data whose keys are the API's own.
-    """
+def snake_case(value: Any) -> Any:
+    """A JSON value with all keys in snake_case. Only for data whose keys are the API's own."""
     if isinstance(value, dict):
-        return {
-            re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", key).lower(): snake(inner)
-            for key, inner in value.items()
-        }
-    return [snake(inner) for inner in value] if isinstance(value, list) else value
+        return {_snake_case(key): snake_case(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [snake_case(inner) for inner in value]
+    return value
+
+
+def _snake_case(key: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", key).lower()

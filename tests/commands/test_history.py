@@ -248,7 +248,7 @@ def test_no_session_at_all(here: Here) -> None:
     """Without -s and GEMCLI_SESSION there is nothing to show."""
     done = here("history")
     assert done.status == 2
-    assert "Missing option '-s' / '--session'." in done.err
+    assert "missing option '-s' / '--session'\n" in done.err
 
 
 def test_nothing_is_changed(here: Here) -> None:

@@ -318,8 +318,8 @@ def test_a_session_can_be_made_from_itself(here: Here) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--at", "1"], "--at needs --from."),
-        (["--from", "x", "--history", "y"], "--from and --history exclude each other."),
+        (["--at", "1"], "--at needs --from"),
+        (["--from", "x", "--history", "y"], "--from and --history exclude each other"),
         (["--from", "x", "--at", "-1"], "--at"),
         (["--from", "x", "--at", "one"], "--at"),
         (["extra"], "unexpected extra argument"),
@@ -331,7 +331,7 @@ def test_options_that_do_not_fit(here: Here, args: list[str], words: str) -> Non
     done = here("new", "-s", "a", *args)
     assert (done.status, done.out) == (2, "")
     assert words in done.err
-    assert "hint: gemcli new --help" in done.err
+    assert "hint: run gemcli new --help" in done.err
 
 
 def test_a_fork_of_a_missing_session(here: Here) -> None:

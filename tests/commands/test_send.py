@@ -15,9 +15,9 @@ import pytest
 
 from gemcli.api.gemini import Gemini
 from gemcli.chat.answers import judge
-from gemcli.commands.send import ALLOWED, Order, show
+from gemcli.commands.send import ALLOWED, SendOptions, print_result
 from gemcli.errors import GemcliError
-from gemcli.exchange import Result
+from gemcli.exchange import Limits, Result
 from gemcli.sessions.session import Unsaved
 from tests.commands import CALL, ECHO, asked, header, told, turn, write
 from tests.support import Done, Gemcli, InProcess, Model, answer, json_reply, sse, streaming, texts
@@ -394,15 +394,11 @@ def test_a_session_by_its_path(here: InProcess) -> None:
 @pytest.mark.parametrize("fault", [BrokenPipeError(), GemcliError("NOT_PRINTED", "full")], ids=["no-reader", "full"])
 def test_an_answer_neither_saved_nor_printed_is_told_as_unsaved(fault: Exception) -> None:
     """When an answer could not be saved and nobody reads it, the status is that of the session, never a quiet 141."""
-    order = Order("a", "x", {}, False, False, False, None, 0, 1.0, 1.0, 0.0, None, False)
+    options = SendOptions("a", "x", None, {}, False, Limits(1, 1), 0, 1, None, None, "fail", None, (), False, False)
     unsaved = Unsaved("DISK_FULL", "no space")
     result = Result(1, "1.1", answer("hi"), judge(answer("hi")), [], 1, unsaved, ())
-
-    def printing() -> None:
+    with pytest.raises(Unsaved) as caught, print_result(options, result):
         raise fault
-
-    with pytest.raises(Unsaved) as caught:
-        show(order, result, printing)
     assert caught.value.exit == 74
 
 
@@ -442,4 +438,4 @@ def test_a_pipe_that_nobody_writes_to(option: tuple[str, str], here: InProcess, 
     name, prefix = option
     done = here("send", "-n", "-s", "a", "--create", "x", name, f"{prefix}pipe", "--deadline", "0.2", env=model.env)
     assert (done.status, model.requests) == (75, [])
-    assert "what an option names did not end before the deadline" in done.err
+    assert "a file named by an option did not end before the deadline" in done.err

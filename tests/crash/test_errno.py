@@ -44,7 +44,7 @@ def verify(world: World, ran: Ran, fault: object) -> None:
         assert False not in told[:-1], where
     # A copy of the session is for an answer that could not go into it.
     for lost in world.sessions.glob("*.lost-*") if world.sessions.exists() else ():
-        assert told[-1:] == [False] or f"what arrived is in {lost}" in ran.err, (lost, where)
+        assert told[-1:] == [False] or f"the received part of the answer is in {lost}" in ran.err, (lost, where)
     # A failure whose record could not be written does not say that what had arrived is in the session.
     assert "could not be recorded" not in ran.err or "is in the session file" not in ran.err, where
 

@@ -14,14 +14,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gemcli import exchange
+from gemcli import create_session, exchange
 from gemcli.api import credentials, endpoint, http_errors, models, sse, streamed_answer
 from gemcli.api.backends import Backend
 from gemcli.app import App
 from gemcli.chat import answers, turn_order
 from gemcli.chat.contents import Content, group_turns, user_text
-from gemcli.commands import history, new, rewind
+from gemcli.commands import history, rewind
 from gemcli.commands.export import FORMATS
+from gemcli.create_session import NewOptions
 from gemcli.errors import GemcliError
 from gemcli.formats import contents_list
 from gemcli.replay import events, plan, read_script
@@ -101,15 +102,15 @@ def session(data: bytes) -> bool:
 
 def shown(journal: Journal) -> str:
     """Everything that commands show of a session."""
-    everything = [documents.turn_view(turn) for turn in journal.turns.values()]
-    told: list[Any] = [*everything, documents.session_view("s", "/s", journal), documents.totals_view(journal)]
+    everything = [documents.turn_document(turn) for turn in journal.turns.values()]
+    told: list[Any] = [*everything, documents.session_document("s", "/s", journal), documents.session_totals(journal)]
     told.append(journal.history)
-    texts = [history.lines_of(turn) for turn in journal.turns.values()]
+    texts = [history.conversation_text(turn) for turn in journal.turns.values()]
     told += [[turn.number for turn in journal.at(number).live] for number in (0, journal.last_number)]
     for turn in journal.turns.values():
         for one in turn.exchanges:
             told.append(resolve.merge(journal.header["config"], one.request.get("config") or {}))
-            result = exchange.recalled(one)
+            result = exchange.stored_result(one)
             told.append([result.latency_ms, events.heard_of(result)[1:]])
     return output.as_json([told, [output.visible(text) for text in texts]])
 
@@ -145,11 +146,11 @@ def come_back(document: str, journal: Journal) -> None:
 def forked(journal: Journal) -> None:
     """A fork is a session with the same history."""
     with suppress(GemcliError):
-        made = new.forked(APP, journal, new.Wanted(config=CALL), {"kind": "fork", "session": "s"})
+        made = create_session.forked(APP, NewOptions(config=CALL), journal, {"kind": "fork", "session": "s"})
         again = Journal(records.decode(records.encode(record)) for record in made)
         assert same(again.history, journal.history)
         assert again.totals()["requests"] == 0
-        printed(documents.session_view("s", "/s", again))
+        printed(documents.session_document("s", "/s", again))
 
 
 def gone_on_with(journal: Journal) -> None:
@@ -183,17 +184,17 @@ def taken_back(journal: Journal) -> None:
     if not journal.live:
         return
     longer = Journal(journal.records)
-    numbers = rewind.rewound("s", longer, count=1, to=None)
+    numbers = rewind.turns_to_rewind("s", longer, count=1, to=None)
     longer.apply(records.rewind(numbers))
     assert [turn.number for turn in longer.live] + numbers == [turn.number for turn in journal.live]
-    longer.apply(records.undo(rewind.undone("s", longer)))
+    longer.apply(records.undo(rewind.turns_to_restore("s", longer)))
     assert same(longer.history, journal.history)
 
 
 def imported(data: bytes) -> bool:
     """`new --history`: what is accepted becomes a session with that very history."""
     text = inputs.as_text(data, "h")
-    if new._is_session(text):
+    if create_session._is_session(text):
         forked(fold(scan(text.encode()), "h"))
         return True
     loaded = contents_list.load(text, "h")
@@ -242,7 +243,7 @@ def script(data: bytes, **options: Any) -> bool:
 
 def planned(one: Script) -> None:
     """Everything that a script would send to a new session."""
-    header = new.header(APP, new.Wanted(one.model, None, one.config), one.header, {"kind": "replay"})
+    header = create_session.header(APP, NewOptions(one.model, None, one.config), one.header, {"kind": "replay"})
     journal = Journal([header])
     for step in plan.plans(one, journal):
         printed([step.key, step.content, step.call])
@@ -353,7 +354,7 @@ def body(data: bytes) -> bool:
 def judged(received: dict[str, Any]) -> None:
     """Whatever `send` and `replay` do with an answer."""
     verdict = answers.judge(received)
-    printed(documents.answer_view(received, verdict.content))
+    printed(documents.answer_fields(received, verdict.content))
     started = [records.session(model="m", backend="b", config={}, origin=None)]
     started += [records.request(1, "1.1", user_text("q"), model="m", backend="b")]
     started += [records.response("1.1", received, valid=verdict.valid, attempts=[], elapsed_ms=1)]

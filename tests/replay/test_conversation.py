@@ -20,7 +20,7 @@ from gemcli.api.gemini import Gemini
 from gemcli.api.retry import RetryPolicy
 from gemcli.chat import turn_order
 from gemcli.errors import GemcliError, ReasonName
-from gemcli.exchange import Limits, Line
+from gemcli.exchange import Limits, Transport
 from gemcli.replay import read_script
 from gemcli.replay.conversation import Conversation
 from gemcli.replay.events import Event, Outcome
@@ -90,11 +90,11 @@ class World:
         with self.store.open(self.name(script), 0) as session:
             yield session
 
-    def line(self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]) -> Line:
+    def line(self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]) -> Transport:
         """The line to the model."""
         limits = Limits(9.0, time.monotonic() + self.left)
         retry = RetryPolicy(self.retries, lambda: 0.0)
-        return Line(cast(Gemini, self.model), Backend("gemini"), limits, retry, self.notices.append, on_event)
+        return Transport(cast(Gemini, self.model), Backend("gemini"), limits, retry, self.notices.append, on_event)
 
     def over(self, wait: float = 0.0) -> GemcliError | None:
         """Why nothing more should be sent."""

@@ -17,7 +17,7 @@ from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
 from gemcli.chat import turn_order
 from gemcli.errors import GemcliError
-from gemcli.exchange import Line
+from gemcli.exchange import Transport
 from gemcli.replay.events import Event
 from gemcli.replay.plan import plans
 from gemcli.replay.run import Run
@@ -289,7 +289,7 @@ class Loopback(Runs):
         self.server = model
         self.gemini = Gemini(endpoint_for(Backend("gemini"), model.env, self.notices.append))
 
-    def line(self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]) -> Line:
+    def line(self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]) -> Transport:
         """The line to the server."""
         return replace(super().line(journal, model, on_event), gemini=self.gemini)
 

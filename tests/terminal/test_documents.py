@@ -43,7 +43,7 @@ def test_answer_view() -> None:
     """An answer is shown with exactly these keys; names are the SDK's, Parts and calls are as on the wire."""
     body = answer(THOUGHT, "a", CALL, {"text": "b", "thoughtSignature": "cw=="}, responseId="r1")
     content = body["candidates"][0]["content"]
-    assert documents.answer_view(body, content) == {
+    assert documents.answer_fields(body, content) == {
         "text": "ab",
         "parts": content["parts"],
         "function_calls": [{"name": "f", "args": {"someKey": 1}}],
@@ -58,7 +58,7 @@ def test_answer_view() -> None:
 @pytest.mark.parametrize("body", [None, {}, {"candidates": None, "promptFeedback": None, "usageMetadata": None}])
 def test_answer_view_of_nothing(body: Any) -> None:
     """No answer has the same keys: text is always a string, lists are lists, facts are null."""
-    assert documents.answer_view(body, {"role": "model", "parts": []}) == {
+    assert documents.answer_fields(body, {"role": "model", "parts": []}) == {
         "text": "",
         "parts": [],
         "function_calls": [],
@@ -73,14 +73,14 @@ def test_answer_view_of_nothing(body: Any) -> None:
 def test_answer_view_of_a_block() -> None:
     """Why a prompt was blocked is told."""
     body = {"promptFeedback": {"blockReason": "SAFETY"}}
-    assert documents.answer_view(body, {"role": "model", "parts": []})["block_reason"] == "SAFETY"
+    assert documents.answer_fields(body, {"role": "model", "parts": []})["block_reason"] == "SAFETY"
 
 
 def test_turn_view() -> None:
     """A turn is shown with exactly these keys; what it ended in is its last answer, what began it its message."""
     body = [HEADER, asked("1.1", "q", "?"), told("1.1", CALL), asked("1.2", RESULT, model="n"), told("1.2", "a", {})]
     turn = Journal(body).turns[1]
-    assert documents.turn_view(turn) == {
+    assert documents.turn_document(turn) == {
         "turn": 1,
         "time": "T1.1",
         "state": "answered",
@@ -113,7 +113,8 @@ def test_turn_view() -> None:
 
 def test_failed_turn_view() -> None:
     """A failed turn has the same keys, and says why there is no answer."""
-    view = documents.turn_view(Journal([HEADER, asked("1.1", "q"), FAILURE | {"request": "1.1"}]).turns[1])
+    failed = Journal([HEADER, asked("1.1", "q"), FAILURE | {"request": "1.1"}]).turns[1]
+    view: Any = documents.turn_document(failed)
     exchange = view.pop("exchanges")[0]
     assert view == {
         "turn": 1,
@@ -132,7 +133,7 @@ def test_failed_turn_view() -> None:
 def test_refused_turn_view() -> None:
     """A refused turn shows what came, though it is not in the history."""
     journal = Journal([HEADER, asked("1.1", "q"), told("1.1", "half", valid=False, finish="SAFETY")])
-    view = documents.turn_view(journal.turns[1])
+    view = documents.turn_document(journal.turns[1])
     assert (view["state"], view["text"], view["finish_reason"]) == ("refused", "half", "SAFETY")
     assert view["exchanges"][0]["model"] == {"role": "model", "parts": [{"text": "half"}]}
 
@@ -172,19 +173,19 @@ def test_session_view() -> None:
         "config": {"a": 1},
     }
     plain |= {"project": None, "location": None}
-    assert documents.session_view("a", "/a.jsonl", Journal([HEADER])) == plain | {
+    assert documents.session_document("a", "/a.jsonl", Journal([HEADER])) == plain | {
         "turns": 0,
         "last_turn": None,
         "origin": None,
     }
     origin = {"kind": "fork", "session": "b"}
     forked = Journal([HEADER | {"origin": origin}, asked("4.1", "q"), told("4.1", "a"), asked("5.1", "q")])
-    assert documents.session_view("a", "/a.jsonl", forked) == plain | {"turns": 1, "last_turn": 4, "origin": origin}
+    assert documents.session_document("a", "/a.jsonl", forked) == plain | {"turns": 1, "last_turn": 4, "origin": origin}
 
 
 def test_totals_view() -> None:
     """The totals are shown with exactly these keys."""
-    assert documents.totals_view(Journal([HEADER, *ANSWERED])) == {
+    assert documents.session_totals(Journal([HEADER, *ANSWERED])) == {
         "turns": 1,
         "requests": 1,
         "prompt_token_count": 3,
@@ -209,7 +210,7 @@ SNAKE = {
 @pytest.mark.parametrize(("wire", "name"), SNAKE.items())
 def test_snake(wire: str, name: str) -> None:
     """Keys become snake_case all the way down, values stay."""
-    assert documents.snake([{wire: {wire: ["someValue", 1]}}]) == [{name: {name: ["someValue", 1]}}]
+    assert documents.snake_case([{wire: {wire: ["someValue", 1]}}]) == [{name: {name: ["someValue", 1]}}]
 
 
 # Whatever a session file holds
@@ -240,10 +241,10 @@ BODY: list[dict[str, Any]] = [
 
 def shown(journal: Journal) -> None:
     """Everything that reading commands print of a journal."""
-    documents.session_view("a", "/a", journal)
-    documents.totals_view(journal)
+    documents.session_document("a", "/a", journal)
+    documents.session_totals(journal)
     for turn in journal.turns.values():
-        documents.turn_view(turn)
+        documents.turn_document(turn)
     for write in (contents_list.dump, markdown.dump, replay_script.dump):
         try:
             write(journal.history, journal.header)

@@ -1,0 +1,139 @@
+"""How a session is created: empty, with a history from a file, or as a fork of another session.
+
+`empty`, `imported` and `forked` return the first records of a session; `create` writes them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gemcli.api import backends
+from gemcli.api.backends import Backend
+from gemcli.api.models import DEFAULT_MODEL, check_model
+from gemcli.app import App
+from gemcli.chat import turn_order
+from gemcli.errors import GemcliError
+from gemcli.formats import contents_list
+from gemcli.sessions import names, records
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.read_records import fold, scan
+from gemcli.sessions.records import Record
+from gemcli.settings.resolve import Config, merge
+from gemcli.terminal import inputs
+from gemcli.text import strict_json
+
+
+@dataclass(frozen=True)
+class NewOptions:
+    """What the user chose for a new session. None: the source's value, or the default."""
+
+    model: str | None = None
+    backend: Backend | None = None
+    config: Config = field(default_factory=dict)
+
+
+def create(
+    app: App, session: str, content: list[Record], *, force: bool = False, wait: float = 0
+) -> str | None:
+    """Write a new session, and return the path of the backup if `force` replaced an old one."""
+    path = app.path(session)
+    directory = os.path.dirname(path)
+    if directory == names.sessions_directory(app.environ):
+        app.store.make_directory(directory)
+    return app.store.create(path, content, force=force, wait=wait)
+
+
+def create_if_missing(
+    app: App,
+    session: str,
+    options: NewOptions,
+    source: Record | None = None,
+    origin: Mapping[str, object] | None = None,
+) -> bool:
+    """Create an empty session unless it exists. Returns whether it was created here."""
+    if app.store.exists(app.path(session)):
+        return False
+    try:
+        create(app, session, [header(app, options, source, origin)])
+    except GemcliError as error:
+        if error.reason != "SESSION_EXISTS":  # another process was faster
+            raise
+        return False
+    return True
+
+
+def empty(app: App, options: NewOptions) -> list[Record]:
+    """The records of a session without a history."""
+    return [header(app, options)]
+
+
+def imported(app: App, options: NewOptions, path: str) -> list[Record]:
+    """The records of a session that begins with the history in a file."""
+    origin = {"kind": "import", "file": path}
+    text = inputs.file_text(path)
+    if _is_session(text):
+        return forked(app, options, fold(scan(text.encode()), path), origin)
+    history = contents_list.load(text, path)
+    first = header(app, options, None, origin)
+    return [first, *records.imported(history, model=first["model"], backend=first["backend"])]
+
+
+def forked(
+    app: App,
+    options: NewOptions,
+    source: Journal,
+    origin: Mapping[str, object],
+    turn: int | None = None,
+) -> list[Record]:
+    """The records of a session that begins with the history of `source`, as it was after `turn`."""
+    turn_order.require(turn_order.check(source.history), "the turn order of the source is broken")
+    if turn is None:
+        turn = source.live[-1].number if source.live else 0
+    whole = {**origin, "id": source.header["id"], "turn": turn}
+    return [header(app, options, source.header, whole), *source.fork()]
+
+
+def header(
+    app: App,
+    options: NewOptions,
+    source: Record | None = None,
+    origin: Mapping[str, object] | None = None,
+) -> Record:
+    """The session record: the chosen options over those of the source, or over the defaults."""
+    base = source or _default_header(app)
+    model = check_model(base["model"] if options.model is None else options.model)
+    backend = _backend(app, options, base, model)
+    backends.check_project_and_location(backend.project, backend.location)
+    config = merge(base["config"], options.config)
+    return records.session(
+        model=model,
+        config=config,
+        origin=dict(origin) if origin else None,
+        **backend.to_json(),
+    )
+
+
+def _default_header(app: App) -> Record:
+    model = app.environ.get("GEMCLI_MODEL") or DEFAULT_MODEL
+    return {"model": model, "config": {}, **backends.backend_of_environment(app.environ).to_json()}
+
+
+def _backend(app: App, options: NewOptions, base: Record, model: str) -> Backend:
+    if backends.is_simulator_model(model):
+        return Backend(backends.SIMULATOR)
+    backend = options.backend or backends.backend_for(base, model, app.environ)
+    if backend.name == base["backend"] == "vertex":
+        project = backend.project or base.get("project")
+        location = backend.location or base.get("location")
+        return Backend("vertex", project, location)
+    return backend
+
+
+def _is_session(text: str) -> bool:
+    try:
+        first = strict_json.loads(text.partition("\n")[0])
+    except ValueError:
+        return False
+    return isinstance(first, dict) and first.get("kind") == "session"
