@@ -197,9 +197,7 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
     request could not be written, and nothing was sent; the error of the call when there was no
     answer, recorded with its outcome and every attempt.
     """
-    if transport.limits.time_to_start <= 0:
-        message = "there is no time left for a request before the deadline"
-        raise GemcliError("TIMEOUT", message, outcome="rejected")
+    _require_time(transport.limits)
     turn, exchange_id = session.journal.next_exchange(request.content)
     request_record = records.request(
         turn,
@@ -218,9 +216,8 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
         try:
             answer = _call(request, transport, attempts)
         except GemcliError as error:
-            failure = error.replace(attempts=len(attempts))
-            failure = _record_failure(session, exchange_id, failure, attempts, transport.notice)
-            raise failure from failure.__cause__
+            failure = _record_failure(session, exchange_id, error, attempts, transport.notice)
+            raise failure from error.__cause__
         elapsed_ms = _elapsed_ms(start)
         verdict = answers.judge(answer)
         response_record = records.response(
@@ -262,6 +259,12 @@ def stored_result(exchange: Exchange) -> Result:
         unsaved=None,
         notes=(),
     )
+
+
+def _require_time(limits: Limits) -> None:
+    if limits.time_to_start <= 0:
+        message = "there is no time left for a request before the deadline"
+        raise GemcliError("TIMEOUT", message, outcome="rejected")
 
 
 def _answered(journal: Journal) -> list[Exchange]:
@@ -340,6 +343,7 @@ def _record_failure(
 
     When the outcome cannot be appended, a note says so: the error of the call matters more.
     """
+    error = error.replace(attempts=len(attempts))
     record = records.failure(
         exchange_id,
         outcome=error.outcome or "unknown",

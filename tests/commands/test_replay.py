@@ -235,7 +235,7 @@ def test_out_with_a_session_in_the_environment(here: Replay, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ([], "Where to: -s SESSION, or --out DIR"),
+        ([], "where to: -s SESSION, or --out DIR"),
         (["--out", ""], "--out takes a directory"),
         (["-s", ""], "session"),
         (["-s", "a", "--var", "x"], "--var takes NAME=TEXT"),

@@ -105,7 +105,7 @@ def shown(journal: Journal) -> str:
     everything = [documents.turn_document(turn) for turn in journal.turns.values()]
     told: list[Any] = [*everything, documents.session_document("s", "/s", journal), documents.session_totals(journal)]
     told.append(journal.history)
-    texts = [history.lines_of(turn) for turn in journal.turns.values()]
+    texts = [history.conversation_text(turn) for turn in journal.turns.values()]
     told += [[turn.number for turn in journal.at(number).live] for number in (0, journal.last_number)]
     for turn in journal.turns.values():
         for one in turn.exchanges:
@@ -184,10 +184,10 @@ def taken_back(journal: Journal) -> None:
     if not journal.live:
         return
     longer = Journal(journal.records)
-    numbers = rewind.rewound("s", longer, count=1, to=None)
+    numbers = rewind.turns_to_rewind("s", longer, count=1, to=None)
     longer.apply(records.rewind(numbers))
     assert [turn.number for turn in longer.live] + numbers == [turn.number for turn in journal.live]
-    longer.apply(records.undo(rewind.undone("s", longer)))
+    longer.apply(records.undo(rewind.turns_to_restore("s", longer)))
     assert same(longer.history, journal.history)
 
 
