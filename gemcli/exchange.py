@@ -38,7 +38,7 @@ from gemcli.settings.resolve import Config
 from gemcli.signals import deferred
 
 Attempt = dict[str, Any]
-"""What a record says of one attempt: `http`, `elapsed_ms`, and after a failure `reason`, `wait_s`."""
+"""One attempt, as recorded: `http`, `elapsed_ms`, and after a failure `reason`, `wait_s`."""
 
 
 class ChunkEvent(TypedDict):

@@ -29,7 +29,7 @@ ENVIRONMENT = (
     Variable("GOOGLE_API_KEY", "the API key; wins over `GEMINI_API_KEY`", CALLING),
     Variable(
         "GEMCLI_HOME",
-        "the directory with `sessions`, the named sessions; by default in the user's data directory",
+        "where named sessions are, in `sessions`; by default in the user's data directory",
     ),
     Variable("GEMCLI_SESSION", "the session, if `-s` is not given"),
     Variable(

@@ -100,7 +100,7 @@ class Output:
             self._print_stderr(visible(trace.rstrip("\n")))
 
     def _print_stderr(self, text: str, timeout: float | None = None) -> None:
-        """Print a message. What is not read in time is dropped; then the next note does not wait."""
+        """Print a message. What is not read in time is dropped; the next note is not waited for."""
         data = (text + "\n").encode("utf-8", "backslashreplace")
         if timeout is None:
             timeout = 0.0 if self._reader_is_slow else NOTE_TIMEOUT
