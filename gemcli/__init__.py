@@ -1,3 +1,3 @@
-"""gemcli: Gemini conversations that live in files, for shells, scripts and cron."""
+"""gemcli: Gemini conversations in files, for shells, scripts and cron."""
 
 __version__ = "0.1.0"

@@ -220,7 +220,7 @@ REASONS: dict[ReasonName, Reason] = {
     "TOO_MANY_TURNS": Reason(
         "data",
         "OUT_OF_RANGE",
-        hint="take turns out with gemcli rewind, or start from fewer with gemcli new --from S --at N",
+        hint="use gemcli rewind, or start from fewer turns with gemcli new --from S --at N",
     ),
     "NO_SUCH_TURN": Reason("data", "OUT_OF_RANGE"),
     "BAD_TEXT": Reason("data", "INVALID_ARGUMENT"),
@@ -229,7 +229,7 @@ REASONS: dict[ReasonName, Reason] = {
     "CONTEXT_TOO_LONG": Reason(
         "data",
         "INVALID_ARGUMENT",
-        hint="take turns out with gemcli rewind, or start from fewer with gemcli new --from S --at N",
+        hint="use gemcli rewind, or start from fewer turns with gemcli new --from S --at N",
     ),
     "TOO_LARGE": Reason("data", "INVALID_ARGUMENT"),
     "SESSION_MISSING": Reason("no_input", "NOT_FOUND"),
@@ -280,7 +280,7 @@ REASONS: dict[ReasonName, Reason] = {
     "NO_KEY": Reason(
         "credentials",
         "UNAUTHENTICATED",
-        hint="set GEMINI_API_KEY (from https://aistudio.google.com/apikey), or try --model simulator/echo",
+        hint="set GEMINI_API_KEY (https://aistudio.google.com/apikey), or try --model simulator/echo",
     ),
     "BAD_KEY": Reason(
         "credentials",
@@ -304,7 +304,7 @@ REASONS: dict[ReasonName, Reason] = {
     "MODEL_NOT_FOUND": Reason(
         "config",
         "NOT_FOUND",
-        hint="check the model's name, or set GOOGLE_GENAI_API_VERSION=v1beta, which has more models",
+        hint="check the model's name, or set GOOGLE_GENAI_API_VERSION=v1beta for more models",
     ),
     "BASE_URL": Reason(
         "config", "FAILED_PRECONDITION", hint="use https; plain http is for this machine only"

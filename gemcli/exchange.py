@@ -39,7 +39,7 @@ from gemcli.settings.resolve import Config
 from gemcli.signals import deferred
 
 Attempt = dict[str, Any]
-"""What a record says of one attempt: `http`, `elapsed_ms`, and after a failure `reason`, `wait_s`."""
+"""One attempt, as recorded: `http`, `elapsed_ms`, and after a failure `reason`, `wait_s`."""
 
 
 class ChunkEvent(TypedDict):
@@ -198,9 +198,7 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
     request could not be written, and nothing was sent; the error of the call when there was no
     answer, recorded with its outcome and every attempt.
     """
-    if transport.limits.time_to_start <= 0:
-        message = "there is no time left for a request before the deadline"
-        raise GemcliError("TIMEOUT", message, outcome="rejected")
+    _require_time(transport.limits)
     turn, exchange_id = session.journal.next_exchange(request.content)
     request_record = records.request(
         turn,
@@ -219,9 +217,8 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
         try:
             answer = _call(request, transport, attempts)
         except GemcliError as error:
-            failure = error.replace(attempts=len(attempts))
-            failure = _record_failure(session, exchange_id, failure, attempts, transport.notice)
-            raise failure from failure.__cause__
+            failure = _record_failure(session, exchange_id, error, attempts, transport.notice)
+            raise failure from error.__cause__
         elapsed_ms = _elapsed_ms(start)
         verdict = answers.judge(answer)
         response_record = records.response(
@@ -263,6 +260,12 @@ def stored_result(exchange: Exchange) -> Result:
         unsaved=None,
         notes=(),
     )
+
+
+def _require_time(limits: Limits) -> None:
+    if limits.time_to_start <= 0:
+        message = "there is no time left for a request before the deadline"
+        raise GemcliError("TIMEOUT", message, outcome="rejected")
 
 
 def _answered(journal: Journal) -> list[Exchange]:
@@ -341,6 +344,7 @@ def _record_failure(
 
     When the outcome cannot be appended, a note says so: the error of the call matters more.
     """
+    error = error.replace(attempts=len(attempts))
     record = records.failure(
         exchange_id,
         outcome=error.outcome or "unknown",

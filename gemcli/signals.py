@@ -1,9 +1,9 @@
-"""Signals as exceptions, and the moments when they must wait.
+"""Signals as exceptions, and the stretches of code in which they must wait.
 
-INT, TERM and HUP raise `Interrupted` in the main thread, except inside `with deferred:`. There they
-are remembered, wake whoever waits, and are raised when the block is done: a record is written
-whole, and an answer that has arrived is recorded before the program ends. While a module is
-imported they wait too, for a moment.
+INT, TERM and HUP raise `Interrupted` in the main thread. Inside `with deferred:` they are stored
+instead, end a wait for the network, and are raised after the block: so a record is always written
+completely, and an answer that has arrived is recorded before the program ends. Signals also wait
+while a module is imported.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from types import FrameType, TracebackType
 
 
 class Interrupted(BaseException):
-    """A signal asked the program to stop. Not an `Exception`: nothing may catch it by accident."""
+    """A signal that ends the program. No `Exception`, so that nothing catches it by accident."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -30,21 +30,21 @@ class Interrupted(BaseException):
 
 
 class TimeUp(BaseException):
-    """The time given to `time_limit` is over."""
+    """The time of `time_limit` is over."""
 
 
 POLL_INTERVAL = 0.5
-"""Seconds after which who waits looks for signals by itself: it may not have been woken by one."""
+"""Seconds between two looks at signals by code that waits: a signal may not have woken it."""
 
 
 IMPORT_RECHECK = 0.005
-"""Seconds after which it is looked again whether a signal that came during an import can be raised."""
+"""Seconds until a signal that came during an import is tried again."""
 
 
 class _Deferral:
-    """A stretch of code that INT, TERM and HUP must not cut in two. May be nested.
+    """A stretch of code that signals must not interrupt. May be nested.
 
-    `stopping` tells whether one of them has come since the program began, inside or outside.
+    `stopping` is true once any signal has arrived since the program began.
     """
 
     def __init__(self) -> None:
@@ -66,30 +66,27 @@ class _Deferral:
         if self.depth == 0 and self.arrived:
             first = self.arrived[0]
             self.arrived.clear()
-            # An error on its way out says more than the signal, and ends the program as well.
+            # An error that leaves the block says more than the signal, and ends the program too.
             if kind is None:
                 raise Interrupted(first)
 
     def raise_pending(self) -> None:
-        """Raise a signal that has arrived and waits for nothing any more."""
+        """Raise a stored signal, unless a deferral is still going on."""
         with self:
             pass
 
     def arrive(self, signum: int) -> None:
-        """Remember a signal, and wake who waits inside the deferral.
-
-        Called by the signal handler.
-        """
+        """Store a signal, and wake code that waits. Called by the signal handler."""
         self.arrived.append(signum)
         if self._wake:
             self._wake()
 
     @contextmanager
     def waking(self, wake: Callable[[], None]) -> Iterator[None]:
-        """Call `wake` when a signal arrives inside the block, or has arrived before it.
+        """Call `wake` when a signal arrives in the block, or has arrived before it.
 
-        It runs in the signal handler, at any moment, so it may only do what is safe there:
-        `SimpleQueue.put` is.
+        `wake` runs in the signal handler and may only do what is safe there, like
+        `SimpleQueue.put`.
         """
         self._wake = wake
         try:
@@ -100,14 +97,14 @@ class _Deferral:
             self._wake = None
 
     def sleep(self, seconds: float) -> bool:
-        """Sleep inside the deferral; whether a signal ended it early."""
+        """Sleep inside a deferral. Returns whether a signal ended the sleep."""
         import queue
 
         woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         until = time.monotonic() + seconds
         with self.waking(lambda: woken.put(None)):
-            # Looked at again and again: a signal that another thread takes, or that comes just
-            # before the wait begins, runs its handler only when this thread wakes up.
+            # Polled: a signal that another thread receives, or that comes just before the wait
+            # begins, runs its handler only when this thread wakes up.
             while not self.arrived and (left := until - time.monotonic()) > 0:
                 with suppress(queue.Empty):
                     woken.get(timeout=min(left, POLL_INTERVAL))
@@ -115,15 +112,12 @@ class _Deferral:
 
 
 deferred = _Deferral()
-"""`with deferred:` holds INT, TERM and HUP back until the block is done."""
+"""`with deferred:` holds INT, TERM and HUP back until the end of the block."""
 
 
 @contextmanager
 def raised() -> Iterator[None]:
-    """Turn INT, TERM and HUP into `Interrupted` inside the block.
-
-    What the parent ignores (nohup) stays ignored.
-    """
+    """Turn INT, TERM and HUP into `Interrupted` in the block. Ignored ones (nohup) stay ignored."""
     deferred.stopping = False
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
@@ -156,10 +150,7 @@ def raised() -> Iterator[None]:
 
 
 def _importing(frame: FrameType | None) -> bool:
-    """Whether a module is being imported.
-
-    An exception in there may be swallowed, or leave a lock taken for good.
-    """
+    """Whether a module is being imported: an exception there may be lost, or leave a lock held."""
     while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
         frame = frame.f_back
     return frame is not None
@@ -167,12 +158,12 @@ def _importing(frame: FrameType | None) -> bool:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise `TimeUp` in the block once `seconds` have passed, again and again until it is left.
+    """Raise `TimeUp` in the block after `seconds`, repeatedly until the block ends.
 
-    For system calls that have no time limit of their own. It repeats because Python may swallow an
-    exception that a signal handler raises at an unlucky moment (inside `__del__`, say). Like other
-    signals it waits for imports; those that it holds up meanwhile, as there is but one timer, are
-    raised before and after the block.
+    For system calls without a timeout of their own. Repeated, because Python may lose an exception
+    that a signal handler raises at an unlucky moment (inside `__del__`, say). It waits for imports,
+    like other signals. There is only one timer: signals that came during an import are raised
+    before or after the block.
     """
     deferred.raise_pending()
     armed = True

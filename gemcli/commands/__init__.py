@@ -1,4 +1,4 @@
-"""One command, one file: click decorators, a thin callback, and the function that does the work.
+"""The commands, one file each: parse, call one use case, print.
 
-Each module has `command`. Only `cli` imports them, when they are called.
+Each module has `command`. Only `cli` imports these modules, when a command is called.
 """

@@ -16,14 +16,14 @@ from gemcli.terminal import options
 
 
 class Format(NamedTuple):
-    """A format: what it is, and the module of `gemcli.formats` that writes it."""
+    """A format: its description for the help, and the module of `gemcli.formats` that writes it."""
 
-    what: str
+    description: str
     module: str
 
     @property
     def dump(self) -> Callable[..., Any]:
-        """The function that writes it: a text, or a JSON value."""
+        """The function that makes the document: text, or a JSON value."""
         function: Callable[..., Any] = import_module(f"gemcli.formats.{self.module}").dump
         return function
 
@@ -36,7 +36,7 @@ FORMATS = {
     "request": Format("the generateContent body behind the last answer", "request_body"),
     "script": Format("the user's messages as YAML", "replay_script"),
     "openai": Format("the messages of a Chat Completions request", "chat_completions"),
-    "markdown": Format("the conversation to read", "markdown"),
+    "markdown": Format("the conversation for reading", "markdown"),
 }
 """Every format by its name."""
 
@@ -46,19 +46,21 @@ FORMATS = {
     "format_",
     metavar="FORMAT",
     type=click.Choice(list(FORMATS)),
-    help="; ".join(f"{name}: {one.what}" for name, one in FORMATS.items()),
+    help="; ".join(f"{name}: {one.description}" for name, one in FORMATS.items()),
 )
 @options.session()
 @click.option(
-    "--curl", is_flag=True, help="With request: a curl command. The key stays in the environment."
+    "--curl",
+    is_flag=True,
+    help="With request: write a curl command. The key stays in the environment.",
 )
 @options.everywhere()
 @click.pass_obj
 def command(app: App, /, format_: str, session: str, curl: bool) -> None:
     """Write the history of a session to standard output, in another format.
 
-    The history is what the next request would carry: what was refused, failed or rewound is not in
-    it.
+    The history is what the next request would carry, without turns that were refused, failed or
+    rewound.
 
     \b
     Examples:
@@ -68,27 +70,26 @@ def command(app: App, /, format_: str, session: str, curl: bool) -> None:
       gemcli export markdown -s bug42 | less
     """
     if curl and format_ != "request":
-        raise click.UsageError("--curl is for the format request.")
+        raise click.UsageError("--curl is only for the format request")
     journal = app.read(session)
     turn_order.require(turn_order.check(journal.history), f"the turn order of {session} is broken")
     if curl:
         app.output.text(curl_command(app, journal))
         return
-    # A script has settings for each message, the other formats only those of the conversation.
-    calls = (
-        [[turn.exchanges[0].request.get("config") or {} for turn in journal.live]]
-        if format_ == "script"
-        else []
-    )
-    document = FORMATS[format_].dump(journal.history, journal.header, *calls)
-    app.output.text(document) if isinstance(document, str) else app.output.json(document)
+    dump = FORMATS[format_].dump
+    if format_ == "script":  # it has the settings of each message too
+        settings = [turn.exchanges[0].request.get("config") or {} for turn in journal.live]
+        document = dump(journal.history, journal.header, settings)
+    else:
+        document = dump(journal.history, journal.header)
+    if isinstance(document, str):
+        app.output.text(document)
+    else:
+        app.output.json(document)
 
 
 def curl_command(app: App, journal: Journal) -> str:
-    """The request behind the last answer as a command for a shell.
-
-    Loads the SDK, which knows the URL.
-    """
+    """The request behind the last answer as a curl command. Loads the SDK, which knows the URL."""
     from gemcli.api import backends
     from gemcli.api.endpoint import endpoint_without_key
     from gemcli.formats import request_body
@@ -96,14 +97,13 @@ def curl_command(app: App, journal: Journal) -> str:
     header = journal.header
     backend = backends.backend_for(header, header["model"], app.environ)
     if backend.name == backends.SIMULATOR:
-        what = "the simulator answers inside gemcli, so there is nothing that curl could ask"
         raise GemcliError(
-            "NOT_EXPRESSIBLE", what, hint="python -m gemcli.simulator serves it over HTTP"
+            "NOT_EXPRESSIBLE",
+            "the simulator answers inside gemcli, where curl cannot reach it",
+            hint="run python -m gemcli.simulator to serve it over HTTP",
         )
     body = request_body.dump(journal.history, header)
     shown = app.gemini(backend, dry=True).preview(header["model"], body, stream=False)
-    credentials = (
-        backend.name == "vertex"
-        and endpoint_without_key(backend, app.environ).backend.project is not None
-    )
-    return request_body.curl(shown, credentials=credentials)
+    project = endpoint_without_key(backend, app.environ).backend.project
+    with_token = backend.name == "vertex" and project is not None
+    return request_body.curl(shown, credentials=with_token)

@@ -1,4 +1,4 @@
-"""`gemcli history`: what is in a session, in several views. Takes no lock and changes nothing."""
+"""`gemcli history`: show what is in a session. Takes no lock and changes nothing."""
 
 from __future__ import annotations
 
@@ -26,36 +26,36 @@ class UnreadableSession(TypedDict):
 
 
 VIEWS = ("contents", "check", "usage", "path", "sessions")
-"""The flags that replace the turns by something else; at most one of them."""
+"""The flags that print something else than turns; at most one may be given."""
 
 
 @click.command("history", short_help="Show the turns of a session.")
 @options.session(required=False)
 @click.option("--text", "as_text", is_flag=True, help="Print 'role: text' instead of JSON.")
-@click.option("--last", is_flag=True, help="Only the last turn.")
+@click.option("--last", is_flag=True, help="Show only the last turn.")
 @click.option(
-    "--raw", is_flag=True, help="With --last or --turn: the API's whole answer, as it was received."
+    "--raw",
+    is_flag=True,
+    help="With --last or --turn: print the answer of the API as it was received.",
 )
 @click.option(
     "--turn",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Only turn N, whether or not it is in the history.",
+    help="Show only turn N, whether or not it is in the history.",
 )
 @click.option(
     "--all",
     "everything",
     is_flag=True,
-    help="Also the turns that are refused, failed, in doubt or rewound.",
+    help="Show also turns that are refused, failed, in doubt or rewound.",
 )
+@click.option("--contents", is_flag=True, help="Print the Contents of the history, one a line.")
 @click.option(
-    "--contents", is_flag=True, help="The Contents that the next request will carry, one a line."
+    "--check", is_flag=True, help="Check the file and the turn order, and report every breach."
 )
-@click.option(
-    "--check", is_flag=True, help="Check the file and the turn order; report every breach."
-)
-@click.option("--usage", is_flag=True, help="Only the session's totals: turns, requests, tokens.")
-@click.option("--path", is_flag=True, help="Only the path of the session's file.")
+@click.option("--usage", is_flag=True, help="Print only the totals: turns, requests, tokens.")
+@click.option("--path", is_flag=True, help="Print only the path of the session's file.")
 @click.option("--sessions", is_flag=True, help="List the named sessions.")
 @options.everywhere()
 @click.pass_obj
@@ -72,8 +72,8 @@ def command(
 ) -> None:
     """Show the turns of a session, oldest first, one JSON document a line.
 
-    The turns of the history are those that the next request will carry; --all and --turn show the
-    others, too. Nothing is locked or changed, so this may be run at any time.
+    The history is what the next request will carry; --all and --turn show other turns too. Nothing
+    is locked or changed, so this command may run at any time.
 
     \b
     Examples:
@@ -84,12 +84,12 @@ def command(
     """
     chosen = [name for name in VIEWS if view[name]]
     if len(chosen) > 1:
-        raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other.")
+        raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other")
     if chosen == ["sessions"]:
         app.output.jsonl(sessions(app))
         return
     if session is None:
-        raise click.UsageError("Missing option '-s' / '--session'.")
+        raise click.UsageError("missing option '-s' / '--session'")
     if chosen == ["path"]:
         app.output.text(existing_path(app, session))
         return
@@ -98,54 +98,49 @@ def command(
         _show(app, session, journal, chosen[0])
         return
     if raw and not last and turn is None:
-        raise click.UsageError("--raw needs --last or --turn.")
+        raise click.UsageError("--raw needs --last or --turn")
     selected = select(session, journal, last=last, number=turn, everything=everything)
     if raw:
         app.output.json(raw_answer(session, selected))
     elif as_text:
-        app.output.text("\n".join(lines_of(one) for one in selected))
+        app.output.text("\n".join(conversation_text(turn) for turn in selected))
     else:
-        app.output.jsonl(documents.turn_document(one) for one in selected)
+        app.output.jsonl(documents.turn_document(turn) for turn in selected)
 
 
 def select(
     session: str, journal: Journal, *, last: bool, number: int | None, everything: bool
 ) -> list[Turn]:
-    """The turns asked for, oldest first. Raises `GemcliError` (NO_SUCH_TURN)."""
+    """The selected turns, oldest first. Raises `GemcliError` (NO_SUCH_TURN)."""
     if number is not None:
         if number not in journal.turns:
             raise GemcliError("NO_SUCH_TURN", f"{session} has no turn {number}")
         return [journal.turns[number]]
-    turns_ = list(journal.turns.values()) if everything else journal.live
-    if last and not turns_:
+    turns = list(journal.turns.values()) if everything else journal.live
+    if last and not turns:
         raise GemcliError("NO_SUCH_TURN", f"{session} has no turns yet")
-    return turns_[-1:] if last else turns_
+    return turns[-1:] if last else turns
 
 
 def raw_answer(session: str, selected: list[Turn]) -> dict[str, Any]:
-    """The whole answer of the last exchange that has one.
-
-    Raises `GemcliError` (NO_SUCH_TURN) if none has.
-    """
+    """The API's answer to the last exchange that has one. Raises `GemcliError` (NO_SUCH_TURN)."""
     for exchange in reversed(selected[-1].exchanges):
         if exchange.answer is not None:
             return exchange.answer
     raise GemcliError("NO_SUCH_TURN", f"turn {selected[-1].number} of {session} has no answer")
 
 
-def lines_of(turn: Turn) -> str:
-    """A turn as a person reads it: `role: text`, one paragraph for each Content that has text."""
-    said = [(content["role"], text_of(content)) for content in turn.contents]
-    if not said:
-        said = [
-            ("user", text_of(turn.exchanges[0].request["content"])),
-            ("note", documents.turn_state(turn)),
-        ]
-    return "".join(f"{role}: {text.rstrip()}\n" for role, text in said if text)
+def conversation_text(turn: Turn) -> str:
+    """A turn as a person reads it: `role: text`, one line or more for each Content with text."""
+    spoken = [(content["role"], text_of(content)) for content in turn.contents]
+    if not spoken:
+        question = turn.exchanges[0].request["content"]
+        spoken = [("user", text_of(question)), ("note", documents.turn_state(turn))]
+    return "".join(f"{role}: {text.rstrip()}\n" for role, text in spoken if text)
 
 
 def check(session: str, journal: Journal) -> dict[str, Any]:
-    """Raise `GemcliError` with every breach of turn order; a short report when there is none."""
+    """A report that the turn order is valid. Raises `GemcliError` with every breach of it."""
     turn_order.require(turn_order.check(journal.history), f"the turn order of {session} is broken")
     return {
         "session": session,
@@ -156,10 +151,7 @@ def check(session: str, journal: Journal) -> dict[str, Any]:
 
 
 def existing_path(app: App, session: str) -> str:
-    """The session's file, absolute, links left as they are.
-
-    Raises `GemcliError` (SESSION_MISSING).
-    """
+    """The absolute path of a session's file, symlinks not resolved. Raises SESSION_MISSING."""
     path = os.path.abspath(app.path(session))
     if not app.store.exists(path):
         app.read(session)

@@ -23,44 +23,44 @@ from gemcli.terminal import documents, options
 @click.option(
     "--model",
     metavar="MODEL",
-    help=f"The model that answers.  [default: $GEMCLI_MODEL or {DEFAULT_MODEL}]",
+    help=f"Model that answers.  [default: $GEMCLI_MODEL or {DEFAULT_MODEL}]",
 )
 @click.option(
     "--backend",
     type=click.Choice(backends.NAMES),
-    help="Who answers. [default: as the SDK's environment says, gemini]",
+    help="Service that answers.  [default: from the SDK's environment, or gemini]",
 )
 @click.option(
     "--project",
     metavar="PROJECT",
-    help="Google Cloud project, for Vertex AI. [default: the environment's]",
+    help="Google Cloud project for Vertex AI.  [default: $GOOGLE_CLOUD_PROJECT]",
 )
 @click.option(
     "--location",
     metavar="LOCATION",
-    help="Google Cloud location, for Vertex AI. [default: the environment's]",
+    help="Google Cloud location for Vertex AI.  [default: $GOOGLE_CLOUD_LOCATION or global]",
 )
 @options.generation
 @click.option(
     "--history",
     "history_file",
     metavar="FILE",
-    help="Begin with this history: a JSON list of Contents, JSON Lines, or a session file.",
+    help="Start with this history: a JSON list of Contents, JSON Lines, or a session file.",
 )
 @click.option(
     "--from",
     "source",
     metavar="SESSION",
-    help="Begin with the history, model and config of another session.",
+    help="Start with the history, model and config of another session.",
 )
 @click.option(
     "--at",
     metavar="TURN",
     type=click.IntRange(min=0),
-    help="With --from: as it was after this turn; 0 takes no turns.",
+    help="With --from: take the history up to this turn; 0 takes no turns.",
 )
 @click.option(
-    "--force", is_flag=True, help="Replace an existing session, which is kept as FILE.bak-<n>."
+    "--force", is_flag=True, help="Replace an existing session; it is kept as FILE.bak-<n>."
 )
 @options.wait(300)
 @options.everywhere()
@@ -78,12 +78,13 @@ def command(
     at: int | None,
     force: bool,
     wait: float,
-    **given: Any,
+    **settings: Any,
 ) -> None:
     """Create a session.
 
-    The file is created whole or not at all, and an existing session is never overwritten. Settings
-    given here hold for every message; `gemcli send` takes the same options for a single one.
+    The file is created completely or not at all, and an existing session is never overwritten.
+    Settings given here apply to every message; `gemcli send` takes the same options for one
+    message.
 
     \b
     Examples:
@@ -92,12 +93,12 @@ def command(
       gemcli new -s imported --history contents.json
     """
     if at is not None and source is None:
-        raise click.UsageError("--at needs --from.")
+        raise click.UsageError("--at needs --from")
     if source is not None and history_file is not None:
-        raise click.UsageError("--from and --history exclude each other.")
+        raise click.UsageError("--from and --history exclude each other")
     if (project or location) and backend == "gemini":
-        raise click.UsageError("--project and --location are Vertex AI's.")
-    chosen = NewOptions(model, _backend(backend, project, location), options.config_from(given))
+        raise click.UsageError("--project and --location are for Vertex AI")
+    chosen = NewOptions(model, _backend(backend, project, location), options.config_from(settings))
     if source is not None:
         origin = {"kind": "fork", "session": source}
         content = create_session.forked(app, chosen, _source(app, source, at), origin, at)
@@ -118,6 +119,7 @@ def _backend(name: str | None, project: str | None, location: str | None) -> Bac
 
 
 def _source(app: App, source: str, at: int | None) -> Journal:
+    """The session to fork, as it was after turn `at`."""
     journal = app.read(source)
     try:
         return journal if at is None else journal.at(at)
@@ -125,5 +127,5 @@ def _source(app: App, source: str, at: int | None) -> Journal:
         raise GemcliError(
             "NO_SUCH_TURN",
             f"{source} has no turn {at}",
-            hint=f"gemcli history -s {shlex.quote(source)} --all",
+            hint=f"run gemcli history -s {shlex.quote(source)} --all to see its turns",
         ) from None

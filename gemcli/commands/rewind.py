@@ -1,12 +1,8 @@
-"""`gemcli rewind`: take whole turns out of the history, or bring them back.
-
-They stay in the file.
-"""
+"""`gemcli rewind`: take turns out of the history, or bring them back. They stay in the file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
@@ -26,16 +22,16 @@ from gemcli.terminal import documents, options
     "count",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Take the last N turns.  [default: 1]",
+    help="Take out the last N turns.  [default: 1]",
 )
 @click.option(
     "--to",
     metavar="TURN",
     type=click.IntRange(min=0),
-    help="Make TURN the last one; 0 clears the history.",
+    help="Make TURN the last turn; 0 clears the history.",
 )
-@click.option("--undo", is_flag=True, help="Bring back what the last rewind took.")
-@click.option("--dry-run", is_flag=True, help="Print what would be done, and change nothing.")
+@click.option("--undo", is_flag=True, help="Bring back the turns of the last rewind.")
+@click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
 @options.wait(300)
 @options.everywhere()
 @click.pass_obj
@@ -49,11 +45,11 @@ def command(
     dry_run: bool,
     wait: float,
 ) -> None:
-    """Take the last turn out of the history, so that the next message goes on from before it.
+    """Take the last turn out of the history, so that the next message follows the turn before it.
 
-    Whole turns go, so no function call is left without its responses. A refused or failed turn
-    never was in the history; the one before it is taken. The turns stay in the file, and --undo
-    brings them back until the next answer.
+    Turns are taken out whole, so no function call stays without its responses. A refused or failed
+    turn never was in the history: the turn before it is taken. The turns stay in the file, and
+    --undo brings them back until the next answer.
 
     \b
     Examples:
@@ -62,26 +58,33 @@ def command(
       gemcli rewind -s bug42 --undo
     """
     if (count is not None) + (to is not None) + undo > 1:
-        raise click.UsageError("-n, --to and --undo exclude each other.")
-    wanted = Wanted(session, count, to, undo)
+        raise click.UsageError("-n, --to and --undo exclude each other")
+    rewind_options = RewindOptions(session, count, to, undo)
     if dry_run:
         journal = app.read(session)
-        if planned := plan(app, journal, wanted):
-            journal.apply(planned)
+        if record := plan(app, journal, rewind_options):
+            journal.apply(record)
     else:
         with app.open(session, wait) as opened:
             journal = opened.journal
-            if planned := plan(app, journal, wanted):
-                opened.append(planned)
-    app.output.json(
-        _document(session, journal, planned, "restored" if undo else "rewound")
-        | {"dry_run": dry_run}
-    )
+            if record := plan(app, journal, rewind_options):
+                opened.append(record)
+    numbers = record["turns"] if record else []
+    document = {
+        "session": session,
+        "restored" if undo else "rewound": [
+            documents.turn_document(journal.turns[number]) for number in numbers
+        ],
+        "turns": len(journal.live),
+        "last_turn": journal.live[-1].number if journal.live else None,
+        "dry_run": dry_run,
+    }
+    app.output.json(document)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which turns of which session are to go, or to come back."""
+class RewindOptions:
+    """Which turns of which session to take out of the history, or to bring back."""
 
     session: str
     count: int | None
@@ -89,19 +92,20 @@ class Wanted:
     undo: bool
 
 
-def plan(app: App, journal: Journal, wanted: Wanted) -> Record | None:
-    """The record that does what is wanted, None if nothing is to be done.
+def plan(app: App, journal: Journal, options: RewindOptions) -> Record | None:
+    """The record to append, None if nothing changes. Raises `GemcliError` (NO_SUCH_TURN)."""
+    if options.undo:
+        return records.undo(turns_to_restore(options.session, journal))
+    numbers = turns_to_rewind(options.session, journal, count=options.count, to=options.to)
+    if not numbers:
+        return None
+    _note_skipped(app, journal, numbers[-1])
+    return records.rewind(numbers)
 
-    Raises `GemcliError` (NO_SUCH_TURN).
-    """
-    if wanted.undo:
-        return records.undo(undone(wanted.session, journal))
-    numbers = rewound(wanted.session, journal, count=wanted.count, to=wanted.to)
-    _tell_skipped(app, journal, numbers)
-    return records.rewind(numbers) if numbers else None
 
-
-def rewound(session: str, journal: Journal, *, count: int | None, to: int | None) -> list[int]:
+def turns_to_rewind(
+    session: str, journal: Journal, *, count: int | None, to: int | None
+) -> list[int]:
     """The turns that `-n` or `--to` take, oldest first. Raises `GemcliError` (NO_SUCH_TURN)."""
     live = [turn.number for turn in journal.live]
     if to is not None:
@@ -111,40 +115,27 @@ def rewound(session: str, journal: Journal, *, count: int | None, to: int | None
     count = count or 1
     if count > len(live):
         have = counted(len(live), "turn")
-        raise GemcliError(
-            "NO_SUCH_TURN", f"cannot take {count} from {session}: it has {have} in its history"
-        )
+        message = f"cannot take {count} from {session}: it has {have} in its history"
+        raise GemcliError("NO_SUCH_TURN", message)
     return live[-count:]
 
 
-def undone(session: str, journal: Journal) -> list[int]:
-    """The turns that `--undo` brings back, oldest first.
-
-    Raises `GemcliError` (NO_SUCH_TURN) if there are none.
-    """
+def turns_to_restore(session: str, journal: Journal) -> list[int]:
+    """The turns that `--undo` brings back, oldest first. Raises `GemcliError` (NO_SUCH_TURN)."""
     if not journal.undoable:
-        hint = "a rewind can be taken back until the next answer; gemcli new --from S --at N gets older turns"
         raise GemcliError(
-            "NO_SUCH_TURN", f"there is no rewind to take back in {session}", hint=hint
+            "NO_SUCH_TURN",
+            f"there is no rewind to undo in {session} since its last answer",
+            hint="use gemcli new --from S --at N to go back to an older turn",
         )
     return journal.undoable
 
 
-def _tell_skipped(app: App, journal: Journal, numbers: list[int]) -> None:
-    """Say so when the newest turn is not the one that is taken, because it never was in the history."""
-    newest = next(reversed(journal.turns.values()), None)
-    if newest and numbers and newest.number > numbers[-1] and not newest.rewound:
+def _note_skipped(app: App, journal: Journal, last: int) -> None:
+    """Say so if the newest turn stays, because it never was in the history."""
+    newest = list(journal.turns.values())[-1]
+    if newest.number > last and not newest.rewound:
         state = documents.turn_state(newest).replace("_", " ")
         app.output.notice(
-            f"turn {newest.number} is {state} and was never in the history; turn {numbers[-1]} goes"
+            f"turn {newest.number} is {state} and was never in the history; turn {last} is taken"
         )
-
-
-def _document(session: str, journal: Journal, done: Record | None, change: str) -> dict[str, Any]:
-    """What the command prints: the turns that changed, and the history that is left."""
-    changed = [
-        documents.turn_document(journal.turns[number])
-        for number in (done or {"turns": []})["turns"]
-    ]
-    last = journal.live[-1].number if journal.live else None
-    return {"session": session, change: changed, "turns": len(journal.live), "last_turn": last}

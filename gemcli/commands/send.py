@@ -147,7 +147,7 @@ def command(
     if not text.strip():
         if skip_empty:
             return
-        raise GemcliError("EMPTY_MESSAGE", "the message is empty: give MESSAGE, or pipe one in")
+        raise GemcliError("EMPTY_MESSAGE", "there is no message: give MESSAGE, or pipe one in")
     with inputs.within(limits.remaining, "a file named by an option"):
         config = common_options.config_from(settings)
     options = SendOptions(

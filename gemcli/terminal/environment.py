@@ -1,9 +1,6 @@
-"""The environment variables that change what gemcli does, as a table.
+"""The environment variables that change what gemcli does: a table for the documentation.
 
-The documentation is made from it.
-
-The code that reads a variable names it itself; a test compares both. Nothing imports this to run a
-command.
+The code that reads a variable has its name too, and a test compares both.
 """
 
 from __future__ import annotations
@@ -12,10 +9,7 @@ from typing import NamedTuple
 
 
 class Variable(NamedTuple):
-    """One variable: what it means, the commands that it matters to (none named.
-
-    All), and who reads it.
-    """
+    """One variable: its meaning, the commands that it matters to (empty: all), and its reader."""
 
     name: str
     meaning: str
@@ -23,24 +17,26 @@ class Variable(NamedTuple):
     reader: str = "gemcli"
 
 
-ASKING = ("send", "replay")
-"""The commands that ask a model: only to them keys, endpoints and proxies matter."""
+CALLING = ("send", "replay")
+"""The commands that call the API; keys, endpoints and proxies matter only to them."""
 
 ENVIRONMENT = (
     Variable(
         "GEMINI_API_KEY",
-        "the key. There is no option for it: arguments are visible to everyone on a machine",
-        ASKING,
+        "the API key. There is no option for it: arguments are visible to all users of a machine",
+        CALLING,
     ),
-    Variable("GOOGLE_API_KEY", "the same; it wins if both are set", ASKING),
+    Variable("GOOGLE_API_KEY", "the API key; wins over `GEMINI_API_KEY`", CALLING),
     Variable(
         "GEMCLI_HOME",
-        "where named sessions live, in its `sessions`; by default gemcli's folder for the user's data",
+        "where named sessions are, in `sessions`; by default in the user's data directory",
     ),
-    Variable("GEMCLI_SESSION", "the session when `-s` is absent"),
-    Variable("GEMCLI_MODEL", "the model of a new session without `--model`", ("new", *ASKING)),
+    Variable("GEMCLI_SESSION", "the session, if `-s` is not given"),
     Variable(
-        "GEMCLI_ERRORS", "`json` writes one JSON object a line on stderr, like `--errors json`"
+        "GEMCLI_MODEL", "the model of a new session, if `--model` is not given", ("new", *CALLING)
+    ),
+    Variable(
+        "GEMCLI_ERRORS", "`json` writes stderr as one JSON object a line, like `--errors json`"
     ),
     Variable("GEMCLI_DEBUG", "`1` prints a traceback with an error, like `--debug`"),
     Variable(
@@ -49,34 +45,38 @@ ENVIRONMENT = (
         reader="click",
     ),
     Variable(
-        "GOOGLE_GEMINI_BASE_URL", "another endpoint: https, or plain http to this machine", ASKING
+        "GOOGLE_GEMINI_BASE_URL",
+        "another endpoint of the API: https, or plain http to this machine",
+        CALLING,
     ),
-    Variable("GOOGLE_GENAI_API_VERSION", "another version of the API, as in `v1`", ASKING),
+    Variable("GOOGLE_GENAI_API_VERSION", "another version of the API, such as `v1`", CALLING),
     Variable(
         "GOOGLE_GENAI_USE_VERTEXAI",
-        "`true` or `1`: new sessions are answered by Vertex AI",
-        ("new", *ASKING),
+        "`true` or `1` makes Vertex AI the backend of new sessions",
+        ("new", *CALLING),
     ),
-    Variable("GOOGLE_GENAI_USE_ENTERPRISE", "the same", ("new", *ASKING)),
+    Variable("GOOGLE_GENAI_USE_ENTERPRISE", "like `GOOGLE_GENAI_USE_VERTEXAI`", ("new", *CALLING)),
+    Variable("GOOGLE_CLOUD_PROJECT", "the Vertex AI project, if the session has none", CALLING),
     Variable(
-        "GOOGLE_CLOUD_PROJECT", "the project on Vertex AI, where a session names none", ASKING
+        "GOOGLE_CLOUD_LOCATION",
+        "the Vertex AI location, if the session has none; by default `global`",
+        CALLING,
     ),
-    Variable("GOOGLE_CLOUD_LOCATION", "the location on Vertex AI; by default `global`", ASKING),
-    Variable("GOOGLE_VERTEX_BASE_URL", "another endpoint for Vertex AI", ASKING),
+    Variable("GOOGLE_VERTEX_BASE_URL", "another endpoint of Vertex AI", CALLING),
     Variable(
         "GOOGLE_APPLICATION_CREDENTIALS",
         "a file with Google Cloud credentials",
-        ASKING,
+        CALLING,
         "google-auth",
     ),
-    Variable("SSL_CERT_FILE", "a file with the certificates to trust", ASKING),
-    Variable("SSL_CERT_DIR", "a directory with the certificates to trust", ASKING),
-    Variable("HTTPS_PROXY", "the proxy on the way to the API", ASKING, "httpx2"),
-    Variable("ALL_PROXY", "the proxy when `HTTPS_PROXY` is not set", ASKING, "httpx2"),
-    Variable("NO_PROXY", "hosts to reach without a proxy", ASKING, "httpx2"),
+    Variable("SSL_CERT_FILE", "a file with the certificates to trust", CALLING),
+    Variable("SSL_CERT_DIR", "a directory with the certificates to trust", CALLING),
+    Variable("HTTPS_PROXY", "the proxy for requests to the API", CALLING, "httpx2"),
+    Variable("ALL_PROXY", "the proxy, if `HTTPS_PROXY` is not set", CALLING, "httpx2"),
+    Variable("NO_PROXY", "hosts to reach without a proxy", CALLING, "httpx2"),
     Variable(
         "XDG_DATA_HOME",
-        "on Linux, where the folders for the user's data are; by default `~/.local/share`",
+        "on Linux, the user's data directory; by default `~/.local/share`",
         reader="platformdirs",
     ),
 )

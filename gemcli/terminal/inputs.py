@@ -1,9 +1,7 @@
-"""What comes in: the message from arguments and stdin, and files that options name.
+"""Everything that gemcli reads: the message, and the files that options name.
 
-All of it before any lock.
-
-Text is read to its end, unaltered and never cut; bytes that are not UTF-8 are an error that names
-the byte.
+All of it is read before a session is locked. Text is read to its end and never changed; bytes that
+are not UTF-8 are an error that names the byte.
 """
 
 from __future__ import annotations
@@ -18,55 +16,48 @@ from gemcli.errors import GemcliError
 from gemcli.signals import TimeUp, time_limit
 
 SILENCE = 5.0
-"""Seconds without a byte from a pipe after which a note says what gemcli waits for."""
+"""Seconds without input from a pipe before a note says what gemcli waits for."""
 
 LARGE = 20_000_000
-"""Bytes from which on a message gets a warning.
-
-Requests of about this size are refused by the API.
-"""
+"""Characters of a message that get a warning: the API refuses requests of about this size."""
 
 LARGEST_FILE = 1 << 29
-"""Bytes that are read of a file or a pipe at most: a device, or `yes`, would never end."""
+"""The largest file or input, in bytes: a device, or `yes`, would never end."""
 
 
 @contextmanager
 def within(seconds: float, what: str, hint: str | None = None) -> Iterator[None]:
-    """Read in the block for so many seconds at most: whoever writes to a pipe may never end.
+    """Limit the time that the block takes to read `what`: a pipe may never end.
 
-    Raises `GemcliError` (TIMEOUT) when they are over, which says that `what` did not end.
+    Raises `GemcliError` (TIMEOUT).
     """
     try:
         with time_limit(seconds):
             yield
     except TimeUp:
-        told = f"{what} did not end before the deadline"
-        raise GemcliError("TIMEOUT", told, outcome="rejected", hint=hint) from None
+        text = f"{what} did not end before the deadline"
+        raise GemcliError("TIMEOUT", text, outcome="rejected", hint=hint) from None
 
 
 def message(
     given: str | None, *, leave_stdin: bool, notice: Callable[[str], None], stdin: int = 0
 ) -> str:
-    """The user's message: the argument, standard input, or the one, a blank line and the other.
+    """The user's message: the argument, standard input, or both with a blank line between them.
 
-    A terminal, `/dev/null` and a file that somebody has already read from are not read; the
-    argument `-` asks for stdin alone. The result may be empty. Raises `GemcliError` (BAD_TEXT) for
-    text that is none.
+    `-` means standard input alone. Otherwise a terminal, `/dev/null` and a file that was already
+    read from are not read. The message may be empty. Raises `GemcliError` (BAD_TEXT).
     """
-    explicit = given == "-"
-    said = "" if given is None or explicit else argument(given, "the message")
-    piped = "" if leave_stdin and not explicit else _from_stdin(stdin, explicit, notice)
-    text = f"{said}\n\n{piped}" if said and piped.strip() else said or piped
+    only_stdin = given == "-"
+    typed = "" if given is None or only_stdin else argument(given, "the message")
+    piped = "" if leave_stdin and not only_stdin else _from_stdin(stdin, only_stdin, notice)
+    text = f"{typed}\n\n{piped}" if typed and piped.strip() else typed or piped
     if len(text) > LARGE:
         notice(f"this message has {len(text):,} characters; the API may refuse it")
     return text
 
 
 def file_text(path: str) -> str:
-    """The text of a file that an option names.
-
-    Raises `GemcliError`: FILE_MISSING, IO, TOO_LARGE or BAD_TEXT.
-    """
+    """The text of a file. Raises `GemcliError` (FILE_MISSING, IO, TOO_LARGE, BAD_TEXT)."""
     try:
         with open(path, "rb") as file:
             data = file.read(LARGEST_FILE + 1)
@@ -80,85 +71,75 @@ def file_text(path: str) -> str:
 
 
 def document(path: str, stdin: int = 0) -> str:
-    """The text of a file, or with `-` of standard input. Raises as `file_text` does."""
-    if path != "-":
-        return file_text(path)
-    return _read_all(stdin)
+    """The text of a file, or of standard input for `-`. Raises as `file_text` does."""
+    return _read_all(stdin) if path == "-" else file_text(path)
 
 
 def argument(text: str, name: str) -> str:
-    """Text from the command line.
-
-    Raises `GemcliError` (BAD_TEXT) for what is none; `name` says what it was for.
-    """
-    # Python hands on bytes that are not UTF-8 as lone surrogates.
+    """Text from the command line; `name` is its name in messages. Raises BAD_TEXT."""
+    # Python represents bytes that are not UTF-8 as unpaired surrogates.
     return as_text(text.encode("utf-8", "surrogateescape"), name)
 
 
 def as_text(data: bytes, name: str) -> str:
-    """`data` as text. Raises `GemcliError` (BAD_TEXT) naming the first byte that is none.
-
-    Not UTF-8, or NUL.
-    """
+    """`data` as text. Raises `GemcliError` (BAD_TEXT) with the first byte that is invalid."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise GemcliError(
             "BAD_TEXT",
             f"{name}: byte {error.start + 1} (0x{data[error.start]:02x}) is not UTF-8",
-            hint="convert it first, for example with: iconv -f latin1 -t utf-8",
+            hint="convert it first, for example with iconv -f latin1 -t utf-8",
         ) from None
     if (place := text.find("\0")) >= 0:
         where = len(text[:place].encode()) + 1
-        raise GemcliError("BAD_TEXT", f"{name}: byte {where} is NUL: this is not text")
+        raise GemcliError("BAD_TEXT", f"{name}: byte {where} is NUL, so this is not text")
     return text
 
 
-def _from_stdin(fd: int, explicit: bool, notice: Callable[[str], None]) -> str:
+def _from_stdin(fd: int, required: bool, notice: Callable[[str], None]) -> str:
     try:
         mode = os.fstat(fd)
     except OSError:
         return ""
-    if not explicit and not _is_input(fd, mode, notice):
+    if not required and not _is_input(fd, mode, notice):
         return ""
     if not stat.S_ISREG(mode.st_mode) and not select.select([fd], [], [], SILENCE)[0]:
-        notice("waiting for the end of standard input (-n leaves it alone)")
+        notice("waiting for the end of standard input; use -n to leave it alone")
     return _read_all(fd)
 
 
 def _read_all(fd: int) -> str:
-    """The text that comes on a descriptor until its end.
-
-    Raises `GemcliError`: IO, BAD_TEXT, or TOO_LARGE.
-    """
-    chunks, size = [], 0
+    """The text from a descriptor, to its end. Raises `GemcliError` (IO, BAD_TEXT, TOO_LARGE)."""
+    data = bytearray()
     try:
         while chunk := _read(fd):
-            chunks.append(chunk)
-            if (size := size + len(chunk)) > LARGEST_FILE:
+            data += chunk
+            if len(data) > LARGEST_FILE:
                 raise GemcliError(
                     "TOO_LARGE", f"standard input is longer than {LARGEST_FILE:,} bytes"
                 )
     except OSError as error:
         raise GemcliError("IO", f"cannot read standard input: {error.strerror}") from error
-    return as_text(b"".join(chunks), "standard input")
+    return as_text(bytes(data), "standard input")
 
 
 def _read(fd: int) -> bytes:
-    """What comes next on a descriptor, nothing at its end. Raises `OSError`."""
+    """The next bytes from a descriptor, none at its end. Raises `OSError`."""
     while True:
         try:
             return os.read(fd, 1 << 20)
-        except BlockingIOError:  # O_NONBLOCK belongs to the pipe: whoever shares it may have set it
+        except BlockingIOError:  # O_NONBLOCK is set on the pipe itself, perhaps by another process
             select.select([fd], [], [])
 
 
 def _is_input(fd: int, status: os.stat_result, notice: Callable[[str], None]) -> bool:
-    """Whether stdin was meant for gemcli: a pipe, a socket, or a file from its start."""
+    """Whether stdin is meant for gemcli: a pipe, a socket, or a file at its start."""
     if stat.S_ISREG(status.st_mode):
         if os.lseek(fd, 0, os.SEEK_CUR) != 0 and status.st_size > 0:
             notice(
-                "standard input is a file that was already read from, so it is left alone (-n says so)"
+                "standard input is a file that was already read from, so it is left alone; "
+                "use -n to silence this note"
             )
             return False
         return True

@@ -1,8 +1,7 @@
 """Options that several commands share, as decorators.
 
-They only parse: files are read in the commands.
-
-The table of settings is imported by those who use it: `history` and `rewind` start faster without.
+They only parse; files are read by the commands. The table of settings is imported where it is used,
+because `history` and `rewind` start faster without it.
 """
 
 from __future__ import annotations
@@ -19,10 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Seconds(click.FloatRange):
-    """A time in seconds, up to some ten days.
-
-    More than the system can count is no limit but a slip.
-    """
+    """A time in seconds, at most a million: beyond, the system's timers overflow."""
 
     def __init__(self, minimum: float) -> None:
         super().__init__(min=minimum, max=1_000_000)
@@ -30,10 +26,10 @@ class Seconds(click.FloatRange):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """The seconds in `value`; NaN is refused, which passes every comparison."""
+        """The number of seconds. NaN is refused here, because it passes every comparison."""
         seconds = float(super().convert(value, param, ctx))
         if seconds != seconds:
-            self.fail("NaN is no number of seconds.", param, ctx)
+            self.fail("NaN is not a number of seconds", param, ctx)
         return seconds
 
     def _describe_range(self) -> str:
@@ -41,92 +37,76 @@ class Seconds(click.FloatRange):
 
 
 def session(*, required: bool = True) -> Callable[[F], F]:
-    """Which session."""
+    """`--session`: which session."""
     return click.option(
         "-s",
         "--session",
         metavar="SESSION",
         envvar="GEMCLI_SESSION",
         required=required,
-        help="The session: a name, or a path (with '/' or ending in .jsonl).  [env: GEMCLI_SESSION]",
+        help="Session: a name, or a path (with '/' or ending in .jsonl).  [env: GEMCLI_SESSION]",
     )
 
 
 def wait(seconds: float) -> Callable[[F], F]:
-    """How long to wait for a session that another gemcli holds."""
+    """`--wait`: how long to wait for a session that another gemcli uses."""
     return click.option(
         "--wait",
         metavar="SECONDS",
         type=Seconds(0),
         default=seconds,
         show_default=True,
-        help="How long to wait while another gemcli uses the session.",
+        help="Wait this long while another gemcli uses the session.",
     )
 
 
 def limits(*, deadline: float) -> Callable[[F], F]:
-    """How often to try, and how long things may take.
-
-    All of it `deadline` seconds unless told otherwise.
-    """
-
-    def decorate(function: F) -> F:
-        again = "How often to send again what the API rejected or what never reached it."
-        whole = "Longest time for the whole command, waits included."
-        retries = click.option(
-            "--retries",
-            metavar="N",
-            type=click.IntRange(min=0),
-            default=4,
-            show_default=True,
-            help=again,
-        )
-        timeout = click.option(
-            "--timeout",
-            metavar="SECONDS",
-            type=Seconds(0.001),
-            default=300,
-            show_default=True,
-            help="Longest time for one request.",
-        )
-        until = click.option(
-            "--deadline",
-            metavar="SECONDS",
-            type=Seconds(0.001),
-            default=deadline,
-            show_default=True,
-            help=whole,
-        )
-        return retries(timeout(until(function)))
-
-    return decorate
+    """`--retries`, `--timeout` and `--deadline`, which is `deadline` seconds by default."""
+    retries = click.option(
+        "--retries",
+        metavar="N",
+        type=click.IntRange(min=0),
+        default=4,
+        show_default=True,
+        help="Retry this often what the API rejected or what did not reach it.",
+    )
+    timeout = click.option(
+        "--timeout",
+        metavar="SECONDS",
+        type=Seconds(0.001),
+        default=300,
+        show_default=True,
+        help="Time limit for one request.",
+    )
+    until = click.option(
+        "--deadline",
+        metavar="SECONDS",
+        type=Seconds(0.001),
+        default=deadline,
+        show_default=True,
+        help="Time limit for the whole command, waits included.",
+    )
+    return lambda function: retries(timeout(until(function)))
 
 
 def everywhere(*, hidden: bool = True) -> Callable[[F], F]:
-    """Options that may stand anywhere on the command line.
-
-    `cli` looks for them before anything is parsed.
-    """
-
-    def decorate(function: F) -> F:
-        errors = click.option(
-            "--errors",
-            type=click.Choice(["text", "json"]),
-            envvar="GEMCLI_ERRORS",
-            expose_value=False,
-            hidden=hidden,
-            help="How to write on stderr: for people, or one JSON object a line.",
-        )
-        debug = click.option(
-            "--debug",
-            is_flag=True,
-            expose_value=False,
-            hidden=hidden,
-            help="Print a traceback with an error.",
-        )
-        return errors(debug(function))
-
-    return decorate
+    """`--errors` and `--debug`, before or after the command: `cli` finds them without parsing."""
+    errors = click.option(
+        "--errors",
+        type=click.Choice(["text", "json"]),
+        envvar="GEMCLI_ERRORS",
+        expose_value=False,
+        hidden=hidden,
+        help="Write stderr as text, or as one JSON object a line.",
+    )
+    debug = click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        hidden=hidden,
+        help="Print a traceback with an error.",
+    )
+    return lambda function: errors(debug(function))
 
 
 def generation(function: F) -> F:

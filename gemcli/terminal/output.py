@@ -1,10 +1,8 @@
-"""Everything that gemcli prints: answers on stdout, everything else on stderr.
+"""Everything that gemcli prints: results on stdout, everything else on stderr.
 
-Nothing else writes to either.
-
-Bytes go straight to the descriptors in UTF-8, whatever the locale, and at once: there is no buffer
-that could fail later, when nobody looks. What a model or a file says is data: on a terminal its
-control characters are made visible, in JSON they are escaped.
+Nothing else writes to either. Bytes go straight to the descriptor, in UTF-8 whatever the locale: no
+buffer is left whose writing could fail later. Text of a model or a file is data: on a terminal its
+control characters are shown as escapes, in JSON they are escaped.
 """
 
 from __future__ import annotations
@@ -14,189 +12,186 @@ import re
 import select
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from gemcli.errors import GemcliError
 from gemcli.text import strict_json
 
 STDOUT, STDERR = 1, 2
 
-LONGEST = 2_000
-"""Characters of a message or a hint on stderr at most.
+MAX_LENGTH = 2_000
+"""The longest message or hint on stderr, in characters. A server may send a page as its message."""
 
-A server may send a whole page as its message.
-"""
+NOTE_TIMEOUT, ERROR_TIMEOUT = 1.0, 5.0
+"""Seconds to wait for the reader of stderr before a note, or an error, is dropped."""
 
-PATIENCE, LAST_PATIENCE = 1.0, 5.0
-"""Seconds that a note, and an error, wait at most for a reader of stderr."""
-
-# C0 (but tab and newline), DEL, C1, and what reorders or breaks lines: bidirectional marks, U+2028,
-# U+2029.
-_CONTROL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-_CONTROL_IN_JSON = re.compile(
-    "[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+# Bidirectional marks, line and paragraph separators, and unpaired surrogates.
+_REORDERING = "\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+# Also C0 without tab and newline, DEL, and C1.
+_CONTROL = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_REORDERING}]")
+_CONTROL_IN_JSON = re.compile(f"[\x7f-\x9f{_REORDERING}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Output:
-    """The two streams. With `errors_json` every line on stderr is one JSON object."""
+    """Standard output and standard error. With `errors_json` each line on stderr is an object."""
 
     def __init__(self, *, errors_json: bool = False) -> None:
         self.errors_json = errors_json
-        self._patience = PATIENCE
+        self._reader_is_slow = False
 
-    # stdout: what was asked for
+    # stdout: the results
 
-    def json(self, value: Any) -> None:
-        """Print one JSON document on one line.
+    def json(self, value: object) -> None:
+        """Print a JSON document on one line.
 
         Raises `GemcliError` (NOT_PRINTED) or `BrokenPipeError`.
         """
-        _write(STDOUT, as_json(value) + "\n")
+        _write_stdout(as_json(value) + "\n")
 
-    def jsonl(self, values: Iterable[Any]) -> None:
+    def jsonl(self, values: Iterable[object]) -> None:
         """Print one JSON document a line, as `json` does."""
         for value in values:
             self.json(value)
 
     def text(self, text: str) -> None:
-        """Print text, ended by a newline unless it is empty. Byte for byte but on a terminal."""
+        """Print text, with a newline at its end unless it is empty. Raises as `json` does."""
         if text:
             end = "" if text.endswith("\n") else "\n"
-            _write(
-                STDOUT,
-                (visible(text) if _is_terminal(STDOUT) else _SURROGATE.sub("\ufffd", text)) + end,
-            )
+            _write_stdout(_printable(text) + end)
 
     # stderr: what a person or a log should know
 
     def notice(self, message: str) -> None:
-        """Say one thing that is no error."""
+        """Print a note that is not an error."""
+        message = _shortened(message)
         if self.errors_json:
-            self._stderr(as_json({"level": "note", "message": _cut(message)}))
+            self._print_stderr(as_json({"level": "note", "message": message}))
         else:
-            self._stderr(f"gemcli: note: {_one_line(_cut(message))}")
+            self._print_stderr(f"gemcli: note: {_one_line(message)}")
 
     def error(self, error: GemcliError, hint: str | None = None) -> None:
-        """Say what went wrong, every problem of it, and what to do next.
-
-        `hint` is added to the error's own.
-        """
-        message, hints = _cut(error.message), [_cut(text) for text in (error.hint, hint) if text]
+        """Print an error with all its problems and its hint. `hint` is added to the error's own."""
+        message = _shortened(error.message)
+        hints = [_shortened(text) for text in (error.hint, hint) if text]
         if self.errors_json:
-            facts = error.to_json() | {"message": message, "hint": "; ".join(hints) or None}
-            self._stderr(as_json({"level": "error"} | facts), LAST_PATIENCE)
+            document = {
+                "level": "error",
+                **error.to_json(),
+                "message": message,
+                "hint": "; ".join(hints) or None,
+            }
+            self._print_stderr(as_json(document), ERROR_TIMEOUT)
             return
         lines = [f"gemcli: error: {_one_line(message)}"]
         lines += [f"  {_one_line(problem.describe())}" for problem in error.problems]
         lines += [f"hint: {_one_line(text)}" for text in hints]
-        self._stderr("\n".join(lines), LAST_PATIENCE)
+        self._print_stderr("\n".join(lines), ERROR_TIMEOUT)
 
     def progress(self, line: str) -> None:
-        """Say how things go, if somebody watches: on a terminal."""
+        """Print a line of progress, if stderr is a terminal."""
         if not self.errors_json and _is_terminal(STDERR):
-            self._stderr(_one_line(line))
+            self._print_stderr(_one_line(line))
 
     def debug(self, trace: str) -> None:
-        """Print a traceback, line by line."""
+        """Print a traceback."""
         if self.errors_json:
-            self._stderr(as_json({"level": "debug", "message": trace}))
+            self._print_stderr(as_json({"level": "debug", "message": trace}))
         else:
-            self._stderr(visible(trace.rstrip("\n")))
+            self._print_stderr(visible(trace.rstrip("\n")))
 
-    def _stderr(self, text: str, seconds: float | None = None) -> None:
-        """Print one message. What nobody reads in `seconds` is dropped, and after that the next note does not wait."""
+    def _print_stderr(self, text: str, timeout: float | None = None) -> None:
+        """Print a message. What is not read in time is dropped; the next note is not waited for."""
         data = (text + "\n").encode("utf-8", "backslashreplace")
+        if timeout is None:
+            timeout = 0.0 if self._reader_is_slow else NOTE_TIMEOUT
         try:
-            if _is_terminal(STDERR):  # somebody who stopped it with Ctrl-S reads on later
+            if _is_terminal(STDERR):  # after Ctrl-S a person may read on much later
                 _write_all(STDERR, data)
             else:
-                patience = self._patience if seconds is None else seconds
-                self._patience = PATIENCE if _write_within(patience, STDERR, data) else 0.0
-        except OSError:  # there is nobody left to tell
+                self._reader_is_slow = not _write_within(timeout, STDERR, data)
+        except OSError:  # stderr is closed: nobody can be informed
             return
 
 
 class Stream:
-    """Standard output while an answer is still coming in.
+    """Standard output while an answer still arrives; printing never delays its recording.
 
-    It never holds up the recording of the answer.
-
-    What the reader does not take at once waits, to be printed with what comes next, or by `flush`.
+    What the reader does not take at once is kept, and printed with what comes next or by `flush`.
+    `stop` tells `flush` to give up.
     """
 
     def __init__(self, stop: Callable[[], bool]) -> None:
         self._stop = stop
-        self._waiting = bytearray()
-        self._lost: OSError | None = None
+        self._unwritten = bytearray()
+        self._error: OSError | None = None
 
-    def json(self, value: Any) -> None:
+    def json(self, value: object) -> None:
         """Print one event on one line, as far as the reader takes it now."""
-        self._send(as_json(value) + "\n")
+        self._print(as_json(value) + "\n")
 
     def text(self, text: str) -> None:
         """Print a piece of text, as far as the reader takes it now; no newline is added."""
-        self._send(visible(text) if _is_terminal(STDOUT) else _SURROGATE.sub("\ufffd", text))
+        self._print(_printable(text))
 
     @property
     def broken(self) -> bool:
-        """Whether nothing can be printed any more, which `flush` will say."""
-        return self._lost is not None
+        """Whether writing has failed; `flush` then raises the error."""
+        return self._error is not None
 
     def flush(self) -> None:
-        """Print what still waits, unless `stop` says that time is up.
-
-        Raises what kept the stream from being printed: `BrokenPipeError`, or `GemcliError`
-        (NOT_PRINTED).
-        """
-        while self._waiting and not self._lost:
+        """Print what is left. Raises `BrokenPipeError`, or `GemcliError` (NOT_PRINTED)."""
+        while self._unwritten and not self._error:
             self._write(0.2)
-            if self._waiting and not self._lost and self._stop():
-                raise GemcliError("NOT_PRINTED", "nobody read the output in time")
-        if isinstance(self._lost, BrokenPipeError):
-            raise self._lost
-        if self._lost:
-            raise _not_printed(self._lost)
+            if self._unwritten and not self._error and self._stop():
+                raise GemcliError("NOT_PRINTED", "the output was not read in time")
+        if isinstance(self._error, BrokenPipeError):
+            raise self._error
+        if self._error:
+            raise _not_printed(self._error)
 
-    def _send(self, text: str) -> None:
-        if not self._lost:
-            self._waiting += text.encode("utf-8")
+    def _print(self, text: str) -> None:
+        if not self._error:
+            self._unwritten += text.encode("utf-8")
             self._write(0)
 
     def _write(self, seconds: float) -> None:
-        """Write what can be written now; wait at most `seconds` for the reader."""
+        """Write what the reader takes; wait for it at most `seconds`."""
         try:
-            while self._waiting and select.select([], [STDOUT], [], seconds)[1]:
-                # As much as a pipe takes for sure once it is ready: more could block.
-                del self._waiting[: os.write(STDOUT, self._waiting[: select.PIPE_BUF])]
-        except BlockingIOError:  # somebody else has filled the pipe since
+            while self._unwritten and select.select([], [STDOUT], [], seconds)[1]:
+                # A pipe that is ready takes PIPE_BUF bytes; more could block.
+                del self._unwritten[: os.write(STDOUT, self._unwritten[: select.PIPE_BUF])]
+        except BlockingIOError:  # another writer has filled the pipe meanwhile
             return
         except OSError as error:
-            self._lost = error
-            self._waiting.clear()
+            self._error = error
+            self._unwritten.clear()
 
 
-def as_json(value: Any) -> str:
-    """Compact JSON on one line that is safe on a terminal and in UTF-8, whatever its strings hold."""
+def as_json(value: object) -> str:
+    """Compact JSON on one line, without characters that act on a terminal or break UTF-8."""
     return _CONTROL_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", strict_json.dumps(value))
 
 
 def visible(text: str) -> str:
-    """The text with its control characters shown as escapes; tabs and newlines stay."""
-    return _CONTROL.sub(
-        lambda match: (
-            f"\\x{ord(match[0]):02x}" if ord(match[0]) < 256 else f"\\u{ord(match[0]):04x}"
-        ),
-        text,
-    )
+    """The text with control characters shown as escapes; tabs and newlines stay."""
+    return _CONTROL.sub(lambda match: _escape(ord(match[0])), text)
 
 
-def _cut(message: str) -> str:
-    """The message, or so much of it that a person may read, with an ellipsis."""
-    return message if len(message) <= LONGEST else message[: LONGEST - 1] + "…"
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def _printable(text: str) -> str:
+    """Text for stdout: safe on a terminal, else unchanged but for what UTF-8 cannot encode."""
+    if _is_terminal(STDOUT):
+        return visible(text)
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _shortened(message: str) -> str:
+    if len(message) <= MAX_LENGTH:
+        return message
+    return message[: MAX_LENGTH - 1] + "…"
 
 
 def _one_line(text: str) -> str:
@@ -210,9 +205,9 @@ def _is_terminal(fd: int) -> bool:
         return False
 
 
-def _write(fd: int, text: str) -> None:
+def _write_stdout(text: str) -> None:
     try:
-        _write_all(fd, text.encode("utf-8"))
+        _write_all(STDOUT, text.encode("utf-8"))
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -229,18 +224,18 @@ def _write_all(fd: int, data: bytes) -> None:
     while view:
         try:
             view = view[os.write(fd, view) :]
-        except BlockingIOError:  # O_NONBLOCK belongs to the pipe: whoever shares it may have set it
+        except BlockingIOError:  # O_NONBLOCK is set on the pipe itself, perhaps by another process
             select.select([], [fd], [])
 
 
 def _write_within(seconds: float, fd: int, data: bytes) -> bool:
-    """Write what the reader takes in so many seconds; whether that was all. Raises `OSError`."""
+    """Write what the reader takes within `seconds`; returns whether that was all of it."""
     view, until = memoryview(data), time.monotonic() + seconds
     while view and select.select([], [fd], [], max(0.0, until - time.monotonic()))[1]:
         try:
-            # As much as a pipe takes for sure once it is ready: more could block.
+            # A pipe that is ready takes PIPE_BUF bytes; more could block.
             view = view[os.write(fd, view[: select.PIPE_BUF]) :]
-        except BlockingIOError:  # somebody else has filled the pipe since
+        except BlockingIOError:  # another writer has filled the pipe meanwhile
             if time.monotonic() >= until:
                 break
     return not view

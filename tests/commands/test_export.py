@@ -179,7 +179,7 @@ def test_every_format_is_in_the_help() -> None:
     """The help of FORMAT tells each format, and each has its module."""
     (argument,) = (param for param in export.command.params if isinstance(param, click.Argument))
     for name, one in FORMATS.items():
-        assert f"{name}: {one.what}" in str(argument.help)
+        assert f"{name}: {one.description}" in str(argument.help)
         assert callable(one.dump)
 
 

@@ -269,12 +269,12 @@ def test_a_fork_at_no_turn(here: Here, monkeypatch: pytest.MonkeyPatch, tmp_path
     done = here("new", "-s", "b", "--from", "a", "--at", "9")
     assert (done.status, done.out) == (65, "")
     assert "a has no turn 9" in done.err
-    assert "hint: gemcli history -s a --all" in done.err
+    assert "hint: run gemcli history -s a --all to see its turns" in done.err
     assert not (Path(os.environ["GEMCLI_HOME"]) / "sessions" / "b.jsonl").exists()
     monkeypatch.chdir(tmp_path)
     os.rename(Path(os.environ["GEMCLI_HOME"]) / "sessions" / "a.jsonl", "the first.jsonl")
     done = here("new", "-s", "b", "--from", "the first.jsonl", "--at", "9")
-    assert "hint: gemcli history -s 'the first.jsonl' --all" in done.err
+    assert "hint: run gemcli history -s 'the first.jsonl' --all to see its turns" in done.err
 
 
 def test_a_fork_with_other_settings(here: Here) -> None:

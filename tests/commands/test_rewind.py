@@ -89,7 +89,7 @@ def test_undo(here: Here, five: Path) -> None:
     assert [each["state"] for each in done["restored"]] == ["answered", "answered"]
     here("rewind", "-s", "a", "--undo")
     assert live(here) == [1, 2, 3, 4, 5]
-    refused(here("rewind", "-s", "a", "--undo"), 65, "there is no rewind to take back in a")
+    refused(here("rewind", "-s", "a", "--undo"), 65, "there is no rewind to undo in a")
 
 
 def test_the_state_after_a_rewind(here: Here, five: Path) -> None:
@@ -103,7 +103,7 @@ def test_undo_after_an_answer(gemcli: Gemcli) -> None:
     assert gemcli("rewind", "-s", "a").status == 0
     assert gemcli("send", "-s", "a", "x").json["turn"] == 3
     done = gemcli("rewind", "-s", "a", "--undo")
-    refused(done, 65, "there is no rewind to take back")
+    refused(done, 65, "there is no rewind to undo")
     assert "gemcli new --from S --at N" in done.err
 
 
@@ -124,7 +124,7 @@ def test_undo_after_a_failure(here: Here) -> None:
         (["-n", "6"], "cannot take 6 from a: it has 5 turns in its history"),
         (["-n", "99999999999999999999"], "cannot take 99999999999999999999 from a"),
         (["--to", "6"], "turn 6 is not in the history of a"),
-        (["--undo"], "there is no rewind to take back"),
+        (["--undo"], "there is no rewind to undo"),
     ],
     ids=["past-the-start", "far-past-the-start", "to-nowhere", "nothing-to-undo"],
 )
@@ -171,7 +171,7 @@ def test_after_a_turn_that_never_was_in_the_history(here: Here, length: int, wor
     write("a", *mixed()[:length])
     done = here("rewind", "-s", "a")
     newest = (length - 1) // 2
-    assert done.err == f"gemcli: note: turn {newest} is {word} and was never in the history; turn 1 goes\n"
+    assert done.err == f"gemcli: note: turn {newest} is {word} and was never in the history; turn 1 is taken\n"
     assert [each["turn"] for each in done.json["rewound"]] == [1]
 
 
@@ -180,7 +180,7 @@ def test_after_a_turn_that_was_interrupted(here: Here) -> None:
     write("a", header(), *turn(1), asked(2, "lost"))
     done = here("rewind", "-s", "a")
     assert "note: turn 2 is " in done.err
-    assert "never in the history; turn 1 goes" in done.err
+    assert "never in the history; turn 1 is taken" in done.err
     assert here("history", "-s", "a", "--turn", "2").json["state"] == "in_doubt"
 
 

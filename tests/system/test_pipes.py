@@ -177,7 +177,7 @@ def test_a_loop_over_a_file_without_n(gemcli: Gemcli, sh: Shell) -> None:
     done = sh('printf "one\\ntwo\\n" > q; while read -r line; do gemcli send -s a --text "$line"; done < q')
     assert done.status == 0
     assert conversation(gemcli) == ["one", "two"]
-    assert done.err.count("already read from, so it is left alone (-n says so)") == 2
+    assert done.err.count("already read from, so it is left alone; use -n") == 2
 
 
 def test_a_loop_over_a_pipe_without_n(gemcli: Gemcli, sh: Shell) -> None:
@@ -314,7 +314,7 @@ def test_a_silent_pipe_is_told_of(gemcli: Gemcli) -> None:
     with process:
         assert process.stderr is not None
         assert process.stderr.readline() == (
-            b"gemcli: note: waiting for the end of standard input (-n leaves it alone)\n"
+            b"gemcli: note: waiting for the end of standard input; use -n to leave it alone\n"
         )
         out, err = process.communicate(b"late", timeout=30)
     assert (process.returncode, err) == (0, b"")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gemcli.errors import GemcliError, Problem
 from gemcli.signals import time_limit
 from gemcli.terminal import output
-from gemcli.terminal.output import LONGEST, Output, Stream, as_json, visible
+from gemcli.terminal.output import MAX_LENGTH, Output, Stream, as_json, visible
 
 CONTROL = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))} - {"\t", "\n"}
 REORDERING = set("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -138,12 +138,16 @@ def test_stderr_as_json(capfd: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("x" * LONGEST, "x" * LONGEST), ("x" * (LONGEST + 1), "x" * (LONGEST - 1) + "…"), ("\x9b" * 150_000, None)],
+    [
+        ("x" * MAX_LENGTH, "x" * MAX_LENGTH),
+        ("x" * (MAX_LENGTH + 1), "x" * (MAX_LENGTH - 1) + "…"),
+        ("\x9b" * 150_000, None),
+    ],
     ids=["longest", "too-long", "escapes"],
 )
 def test_long_messages_are_cut(text: str, shown: str | None, capfd: pytest.CaptureFixture[str]) -> None:
     """No message and no hint on stderr is longer than what a person reads, in text and in JSON; JSON stays whole."""
-    shown = text[: LONGEST - 1] + "…" if shown is None else shown
+    shown = text[: MAX_LENGTH - 1] + "…" if shown is None else shown
     for out in (Output(), Output(errors_json=True)):
         out.notice(text)
         out.error(GemcliError("SERVER_ERROR", text, hint=text))
@@ -157,7 +161,7 @@ def test_long_messages_are_cut(text: str, shown: str | None, capfd: pytest.Captu
 
 def test_problems_are_not_cut(capfd: pytest.CaptureFixture[str]) -> None:
     """What is wrong with an input is told in full, however long the list and each problem."""
-    problems = [Problem("rule", f"{number} {'x' * LONGEST}") for number in range(20)]
+    problems = [Problem("rule", f"{number} {'x' * MAX_LENGTH}") for number in range(20)]
     for out in (Output(), Output(errors_json=True)):
         out.error(GemcliError("SCRIPT", "wrong", problems=problems))
     *lines, document = capfd.readouterr().err.splitlines()
@@ -292,7 +296,7 @@ def test_a_stream_that_stays_full(busy: list[int]) -> None:
         stream = Stream(lambda: next(asked))
         busy[0] = 1000
         stream.text("a")
-        with pytest.raises(GemcliError, match="nobody read the output in time"):
+        with pytest.raises(GemcliError, match="the output was not read in time"):
             stream.flush()
     assert next(asked, None) is None
 
@@ -301,8 +305,8 @@ def test_a_stream_that_stays_full(busy: list[int]) -> None:
 @pytest.mark.parametrize("errors_json", [False, True], ids=["text", "json"])
 def test_a_stderr_that_is_full(monkeypatch: pytest.MonkeyPatch, errors_json: bool, waits: bool) -> None:
     """A pipe on stderr that nobody reads holds up nothing for long: what it cannot take is dropped."""
-    monkeypatch.setattr(output, "PATIENCE", 0.2)
-    monkeypatch.setattr(output, "LAST_PATIENCE", 0.2)
+    monkeypatch.setattr(output, "NOTE_TIMEOUT", 0.2)
+    monkeypatch.setattr(output, "ERROR_TIMEOUT", 0.2)
     problems = [Problem("rule", "x" * 1000)] * 200
     out = Output(errors_json=errors_json)
     with pipe(waits=waits) as (reading, writing), replaced(2, writing), time_limit(10):
@@ -317,7 +321,7 @@ def test_a_stderr_that_is_full(monkeypatch: pytest.MonkeyPatch, errors_json: boo
 
 def test_a_stderr_that_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a message was dropped, the next ones are printed once there is room."""
-    monkeypatch.setattr(output, "PATIENCE", 0.2)
+    monkeypatch.setattr(output, "NOTE_TIMEOUT", 0.2)
     out = Output()
     with pipe(waits=True) as (reading, writing), replaced(2, writing), time_limit(10):
         out.debug("x" * 200_000)
