@@ -1,4 +1,4 @@
-"""The HTTP client under the SDK, over real sockets: what each fault below HTTP means, and what is seen of an answer."""
+"""The HTTP client under the SDK, over real sockets: broken connections, certificates, and what is seen of an answer."""
 
 from __future__ import annotations
 
@@ -37,14 +37,8 @@ pytestmark = pytest.mark.usefixtures("collected")
 
 def ask(url: str, seconds: float = 20) -> dict[str, Any]:
     """One request of one message to the model at `url`."""
-    notes: list[str] = []
-    gemini = Gemini(
-        endpoint_for(Backend("gemini"), {"GEMINI_API_KEY": "test-key", "GOOGLE_GEMINI_BASE_URL": url}, notes.append)
-    )
-    try:
-        return gemini.generate("gemini-test", BODY, seconds)
-    finally:
-        assert notes == []
+    environ = {"GEMINI_API_KEY": "test-key", "GOOGLE_GEMINI_BASE_URL": url}
+    return Gemini(endpoint_for(Backend("gemini"), environ, pytest.fail)).generate("gemini-test", BODY, seconds)
 
 
 def failed(url: str, seconds: float = 20) -> GemcliError:
@@ -165,25 +159,21 @@ def test_plain_server_under_https(model: Model) -> None:
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 
-@pytest.mark.parametrize(
-    ("data", "http"),
-    [
-        (b"", None),
-        (b"HTTP/1.1 200 OK\r\ncontent-", None),
-        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", None),
-        (b"HTTP/1.1 two hundred\r\n\r\n", None),
-        (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", None),
-        (HEAD + b"content-length: 5000\r\n\r\n" + ANSWER, 200),
-        (HEAD + b"content-length: 5000\r\n\r\n", 200),
-        (HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(ANSWER), ANSWER), 200),
-        (HEAD + b"transfer-encoding: chunked\r\n\r\nnot a size\r\n", 200),
-        (b"HTTP/1.1 503 Busy\r\ncontent-length: 50\r\n\r\n{", 503),
-    ],
-    ids=[
-        *("before-the-head", "in-the-head", "garbage", "odd-status", "odd-header", "short-body", "no-body"),
-        *("no-last-chunk", "odd-chunk", "error-cut"),
-    ],
-)
+BROKEN = {
+    "before-the-head": (b"", None),
+    "in-the-head": (b"HTTP/1.1 200 OK\r\ncontent-", None),
+    "garbage": (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", None),
+    "odd-status": (b"HTTP/1.1 two hundred\r\n\r\n", None),
+    "odd-header": (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", None),
+    "short-body": (HEAD + b"content-length: 5000\r\n\r\n" + ANSWER, 200),
+    "no-body": (HEAD + b"content-length: 5000\r\n\r\n", 200),
+    "no-last-chunk": (HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(ANSWER), ANSWER), 200),
+    "odd-chunk": (HEAD + b"transfer-encoding: chunked\r\n\r\nnot a size\r\n", 200),
+    "error-cut": (b"HTTP/1.1 503 Busy\r\ncontent-length: 50\r\n\r\n{", 503),
+}
+
+
+@pytest.mark.parametrize(("data", "http"), BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 def test_broken_connection(data: bytes, http: int | None, reset: bool) -> None:
     """A connection that ends before the answer is whole is CONNECTION_LOST, outcome unknown, never an answer."""
@@ -254,7 +244,7 @@ def client(model: Model) -> Iterator[httpx2.Client]:
 
 
 def test_second_request_is_refused(client: httpx2.Client, model: Model) -> None:
-    """One call makes one request; another one does not reach the model."""
+    """One attempt makes one request; a second one does not reach the model."""
     CURRENT_ATTEMPT.set(Attempt())
     model.script({}, {})
     client.post(model.url, json={})
@@ -316,7 +306,7 @@ def test_hosts_that_were_named(base_url: str | None, url: str) -> None:
 
 
 def test_abandoned_request_is_not_sent(client: httpx2.Client, model: Model) -> None:
-    """A call that was given up before its request left sends nothing, although the connection is there."""
+    """An attempt that was abandoned before its request left sends nothing, although the connection is there."""
     attempt = Attempt()
     CURRENT_ATTEMPT.set(attempt)
     assert attempt.abandon() is False
@@ -326,7 +316,7 @@ def test_abandoned_request_is_not_sent(client: httpx2.Client, model: Model) -> N
 
 
 def test_request_counts_as_sent_before_it_leaves() -> None:
-    """By the time a server sees a request, the call says that it was sent."""
+    """By the time a server sees a request, the attempt says that it was sent."""
     attempt = Attempt()
     CURRENT_ATTEMPT.set(attempt)
     seen: list[bool] = []

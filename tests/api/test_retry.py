@@ -30,51 +30,30 @@ def waits(attempt: int, error: GemcliError, left: float = 1e9, retries: int = 10
     return NEVER if shortest is None else shortest, NEVER if longest is None else longest
 
 
-@pytest.mark.parametrize(
-    ("attempt", "after", "left", "expected"),
-    [
-        (0, None, 100, (0.5, 1)),
-        (1, None, 100, (1, 2)),
-        (2, None, 100, (2, 4)),
-        (3, None, 100, (4, 8)),
-        (5, None, 100, (16, 32)),
-        (6, None, 100, (30, 60)),
-        (9, None, 100, (30, 60)),
-        (10, None, 100, (NEVER, NEVER)),
-        (0, None, 0.5, (NEVER, NEVER)),
-        (0, None, 0.6, (0.5, NEVER)),
-        (0, None, 0, (NEVER, NEVER)),
-        (0, None, -5, (NEVER, NEVER)),
-        (0, 0.0, 100, (0, 1)),
-        (0, 2.5, 100, (2.5, 3.5)),
-        (7, 2.5, 100, (2.5, 3.5)),
-        (0, 90.0, 100, (90, 91)),
-        (0, 0.9, 1.5, (0.9, NEVER)),
-        (0, 37.0, 30, (NEVER, NEVER)),
-        (0, 30.0, 30, (NEVER, NEVER)),
-    ],
-    ids=[
-        "first",
-        "second",
-        "third",
-        "fourth",
-        "sixth",
-        "at-most-a-minute",
-        "still-a-minute",
-        "no-more-retries",
-        "too-late",
-        "perhaps-too-late",
-        "no-time",
-        "past-the-deadline",
-        "hint-of-nothing",
-        "hint",
-        "hint-on-a-later-attempt",
-        "hint-over-a-minute",
-        "hint-just-fits",
-        "hint-too-long",
-        "hint-of-all-that-is-left",
-    ],
-)
+WAITS = {
+    "first": (0, None, 100, (0.5, 1)),
+    "second": (1, None, 100, (1, 2)),
+    "third": (2, None, 100, (2, 4)),
+    "fourth": (3, None, 100, (4, 8)),
+    "sixth": (5, None, 100, (16, 32)),
+    "at-most-a-minute": (6, None, 100, (30, 60)),
+    "still-a-minute": (9, None, 100, (30, 60)),
+    "no-more-retries": (10, None, 100, (NEVER, NEVER)),
+    "too-late": (0, None, 0.5, (NEVER, NEVER)),
+    "perhaps-too-late": (0, None, 0.6, (0.5, NEVER)),
+    "no-time": (0, None, 0, (NEVER, NEVER)),
+    "past-the-deadline": (0, None, -5, (NEVER, NEVER)),
+    "hint-of-nothing": (0, 0.0, 100, (0, 1)),
+    "hint": (0, 2.5, 100, (2.5, 3.5)),
+    "hint-on-a-later-attempt": (7, 2.5, 100, (2.5, 3.5)),
+    "hint-over-a-minute": (0, 90.0, 100, (90, 91)),
+    "hint-just-fits": (0, 0.9, 1.5, (0.9, NEVER)),
+    "hint-too-long": (0, 37.0, 30, (NEVER, NEVER)),
+    "hint-of-all-that-is-left": (0, 30.0, 30, (NEVER, NEVER)),
+}
+
+
+@pytest.mark.parametrize(("attempt", "after", "left", "expected"), WAITS.values(), ids=WAITS)
 def test_policy(attempt: int, after: float | None, left: float, expected: tuple[float, float]) -> None:
     """The wait by attempt, hint and time left: from the shortest to the longest that chance can make it."""
     assert waits(attempt, failure(after=after), left) == expected
