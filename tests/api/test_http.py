@@ -185,11 +185,21 @@ def test_broken_connection(data: bytes, http: int | None, reset: bool) -> None:
     assert len(listener.seen) == 1
 
 
-def test_gzip() -> None:
-    """A compressed answer is read like any other."""
-    packed = gzip.compress(ANSWER)
-    head = HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
-    with listening(sending(head + packed)) as listener:
+PACKED = gzip.compress(ANSWER)
+GZIP = HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n"
+
+READABLE = {
+    "gzip": GZIP % len(PACKED) + PACKED,
+    "without-length": HEAD + b"connection: close\r\n\r\n" + ANSWER,
+    "early-hints": b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+    + (HEAD + b"content-length: %d\r\n\r\n" % len(ANSWER) + ANSWER),
+}
+
+
+@pytest.mark.parametrize("data", READABLE.values(), ids=READABLE)
+def test_readable_answers(data: bytes) -> None:
+    """An answer is read although it is compressed, ends with the connection, or comes after early hints."""
+    with listening(sending(data)) as listener:
         assert ask(listener.url) == answer("hi")
 
 
@@ -204,17 +214,10 @@ def test_not_gzip(code: int) -> None:
 
 def test_cut_gzip() -> None:
     """A compressed answer that stops in the middle is never taken for an answer."""
-    packed = gzip.compress(ANSWER)[:-12]
-    head = HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
-    with listening(sending(head + packed)) as listener:
+    cut = PACKED[:-12]
+    with listening(sending(GZIP % len(cut) + cut)) as listener:
         error = failed(listener.url)
     assert (error.reason, error.outcome) == ("BAD_RESPONSE", "unknown")
-
-
-def test_answer_without_length() -> None:
-    """An answer that ends with the connection is whole when its JSON is."""
-    with listening(sending(HEAD + b"connection: close\r\n\r\n" + ANSWER)) as listener:
-        assert ask(listener.url) == answer("hi")
 
 
 def test_header_names_in_any_case() -> None:
@@ -223,14 +226,6 @@ def test_header_names_in_any_case() -> None:
     with listening(sending(head)) as listener:
         error = failed(listener.url)
     assert (error.reason, error.retry_after, error.outcome) == ("RATE_LIMIT", 7.0, "rejected")
-
-
-def test_early_hints_are_skipped() -> None:
-    """Informational answers before the real one are not the answer."""
-    early = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
-    data = early + HEAD + b"content-length: %d\r\n\r\n" % len(ANSWER) + ANSWER
-    with listening(sending(data)) as listener:
-        assert ask(listener.url) == answer("hi")
 
 
 # The client itself

@@ -1,4 +1,4 @@
-"""The retry policy: what is sent again, and when; no clock and no dice but those given."""
+"""The retry policy: what is sent again, and when; clock and chance are given."""
 
 from __future__ import annotations
 
@@ -88,27 +88,10 @@ def test_number_of_retries(retries: int) -> None:
     assert allowed == [attempt < retries for attempt in range(6)]
 
 
-def told(delay: str) -> GemcliError:
-    """A 429 with RetryInfo."""
-    info = f'{{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"{delay}"}}'
-    body = f'{{"error":{{"code":429,"status":"RESOURCE_EXHAUSTED","message":"slow down","details":[{info}]}}}}'
-    return error_of_response(429, {}, body.encode())
-
-
-@pytest.mark.parametrize(
-    ("delay", "seconds"),
-    [
-        ("37s", 37.0),
-        ("0.3s", 0.3),
-        ("37.123456789s", 37.123456789),
-        ("900ms", 0.9),
-        ("0s", 0.0),
-        ("3600s", 3600.0),
-    ],
-)
-def test_retry_info(delay: str, seconds: float) -> None:
-    """RetryInfo is kept to the decimal, and lengthened by less than a second."""
-    assert waits(0, told(delay)) == (seconds, seconds + 1)
+@pytest.mark.parametrize(("after", "expected"), [(4.0, 4.0), (5.0, 5.0), (5.1, None)])
+def test_longest_wait(after: float, expected: float | None) -> None:
+    """A wait of more than `max_wait` seconds is not begun, even if the server asks for it."""
+    assert RetryPolicy(10, lambda: 0.0, max_wait=5).wait(0, failure(after=after), 1e9) == expected
 
 
 errors = st.builds(
@@ -120,9 +103,9 @@ errors = st.builds(
 
 
 @given(errors, st.integers(0, 5000), st.integers(0, 5000), st.floats(-10, 1e7), st.floats(0, 1))
-def test_bounds(error: GemcliError, attempt: int, retries: int, left: float, dice: float) -> None:
+def test_bounds(error: GemcliError, attempt: int, retries: int, left: float, jitter: float) -> None:
     """Whatever happens: never past the time left, never before the hint, and at most a minute of its own accord."""
-    wait = RetryPolicy(retries, lambda: dice).wait(attempt, error, left)
+    wait = RetryPolicy(retries, lambda: jitter).wait(attempt, error, left)
     if wait is None:
         return
     assert attempt < retries
@@ -131,14 +114,15 @@ def test_bounds(error: GemcliError, attempt: int, retries: int, left: float, dic
     if error.retry_after is not None:
         assert error.retry_after <= wait <= error.retry_after + 1
     else:
-        assert min(LONGEST_BACKOFF, 2.0 ** min(attempt, 6)) / 2 <= wait <= min(LONGEST_BACKOFF, 2.0 ** min(attempt, 6))
+        backoff = min(LONGEST_BACKOFF, 2.0 ** min(attempt, 6))
+        assert backoff / 2 <= wait <= backoff
 
 
 @given(st.lists(st.floats(0, 1), min_size=100, max_size=100), st.floats(0, 1000))
-def test_sum_of_waits(dice: list[float], left: float) -> None:
-    """All waits of a call together end before its deadline."""
-    total, rolls = 0.0, iter(dice)
-    policy = RetryPolicy(100, lambda: next(rolls))
+def test_sum_of_waits(numbers: list[float], left: float) -> None:
+    """All waits of a request together end before its deadline."""
+    total, chance = 0.0, iter(numbers)
+    policy = RetryPolicy(100, lambda: next(chance))
     for attempt in range(100):
         wait = policy.wait(attempt, failure(), left - total)
         if wait is None:
