@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gemcli.errors import GemcliError
 
@@ -52,7 +53,7 @@ def backend_of_environment(environ: Mapping[str, str]) -> Backend:
     return Backend("vertex" if use_vertex.lower() in ("1", "true") else "gemini")
 
 
-def backend_for(header: Mapping[str, str], model: str, environ: Mapping[str, str]) -> Backend:
+def backend_for(header: Mapping[str, Any], model: str, environ: Mapping[str, str]) -> Backend:
     """The backend that answers when a session with this header sends to `model`."""
     if is_simulator_model(model):
         scripted = model.startswith(RULES_PREFIX)

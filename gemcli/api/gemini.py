@@ -22,8 +22,8 @@ What it would do to a conversation is avoided by a tunnel through its public int
   thread of its own (`request_thread`), and one that takes too long is left behind, together with
   its client.
 - The outcome. The wire decides, not the exception of the SDK. A request is `rejected`, safe to send
-  again, if it had not begun to leave this machine (the HTTP library reports when its headers are
-  sent), or if the API answered with an error. Otherwise its outcome is `unknown`.
+  again, if it had not begun to leave this machine (the HTTP library reports the moment before it
+  sends the headers), or if the API answered with an error. Otherwise its outcome is `unknown`.
 """
 
 from __future__ import annotations

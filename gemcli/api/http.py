@@ -75,9 +75,8 @@ class Client(httpx2.Client):
         else:
             expected = url.scheme == "https" and url.host.endswith(GOOGLE_DOMAIN)
         if not expected:
-            raise UnexpectedHost(
-                f"it would go to {url.scheme}://{url.host}, which nobody asked for"
-            )
+            target = f"{url.scheme}://{url.host}"
+            raise UnexpectedHost(f"it would go to {target}, which is not the configured server")
 
     def _limit_connecting(self, request: httpx2.Request) -> None:
         """Limit the time to connect."""

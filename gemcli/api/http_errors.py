@@ -149,19 +149,14 @@ def _text_of_page(body: bytes) -> str:
 
 def _retry_after(headers: Mapping[str, str], error: _ApiError) -> float | None:
     """The seconds that a server asks to wait: RetryInfo, else Retry-After, else the message."""
-    for detail in error.details:
-        if str(detail.get("@type", "")).endswith("RetryInfo"):
-            seconds = _duration(detail.get("retryDelay"))
-            if seconds is not None:
-                return seconds
-    seconds = _seconds_of_header(headers.get("retry-after", "").strip())
-    if seconds is not None:
-        return seconds
-    for text in re.findall(r"[Rr]etry in ([0-9.]+m?s)", error.message):
-        seconds = _duration(text)
-        if seconds is not None:
-            return seconds
-    return None
+    infos = [each for each in error.details if str(each.get("@type")).endswith("RetryInfo")]
+    in_message = re.findall(r"[Rr]etry in ([0-9.]+m?s)", error.message)
+    delays = [
+        *(_duration(info.get("retryDelay")) for info in infos),
+        _seconds_of_header(headers.get("retry-after", "").strip()),
+        *(_duration(text) for text in in_message),
+    ]
+    return next((seconds for seconds in delays if seconds is not None), None)
 
 
 def _duration(text: object) -> float | None:

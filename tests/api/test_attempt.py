@@ -20,70 +20,75 @@ def rapid_switches() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def test_new_call_is_unsent() -> None:
-    """A call that nobody has made yet has no answer and was not sent."""
-    call = Attempt()
-    assert (call.sent, call.complete, call.status, bytes(call.body)) == (False, False, None, b"")
+def test_new_attempt_is_unsent() -> None:
+    """An attempt that nobody has made yet has no answer and was not sent."""
+    attempt = Attempt()
+    assert (attempt.sent, attempt.complete, attempt.status, bytes(attempt.body)) == (False, False, None, b"")
 
 
-def test_abandoned_call_does_not_leave() -> None:
+def test_abandoned_attempt_is_not_sent() -> None:
     """A request that was given up before it left never leaves, however often it is tried."""
-    call = Attempt()
-    assert call.abandon() is False
+    attempt = Attempt()
+    assert attempt.abandon() is False
     for _ in range(2):
         with pytest.raises(Abandoned):
-            call.mark_sent()
-    assert call.sent is False
+            attempt.mark_sent()
+    assert attempt.sent is False
 
 
-def test_abandoning_a_sent_call_says_so() -> None:
+def test_abandoning_a_sent_attempt_says_so() -> None:
     """A request that was given up after it left counts as sent."""
-    call = Attempt()
-    call.mark_sent()
-    assert call.abandon() is True
-    assert call.sent is True
+    attempt = Attempt()
+    attempt.mark_sent()
+    assert attempt.abandon() is True
+    assert attempt.sent is True
 
 
 def test_second_start_is_refused() -> None:
-    """A call makes one request: the second is a hidden resend."""
-    call = Attempt()
-    call.start()
+    """An attempt makes one request: the second is a hidden resend."""
+    attempt = Attempt()
+    attempt.start()
     with pytest.raises(RuntimeError, match="second request"):
-        call.start()
+        attempt.start()
 
 
 def test_answer_is_collected() -> None:
     """Status, headers and all bytes of the body are kept in the order they came."""
-    call = Attempt()
-    call.set_head(200, {"a": "b"})
-    call.receive(b"one ")
-    call.receive(b"two")
-    assert (call.status, call.headers, bytes(call.body), call.complete) == (200, {"a": "b"}, b"one two", False)
+    attempt = Attempt()
+    attempt.set_head(200, {"a": "b"})
+    attempt.receive(b"one ")
+    attempt.receive(b"two")
+    assert (attempt.status, attempt.headers, bytes(attempt.body), attempt.complete) == (
+        200,
+        {"a": "b"},
+        b"one two",
+        False,
+    )
 
 
-def test_abandon_and_leave_agree(rapid_switches: None) -> None:
+def test_abandon_and_mark_sent_agree(rapid_switches: None) -> None:
     """However two threads race, `abandon` says "sent" exactly when the request has left."""
     rounds = 5000
-    calls = [Attempt() for _ in range(rounds)]
+    attempts = [Attempt() for _ in range(rounds)]
     left: list[bool] = []
     together = threading.Barrier(2, timeout=30)
 
-    def leave() -> None:
-        for call in calls:
+    def send() -> None:
+        for attempt in attempts:
             together.wait()
             try:
-                call.mark_sent()
+                attempt.mark_sent()
             except Abandoned:
                 left.append(False)
             else:
                 left.append(True)
 
-    thread = threading.Thread(target=leave)
+    thread = threading.Thread(target=send)
     thread.start()
     sent = []
-    for call in calls:
+    for attempt in attempts:
         together.wait()
-        sent.append(call.abandon())
+        sent.append(attempt.abandon())
     thread.join(60)
     assert sent == left
-    assert [call.sent for call in calls] == left
+    assert [attempt.sent for attempt in attempts] == left

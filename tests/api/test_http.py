@@ -1,4 +1,4 @@
-"""The HTTP client under the SDK, over real sockets: what each fault below HTTP means, and what is seen of an answer."""
+"""The HTTP client under the SDK, over real sockets: broken connections, certificates, and what is seen of an answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gemcli.api.attempt import CURRENT_ATTEMPT, Abandoned, Attempt
 from gemcli.api.backends import Backend
 from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
-from gemcli.api.transport_errors import TRANSPORT_ERRORS, UnexpectedHost, error_of_transport
+from gemcli.api.transport_errors import UnexpectedHost, error_of_transport
 from gemcli.errors import GemcliError
 from tests.support import Model, Reply, answer, contents, json_reply
 from tests.system import Handler, Listener, listening
@@ -37,14 +37,8 @@ pytestmark = pytest.mark.usefixtures("collected")
 
 def ask(url: str, seconds: float = 20) -> dict[str, Any]:
     """One request of one message to the model at `url`."""
-    notes: list[str] = []
-    gemini = Gemini(
-        endpoint_for(Backend("gemini"), {"GEMINI_API_KEY": "test-key", "GOOGLE_GEMINI_BASE_URL": url}, notes.append)
-    )
-    try:
-        return gemini.generate("gemini-test", BODY, seconds)
-    finally:
-        assert notes == []
+    environ = {"GEMINI_API_KEY": "test-key", "GOOGLE_GEMINI_BASE_URL": url}
+    return Gemini(endpoint_for(Backend("gemini"), environ, pytest.fail)).generate("gemini-test", BODY, seconds)
 
 
 def failed(url: str, seconds: float = 20) -> GemcliError:
@@ -64,84 +58,6 @@ def sending(data: bytes, *, reset: bool = False) -> Handler:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
     return handle
-
-
-# What a fault means
-
-UNMAPPED = {
-    "HTTPError": "the base of others",
-    "RequestError": "the base of others",
-    "HTTPStatusError": "only raise_for_status raises it, which nobody calls",
-    "TooManyRedirects": "redirects are not followed",
-    "CookieConflict": "cookies are not read by name",
-    "StreamError": "the base of others",
-    "StreamConsumed": "a misuse of the client: a bug",
-    "StreamClosed": "a misuse of the client: a bug",
-    "ResponseNotRead": "a misuse of the client: a bug",
-    "RequestNotRead": "a misuse of the client: a bug",
-}
-"""Exceptions of the HTTP library that have no meaning of their own here, and why."""
-
-
-def test_every_exception_has_a_meaning() -> None:
-    """Each exception that the HTTP library shows is mapped, or known to have no meaning: new ones are noticed."""
-    public = {name: value for name, value in vars(httpx2).items() if not name.startswith("_")}
-    errors = {name: value for name, value in public.items() if isinstance(value, type)}
-    errors = {name: value for name, value in errors.items() if issubclass(value, BaseException)}
-    mapped = {name for name, kind in errors.items() if issubclass(kind, tuple(kind for kind, _ in TRANSPORT_ERRORS))}
-    assert set(errors) - mapped == set(UNMAPPED)
-
-
-@pytest.mark.parametrize("sent", [False, True], ids=["unsent", "sent"])
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (httpx2.ConnectError("refused"), "CONNECT"),
-        (httpx2.ConnectTimeout("slow"), "CONNECT_TIMEOUT"),
-        (httpx2.PoolTimeout("full"), "CONNECT_TIMEOUT"),
-        (httpx2.ReadTimeout("slow"), "TIMEOUT"),
-        (httpx2.WriteTimeout("slow"), "TIMEOUT"),
-        (httpx2.ReadError("reset"), "CONNECTION_LOST"),
-        (httpx2.WriteError("reset"), "CONNECTION_LOST"),
-        (httpx2.CloseError("reset"), "CONNECTION_LOST"),
-        (httpx2.RemoteProtocolError("garbage"), "CONNECTION_LOST"),
-        (httpx2.DecodingError("not gzip"), "BAD_RESPONSE"),
-        (httpx2.LocalProtocolError("bad header"), "BAD_KEY"),
-        (httpx2.UnsupportedProtocol("gopher"), "BASE_URL"),
-        (httpx2.InvalidURL("no url"), "BASE_URL"),
-        (httpx2.ProxyError("403"), "CONNECT"),
-        (socket.gaierror(-2, "unknown"), "DNS"),
-        (ValueError("surprise"), "BUG"),
-        (httpx2.StreamConsumed(), "BUG"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
-)
-def test_faults(error: Exception, reason: str, sent: bool) -> None:
-    """A fault has one reason, found also when it is the cause of another, and the outcome says if a request left."""
-    call = Attempt()
-    if sent:
-        call.mark_sent()
-    try:
-        try:
-            raise error
-        except Exception as cause:
-            raise KeyError("wrapped") from cause
-    except KeyError as outer:
-        found = error_of_transport(outer, call)
-    assert (found.reason, found.outcome) == (reason, "unknown" if sent else "rejected")
-
-
-def test_tls_fault_after_sending_is_a_lost_connection() -> None:
-    """A TLS error is a matter of certificates before the request has left, and a broken connection after."""
-    call = Attempt()
-    error = httpx2.ReadError("decryption failed")
-    error.__cause__ = ssl.SSLError("decryption failed")
-    assert error_of_transport(error, call).reason == "TLS"
-    call.mark_sent()
-    assert (error_of_transport(error, call).reason, error_of_transport(error, call).outcome) == (
-        "CONNECTION_LOST",
-        "unknown",
-    )
 
 
 # No connection
@@ -243,25 +159,21 @@ def test_plain_server_under_https(model: Model) -> None:
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 
-@pytest.mark.parametrize(
-    ("data", "http"),
-    [
-        (b"", None),
-        (b"HTTP/1.1 200 OK\r\ncontent-", None),
-        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", None),
-        (b"HTTP/1.1 two hundred\r\n\r\n", None),
-        (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", None),
-        (HEAD + b"content-length: 5000\r\n\r\n" + ANSWER, 200),
-        (HEAD + b"content-length: 5000\r\n\r\n", 200),
-        (HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(ANSWER), ANSWER), 200),
-        (HEAD + b"transfer-encoding: chunked\r\n\r\nnot a size\r\n", 200),
-        (b"HTTP/1.1 503 Busy\r\ncontent-length: 50\r\n\r\n{", 503),
-    ],
-    ids=[
-        *("before-the-head", "in-the-head", "garbage", "odd-status", "odd-header", "short-body", "no-body"),
-        *("no-last-chunk", "odd-chunk", "error-cut"),
-    ],
-)
+BROKEN = {
+    "before-the-head": (b"", None),
+    "in-the-head": (b"HTTP/1.1 200 OK\r\ncontent-", None),
+    "garbage": (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", None),
+    "odd-status": (b"HTTP/1.1 two hundred\r\n\r\n", None),
+    "odd-header": (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", None),
+    "short-body": (HEAD + b"content-length: 5000\r\n\r\n" + ANSWER, 200),
+    "no-body": (HEAD + b"content-length: 5000\r\n\r\n", 200),
+    "no-last-chunk": (HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(ANSWER), ANSWER), 200),
+    "odd-chunk": (HEAD + b"transfer-encoding: chunked\r\n\r\nnot a size\r\n", 200),
+    "error-cut": (b"HTTP/1.1 503 Busy\r\ncontent-length: 50\r\n\r\n{", 503),
+}
+
+
+@pytest.mark.parametrize(("data", "http"), BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 def test_broken_connection(data: bytes, http: int | None, reset: bool) -> None:
     """A connection that ends before the answer is whole is CONNECTION_LOST, outcome unknown, never an answer."""
@@ -273,11 +185,21 @@ def test_broken_connection(data: bytes, http: int | None, reset: bool) -> None:
     assert len(listener.seen) == 1
 
 
-def test_gzip() -> None:
-    """A compressed answer is read like any other."""
-    packed = gzip.compress(ANSWER)
-    head = HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
-    with listening(sending(head + packed)) as listener:
+PACKED = gzip.compress(ANSWER)
+GZIP = HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n"
+
+READABLE = {
+    "gzip": GZIP % len(PACKED) + PACKED,
+    "without-length": HEAD + b"connection: close\r\n\r\n" + ANSWER,
+    "early-hints": b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+    + (HEAD + b"content-length: %d\r\n\r\n" % len(ANSWER) + ANSWER),
+}
+
+
+@pytest.mark.parametrize("data", READABLE.values(), ids=READABLE)
+def test_readable_answers(data: bytes) -> None:
+    """An answer is read although it is compressed, ends with the connection, or comes after early hints."""
+    with listening(sending(data)) as listener:
         assert ask(listener.url) == answer("hi")
 
 
@@ -292,17 +214,10 @@ def test_not_gzip(code: int) -> None:
 
 def test_cut_gzip() -> None:
     """A compressed answer that stops in the middle is never taken for an answer."""
-    packed = gzip.compress(ANSWER)[:-12]
-    head = HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
-    with listening(sending(head + packed)) as listener:
+    cut = PACKED[:-12]
+    with listening(sending(GZIP % len(cut) + cut)) as listener:
         error = failed(listener.url)
     assert (error.reason, error.outcome) == ("BAD_RESPONSE", "unknown")
-
-
-def test_answer_without_length() -> None:
-    """An answer that ends with the connection is whole when its JSON is."""
-    with listening(sending(HEAD + b"connection: close\r\n\r\n" + ANSWER)) as listener:
-        assert ask(listener.url) == answer("hi")
 
 
 def test_header_names_in_any_case() -> None:
@@ -311,14 +226,6 @@ def test_header_names_in_any_case() -> None:
     with listening(sending(head)) as listener:
         error = failed(listener.url)
     assert (error.reason, error.retry_after, error.outcome) == ("RATE_LIMIT", 7.0, "rejected")
-
-
-def test_early_hints_are_skipped() -> None:
-    """Informational answers before the real one are not the answer."""
-    early = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
-    data = early + HEAD + b"content-length: %d\r\n\r\n" % len(ANSWER) + ANSWER
-    with listening(sending(data)) as listener:
-        assert ask(listener.url) == answer("hi")
 
 
 # The client itself
@@ -332,7 +239,7 @@ def client(model: Model) -> Iterator[httpx2.Client]:
 
 
 def test_second_request_is_refused(client: httpx2.Client, model: Model) -> None:
-    """One call makes one request; another one does not reach the model."""
+    """One attempt makes one request; a second one does not reach the model."""
     CURRENT_ATTEMPT.set(Attempt())
     model.script({}, {})
     client.post(model.url, json={})
@@ -366,12 +273,12 @@ def transport(requests: list[httpx2.Request]) -> httpx2.MockTransport:
 def test_nothing_goes_to_a_host_that_nobody_named(base_url: str | None, url: str) -> None:
     """A request for another server than that of the base URL, or of Google, is refused before it leaves."""
     requests: list[httpx2.Request] = []
-    call = Attempt()
-    CURRENT_ATTEMPT.set(call)
+    attempt = Attempt()
+    CURRENT_ATTEMPT.set(attempt)
     with http.client(base_url, transport(requests)) as client, pytest.raises(UnexpectedHost) as caught:
         client.post(url, headers={"authorization": "Bearer t"}, json={})
-    assert (requests, call.sent) == ([], False)
-    assert error_of_transport(caught.value, call).reason == "UNEXPECTED_HOST"
+    assert (requests, attempt.sent) == ([], False)
+    assert error_of_transport(caught.value, attempt).reason == "UNEXPECTED_HOST"
 
 
 @pytest.mark.parametrize(
@@ -394,42 +301,42 @@ def test_hosts_that_were_named(base_url: str | None, url: str) -> None:
 
 
 def test_abandoned_request_is_not_sent(client: httpx2.Client, model: Model) -> None:
-    """A call that was given up before its request left sends nothing, although the connection is there."""
-    call = Attempt()
-    CURRENT_ATTEMPT.set(call)
-    assert call.abandon() is False
+    """An attempt that was abandoned before its request left sends nothing, although the connection is there."""
+    attempt = Attempt()
+    CURRENT_ATTEMPT.set(attempt)
+    assert attempt.abandon() is False
     with pytest.raises(Abandoned):
         client.post(model.url, json={})
-    assert (model.requests, call.sent) == ([], False)
+    assert (model.requests, attempt.sent) == ([], False)
 
 
 def test_request_counts_as_sent_before_it_leaves() -> None:
-    """By the time a server sees a request, the call says that it was sent."""
-    call = Attempt()
-    CURRENT_ATTEMPT.set(call)
+    """By the time a server sees a request, the attempt says that it was sent."""
+    attempt = Attempt()
+    CURRENT_ATTEMPT.set(attempt)
     seen: list[bool] = []
 
     def watched(listener: Listener, connection: socket.socket) -> None:
         listener.request(connection)
-        seen.append(call.sent)
+        seen.append(attempt.sent)
         connection.sendall(HEAD + b"content-length: 2\r\n\r\n{}")
 
     with listening(watched) as listener, http.client(listener.url, None) as own:
         own.post(listener.url, json={})
     assert seen == [True]
-    assert (call.complete, call.status, bytes(call.body)) == (True, 200, b"{}")
+    assert (attempt.complete, attempt.status, bytes(attempt.body)) == (True, 200, b"{}")
 
 
 def test_unread_stream_is_not_complete(client: httpx2.Client, model: Model) -> None:
     """An answer counts as complete only when its last byte was read."""
-    call = Attempt()
-    CURRENT_ATTEMPT.set(call)
+    attempt = Attempt()
+    CURRENT_ATTEMPT.set(attempt)
     model.script(Reply(200, {}, (b"one", b"two")))
     with client.stream("POST", model.url, json={}) as response:
-        assert call.status == 200
-        assert call.complete is False
+        assert attempt.status == 200
+        assert attempt.complete is False
         assert response.read() == b"onetwo"
-    assert (call.complete, bytes(call.body)) == (True, b"onetwo")
+    assert (attempt.complete, bytes(attempt.body)) == (True, b"onetwo")
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])

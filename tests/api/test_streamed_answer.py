@@ -93,45 +93,29 @@ def test_merged(said: list[dict[str, Any]]) -> None:
 THOUGHT = {"text": "hm", "thought": True}
 
 
-@pytest.mark.parametrize(
-    ("said", "whole"),
-    [
-        ([{"text": "a"}, {"text": "b"}], [{"text": "ab"}]),
-        ([THOUGHT, THOUGHT], [{"text": "hmhm", "thought": True}]),
-        ([THOUGHT, {"text": "a"}, THOUGHT], [THOUGHT, {"text": "a"}, THOUGHT]),
-        ([{"text": "a"}, {"text": ""}, {"text": "b"}], [{"text": "ab"}]),
-        ([{"text": ""}, {"text": "", "thought": True}, {}], []),
-        (
-            [{"text": "a"}, {"text": "", "thoughtSignature": "c2ln"}],
-            [{"text": "a"}, {"text": "", "thoughtSignature": "c2ln"}],
-        ),
-        (
-            [{"text": "a"}, {"text": "b", "thoughtSignature": "c2ln"}, {"text": "c"}],
-            [{"text": "a"}, {"text": "b", "thoughtSignature": "c2ln"}, {"text": "c"}],
-        ),
-        ([{"text": "a", "thoughtSignature": "x"}] * 2, [{"text": "a", "thoughtSignature": "x"}] * 2),
-        ([{"text": "a", "new": 1}, {"text": "b", "new": 1}], [{"text": "a", "new": 1}, {"text": "b", "new": 1}]),
-        ([{"text": "a", "thought": False}, {"text": "b"}], [{"text": "a", "thought": False}, {"text": "b"}]),
-        ([CALL, CALL], [CALL, CALL]),
-        ([{"text": "a"}, CALL, {"text": "b"}], [{"text": "a"}, CALL, {"text": "b"}]),
-    ],
-    ids=[
-        "text",
-        "thoughts",
-        "thoughts-and-text",
-        "empty-text",
-        "nothing-at-all",
-        "signature-alone",
-        "signature-between",
-        "signatures",
-        "unknown-key",
-        "thought-false",
-        "calls",
-        "call-between",
-    ],
-)
-def test_parts(said: list[dict[str, Any]], whole: list[dict[str, Any]]) -> None:
+SIGNATURE = {"text": "", "thoughtSignature": "c2ln"}
+
+# The Parts of a stream, and those of the answer if they are others
+PARTS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]] | None]] = {
+    "text": ([{"text": "a"}, {"text": "b"}], [{"text": "ab"}]),
+    "thoughts": ([THOUGHT, THOUGHT], [{"text": "hmhm", "thought": True}]),
+    "thoughts-and-text": ([THOUGHT, {"text": "a"}, THOUGHT], None),
+    "empty-text": ([{"text": "a"}, {"text": ""}, {"text": "b"}], [{"text": "ab"}]),
+    "nothing-at-all": ([{"text": ""}, {"text": "", "thought": True}, {}], []),
+    "signature-alone": ([{"text": "a"}, SIGNATURE], None),
+    "signature-between": ([{"text": "a"}, {**SIGNATURE, "text": "b"}, {"text": "c"}], None),
+    "signatures": ([{**SIGNATURE, "text": "a"}] * 2, None),
+    "unknown-key": ([{"text": "a", "new": 1}, {"text": "b", "new": 1}], None),
+    "thought-false": ([{"text": "a", "thought": False}, {"text": "b"}], None),
+    "calls": ([CALL, CALL], None),
+    "call-between": ([{"text": "a"}, CALL, {"text": "b"}], None),
+}
+
+
+@pytest.mark.parametrize(("said", "whole"), PARTS.values(), ids=PARTS)
+def test_parts(said: list[dict[str, Any]], whole: list[dict[str, Any]] | None) -> None:
     """Neighbours of plain text, or of plain thoughts, are one; whatever has another key stands alone."""
+    whole = said if whole is None else whole
     assert merged(said) == whole
     assert parts_of(*(chunk(part) for part in said), chunk(finishReason="STOP")) == whole
     assert parts_of(chunk(*said)) == whole
@@ -154,28 +138,28 @@ def test_last_word() -> None:
     }
 
 
+EMPTY: dict[str, Any] = {
+    "empty": {},
+    "null": None,
+    "role-only": {"role": "model"},
+    "null-parts": {"role": "model", "parts": None},
+    "no-parts": {"role": "model", "parts": []},
+}
+
+
 @pytest.mark.parametrize(
-    "last",
-    [
-        {"candidates": [{"finishReason": "STOP"}]},
-        {"candidates": [{"finishReason": "STOP", "content": {}}]},
-        {"candidates": [{"finishReason": "STOP", "content": None}]},
-        {"candidates": [{"finishReason": "STOP", "content": {"role": "model"}}]},
-        {"candidates": [{"finishReason": "STOP", "content": {"role": "model", "parts": None}}]},
-        {"candidates": [{"finishReason": "STOP", "content": {"role": "model", "parts": []}}]},
-    ],
-    ids=["no-content", "empty-content", "null", "role-only", "null-parts", "no-parts"],
+    "fields", [{}, *({"content": content} for content in EMPTY.values())], ids=["no-content", *EMPTY]
 )
-def test_last_chunk_without_content(last: dict[str, Any]) -> None:
+def test_last_chunk_without_content(fields: dict[str, Any]) -> None:
     """A last chunk that has only the finish reason takes nothing away."""
-    joined = streamed_answer.join([chunk({"text": "a"}), last])
+    joined = streamed_answer.join([chunk({"text": "a"}), {"candidates": [{"finishReason": "STOP", **fields}]}])
     assert joined["candidates"][0]["content"] == {"role": "model", "parts": [{"text": "a"}]}
     assert joined["candidates"][0]["finishReason"] == "STOP"
 
 
 @pytest.mark.parametrize(
     "content",
-    [{}, None, {"role": "model"}, {"role": "model", "parts": []}],
+    [EMPTY[name] for name in ["empty", "null", "role-only", "no-parts"]],
     ids=["empty", "null", "role-only", "no-parts"],
 )
 def test_one_chunk_without_parts(content: Any) -> None:
@@ -203,17 +187,33 @@ def test_candidates_by_index() -> None:
     assert [one["content"]["parts"] for one in joined["candidates"]] == [[{"text": "aa"}], [{"text": "BB"}]]
 
 
-def test_citations_are_gathered() -> None:
-    """Citations of all chunks are kept, each once."""
-    one, two = {"uri": "a", "startIndex": 1}, {"uri": "b"}
-    joined = streamed_answer.join(
-        [
-            chunk({"text": "a"}, citationMetadata={"citationSources": [one]}),
-            chunk({"text": "b"}),
-            chunk({"text": "c"}, citationMetadata={"citationSources": [one, two]}),
-        ]
-    )
-    assert joined["candidates"][0]["citationMetadata"] == {"citationSources": [one, two]}
+ONE, TWO = {"uri": "a", "startIndex": 1}, {"uri": "b"}
+
+CITATIONS: dict[str, tuple[list[Any], Any]] = {
+    "repeated": ([{"citationSources": [ONE]}, {"citationSources": [ONE, TWO]}], {"citationSources": [ONE, TWO]}),
+    "added": ([{"citationSources": [ONE]}, {"citationSources": [TWO]}], {"citationSources": [ONE, TWO]}),
+    "other-key-order": ([{"a": [ONE]}, {"a": [dict(reversed(ONE.items()))]}], {"a": [ONE]}),
+    "as-received": ([{"citationSources": [ONE, ONE]}], {"citationSources": [ONE, ONE]}),
+    "other-fields": ([{"a": [ONE], "b": 1}, {"b": 2}], {"a": [ONE], "b": 2}),
+    "other-form": ([{"a": [ONE]}, "x"], "x"),
+    "null": ([{"a": [ONE]}, None], None),
+}
+
+
+@pytest.mark.parametrize(("metadata", "gathered"), CITATIONS.values(), ids=CITATIONS)
+def test_citations_are_gathered(metadata: list[Any], gathered: Any) -> None:
+    """Citations of all chunks are kept, each once; of anything else the last value counts."""
+    chunks = [chunk({"text": "a"}, citationMetadata=one) for one in metadata]
+    joined = streamed_answer.join([*chunks, chunk({"text": "b"})])
+    assert joined["candidates"][0]["citationMetadata"] == gathered
+
+
+def test_many_citations() -> None:
+    """Gathering takes time in proportion to the number of citations."""
+    chunks = [chunk(citationMetadata={"citationSources": [{"uri": str(number)}]}) for number in range(30_000)]
+    start = time.monotonic()
+    assert len(streamed_answer.join(chunks)["candidates"][0]["citationMetadata"]["citationSources"]) == 30_000
+    assert time.monotonic() - start < 3
 
 
 def test_many_chunks() -> None:
@@ -231,39 +231,24 @@ def test_no_chunks() -> None:
 # Finished or not
 
 
-@pytest.mark.parametrize(
-    ("events", "finished", "begun"),
-    [
-        ([], False, False),
-        ([{}], False, False),
-        ([{"usageMetadata": {}}], False, False),
-        ([{"candidates": []}], False, False),
-        ([{"candidates": [{}]}], False, True),
-        ([chunk({"text": "a"})], False, True),
-        ([chunk({"text": "a"}, finishReason=None)], False, True),
-        ([chunk({"text": "a"}, finishReason="")], False, True),
-        ([chunk(finishReason="STOP")], True, True),
-        ([chunk(finishReason="NEW_ONE"), {"usageMetadata": {}}], True, True),
-        ([{"promptFeedback": {"blockReason": "SAFETY"}}], True, False),
-        ([{"promptFeedback": {}}], False, False),
-        ([{"promptFeedback": None}], False, False),
-    ],
-    ids=[
-        "none",
-        "empty",
-        "usage",
-        "no-candidates",
-        "empty-candidate",
-        "text",
-        "null-reason",
-        "blank-reason",
-        "stop",
-        "unknown-reason-then-usage",
-        "blocked",
-        "not-blocked",
-        "null-feedback",
-    ],
-)
+STREAMS = {
+    "none": ([], False, False),
+    "empty": ([{}], False, False),
+    "usage": ([{"usageMetadata": {}}], False, False),
+    "no-candidates": ([{"candidates": []}], False, False),
+    "empty-candidate": ([{"candidates": [{}]}], False, True),
+    "text": ([chunk({"text": "a"})], False, True),
+    "null-reason": ([chunk({"text": "a"}, finishReason=None)], False, True),
+    "blank-reason": ([chunk({"text": "a"}, finishReason="")], False, True),
+    "stop": ([chunk(finishReason="STOP")], True, True),
+    "unknown-reason-then-usage": ([chunk(finishReason="NEW_ONE"), {"usageMetadata": {}}], True, True),
+    "blocked": ([{"promptFeedback": {"blockReason": "SAFETY"}}], True, False),
+    "not-blocked": ([{"promptFeedback": {}}], False, False),
+    "null-feedback": ([{"promptFeedback": None}], False, False),
+}
+
+
+@pytest.mark.parametrize(("events", "finished", "begun"), STREAMS.values(), ids=STREAMS)
 def test_finished(events: list[dict[str, Any]], finished: bool, begun: bool) -> None:
     """A stream has said all once there is a finish reason or a blocked prompt; it has begun with a candidate."""
     assert streamed_answer.finished(events) is finished
@@ -302,9 +287,9 @@ def refused(data: bytes) -> GemcliError:
     ids=lambda value: json.dumps(value) if not isinstance(value, str | int) else str(value),
 )
 def test_error_events(error: Any, reason: str, http: int) -> None:
-    """An event with an error is that refusal, by its code; without one it is a server's error."""
-    refusal = refused(strict_json.encode({"error": error}))
-    assert (refusal.reason, refusal.http, refusal.outcome) == (reason, http, "rejected")
+    """An event with an error is the error of its code; without one it is a server's error."""
+    found = refused(strict_json.encode({"error": error}))
+    assert (found.reason, found.http, found.outcome) == (reason, http, "rejected")
 
 
 def test_error_event_with_retry_info() -> None:
@@ -313,36 +298,18 @@ def test_error_event_with_retry_info() -> None:
     assert refused(strict_json.encode({"error": {"code": 429, "details": [info]}})).retry_after == 2.5
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"<html>",
-        b"{",
-        b'{"a":1}{"a":1}',
-        b'{"a":1,"a":1}',
-        b'{"a":NaN}',
-        b"\xff",
-        b"[" * 5000,
-        b"null",
-        b"[]",
-        b"[{}]",
-        b'"x"',
-        b"1",
-        b'{"candidates":"nope"}',
-        b'{"candidates":[1]}',
-        b'{"candidates":{"a":1}}',
-        b'{"candidates":[{"content":"x"}]}',
-        b'{"candidates":[{"content":{"parts":"x"}}]}',
-        b'{"candidates":[{"content":{"parts":[{"text":1}]}}]}',
-        b'{"candidates":[{"finishReason":1}]}',
-        b'{"usageMetadata":1}',
-        b'{"promptFeedback":"x"}',
-    ],
-    ids=lambda data: data.decode("latin-1")[:40] or "nothing",
+BROKEN = (
+    *(b"", b"<html>", b"{", b'{"a":1}{"a":1}', b'{"a":1,"a":1}', b'{"a":NaN}', b"\xff", b"[" * 5000),
+    *(b"null", b"[]", b"[{}]", b'"x"', b"1", b'{"usageMetadata":1}', b'{"promptFeedback":"x"}'),
+    *(b'{"candidates":"nope"}', b'{"candidates":[1]}', b'{"candidates":{"a":1}}', b'{"candidates":[{"content":"x"}]}'),
+    *(b'{"candidates":[{"content":{"parts":"x"}}]}', b'{"candidates":[{"content":{"parts":[{"text":1}]}}]}'),
+    b'{"candidates":[{"finishReason":1}]}',
 )
+
+
+@pytest.mark.parametrize("data", BROKEN, ids=lambda data: data.decode("latin-1")[:40] or "nothing")
 def test_shapes(data: bytes) -> None:
-    """What is no chunk of an answer is named; it came with a 200, so what became of the message is unknown."""
+    """What is not a chunk is named; it came with a 200, so what became of the message is unknown."""
     error = refused(data)
     assert (error.reason, error.outcome, error.http, error.exit) == ("BAD_RESPONSE", "unknown", 200, 76)
 
