@@ -144,18 +144,14 @@ def test_whole_response() -> None:
     }
 
 
-def test_empty_answer() -> None:
-    """Nothing said is a content without parts, as the API has it."""
-    body = json_of(ask(app("answer: {finish: SAFETY}"), "a"))
-    assert body["candidates"] == [{"content": {}, "finishReason": "SAFETY", "index": 0}]
-
-
-def test_blocked_prompt() -> None:
-    """`block` gives the prompt feedback and no candidates, and counts the prompt alone."""
-    body = json_of(ask(app("block: PROHIBITED_CONTENT"), "12345678"))
-    assert body["promptFeedback"] == {"blockReason": "PROHIBITED_CONTENT"}
-    assert "candidates" not in body
-    assert body["usageMetadata"]["totalTokenCount"] == 2
+def test_nothing_said() -> None:
+    """An empty answer has a content without parts; a blocked prompt has no candidates, and is counted alone."""
+    where = app("{when: {contains: empty}, answer: {finish: SAFETY}}", "block: PROHIBITED_CONTENT")
+    empty, blocked = json_of(ask(where, "empty")), json_of(ask(where, "12345678"))
+    assert empty["candidates"] == [{"content": {}, "finishReason": "SAFETY", "index": 0}]
+    assert blocked["promptFeedback"] == {"blockReason": "PROHIBITED_CONTENT"}
+    assert "candidates" not in blocked
+    assert blocked["usageMetadata"]["totalTokenCount"] == 2
 
 
 def test_error() -> None:

@@ -16,7 +16,7 @@ from gemcli.simulator.api_errors import STATUSES
 from gemcli.simulator.replies import Reply
 from gemcli.simulator.simulated_api import VERBS, application, simulate
 
-from .support import ECHO, KEY, SSE, error_of, json_of, post, says, talk, text_of
+from .support import ECHO, KEY, SSE, error_of, json_of, post, says, talk
 
 HELLO = {"contents": talk("Hello")}
 UNREGISTERED = "Method doesn't allow unregistered callers"
@@ -34,14 +34,6 @@ def assert_in_the_apis_form(reply: Reply) -> None:
         code, status, message = error_of(reply)
         assert code == STATUSES[status].code
         assert message
-
-
-@pytest.mark.parametrize("version", ["v1", "v1beta"])
-def test_versions(version: str) -> None:
-    """The same request is answered under v1 and v1beta."""
-    body = b'{"contents":{"parts":{"text":"a"}}}'
-    reply = simulate("POST", f"/{version}/models/{ECHO}:generateContent", KEY, body)
-    assert (reply.status, text_of(reply)) == (200, 'Message 1 says: "a".')
 
 
 def test_pure() -> None:
@@ -136,6 +128,12 @@ def test_own_models() -> None:
     assert post(HELLO, app=app).status == 404
 
 
+def test_echo_under_another_name() -> None:
+    """An answer never claims to come from a real model, under whatever name it was asked."""
+    app = application({"gemini-flash-latest": echo_model.answer})
+    assert json_of(post(HELLO, model="gemini-flash-latest", app=app))["modelVersion"] == ECHO
+
+
 def test_count_tokens() -> None:
     """Counting takes Contents in any order, and more text is more tokens."""
     one = json_of(post({"contents": [says("model", "12345678")]}, "countTokens"))
@@ -173,9 +171,3 @@ def test_any_value_of_a_known_field(body: Any) -> None:
 def test_any_target(method: str, target: str) -> None:
     """The same holds for any method and path."""
     assert_in_the_apis_form(simulate(method, target, KEY, b""))
-
-
-def test_echo_under_another_name() -> None:
-    """An answer never claims to come from a real model, under whatever name it was asked."""
-    app = application({"gemini-flash-latest": echo_model.answer})
-    assert json_of(post(HELLO, model="gemini-flash-latest", app=app))["modelVersion"] == ECHO

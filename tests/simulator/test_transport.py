@@ -11,7 +11,7 @@ import time
 import httpx2
 import pytest
 
-from gemcli.simulator.replies import Cut, Step
+from gemcli.simulator.replies import Step
 from gemcli.simulator.transport import AppTransport
 
 from .support import ECHO, scripted, sdk_on
@@ -34,23 +34,6 @@ def test_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(socket, name, refuse)
     with sdk_on(mount="in-process") as sdk:
         assert sdk.models.generate_content(model=ECHO, contents="Hello").text == 'Message 1 says: "Hello".'
-
-
-@pytest.mark.parametrize(
-    ("cut", "error"), [(Cut("reset"), httpx2.ReadError), (Cut("close"), httpx2.RemoteProtocolError)]
-)
-@pytest.mark.parametrize("before", [[], [b"one"], [b"one", b"two"]])
-def test_cut(cut: Cut, error: type[Exception], before: list[bytes]) -> None:
-    """A broken connection raises what a real one would, after what was sent before it."""
-    seen: list[bytes] = []
-
-    def receive(http: httpx2.Client) -> None:
-        with http.stream("GET", URL) as response:
-            seen.extend(response.iter_raw())
-
-    with client(*before, cut) as http, pytest.raises(error):
-        receive(http)
-    assert seen == before
 
 
 def test_pause() -> None:
