@@ -1,4 +1,4 @@
-"""A small, strict imitation of the Gemini API's wire protocol, to try things without a key and to test with.
+"""A small, strict imitation of the Gemini API's wire protocol, for trials without a key and tests.
 
 `simulated_api` is the API as one pure function, from a request to a reply. It is served in two
 ways: `transport` runs it in this process under an HTTP client, with no socket, and `server` over

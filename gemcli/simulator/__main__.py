@@ -53,7 +53,7 @@ def main(port: int, models: list[str], file: str | None, verbose: bool) -> int:
     """Serve a simulated Gemini API on loopback, print its URL, and run until INT or TERM.
 
     Any key is accepted. The model is simulator/echo, which says what it was sent. With --rules it
-    is simulator/rules, which replies as the first rule says that takes the message:
+    is simulator/rules: the first rule whose conditions hold replies to the message.
 
     \b
       rules:
@@ -94,7 +94,7 @@ def _app(names: list[str], file: str | None) -> App:
 
 
 def run() -> int:
-    """Run the command and return its exit status; an error is one line, and one for each problem."""
+    """Run the command and return its exit status; an error is a line, and one for each problem."""
     try:
         return int(main.main(standalone_mode=False) or 0)
     except click.ClickException as error:

@@ -13,7 +13,7 @@ Detail = dict[str, object]
 
 
 class Status(NamedTuple):
-    """A google.rpc status: its HTTP status code, and the API's message when there is no better one."""
+    """A google.rpc status: its HTTP status code, and the API's message when it has no other."""
 
     code: int
     message: str
@@ -64,7 +64,7 @@ class Violation(NamedTuple):
 
 
 class ApiError(Exception):
-    """An error that the API answers a request with; to the simulator it is a reply like any other."""
+    """An error that the API replies; no failure of the simulator."""
 
     def __init__(
         self,

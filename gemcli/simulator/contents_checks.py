@@ -1,8 +1,8 @@
 """What the API refuses in Contents: turn order, blank Parts, functions without a name.
 
-The rules of turn order are those of `gemcli.chat.turn_order`; here stands the API's message for
-each of them. The messages were read from errors of the API that people have published; where none
-is known, they follow the API's style.
+The rules of turn order are those of `gemcli.chat.turn_order`; `ERROR_MESSAGES` has the API's
+message for each of them. The messages were read from errors of the API that people have published;
+where none is known, they follow the API's style.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ORDER_RULES = {"first", "alternate", "calls-answered", "last"}
 
 
 def check_each(contents: Sequence[Content]) -> None:
-    """Refuse a Content that is wrong by itself, whatever stands around it."""
+    """Refuse a Content that is wrong by itself, whatever its neighbours."""
     _refuse_first(contents, without=ORDER_RULES)
 
 
@@ -79,7 +79,8 @@ def _first_content(contents: Sequence[Content], index: int) -> str:
 def _blank_content(contents: Sequence[Content], index: int) -> str:
     place = f"contents[{index}].parts"
     errors = "".join(_blank_errors(contents[index]["parts"], place))
-    # A user Part with a signature on empty text is not blank to the API; some empty text is.
+    # To `turn_order` a user's empty text is blank even with a signature; then the first Part is
+    # named.
     return errors or _no_data(f"{place}[0]")
 
 
@@ -141,7 +142,7 @@ def _refuse_first(contents: Sequence[Content], without: set[str] | None = None) 
         raise invalid_argument(message(contents, index))
 
 
-# Where the API takes what the rules do not allow, because its own SDK sends it.
+# Where the API is more lenient than the rules, because its own SDK sends such Contents
 
 
 def _as_the_api_reads(contents: Sequence[Content]) -> list[Content]:

@@ -20,7 +20,7 @@ SHORT = 60
 """Characters of an earlier message that are repeated."""
 
 ENDS = 3
-"""How many of the first and of the last earlier messages are repeated; those between are counted."""
+"""Earlier messages that are repeated, first ones and last ones; those between are counted."""
 
 
 def answer(request: Message) -> Response:

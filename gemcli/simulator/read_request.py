@@ -1,7 +1,7 @@
-"""The reader that holds the body of a request against the fields that there are.
+"""The reader of request bodies, which checks every field against the tables of `request_fields`.
 
-The API's reader takes each field in camelCase or in snake_case, and refuses those it does not know,
-all at once and each with its place. So does `read_message`.
+Like the API's, it takes each field in camelCase or in snake_case, and refuses those it does not
+know, all at once and each with its place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Message = dict[str, Any]
 
 
 def read_message(kind: str, body: bytes) -> Message:
-    """The message of this kind in a JSON body; raises `ApiError` with every field that does not fit."""
+    """The message of this kind in a JSON body; raises `ApiError` with all that does not fit."""
     try:
         # To the API, no body at all is an empty message.
         value = strict_json.loads(body) if body.strip() else {}
@@ -40,7 +40,7 @@ class _Reader:
         self.violations: list[Violation] = []
 
     def root(self, kind: str, value: object) -> Message:
-        """The message that a whole body is."""
+        """The message in a whole body."""
         if isinstance(value, dict):
             return self._message(kind, value, "")
         self._unknown("", "", "Root element must be a message.")
@@ -64,47 +64,47 @@ class _Reader:
     def _field(self, kind: str, key: str, value: object, path: str) -> object:
         inside = f"{path}.{snake(key)}" if path else snake(key)
         if kind.endswith("*"):
+            item_kind = kind.removesuffix("*")
             # The API takes one value for a list; its documentation long showed
             # {"parts": {"text": …}}.
-            items = value if isinstance(value, list) else [value]
-            return [
-                self._value(kind[:-1], item, f"{inside}[{index}]")
-                for index, item in enumerate(items)
-            ]
+            items = enumerate(value if isinstance(value, list) else [value])
+            return [self._value(item_kind, item, f"{inside}[{index}]") for index, item in items]
         if isinstance(value, list) and kind != "data":
             self._unknown(key, path, "Proto field is not repeating, cannot start list.")
             return None
         return self._value(kind, value, inside)
 
     def _value(self, kind: str, value: object, path: str) -> object:
+        if kind in SCALARS:
+            return self._scalar(SCALARS[kind], value, path)
         if kind in MESSAGES and isinstance(value, dict):
             return self._message(kind, value, path)
         if kind in ENUMS and isinstance(value, str) and value in ENUMS[kind]:
             return value
-        type_name, reason = f"{_TYPE_PREFIX}{kind}", ""
-        if kind in SCALARS:
-            type_name = SCALARS[kind].type_name
-            try:
-                return SCALARS[kind].convert(value)
-            except (ValueError, OverflowError) as error:
-                reason = str(error)
-        words = f"Invalid value at '{path}' ({type_name}), {reason}{_quoted(value)}"
-        self.violations.append(Violation(path, words))
+        self._invalid(path, f"{_TYPE_PREFIX}{kind}", _quoted(value))
         return None
 
+    def _scalar(self, scalar: Scalar, value: object, path: str) -> object:
+        try:
+            return scalar.convert(value)
+        except (ValueError, OverflowError) as error:
+            self._invalid(path, scalar.type_name, f"{error}{_quoted(value)}")
+            return None
+
     def _require_one_kind_of_data(self, part: Message, path: str) -> None:
-        _, *others = [name for name in part if name in PART_DATA] or [""]
-        for name in others:
-            words = (
-                f"Invalid value at '{path}' (oneof), oneof field 'data' is already set. "
-                f"Cannot set '{name}'"
-            )
-            self.violations.append(Violation(path, words))
+        names = [name for name in part if name in PART_DATA]
+        for name in names[1:]:
+            words = f"oneof field 'data' is already set. Cannot set '{name}'"
+            self._invalid(path, "oneof", words)
+
+    def _invalid(self, path: str, type_name: str, words: str) -> None:
+        message = f"Invalid value at '{path}' ({type_name}), {words}"
+        self.violations.append(Violation(path, message))
 
     def _unknown(self, key: str, path: str, why: str) -> None:
         place = f" at '{path}'" if path else ""
-        words = f"Invalid JSON payload received. Unknown name {_quoted(key)}{place}: {why}"
-        self.violations.append(Violation(path, words))
+        message = f"Invalid JSON payload received. Unknown name {_quoted(key)}{place}: {why}"
+        self.violations.append(Violation(path, message))
 
 
 _TYPE_PREFIX = "type.googleapis.com/google.ai.generativelanguage.v1beta."
@@ -117,7 +117,7 @@ def _quoted(value: object) -> str:
 
 
 class Scalar(NamedTuple):
-    """A plain kind of value: its type in errors, and what takes one from JSON or raises `ValueError`."""
+    """A plain kind of value: its type in errors, and what reads one or raises `ValueError`."""
 
     type_name: str
     convert: Callable[[object], object]

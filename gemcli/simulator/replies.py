@@ -77,7 +77,7 @@ Outcome = Response | ApiError | Reply
 
 @dataclass(frozen=True)
 class ScriptedReply:
-    """An outcome and how it is sent: `delay` before it begins, `drip` between chunks (in seconds)."""
+    """An outcome and how it is sent: seconds of `delay` before it, of `drip` between its chunks."""
 
     outcome: Outcome
     delay: float = 0.0

@@ -20,7 +20,7 @@ NO_INSTRUCTION = (
 
 
 def generate_request(body: bytes) -> Message:
-    """The GenerateContentRequest in `body`; raises `ApiError` where the API would answer with one."""
+    """The GenerateContentRequest in `body`; raises the `ApiError` that the API would reply."""
     request = read_message("GenerateContentRequest", body)
     _require_contents(request, "GenerateContentRequest")
     contents_checks.check_each(request["contents"])

@@ -46,7 +46,7 @@ def answer(
 
 
 def blocked(request: Message, version: str, reason: str) -> Response:
-    """The response to a prompt that was blocked for `reason`: no candidates, only the prompt counted."""
+    """The response to a prompt that was blocked: no candidates, and only the prompt is counted."""
     return {
         "promptFeedback": {"blockReason": reason},
         "usageMetadata": tokens.usage(request, (), {}),

@@ -1,4 +1,4 @@
-"""The model `simulator/rules`, which plays a rules file: the first rule for a message replies to it."""
+"""The model `simulator/rules`: the first rule of a file that is for a message replies to it."""
 
 from __future__ import annotations
 

@@ -63,10 +63,11 @@ def _pieces(part: Part) -> list[Part]:
 
 def _chunk(answer: Response, piece: Part, characters: int) -> Response:
     """A chunk before the last one; `characters` of the answer are out with it."""
-    candidate = answer["candidates"][0]
-    chunk = {**answer, "candidates": [{"content": {**candidate["content"], "parts": [piece]}}]}
-    if "index" in candidate:
-        chunk["candidates"][0]["index"] = candidate["index"]
+    whole = answer["candidates"][0]
+    candidate = {"content": {**whole["content"], "parts": [piece]}}
+    if "index" in whole:
+        candidate["index"] = whole["index"]
+    chunk = {**answer, "candidates": [candidate]}
     if "usageMetadata" in answer:
         chunk["usageMetadata"] = tokens.usage_so_far(answer["usageMetadata"], characters)
     return chunk

@@ -31,11 +31,6 @@ Usage = dict[str, object]
 """A `usageMetadata`: counters, and `promptTokensDetails`."""
 
 
-def of_text(text: str) -> int:
-    """Tokens of a text: 0 for an empty one, else at least 1."""
-    return _tokens(len(text))
-
-
 def of_parts(parts: Iterable[Part]) -> int:
     """Tokens of some Parts."""
     return sum(_of_part(part) for part in parts)
@@ -69,22 +64,27 @@ def usage(request: Message, parts: Sequence[Part], given: Mapping[str, int]) -> 
 
 
 def usage_so_far(usage: Mapping[str, int], characters: int) -> dict[str, int]:
-    """The usage when so many characters of the answer were sent: its counts grow with each chunk."""
+    """The usage when so many characters of the answer were sent: counts grow with each chunk."""
     whole = usage.get("candidatesTokenCount", 0)
-    candidates = min(whole, _tokens(characters))
+    candidates = min(whole, _of_characters(characters))
     total = usage.get("totalTokenCount", 0) - whole + candidates
-    so_far = {"candidatesTokenCount": candidates, "totalTokenCount": total}
+    changed = {"candidatesTokenCount": candidates, "totalTokenCount": total}
+    so_far = {name: changed.get(name, value) for name, value in usage.items()}
     # Like the API, leave a count out while it is zero.
-    return {name: so_far.get(name, value) for name, value in usage.items() if so_far.get(name) != 0}
+    for name, count in changed.items():
+        if count == 0:
+            so_far.pop(name, None)
+    return so_far
 
 
-def _tokens(characters: int) -> int:
+def _of_characters(characters: int) -> int:
+    """Tokens of a text so long: 0 for an empty one, else at least 1."""
     return -(-characters // CHARACTERS)
 
 
 def _of_part(part: Part) -> int:
     if "text" in part:
-        return of_text(part["text"])
+        return _of_characters(len(part["text"]))
     if "inlineData" in part or "fileData" in part:
         return MEDIA
-    return of_text(strict_json.dumps(part))
+    return _of_characters(len(strict_json.dumps(part)))

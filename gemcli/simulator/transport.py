@@ -18,7 +18,7 @@ class AppTransport(httpx2.BaseTransport):
         self._app = app
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """The response to one request; pauses are slept through, a cut raises the client's error."""
+        """The response to one request; a pause sleeps, and a cut raises the client's error."""
         target = request.url.raw_path.decode("ascii")
         reply = self._app(request.method, target, request.headers, request.read())
         body = _body(reply, request)

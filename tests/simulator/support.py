@@ -1,14 +1,46 @@
-"""Short ways to say a request and to ask for its answer."""
+"""Short ways to write a request and to ask for its answer, and the SDK's client on an application."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Literal
 
+import httpx2
+from google import genai
+
+from gemcli.simulator.replies import Step
+from gemcli.simulator.server import serve
 from gemcli.simulator.simulated_api import App, Reply, simulate
+from gemcli.simulator.transport import AppTransport
 
 KEY = {"x-goog-api-key": "k"}
+ECHO = "simulator/echo"
+SSE = "streamGenerateContent?alt=sse"
 PNG = {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}
+
+Mount = Literal["server", "in-process"]
+
+
+@contextlib.contextmanager
+def sdk_on(app: App = simulate, mount: Mount = "server", version: str = "v1beta") -> Iterator[genai.Client]:
+    """The SDK's client on an application, over loopback or in process."""
+    options: Any = {"api_version": version}
+    with contextlib.ExitStack() as stack:
+        if mount == "server":
+            options["base_url"] = stack.enter_context(serve(app)).url
+        else:
+            http = stack.enter_context(httpx2.Client(transport=AppTransport(app)))
+            options |= {"base_url": "http://simulator.invalid", "httpx_client": http}
+            options["async_client_args"] = {"verify": False}
+        yield stack.enter_context(genai.Client(api_key="k", vertexai=False, http_options=options))
+
+
+def scripted(*steps: Step, status: int = 200, **headers: str) -> App:
+    """An application whose every reply is these steps."""
+    reply = Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, steps)
+    return lambda method, target, seen, body: reply
 
 
 def says(role: str, *parts: str | dict[str, Any]) -> dict[str, Any]:
@@ -31,15 +63,10 @@ def talk(*texts: str) -> list[dict[str, Any]]:
     return [says("model" if number % 2 else "user", text) for number, text in enumerate(texts)]
 
 
-def post(body: Any, verb: str = "generateContent", model: str = "simulator/echo", app: App = simulate) -> Reply:
+def post(body: Any, verb: str = "generateContent", model: str = ECHO, app: App = simulate) -> Reply:
     """The reply to a POST with this body: bytes as they are, anything else as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return app("POST", f"/v1beta/models/{model}:{verb}", KEY, data)
-
-
-def get(target: str, app: App = simulate) -> Reply:
-    """The reply to a GET."""
-    return app("GET", target, KEY, b"")
 
 
 def json_of(reply: Reply) -> Any:
@@ -49,17 +76,27 @@ def json_of(reply: Reply) -> Any:
     return json.loads(data)
 
 
-def text_of(reply: Reply) -> str:
+def body_of(reply: Reply) -> bytes:
+    """All the bytes of a reply."""
+    return b"".join(step for step in reply.steps if isinstance(step, bytes))
+
+
+def text_of(reply: Reply) -> Any:
     """What the model said."""
-    text = json_of(reply)["candidates"][0]["content"]["parts"][0]["text"]
-    assert isinstance(text, str)
-    return text
+    return json_of(reply)["candidates"][0]["content"]["parts"][0]["text"]
+
+
+def error_of(reply: Reply) -> tuple[int, str, str]:
+    """The status, its name and the message of a reply that is an error in the API's form."""
+    body = json_of(reply)
+    # Errors of a stream without alt=sse come as a list of one.
+    error = (body[0] if isinstance(body, list) else body)["error"]
+    assert error["code"] == reply.status
+    return reply.status, error["status"], error["message"]
 
 
 def refusal(body: Any, verb: str = "generateContent") -> str:
     """The message of a body that is refused with 400 INVALID_ARGUMENT."""
-    reply = post(body, verb)
-    error = json_of(reply)["error"]
-    assert (reply.status, error["code"], error["status"]) == (400, 400, "INVALID_ARGUMENT")
-    assert isinstance(error["message"], str)
-    return error["message"]
+    code, status, message = error_of(post(body, verb))
+    assert (code, status) == (400, "INVALID_ARGUMENT")
+    return message

@@ -10,74 +10,53 @@ from hypothesis import strategies as st
 
 from .support import PNG, call, json_of, post, response, says, talk, text_of
 
+CALLED = [says("user", "Time?"), says("model", call("now")), says("user", response("now", {"h": 12}), "Hurry")]
+MANY = [text for number in range(1, 11) for text in (f"m{number}", "ok")][:-1]
+CODE = {"executableCode": {"language": "PYTHON", "code": "1"}}
+FILE = {"fileData": {"fileUri": "https://example.com/a.pdf"}}
+WHOLE = "line one\n  line two " + "x" * 500
 
-def echo(*contents: Any, **more: Any) -> str:
-    """What the echo says to these Contents."""
-    return text_of(post({"contents": list(contents)} | more))
-
-
-def test_the_first_message_is_echoed_whole() -> None:
-    """The message of this turn comes back unaltered, however long."""
-    text = "line one\n  line two " + "x" * 500
-    assert echo(says("user", text)) == f'Message 1 says: "{text}".'
-
-
-def test_earlier_messages_are_seen() -> None:
-    """Each earlier message of the history is repeated, oldest first."""
-    assert echo(*talk("one", "…", "two", "…", "three")) == 'Message 3 says: "three". Before it: 1: "one"; 2: "two".'
-
-
-def test_long_earlier_messages_are_shortened() -> None:
-    """An earlier message is cut to 60 characters on one line."""
-    assert echo(*talk("a\n" * 100, "…", "b")) == f'Message 2 says: "b". Before it: 1: "{"a " * 29}a…".'
-
-
-def test_a_long_history_is_counted() -> None:
-    """Of many earlier messages the first three and the last three are repeated, and the others counted."""
-    texts = [f"m{number}" for number in range(1, 11)]
-    contents = talk(*[text for message in texts for text in (message, "ok")][:-1])
-    assert echo(*contents) == (
-        'Message 10 says: "m10". Before it: 1: "m1"; 2: "m2"; 3: "m3"; (3 more); 7: "m7"; 8: "m8"; 9: "m9".'
-    )
+SAID = {
+    "whole": (talk(WHOLE), f'Message 1 says: "{WHOLE}".'),
+    "earlier": (talk("one", "…", "two", "…", "three"), 'Message 3 says: "three". Before it: 1: "one"; 2: "two".'),
+    "shortened": (talk("a\n" * 100, "…", "b"), f'Message 2 says: "b". Before it: 1: "{"a " * 29}a…".'),
+    "first-and-last": (
+        talk(*MANY),
+        'Message 10 says: "m10". Before it: 1: "m1"; 2: "m2"; 3: "m3"; (3 more); 7: "m7"; 8: "m8"; 9: "m9".',
+    ),
+    "other-parts": (
+        [says("user", PNG, "What?", FILE, CODE)],
+        'Message 1 says: [image/png] "What?" [fileData] [executableCode].',
+    ),
+    "responses": (CALLED, 'Message 1 says: "Time?". Its functions answered: now: {"h":12}; "Hurry".'),
+    "after-responses": (
+        [*CALLED, says("model", "Noon"), says("user", "Thanks")],
+        'Message 2 says: "Thanks". Before it: 1: "Time?".',
+    ),
+}
+"""Contents, and what the echo says to them."""
 
 
-def test_the_system_instruction_is_seen() -> None:
+@pytest.mark.parametrize("name", SAID)
+def test_said(name: str) -> None:
+    """The message of this turn comes back whole, those before it shortened, and Parts without text by their kind."""
+    contents, text = SAID[name]
+    assert text_of(post({"contents": contents})) == text
+
+
+def test_system_instruction() -> None:
     """A system instruction is mentioned."""
-    answer = echo(says("user", "a"), systemInstruction={"parts": [{"text": "Be brief"}]})
-    assert answer == 'Message 1 says: "a". The system instruction says: "Be brief".'
+    answer = post({"contents": talk("a"), "systemInstruction": {"parts": [{"text": "Be brief"}]}})
+    assert text_of(answer) == 'Message 1 says: "a". The system instruction says: "Be brief".'
 
 
-def test_other_kinds_of_parts_are_named() -> None:
-    """Images and files are named by their type, other Parts by their kind."""
-    code = {"executableCode": {"language": "PYTHON", "code": "1"}}
-    file = {"fileData": {"fileUri": "https://example.com/a.pdf"}}
-    assert (
-        echo(says("user", PNG, "What?", file, code))
-        == 'Message 1 says: [image/png] "What?" [fileData] [executableCode].'
-    )
-
-
-def test_function_responses_are_seen() -> None:
-    """Responses belong to the message whose functions they answer, and are repeated whole."""
-    contents = [says("user", "Time?"), says("model", call("now")), says("user", response("now", {"h": 12}), "Hurry")]
-    assert echo(*contents) == 'Message 1 says: "Time?". Its functions answered: now: {"h":12}; "Hurry".'
-    after = echo(*contents, says("model", "Noon"), says("user", "Thanks"))
-    assert after == 'Message 2 says: "Thanks". Before it: 1: "Time?".'
-
-
-def test_the_answer_is_a_whole_response() -> None:
+def test_whole_response() -> None:
     """The answer has all that a GenerateContentResponse of the API has."""
-    answer = json_of(post({"contents": [says("user", "Hello")]}))
-    identity = answer.pop("responseId")
-    assert identity.isalnum()
+    answer = json_of(post({"contents": talk("Hello")}))
+    assert answer.pop("responseId").isalnum()
+    content = {"parts": [{"text": 'Message 1 says: "Hello".'}], "role": "model"}
     assert answer == {
-        "candidates": [
-            {
-                "content": {"parts": [{"text": 'Message 1 says: "Hello".'}], "role": "model"},
-                "finishReason": "STOP",
-                "index": 0,
-            }
-        ],
+        "candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
         "usageMetadata": {
             "promptTokenCount": 2,
             "candidatesTokenCount": 6,
@@ -100,27 +79,27 @@ def test_the_answer_is_a_whole_response() -> None:
         ({"maxOutputTokens": 1, "stopSequences": ["1"]}, "Mess", "MAX_TOKENS"),
     ],
 )
-def test_an_answer_stops_where_it_was_told_to(settings: Any, text: str, finish: str) -> None:
+def test_limits(settings: Any, text: str, finish: str) -> None:
     """Stop sequences and the token limit cut the answer, and the finish reason says which it was."""
-    answer = json_of(post({"contents": [says("user", "Hello")], "generationConfig": settings}))
-    candidate = answer["candidates"][0]
-    assert (candidate["content"]["parts"][0]["text"], candidate["finishReason"]) == (text, finish)
+    reply = post({"contents": talk("Hello"), "generationConfig": settings})
+    answer = json_of(reply)
+    assert (text_of(reply), answer["candidates"][0]["finishReason"]) == (text, finish)
     assert answer["usageMetadata"]["candidatesTokenCount"] <= settings.get("maxOutputTokens", 6)
 
 
-def test_an_answer_stopped_before_its_first_word_has_no_parts() -> None:
+def test_stopped_before_the_first_word() -> None:
     """Where nothing was said the content is empty and no tokens of it are counted, as in the API."""
-    answer = json_of(post({"contents": [says("user", "a")], "generationConfig": {"stopSequences": ["M"]}}))
+    answer = json_of(post({"contents": talk("a"), "generationConfig": {"stopSequences": ["M"]}}))
     assert answer["candidates"] == [{"content": {}, "finishReason": "STOP", "index": 0}]
     assert "candidatesTokenCount" not in answer["usageMetadata"]
 
 
-def test_a_longer_history_costs_more() -> None:
+@pytest.mark.parametrize(
+    ("contents", "tokens"), [(talk("a"), 1), ([says("user", "a", PNG)], 259), (talk("a", "b", "c"), 3)]
+)
+def test_prompt_tokens(contents: Any, tokens: int) -> None:
     """Prompt tokens grow with the history, as bills do."""
-    short = json_of(post({"contents": talk("a")}))["usageMetadata"]["promptTokenCount"]
-    image = json_of(post({"contents": [says("user", "a", PNG)]}))["usageMetadata"]["promptTokenCount"]
-    long = json_of(post({"contents": talk("a", "b", "c")}))["usageMetadata"]["promptTokenCount"]
-    assert (short, image, long) == (1, 259, 3)
+    assert json_of(post({"contents": contents}))["usageMetadata"]["promptTokenCount"] == tokens
 
 
 texts = st.text(min_size=1, max_size=80)
@@ -128,7 +107,7 @@ parts = texts | st.just(PNG)
 
 
 @given(st.lists(st.tuples(st.lists(parts, min_size=1, max_size=3), texts), max_size=8), texts, texts)
-def test_a_conversation_can_always_go_on(turns: Any, message: str, following: str) -> None:
+def test_conversation_goes_on(turns: Any, message: str, following: str) -> None:
     """An answer appended to its history, with another message after it, makes a request that is accepted."""
     contents = [each for user, model in turns for each in (says("user", *user), says("model", model))]
     contents.append(says("user", message))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 import time
 from typing import Any
 
@@ -13,21 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemcli.simulator import responses
-from gemcli.simulator.simulated_api import Reply, application
+from gemcli.simulator.replies import Reply
+from gemcli.simulator.simulated_api import application
 from gemcli.simulator.streams import chunks
 
-from .support import json_of, post, says, talk
+from .support import SSE, body_of, json_of, post, talk
 
-HELLO = {"contents": [says("user", "Hello")]}
+HELLO = {"contents": talk("Hello")}
 CALL = {
     "functionCall": {"name": "f", "args": {"a": "a long argument that nobody may split"}},
     "thoughtSignature": "c2ln",
 }
-
-
-def body_of(reply: Reply) -> bytes:
-    """The bytes of a reply that has no pauses and no cuts."""
-    return b"".join(step for step in reply.steps if isinstance(step, bytes))
+FOX = {"text": "The quick brown fox jumps over the lazy dog."}
 
 
 def events(reply: Reply) -> list[Any]:
@@ -36,6 +32,12 @@ def events(reply: Reply) -> list[Any]:
     assert rest == b""
     assert all(part.startswith(b"data: ") and b"\n" not in part for part in parts)
     return [json.loads(part.removeprefix(b"data: ")) for part in parts]
+
+
+def streamed(*parts: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """The Parts of each chunk of an answer with these Parts."""
+    stream = chunks(responses.answer(HELLO, "m", parts))
+    return [chunk["candidates"][0]["content"].get("parts", []) for chunk in stream]
 
 
 def merged(stream: list[dict[str, Any]]) -> dict[str, Any]:
@@ -101,44 +103,38 @@ def test_every_chunk_is_a_response(answer: dict[str, Any]) -> None:
 @given(texts)
 def test_pieces_are_short(text: str) -> None:
     """No piece is longer than 21 characters, and none is empty."""
-    stream = chunks(responses.answer(HELLO, "m", [{"text": text}]))
-    pieces = [part["text"] for chunk in stream for part in chunk["candidates"][0]["content"].get("parts", [])]
-    assert all(1 <= len(piece) <= 21 for piece in pieces)
+    assert all(1 <= len(part["text"]) <= 21 for parts in streamed({"text": text}) for part in parts)
 
 
-def test_a_long_answer_is_cut_in_linear_time() -> None:
+def test_linear_time() -> None:
     """Half a megabyte makes tens of thousands of chunks, and the time to make them does not grow with its square."""
     started = time.process_time()
-    assert len(chunks(responses.answer(HELLO, "m", [{"text": "word " * 100_000}]))) > 25_000
+    assert len(streamed({"text": "word " * 100_000})) > 25_000
     assert time.process_time() - started < 5
 
 
-def test_prose_is_cut_at_ends_of_words() -> None:
-    """Words stay whole."""
-    text = "The quick brown fox jumps over the lazy dog."
-    stream = chunks(responses.answer(HELLO, "m", [{"text": text}]))
-    pieces = [chunk["candidates"][0]["content"]["parts"] for chunk in stream]
-    assert pieces == [[{"text": "The quick brown "}], [{"text": "fox jumps over "}], [{"text": "the lazy dog."}]]
+SIGNED = {"text": "Text that bears a signature of its own.", "thoughtSignature": "c2ln"}
+END = {"text": "", "thoughtSignature": "c2ln"}
 
 
-def test_usage_grows_with_what_was_said() -> None:
+@pytest.mark.parametrize(
+    ("parts", "pieces"),
+    [
+        ([FOX], [[{"text": "The quick brown "}], [{"text": "fox jumps over "}], [{"text": "the lazy dog."}]]),
+        ([CALL, SIGNED, END], [[CALL], [SIGNED], [END]]),
+    ],
+)
+def test_pieces(parts: list[dict[str, Any]], pieces: list[Any]) -> None:
+    """Words stay whole; so do calls and what bears a signature, and an empty last part may bear one."""
+    assert streamed(*parts) == pieces
+
+
+def test_usage_grows() -> None:
     """Each chunk counts the answer up to its end; the prompt and the thoughts are counted from the start."""
-    said: list[dict[str, Any]] = [
-        {"text": "Hm, hm, hm.", "thought": True},
-        {"text": "The quick brown fox jumps over the lazy dog."},
-    ]
-    usages = [chunk["usageMetadata"] for chunk in chunks(responses.answer(HELLO, "m", said))]
+    answer = responses.answer(HELLO, "m", [{"text": "Hm, hm, hm.", "thought": True}, FOX])
     names = ("promptTokenCount", "thoughtsTokenCount", "candidatesTokenCount", "totalTokenCount")
-    counts = [tuple(usage.get(name) for name in names) for usage in usages]
+    counts = [tuple(chunk["usageMetadata"].get(name) for name in names) for chunk in chunks(answer)]
     assert counts == [(2, 3, None, 5), (2, 3, 4, 9), (2, 3, 8, 13), (2, 3, 11, 16)]
-
-
-def test_calls_and_signatures_stay_whole() -> None:
-    """A call is one chunk with its signature; text that bears one is not split; an empty last part may bear one."""
-    signed = {"text": "Text that bears a signature of its own.", "thoughtSignature": "c2ln"}
-    end = {"text": "", "thoughtSignature": "c2ln"}
-    stream = chunks(responses.answer(HELLO, "m", [CALL, signed, end]))
-    assert [chunk["candidates"][0]["content"]["parts"] for chunk in stream] == [[CALL], [signed], [end]]
 
 
 @pytest.mark.parametrize(
@@ -152,15 +148,16 @@ def test_calls_and_signatures_stay_whole() -> None:
         {"candidates": [{"content": {"parts": [{"text": "a long text, said by two"}]}}] * 2},
     ],
 )
-def test_what_cannot_be_cut_is_one_chunk(answer: dict[str, Any]) -> None:
+def test_one_chunk(answer: dict[str, Any]) -> None:
     """An answer without parts is one chunk; so is one with several candidates."""
     assert chunks(answer) == [answer]
 
 
-def test_both_forms_carry_the_unstreamed_answer() -> None:
+@pytest.mark.parametrize("query", ["?alt=sse", "?key=k&alt=sse", "?alt=sse&prettyPrint=false"])
+def test_framings(query: str) -> None:
     """Server-Sent Events and the array have the same chunks, and joined they are what generateContent answers."""
     body = {"contents": talk("one message", "…", "another one")}
-    sse, array = post(body, "streamGenerateContent?alt=sse"), post(body, "streamGenerateContent")
+    sse, array = post(body, f"streamGenerateContent{query}"), post(body, "streamGenerateContent")
     assert (sse.status, sse.headers["content-type"]) == (200, "text/event-stream")
     assert (array.status, array.headers["content-type"]) == (200, "application/json; charset=UTF-8")
     assert events(sse) == json.loads(body_of(array))
@@ -168,30 +165,17 @@ def test_both_forms_carry_the_unstreamed_answer() -> None:
     assert merged(events(sse)) == json_of(post(body))
 
 
-def test_an_array_is_written_as_it_grows() -> None:
-    """Every chunk but the last could be read before the next one is written."""
-    reply = post({"contents": [says("user", "Hello, hello, hello")]}, "streamGenerateContent")
-    seen = b""
-    for step in reply.steps[:-1]:
-        assert isinstance(step, bytes)
-        seen += step
-        json.loads(seen + b"]")
-
-
-def test_an_answer_of_one_chunk_is_an_array_of_one() -> None:
-    """The array is an array, however short."""
+def test_array() -> None:
+    """Every chunk of an array but the last can be read before the next one is written; one chunk is an array, too."""
+    reply = post({"contents": talk("Hello, hello, hello")}, "streamGenerateContent")
+    for end in range(1, len(reply.steps)):
+        json.loads(body_of(reply._replace(steps=reply.steps[:end])) + b"]")
     app = application({"m": lambda request: {"candidates": []}})
     assert json_of(post(HELLO, "streamGenerateContent", "m", app)) == [{"candidates": []}]
 
 
-@pytest.mark.parametrize("query", ["?alt=sse", "?key=k&alt=sse", "?alt=sse&prettyPrint=false"])
-def test_alt_may_stand_anywhere_in_the_query(query: str) -> None:
-    """`alt=sse` is found among other parameters."""
-    assert re.match(b"data: {", body_of(post(HELLO, f"streamGenerateContent{query}")))
-
-
 @given(texts.filter(bool))
-def test_the_echo_streams_what_it_says(text: str) -> None:
+def test_echo_streams(text: str) -> None:
     """Over the whole application too a stream says what the answer says, for any message."""
-    body = {"contents": [says("user", text)]}
-    assert merged(events(post(body, "streamGenerateContent?alt=sse"))) == json_of(post(body))
+    body = {"contents": talk(text)}
+    assert merged(events(post(body, SSE))) == json_of(post(body))
