@@ -18,11 +18,12 @@ from gemcli.api.backends import Backend
 from gemcli.api.gemini import Gemini, interrupted
 from gemcli.api.retry import Policy
 from gemcli.chat import answers, contents, turn_order
-from gemcli.chat.answers import Verdict
-from gemcli.chat.contents import Content
+from gemcli.chat.answers import Answer, Verdict
+from gemcli.chat.contents import Content, FunctionCall
 from gemcli.errors import GemcliError
 from gemcli.sessions import records, signatures
 from gemcli.sessions.journal import ANSWERED, Exchange, Journal
+from gemcli.sessions.records import Attempt
 from gemcli.sessions.session import Session, Unsaved
 from gemcli.settings import resolve
 from gemcli.settings.resolve import Config
@@ -115,9 +116,9 @@ class Result:
 
     turn: int
     id: str
-    answer: dict[str, Any]
+    answer: Answer
     verdict: Verdict
-    attempts: list[dict[str, Any]]
+    attempts: list[Attempt]
     elapsed_ms: int
     unsaved: Unsaved | None
     notes: tuple[str, ...]
@@ -128,8 +129,11 @@ class Result:
 
         Without the waits, and what came before them.
         """
-        last: dict[str, Any] = self.attempts[-1] if self.attempts else {}
-        return int(last.get("elapsed_ms", self.elapsed_ms))
+        return (
+            self.attempts[-1].get("elapsed_ms", self.elapsed_ms)
+            if self.attempts
+            else self.elapsed_ms
+        )
 
 
 def prepare(
@@ -198,7 +202,7 @@ def exchange(session: Session, request: Request, line: Line) -> Result:
         config=request.config,
         key=request.key,
     )
-    attempts: list[dict[str, Any]] = []
+    attempts: list[Attempt] = []
     # From here until the outcome is on the disk no signal may come in between; it ends the wait for
     # the answer.
     with deferred:
@@ -220,7 +224,8 @@ def exchange(session: Session, request: Request, line: Line) -> Result:
 
 def recalled(exchange: Exchange) -> Result:
     """The result of an exchange that was answered before, from its records."""
-    outcome, answer = exchange.outcome or {}, exchange.answer or {}
+    outcome: Mapping[str, Any] = exchange.outcome or {}
+    answer: Answer = exchange.answer or {}
     verdict, valid = answers.judge(answer), exchange.state == ANSWERED
     # What is in the history stays there, whatever is thought of its form: imported answers have no
     # finish reason.
@@ -230,7 +235,7 @@ def recalled(exchange: Exchange) -> Result:
     return Result(exchange.turn, exchange.id, answer, verdict, attempts, elapsed, None, ())
 
 
-def _call(request: Request, line: Line, attempts: list[dict[str, Any]]) -> dict[str, Any]:
+def _call(request: Request, line: Line, attempts: list[Attempt]) -> Answer:
     """Call the model until it answers or the retry policy gives up.
 
     Each attempt is noted in `attempts`.
@@ -256,7 +261,7 @@ def _call(request: Request, line: Line, attempts: list[dict[str, Any]]) -> dict[
     raise AssertionError  # pragma: no cover - count() does not end
 
 
-def _attempt(request: Request, line: Line) -> dict[str, Any]:
+def _attempt(request: Request, line: Line) -> Answer:
     """One request to the model, streamed if anyone listens."""
     tell, limits = line.on_event, line.limits
     if tell is None or not line.stream:
@@ -296,7 +301,7 @@ def _record_failure(
     session: Session,
     exchange_id: str,
     error: GemcliError,
-    attempts: list[dict[str, Any]],
+    attempts: list[Attempt],
     notice: Callable[[str], None],
 ) -> None:
     """Append the outcome of a call that brought no answer.
@@ -321,7 +326,7 @@ def _record_failure(
             error.hint = f"what arrived {where}"
 
 
-def _open_call(calls: list[dict[str, Any]]) -> GemcliError:
+def _open_call(calls: list[FunctionCall]) -> GemcliError:
     names = ", ".join(str(call.get("name")) for call in calls)
     return GemcliError(
         "OPEN_CALL",

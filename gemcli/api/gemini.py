@@ -24,6 +24,7 @@ from gemcli.api.attempt import CALL, Call
 from gemcli.api.backends import SIMULATOR, wire_name
 from gemcli.api.credentials import Access
 from gemcli.chat import answers
+from gemcli.chat.answers import Answer
 from gemcli.errors import GemcliError
 from gemcli.signals import GLANCE, deferred
 
@@ -62,7 +63,7 @@ class Gemini:
 
     def generate(
         self, model: str, body: Mapping[str, Any], seconds: float, grace: float = 0.0
-    ) -> dict[str, Any]:
+    ) -> Answer:
         """Make one generateContent request with `body` as its JSON, and return the answer as received.
 
         Ends within `seconds` whatever the network does: the request runs in a thread of its own,
@@ -87,8 +88,8 @@ class Gemini:
         model: str,
         body: Mapping[str, Any],
         seconds: float,
-        on_chunk: Callable[[dict[str, Any]], None],
-    ) -> dict[str, Any]:
+        on_chunk: Callable[[Answer], None],
+    ) -> Answer:
         """`generate` as streamGenerateContent.
 
         `on_chunk` gets each chunk as it arrives, the result is the whole.
@@ -98,7 +99,7 @@ class Gemini:
         """
         done: _Queue = queue.SimpleQueue()
         call = Call(done.put)
-        chunks: list[dict[str, Any]] = []
+        chunks: list[Answer] = []
 
         def on_event(data: bytes) -> None:
             chunks.append(chunking.read(data))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from gemcli.api.http_errors import refusal
+from gemcli.chat.answers import Answer, invalid_response
 from gemcli.chat.contents import merged, parts_of
-from gemcli.chat.shapes import answer_fault
 from gemcli.errors import GemcliError
 from gemcli.text import strict_json
 
 
-def read(data: bytes) -> dict[str, Any]:
+def read(data: bytes) -> Answer:
     """The chunk in one event of a stream.
 
     Raises `GemcliError`: BAD_RESPONSE, or what an error event says.
@@ -27,15 +27,15 @@ def read(data: bytes) -> dict[str, Any]:
     if isinstance(chunk, dict) and "error" in chunk:
         code = chunk["error"].get("code") if isinstance(chunk["error"], dict) else None
         raise refusal(code if isinstance(code, int) and 400 <= code < 600 else 500, {}, data)
-    if fault := answer_fault(chunk):
+    if fault := invalid_response(chunk):
         raise GemcliError(
             "BAD_RESPONSE", f"not a chunk of an answer: {fault}", outcome="unknown", http=200
         )
-    checked: dict[str, Any] = chunk
+    checked: Answer = chunk
     return checked
 
 
-def join(chunks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def join(chunks: Sequence[Mapping[str, Any]]) -> Answer:
     """The chunks of a stream as the one answer they make, in the form of an unstreamed one.
 
     Parts are merged by `contents.merged`, citations gathered; of everything else the last word
@@ -50,7 +50,7 @@ def join(chunks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             candidates.setdefault(index if isinstance(index, int) else 0, []).append(candidate)
     if candidates:
         answer["candidates"] = [_joined(candidates[place]) for place in sorted(candidates)]
-    return answer
+    return cast("Answer", answer)
 
 
 def finished(chunks: Sequence[Mapping[str, Any]]) -> bool:

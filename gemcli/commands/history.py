@@ -9,6 +9,7 @@ import click
 
 from gemcli.app import App
 from gemcli.chat import turn_order
+from gemcli.chat.answers import Answer
 from gemcli.chat.contents import text_of
 from gemcli.errors import GemcliError
 from gemcli.sessions import names
@@ -112,7 +113,7 @@ def select(
     return turns_[-1:] if last else turns_
 
 
-def raw_answer(session: str, selected: list[Turn]) -> dict[str, Any]:
+def raw_answer(session: str, selected: list[Turn]) -> Answer:
     """The whole answer of the last exchange that has one.
 
     Raises `GemcliError` (NO_SUCH_TURN) if none has.
@@ -125,7 +126,7 @@ def raw_answer(session: str, selected: list[Turn]) -> dict[str, Any]:
 
 def lines_of(turn: Turn) -> str:
     """A turn as a person reads it: `role: text`, one paragraph for each Content that has text."""
-    said = [(content["role"], text_of(content)) for content in turn.contents]
+    said: list[tuple[str, str]] = [(content["role"], text_of(content)) for content in turn.contents]
     if not said:
         said = [
             ("user", text_of(turn.exchanges[0].request["content"])),

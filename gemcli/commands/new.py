@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ from gemcli.formats import contents_list
 from gemcli.sessions import names, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import fold, scan
-from gemcli.sessions.records import Record
+from gemcli.sessions.records import Record, SessionRecord
 from gemcli.settings.resolve import Config, merge
 from gemcli.terminal import documents, inputs, options
 from gemcli.text import strict_json
@@ -175,10 +176,10 @@ def default_model(app: App) -> str:
 
 
 def header(
-    app: App, wanted: Wanted, source: Record | None, origin: dict[str, Any] | None
-) -> Record:
+    app: App, wanted: Wanted, source: SessionRecord | None, origin: dict[str, Any] | None
+) -> SessionRecord:
     """The session record, with the source's model, backend and config where nothing else is wanted."""
-    base: Record = (
+    base: Mapping[str, Any] = (
         source
         or {"model": default_model(app), "config": {}}
         | backends.from_environment(app.environ).to_json()

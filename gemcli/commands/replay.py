@@ -345,7 +345,7 @@ class Stage:
             if error.reason != "SESSION_EXISTS":  # somebody was faster
                 raise
 
-    def _header(self, script: Script) -> records.Record:
+    def _header(self, script: Script) -> records.SessionRecord:
         """The session record that a script's session begins with."""
         wanted = new.Wanted(script.model, None, script.config)
         return new.header(self._app, wanted, script.header, self._suite.origin())

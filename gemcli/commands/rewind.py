@@ -14,7 +14,7 @@ from gemcli.app import App
 from gemcli.errors import GemcliError, counted
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import Record
+from gemcli.sessions.records import RewindRecord, UndoRecord
 from gemcli.terminal import documents, options
 
 
@@ -89,7 +89,7 @@ class Wanted:
     undo: bool
 
 
-def plan(app: App, journal: Journal, wanted: Wanted) -> Record | None:
+def plan(app: App, journal: Journal, wanted: Wanted) -> RewindRecord | UndoRecord | None:
     """The record that does what is wanted, None if nothing is to be done.
 
     Raises `GemcliError` (NO_SUCH_TURN).
@@ -140,10 +140,12 @@ def _tell_skipped(app: App, journal: Journal, numbers: list[int]) -> None:
         )
 
 
-def _document(session: str, journal: Journal, done: Record | None, change: str) -> dict[str, Any]:
+def _document(
+    session: str, journal: Journal, done: RewindRecord | UndoRecord | None, change: str
+) -> dict[str, Any]:
     """What the command prints: the turns that changed, and the history that is left."""
     changed = [
-        documents.turn_view(journal.turns[number]) for number in (done or {"turns": []})["turns"]
+        documents.turn_view(journal.turns[number]) for number in (done["turns"] if done else [])
     ]
     last = journal.live[-1].number if journal.live else None
     return {"session": session, change: changed, "turns": len(journal.live), "last_turn": last}

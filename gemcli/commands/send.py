@@ -24,7 +24,7 @@ from gemcli.errors import GemcliError
 from gemcli.exchange import Limits, Line, Request, Result, exchange, prepare, recalled
 from gemcli.sessions import once
 from gemcli.sessions.journal import REFUSED, Exchange, Journal
-from gemcli.sessions.records import Record
+from gemcli.sessions.records import RequestRecord
 from gemcli.settings.resolve import Config, merge
 from gemcli.signals import deferred
 from gemcli.terminal import documents, inputs, options
@@ -345,7 +345,9 @@ def _sent_before(journal: Journal, order: Order) -> Exchange | None:
     )
 
 
-def _difference(journal: Journal, request: Record, order: Order, content: Content) -> str | None:
+def _difference(
+    journal: Journal, request: RequestRecord, order: Order, content: Content
+) -> str | None:
     """What a message that was sent before had otherwise, None if it is the same one."""
     if request["content"] != content:
         return "message"

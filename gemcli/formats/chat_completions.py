@@ -6,10 +6,12 @@ Gemini API's own and left out. What has no counterpart is an error, not a loss.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gemcli.chat.contents import (
     Content,
+    FunctionCall,
     Part,
     function_calls,
     function_responses,
@@ -24,7 +26,7 @@ Waiting = tuple[tuple[str, str | None], str]
 """A call that waits for its response: what the response repeats, and the id it has here."""
 
 
-def dump(history: list[Content], header: dict[str, Any]) -> dict[str, Any]:
+def dump(history: list[Content], header: Mapping[str, Any]) -> dict[str, Any]:
     """The history as `{"model": …, "messages": […]}`, the system instruction first.
 
     Raises `GemcliError` (NOT_EXPRESSIBLE) for a Part that these messages cannot hold.
@@ -48,7 +50,7 @@ def dump(history: list[Content], header: dict[str, Any]) -> dict[str, Any]:
     return {"model": header["model"], "messages": messages}
 
 
-def _id(call: dict[str, Any], number: int, place: int) -> str:
+def _id(call: FunctionCall, number: int, place: int) -> str:
     """A call's id, made up where it has none: these messages cannot do without."""
     return str(call.get("id") or f"call_{number}_{place}")
 

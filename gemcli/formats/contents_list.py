@@ -6,6 +6,7 @@ What the SDK takes as `history=`, as one JSON list or as JSON Lines.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -45,7 +46,7 @@ def _unanswered(contents: list[Any]) -> list[Problem]:
     ]
 
 
-def dump(history: list[Content], _header: dict[str, Any]) -> list[Content]:
+def dump(history: list[Content], _header: Mapping[str, Any]) -> list[Content]:
     """The history as one list."""
     return history
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from gemcli.chat.contents import Content, Part, parts_of, text_of
@@ -11,7 +12,7 @@ from gemcli.text import strict_json
 HEADINGS = {"user": "User", "model": "Model"}
 
 
-def dump(history: list[Content], header: dict[str, Any]) -> str:
+def dump(history: list[Content], header: Mapping[str, Any]) -> str:
     """The history as one Markdown document, headed by the model and its system instruction.
 
     What was said stands as it was said, for it usually is Markdown, unless it would swallow what

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gemcli.chat.contents import Content, function_responses, parts_of, text_of
@@ -10,7 +10,7 @@ from gemcli.errors import GemcliError
 
 
 def dump(
-    history: list[Content], header: dict[str, Any], calls: Sequence[dict[str, Any]] = ()
+    history: list[Content], header: Mapping[str, Any], calls: Sequence[dict[str, Any]] = ()
 ) -> str:
     """The user's messages with model, system instruction and config, in the order they were sent.
 

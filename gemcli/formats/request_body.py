@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 
 
-def dump(history: list[Content], header: dict[str, Any]) -> dict[str, Any]:
+def dump(history: list[Content], header: Mapping[str, Any]) -> dict[str, Any]:
     """The body of the request that the last answer of the history answered.
 
     Its Contents and the session's config.

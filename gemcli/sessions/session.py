@@ -48,7 +48,7 @@ class Session:
         When that fails the file is as it was, unless what was written is `paid` for: then it stays
         although it may not survive a power cut. Raises `Unsaved`: DISK_FULL or IO when it could not
         be written, SESSION_CHANGED when the file is no longer what this process loaded (paid
-        records are then kept in `PATH.lost-<n>`). Raises `JournalError` before anything is written
+        records are then kept in `PATH.lost-<n>`). Raises `RecordError` before anything is written
         if the record does not fit.
         """
         line = records.encode(record)

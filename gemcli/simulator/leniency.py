@@ -36,7 +36,7 @@ def _answers_joined(contents: Sequence[Content]) -> Iterator[Content]:
 
 
 def _without_ids(content: Content) -> Content:
-    parts = [
+    parts: list[Any] = [
         {key: _without_id(key, value) for key, value in part.items()} for part in content["parts"]
     ]
     return {**content, "parts": parts}

@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from gemcli.chat import turn_order
-from gemcli.chat.contents import Content, Part, function_calls, function_responses
+from gemcli.chat.contents import (
+    Content,
+    FunctionCall,
+    FunctionResponse,
+    Part,
+    function_calls,
+    function_responses,
+)
 from gemcli.simulator import leniency
 from gemcli.simulator.api_errors import Refused, bad_request, invalid
 from gemcli.simulator.fields import read, snake
@@ -135,7 +142,7 @@ def _calls_unanswered(contents: Sequence[Content], index: int) -> str:
     )
 
 
-def _misnamed(calls: Sequence[dict[str, Any]], responses: Sequence[dict[str, Any]]) -> str:
+def _misnamed(calls: Sequence[FunctionCall], responses: Sequence[FunctionResponse]) -> str:
     called = [(call.get("name"), call.get("id")) for call in calls]
     for response in responses:
         identity = (response.get("name"), response.get("id"))

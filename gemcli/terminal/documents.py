@@ -9,28 +9,28 @@ wire form of the API, so that they can be handed back.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gemcli.chat import turn_order as order
+from gemcli.chat.answers import Answer, Candidate, content_of
 from gemcli.chat.contents import Content, function_calls, is_blank, parts_of, text_of
-from gemcli.chat.shapes import content_of
 from gemcli.sessions.journal import ANSWERED, Exchange, Journal, Turn
 
 
-def answer_view(answer: dict[str, Any] | None, content: Content) -> dict[str, Any]:
+def answer_view(answer: Answer | None, content: Content) -> dict[str, Any]:
     """The parts of an answer that scripts ask for.
 
     `content` is its model Content as the history has it.
     """
     answer = answer or {}
-    candidate: dict[str, Any] = next(iter(answer.get("candidates") or []), {})
+    candidates: list[Candidate] = answer.get("candidates") or [{}]
     feedback = answer.get("promptFeedback") or {}
     return {
         "text": text_of(content),
         "parts": parts_of(content),
         "function_calls": function_calls(content),
-        "finish_reason": candidate.get("finishReason"),
+        "finish_reason": candidates[0].get("finishReason"),
         "block_reason": feedback.get("blockReason"),
         "usage_metadata": snake(answer.get("usageMetadata") or {}),
         "model_version": answer.get("modelVersion"),
@@ -38,7 +38,7 @@ def answer_view(answer: dict[str, Any] | None, content: Content) -> dict[str, An
     }
 
 
-def chunk_events(chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def chunk_events(chunk: Answer) -> Iterator[dict[str, Any]]:
     """The events that a chunk of a stream is told as, one for each of its Parts that has anything to show."""
     for part in parts_of(content_of(chunk)):
         if "functionCall" in part:
@@ -73,7 +73,7 @@ def turn_view(turn: Turn) -> dict[str, Any]:
 
 def exchange_view(exchange: Exchange) -> dict[str, Any]:
     """One request and its outcome: the Contents, and why there is no answer if there is none."""
-    outcome = exchange.outcome or {}
+    outcome: Mapping[str, object] = exchange.outcome or {}
     answer = exchange.contents[1] if exchange.contents else None
     if answer is None and exchange.answer is not None:
         answer = content_of(exchange.answer)
@@ -99,7 +99,12 @@ def turn_state(turn: Turn) -> str:
 def session_view(session: str, path: str, journal: Journal) -> dict[str, Any]:
     """A session as a whole."""
     header = journal.header
-    view = {"session": session, "path": path, "id": header["id"], "model": header["model"]}
+    view: dict[str, Any] = {
+        "session": session,
+        "path": path,
+        "id": header["id"],
+        "model": header["model"],
+    }
     view |= {
         "backend": header["backend"],
         "project": header.get("project"),

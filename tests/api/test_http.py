@@ -34,7 +34,7 @@ ANSWER = json.dumps(answer("hi")).encode()
 pytestmark = pytest.mark.usefixtures("collected")
 
 
-def ask(url: str, seconds: float = 20) -> dict[str, Any]:
+def ask(url: str, seconds: float = 20) -> Any:
     """One request of one message to the model at `url`."""
     notes: list[str] = []
     gemini = Gemini(

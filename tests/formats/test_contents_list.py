@@ -19,7 +19,7 @@ TEXT = st.text(st.characters(), min_size=1, max_size=8)
 HISTORIES = st.lists(st.tuples(TEXT, TEXT), max_size=4).map(
     lambda pairs: contents(*(text for pair in pairs for text in pair))
 )
-RICH: list[dict[str, Any]] = [
+RICH: list[Any] = [
     {"role": "user", "parts": [{"text": "q"}, {"inlineData": {"mimeType": "image/png", "data": "aGk="}}]},
     {"role": "model", "parts": [{"text": "hm", "thought": True}, {"functionCall": {"name": "f", "args": {}}}]},
     {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"result": None}}}]},

@@ -15,12 +15,12 @@ from tests.support import contents
 HEADER: dict[str, Any] = {"model": "m", "config": {}}
 
 
-def model(*parts: dict[str, Any]) -> list[dict[str, Any]]:
+def model(*parts: Any) -> list[Any]:
     """A history of one turn that was answered with these Parts."""
     return [*contents("q"), {"role": "model", "parts": list(parts)}]
 
 
-def answered(*parts: dict[str, Any]) -> str:
+def answered(*parts: Any) -> str:
     """What is written below the heading of the answer."""
     return dump(model(*parts), HEADER).partition("## Model\n\n")[2]
 

@@ -188,8 +188,8 @@ def test_what_a_script_cannot_hold(part: dict[str, Any]) -> None:
 
 def test_function_responses_cannot_be_scripted() -> None:
     """A conversation with function calls cannot be sent again by its messages alone."""
-    call = {"role": "model", "parts": [{"functionCall": {"name": "f"}}]}
-    result = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
+    call: Any = {"role": "model", "parts": [{"functionCall": {"name": "f"}}]}
+    result: Any = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
     with pytest.raises(GemcliError, match="message 2") as caught:
         dump([*contents("q"), call, result, *contents("q", "a")[1:]], header())
     assert caught.value.hint == "gemcli export contents keeps everything"

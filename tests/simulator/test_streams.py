@@ -19,7 +19,7 @@ from gemcli.simulator.streams import chunks
 from .support import json_of, post, says, talk
 
 HELLO = {"contents": [says("user", "Hello")]}
-CALL = {
+CALL: Any = {
     "functionCall": {"name": "f", "args": {"a": "a long argument that nobody may split"}},
     "thoughtSignature": "c2ln",
 }
@@ -123,7 +123,7 @@ def test_prose_is_cut_at_ends_of_words() -> None:
 
 def test_usage_grows_with_what_was_said() -> None:
     """Each chunk counts the answer up to its end; the prompt and the thoughts are counted from the start."""
-    said: list[dict[str, Any]] = [
+    said: list[Any] = [
         {"text": "Hm, hm, hm.", "thought": True},
         {"text": "The quick brown fox jumps over the lazy dog."},
     ]
@@ -135,8 +135,8 @@ def test_usage_grows_with_what_was_said() -> None:
 
 def test_calls_and_signatures_stay_whole() -> None:
     """A call is one chunk with its signature; text that bears one is not split; an empty last part may bear one."""
-    signed = {"text": "Text that bears a signature of its own.", "thoughtSignature": "c2ln"}
-    end = {"text": "", "thoughtSignature": "c2ln"}
+    signed: Any = {"text": "Text that bears a signature of its own.", "thoughtSignature": "c2ln"}
+    end: Any = {"text": "", "thoughtSignature": "c2ln"}
     stream = chunks(responses.answer(HELLO, "m", [CALL, signed, end]))
     assert [chunk["candidates"][0]["content"]["parts"] for chunk in stream] == [[CALL], [signed], [end]]
 

@@ -62,7 +62,7 @@ SESSIONS = [
     ("only-newlines", "is empty", "gemcli new --force"),
     ("bad-line", "line 3: ", "restore the line from a backup"),
     ("bad-record", "line 3: a response record", ""),
-    ("doubled-turn", "line 6: turn 1 stands here again", ""),
+    ("doubled-turn", "line 6: turn 1 is repeated", ""),
     ("two-sessions", "line 6: a second session record", ""),
     ("newer-format", "line 1: format 99 is newer than 1", "upgrade gemcli"),
     ("newer-record", "line 6: records of kind 'branch' are not known", "upgrade gemcli"),
