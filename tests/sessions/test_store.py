@@ -377,4 +377,4 @@ def test_no_command_hangs_on_a_fifo(command: tuple[str, ...], gemcli: Gemcli) ->
     name, *rest = command
     done = gemcli(name, "-s", "./x.jsonl", *rest, env={"GEMCLI_MODEL": "simulator/echo"}, timeout=20)
     assert (done.status, done.out) == (65, "")
-    assert "no session" in done.err
+    assert "not a session" in done.err

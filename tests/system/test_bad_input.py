@@ -126,8 +126,8 @@ def test_what_is_no_plain_file(gemcli: Gemcli, kind: str) -> None:
     commands = [["history"], ["rewind"], ["send", "hi"], ["new", "--force"], ["send", "--create", "hi"]]
     for command in commands:
         done = gemcli(command[0], "-s", "s.jsonl", *command[1:], timeout=20)
-        assert_told(done, 65, "is not a plain file, so it is no session")
-    assert_told(gemcli("new", "-s", "s.jsonl", timeout=20), 73, "exists already")
+        assert_told(done, 65, "is not a regular file, so it is not a session")
+    assert_told(gemcli("new", "-s", "s.jsonl", timeout=20), 73, "already exists")
     assert_told(gemcli("new", "-s", "x", "--from", "s.jsonl", timeout=20), 65, "no session")
     assert stat.S_IFMT(path.lstat().st_mode) == before
     assert os.listdir(gemcli.directory) == ["s.jsonl"]
