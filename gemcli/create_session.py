@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gemcli.api import backends
 from gemcli.api.backends import Backend
@@ -19,7 +20,7 @@ from gemcli.formats import contents_list
 from gemcli.sessions import names, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import fold, scan
-from gemcli.sessions.records import Record
+from gemcli.sessions.records import Record, SessionRecord
 from gemcli.settings.resolve import Config, merge
 from gemcli.terminal import inputs
 from gemcli.text import strict_json
@@ -49,7 +50,7 @@ def create_if_missing(
     app: App,
     session: str,
     options: NewOptions,
-    source: Record | None = None,
+    source: SessionRecord | None = None,
     origin: Mapping[str, object] | None = None,
 ) -> bool:
     """Create an empty session unless it exists. Returns whether it was created here."""
@@ -98,11 +99,11 @@ def forked(
 def header(
     app: App,
     options: NewOptions,
-    source: Record | None = None,
+    source: SessionRecord | None = None,
     origin: Mapping[str, object] | None = None,
-) -> Record:
+) -> SessionRecord:
     """The session record: the chosen options over those of the source, or over the defaults."""
-    base = source or _default_header(app)
+    base: Mapping[str, Any] = source or _default_header(app)
     model = check_model(base["model"] if options.model is None else options.model)
     backend = _backend(app, options, base, model)
     backends.check_project_and_location(backend.project, backend.location)
@@ -115,12 +116,12 @@ def header(
     )
 
 
-def _default_header(app: App) -> Record:
+def _default_header(app: App) -> Mapping[str, Any]:
     model = app.environ.get("GEMCLI_MODEL") or DEFAULT_MODEL
     return {"model": model, "config": {}, **backends.backend_of_environment(app.environ).to_json()}
 
 
-def _backend(app: App, options: NewOptions, base: Record, model: str) -> Backend:
+def _backend(app: App, options: NewOptions, base: Mapping[str, Any], model: str) -> Backend:
     if backends.is_simulator_model(model):
         return Backend(backends.SIMULATOR)
     backend = options.backend or backends.backend_for(base, model, app.environ)

@@ -28,25 +28,23 @@ from gemcli.api.gemini import Gemini
 from gemcli.api.request_thread import interrupted
 from gemcli.api.retry import RetryPolicy
 from gemcli.chat import answers, contents, turn_order
-from gemcli.chat.answers import Verdict
-from gemcli.chat.contents import Content
+from gemcli.chat.answers import Answer, Verdict
+from gemcli.chat.contents import Content, FunctionCall
 from gemcli.errors import GemcliError
 from gemcli.sessions import records, signatures
 from gemcli.sessions.journal import ANSWERED, Exchange, Journal
+from gemcli.sessions.records import Attempt
 from gemcli.sessions.session import Session, Unsaved
 from gemcli.settings import resolve
 from gemcli.settings.resolve import Config
 from gemcli.signals import deferred
-
-Attempt = dict[str, Any]
-"""One attempt, as recorded: `http`, `elapsed_ms`, and after a failure `reason`, `wait_s`."""
 
 
 class ChunkEvent(TypedDict):
     """A chunk of a streamed answer has arrived."""
 
     event: Literal["chunk"]
-    chunk: dict[str, Any]
+    chunk: Answer
 
 
 class WaitEvent(TypedDict):
@@ -133,7 +131,7 @@ class Result:
 
     turn: int
     id: str
-    answer: dict[str, Any]
+    answer: Answer
     verdict: Verdict
     attempts: list[Attempt]
     elapsed_ms: int
@@ -243,8 +241,8 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
 
 def stored_result(exchange: Exchange) -> Result:
     """The result of an exchange that was answered earlier, from its records."""
-    outcome = exchange.outcome or {}
-    answer = exchange.answer or {}
+    response = exchange.response
+    answer: Answer = exchange.answer or {}
     valid = exchange.state == ANSWERED
     verdict = answers.judge(answer)
     if valid and not verdict.valid:
@@ -255,8 +253,8 @@ def stored_result(exchange: Exchange) -> Result:
         id=exchange.id,
         answer=answer,
         verdict=replace(verdict, valid=valid),
-        attempts=outcome.get("attempts") or [],
-        elapsed_ms=outcome.get("elapsed_ms") or 0,
+        attempts=(response.get("attempts") or []) if response else [],
+        elapsed_ms=(response.get("elapsed_ms") or 0) if response else 0,
         unsaved=None,
         notes=(),
     )
@@ -273,7 +271,7 @@ def _answered(journal: Journal) -> list[Exchange]:
     return [exchange for exchange in exchanges if exchange.state == ANSWERED]
 
 
-def _call(request: Request, transport: Transport, attempts: list[Attempt]) -> dict[str, Any]:
+def _call(request: Request, transport: Transport, attempts: list[Attempt]) -> Answer:
     """Call the model until it answers or the retry policy gives up, and list each attempt."""
     while True:
         start = time.monotonic()
@@ -299,13 +297,13 @@ def _call(request: Request, transport: Transport, attempts: list[Attempt]) -> di
             return answer
 
 
-def _attempt(request: Request, transport: Transport) -> dict[str, Any]:
+def _attempt(request: Request, transport: Transport) -> Answer:
     """One HTTP request to the model, streamed if the caller wants chunks."""
     gemini, limits, on_event = transport.gemini, transport.limits, transport.on_event
     if on_event is None or not transport.stream:
         return gemini.generate(request.model, request.body, limits.request_timeout, limits.grace)
 
-    def on_chunk(chunk: dict[str, Any]) -> None:
+    def on_chunk(chunk: Answer) -> None:
         on_event({"event": "chunk", "chunk": chunk})
 
     return gemini.stream(request.model, request.body, limits.request_timeout, on_chunk)
@@ -365,7 +363,7 @@ def _record_failure(
     return error
 
 
-def _open_call(calls: list[dict[str, Any]]) -> GemcliError:
+def _open_call(calls: list[FunctionCall]) -> GemcliError:
     names = ", ".join(str(call.get("name")) for call in calls)
     return GemcliError(
         "OPEN_CALL",

@@ -182,7 +182,7 @@ class Model:
         return simulate(method, f"/{version}/models/simulator/echo:{verb}", headers, body)
 
 
-def answer(*parts: str | Mapping[str, Any], finish: str | None = "STOP", **more: Any) -> dict[str, Any]:
+def answer(*parts: str | Mapping[str, Any], finish: str | None = "STOP", **more: Any) -> Any:
     """The body of an answer with these parts (text, or whole Parts) and finish reason."""
     content = {"role": "model", "parts": [{"text": part} if isinstance(part, str) else dict(part) for part in parts]}
     candidate: dict[str, Any] = {"content": content, "index": 0}
@@ -209,7 +209,7 @@ def records_of(name: str = "s") -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
-def contents(*texts: str) -> list[dict[str, Any]]:
+def contents(*texts: str) -> list[Any]:
     """A history that alternates between user and model, beginning with the user."""
     return [{"role": ("user", "model")[place % 2], "parts": [{"text": text}]} for place, text in enumerate(texts)]
 

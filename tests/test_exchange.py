@@ -48,15 +48,13 @@ class Talk:
         self.notes: list[str] = []
         self.fs = FileSystem()
 
-    def begin(self, *history: dict[str, Any], config: dict[str, Any] | None = None) -> None:
+    def begin(self, *history: Any, config: dict[str, Any] | None = None) -> None:
         """Make the session, with a history if one is given."""
         header = records.session(model="gemini-test", backend="gemini", config=config or {}, origin=None)
         imported = records.imported(history, model="gemini-test", backend="gemini")
         Store(self.fs, self.notes.append).create(self.path, [header, *imported])
 
-    def __call__(
-        self, message: str | dict[str, Any] = "hello", *, timeout: float = 20, left: float = 60, **more: Any
-    ) -> Result:
+    def __call__(self, message: Any = "hello", *, timeout: float = 20, left: float = 60, **more: Any) -> Result:
         """One exchange with `timeout` seconds for the request and `left` until the deadline."""
         content = user_text(message) if isinstance(message, str) else message
         limits = Limits(timeout, time.monotonic() + left)
@@ -81,7 +79,7 @@ class Talk:
         return [json.loads(line) for line in self.bytes.splitlines()]
 
     @property
-    def history(self) -> list[dict[str, Any]]:
+    def history(self) -> list[Any]:
         """The history of the session."""
         return Store(FileSystem(), self.notes.append).read(self.path).history
 
@@ -368,7 +366,7 @@ def test_answer_cannot_be_written(function: Callable[..., Any], talk: Talk, mode
     assert result.unsaved is not None
     assert result.unsaved.reason == "DISK_FULL"
     assert result.unsaved.hint is not None
-    assert ("power cut" if function is os.fsync else "only in what is printed") in result.unsaved.hint
+    assert ("power cut" if function is os.fsync else "only in the output") in result.unsaved.hint
     # What did reach the file stays: it was paid for.
     assert len(talk.history) == (2 if function is os.fsync else 0)
 

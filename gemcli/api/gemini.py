@@ -39,8 +39,9 @@ from gemcli.api.attempt import CURRENT_ATTEMPT, Attempt
 from gemcli.api.backends import model_in_url
 from gemcli.api.endpoint import Endpoint
 from gemcli.api.secrets import Secrets, without_user
-from gemcli.api.streamed_answer import Answer, Chunk
+from gemcli.api.streamed_answer import Chunk
 from gemcli.chat import answers
+from gemcli.chat.answers import Answer
 from gemcli.errors import GemcliError
 
 if TYPE_CHECKING:

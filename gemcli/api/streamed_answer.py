@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from gemcli.api.http_errors import error_of_response
-from gemcli.chat.contents import merged, parts_of
-from gemcli.chat.shapes import answer_fault
+from gemcli.chat.answers import Answer, Candidate, invalid_response
+from gemcli.chat.contents import Content, merged, parts_of
 from gemcli.errors import GemcliError
 from gemcli.text import strict_json
-
-Answer = dict[str, Any]
-"""A GenerateContentResponse."""
-
-Candidate = dict[str, Any]
-"""One of the candidates of an answer."""
 
 Chunk = Answer
 """A piece of a streamed answer has the form of an answer."""
@@ -33,7 +26,7 @@ def read(data: bytes) -> Chunk:
         raise _bad_response(f"an event is not JSON ({error})") from None
     if isinstance(chunk, dict) and "error" in chunk:
         raise error_of_response(_status(chunk["error"]), {}, data)
-    if fault := answer_fault(chunk):
+    if fault := invalid_response(chunk):
         raise _bad_response(f"not a chunk of an answer: {fault}")
     checked: Chunk = chunk
     return checked
@@ -82,7 +75,7 @@ def _join_candidate(pieces: Sequence[Candidate]) -> Candidate:
         whole["citationMetadata"] = _gather_citations(citations)
     contents = [piece["content"] for piece in pieces if piece.get("content")]
     if contents:
-        content = {}
+        content: Content = {}
         for one in contents:
             content.update(one)
         if "parts" in content:

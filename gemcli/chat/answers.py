@@ -1,19 +1,17 @@
-"""What an answer of the API means: read, judged, and given a reason when it is no use. Pure.
+"""What an answer of the API means: read, judged, and given a reason if it cannot be used. Pure.
 
-Nothing here raises for an answer that is merely bad news: "no exception" is not success with this
-API, so every answer is judged by what it holds. The lists of names are those of `FinishReason` and
-`BlockedReason` in google-genai 3.4.0; a test compares them.
+With this API, "no exception" is not success: every answer is judged by what it holds. The names of
+reasons are those of `FinishReason` and `BlockedReason` in google-genai 3.4.0; a test compares them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, as_sent, function_calls, says_something, text_of
-from gemcli.chat.shapes import answer_fault, content_of
 from gemcli.errors import GemcliError, ReasonName
 from gemcli.text import strict_json
 
@@ -43,22 +41,16 @@ FINISH_REASONS: dict[str, ReasonName | None] = {
     "TOO_MANY_TOOL_CALLS": "MALFORMED_ANSWER",
     "MISSING_THOUGHT_SIGNATURE": "MALFORMED_ANSWER",
 }
-"""What each finish reason makes of an answer; `None` is a plain success.
-
-Unknown ones are taken as success.
-"""
-
+"""The reason that each finish reason gives an answer; `None` is success, and so are unknown ones."""
 
 BLOCK_REASONS = (
-    *(
-        "SAFETY",
-        "OTHER",
-        "BLOCKLIST",
-        "PROHIBITED_CONTENT",
-        "IMAGE_SAFETY",
-        "MODEL_ARMOR",
-        "JAILBREAK",
-    ),
+    "SAFETY",
+    "OTHER",
+    "BLOCKLIST",
+    "PROHIBITED_CONTENT",
+    "IMAGE_SAFETY",
+    "MODEL_ARMOR",
+    "JAILBREAK",
     "BLOCKED_REASON_UNSPECIFIED",
 )
 """Why the API blocks a prompt."""
@@ -74,13 +66,49 @@ USAGE_COUNTERS = (
 """The counters of `usageMetadata`."""
 
 
+class UsageMetadata(TypedDict, total=False):
+    """The tokens of a request and its answer."""
+
+    promptTokenCount: int
+    cachedContentTokenCount: int
+    candidatesTokenCount: int
+    thoughtsTokenCount: int
+    toolUsePromptTokenCount: int
+    totalTokenCount: int
+
+
+class PromptFeedback(TypedDict, total=False):
+    """What the API says about the prompt."""
+
+    blockReason: str
+
+
+class Candidate(TypedDict, total=False):
+    """One of the answers to a prompt; gemcli uses the first."""
+
+    index: int
+    content: Content
+    finishReason: str
+    finishMessage: str
+    citationMetadata: object
+
+
+class Answer(TypedDict, total=False):
+    """A GenerateContentResponse as received, or a chunk of one; it may have more keys than these."""
+
+    candidates: list[Candidate]
+    promptFeedback: NotRequired[PromptFeedback | None]
+    usageMetadata: NotRequired[UsageMetadata | None]
+    modelVersion: str
+    responseId: str
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What an answer is worth.
 
-    `valid` answers enter the history. `error` is what a script must be told, `None` for a plain
-    success; it comes with valid answers too, when they are incomplete or wait for function
-    responses.
+    A `valid` answer enters the history. `error` is why an answer is not a plain success: a valid
+    one has an error too when it is incomplete or waits for function responses.
     """
 
     valid: bool
@@ -90,61 +118,91 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """The text of the answer, thoughts left out."""
+        """The text of the answer, without thoughts."""
         return text_of(self.content)
 
 
-def read(body: bytes) -> dict[str, Any]:
-    """The GenerateContentResponse in the body of a 200.
-
-    Raises `GemcliError` (BAD_RESPONSE) if it is none.
-    """
+def read(body: bytes) -> Answer:
+    """The answer in the body of a 200. Raises `GemcliError` (BAD_RESPONSE) if there is none."""
     try:
         answer = strict_json.loads(body)
     except ValueError as error:
         what = f"not JSON ({error})" if body.strip() else "empty"
-        raise GemcliError(
-            "BAD_RESPONSE", f"the answer is {what}", outcome="unknown", http=200
-        ) from None
-    if fault := answer_fault(answer):
-        raise GemcliError(
-            "BAD_RESPONSE", f"not an answer of the API: {fault}", outcome="unknown", http=200
-        )
-    checked: dict[str, Any] = answer
+        raise _bad_response(f"the answer is {what}") from None
+    if fault := invalid_response(answer):
+        raise _bad_response(f"not an answer of the API: {fault}")
+    checked: Answer = answer
     return checked
 
 
-def judge(answer: Mapping[str, Any]) -> Verdict:
-    """Judge an answer that `read` has let through."""
+def _bad_response(message: str) -> GemcliError:
+    return GemcliError("BAD_RESPONSE", message, outcome="unknown", http=200)
+
+
+def invalid_response(answer: object) -> str | None:
+    """What keeps a value from being an answer that gemcli can read; `None` if nothing does."""
+    if not isinstance(answer, dict):
+        return "not an object"
+    for name in ("promptFeedback", "usageMetadata"):
+        if not isinstance(answer.get(name) or {}, dict):
+            return f"`{name}` is not an object"
     candidates = answer.get("candidates") or []
+    if not isinstance(candidates, list):
+        return "`candidates` is not a list of objects"
+    for candidate in candidates:
+        if not isinstance(candidate, dict):
+            return "`candidates` is not a list of objects"
+        if not isinstance(candidate.get("finishReason") or "", str):
+            return "`finishReason` is not text"
+        if fault := turn_order.invalid_content(candidate.get("content") or {}):
+            return f"`content`{fault}"
+    return None
+
+
+def content_of(answer: Answer | None) -> Content:
+    """The Content of an answer's first candidate, as received; an empty one if there is none."""
+    candidates = (answer or {}).get("candidates") or [{}]
+    return candidates[0].get("content") or {"role": "model", "parts": []}
+
+
+def token_count(usage: Mapping[str, object] | None, counter: str) -> int:
+    """A counter of `usageMetadata`; 0 if it is left out, or is not a number."""
+    value = usage.get(counter) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def judge(answer: Answer) -> Verdict:
+    """Judge an answer that can be read."""
+    candidates = answer.get("candidates")
     finish = candidates[0].get("finishReason") if candidates else None
-    content = as_sent(content_of(dict(answer)))
+    content = as_sent(content_of(answer))
     reason, message = _reason(answer, finish, content)
     valid = reason in (None, "INCOMPLETE")
-    if valid and (calls := function_calls(content)):
+    calls = function_calls(content)
+    if valid and calls:
         names = ", ".join(str(call.get("name")) for call in calls)
         reason, message = "FUNCTION_CALL", f"the model waits for the responses of {names}"
     error = GemcliError(reason, message) if reason else None
     return Verdict(valid, error, finish, content)
 
 
-def _reason(
-    answer: Mapping[str, Any], finish: str | None, content: Content
-) -> tuple[ReasonName | None, str]:
-    """The reason an answer is not a plain success, and how to say so."""
+def _reason(answer: Answer, finish: str | None, content: Content) -> tuple[ReasonName | None, str]:
+    """The reason why an answer is not a plain success, and a message that explains it."""
     feedback = answer.get("promptFeedback") or {}
     if block := feedback.get("blockReason"):
         return "PROMPT_BLOCKED", f"the prompt was blocked: {block}"
-    if not answer.get("candidates"):
+    candidates = answer.get("candidates")
+    if not candidates:
         return "EMPTY_ANSWER", "the answer has no candidates"
-    known = FINISH_REASONS.get(finish) if finish else "MALFORMED_ANSWER"
-    if known and known != "INCOMPLETE":
-        said = f": {detail}" if (detail := answer["candidates"][0].get("finishMessage")) else ""
-        return known, f"the answer ended with {finish or 'no finish reason'}{said}"
+    reason = FINISH_REASONS.get(finish) if finish else "MALFORMED_ANSWER"
+    if reason and reason != "INCOMPLETE":
+        detail = candidates[0].get("finishMessage")
+        why = f": {detail}" if detail else ""
+        return reason, f"the answer ended with {finish or 'no finish reason'}{why}"
     if not says_something(content):
-        if known:
+        if reason:
             return "MAX_TOKENS_EMPTY", f"the answer ended with {finish} before it said anything"
         return "EMPTY_ANSWER", "the answer is empty"
-    if breach := next(turn_order.alone(1, content), None):
+    if breach := next(turn_order.content_problems(1, content), None):
         return "MALFORMED_ANSWER", f"the API would refuse its own answer: {breach.message}"
-    return known, f"the answer is not whole: {finish}" if known else ""
+    return reason, f"the answer was cut off: {finish}" if reason else ""

@@ -1,19 +1,66 @@
 """Contents and Parts as plain values, in the wire form of the Gemini API.
 
-A Content is `{"role": "user"|"model", "parts": [Part, …]}`; a Part is an object with one kind of
-data (`text`, `functionCall`, `inlineData`, …) and perhaps marks beside it (`thought`,
-`thoughtSignature`). They are kept as the dicts that came over the wire, unknown keys included,
-because a session must give back exactly what the API sent. Nothing here knows files, sessions or
-the SDK.
+They are kept as the dicts that came over the wire, unknown keys included, because a session must
+give back exactly what the API sent. The types name the keys that gemcli reads; there may be others.
+Nothing here knows files, sessions or the SDK.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, TypedDict
 
-Part = dict[str, Any]
-Content = dict[str, Any]
+Role = Literal["user", "model"]
+
+
+class FunctionCall(TypedDict, total=False):
+    """A call that the model asks for."""
+
+    id: str
+    name: str
+    args: dict[str, Any]
+
+
+class FunctionResponse(TypedDict, total=False):
+    """The result of a call, by the name and the id of the call."""
+
+    id: str
+    name: str
+    response: dict[str, Any]
+    parts: list[Any]
+
+
+class Blob(TypedDict, total=False):
+    """Data of a media type, in base64."""
+
+    mimeType: str
+    data: str
+
+
+class FileData(TypedDict, total=False):
+    """A file that was uploaded before, by its address."""
+
+    mimeType: str
+    fileUri: str
+
+
+class Part(TypedDict, total=False):
+    """One piece of a Content: one kind of data, and perhaps marks beside it."""
+
+    text: str
+    inlineData: Blob
+    fileData: FileData
+    functionCall: FunctionCall
+    functionResponse: FunctionResponse
+    thought: bool
+    thoughtSignature: str
+
+
+class Content(TypedDict, total=False):
+    """What the user or the model said in one go."""
+
+    role: Role
+    parts: list[Part]
 
 
 def user_text(text: str) -> Content:
@@ -21,27 +68,28 @@ def user_text(text: str) -> Content:
     return {"role": "user", "parts": [{"text": text}]}
 
 
+def parts_of(content: Content | None) -> list[Part]:
+    """The Parts of a Content, `[]` if there is none."""
+    return (content or {}).get("parts") or []
+
+
 def text_of(content: Content | None) -> str:
-    """The text of a Content: its text parts joined, thoughts left out; `""` when there is none."""
-    return "".join(
+    """The text of a Content: its text parts joined, without thoughts."""
+    texts = (
         part["text"]
         for part in parts_of(content)
         if isinstance(part.get("text"), str) and not part.get("thought")
     )
+    return "".join(texts)
 
 
-def parts_of(content: Content | None) -> list[Part]:
-    """The Parts of a Content, `[]` for none at all."""
-    return (content or {}).get("parts") or []
-
-
-def function_calls(content: Content | None) -> list[dict[str, Any]]:
-    """The function calls of a Content, in order, each as on the wire (`name`, `args`, perhaps `id`)."""
+def function_calls(content: Content | None) -> list[FunctionCall]:
+    """The function calls of a Content, in order."""
     return [part["functionCall"] for part in parts_of(content) if "functionCall" in part]
 
 
-def function_responses(content: Content | None) -> list[dict[str, Any]]:
-    """The function responses of a Content, in order, each as on the wire (`name`, `response`, perhaps `id`)."""
+def function_responses(content: Content | None) -> list[FunctionResponse]:
+    """The function responses of a Content, in order."""
     return [part["functionResponse"] for part in parts_of(content) if "functionResponse" in part]
 
 
@@ -51,32 +99,28 @@ def is_blank(part: Part) -> bool:
 
 
 def says_something(content: Content | None) -> bool:
-    """Whether a Content has at least one Part that is neither a thought nor blank.
-
-    What makes an answer usable.
-    """
+    """Whether a Content can be used: whether any Part is more than a thought or a signature."""
     return any(not part.get("thought") and _has_data(part) for part in parts_of(content))
 
 
-def as_sent(content: Content) -> Content:
-    """A model Content as it goes back to the API.
+def _has_data(part: Part) -> bool:
+    return any(value for key, value in part.items() if key not in ("thought", "thoughtSignature"))
 
-    Role `model`, blank Parts left out, everything else untouched.
+
+def as_sent(content: Content) -> Content:
+    """A model Content as it goes back to the API: with its role, without blank Parts.
 
     The API sometimes answers without a role and with empty Parts, and refuses both in a request.
     """
-    return {
-        **content,
-        "role": "model",
-        "parts": [part for part in parts_of(content) if not is_blank(part)],
-    }
+    parts = [part for part in parts_of(content) if not is_blank(part)]
+    return {**content, "role": "model", "parts": parts}
 
 
 def merged(parts: Iterable[Part]) -> list[Part]:
-    """The Parts of a streamed answer as one Content has them.
+    """The Parts of a streamed answer, joined as one Content has them.
 
-    Neighbours that are plain text, or both plain thoughts, are one Part; a Part with anything else
-    to it, such as a signature, stands alone; blank ones are left out.
+    Neighbours that are plain text, or plain thoughts, become one Part. A Part with anything else,
+    such as a signature, stays alone. Blank Parts are left out.
     """
     whole: list[Part] = []
     for part in parts:
@@ -90,26 +134,21 @@ def merged(parts: Iterable[Part]) -> list[Part]:
     return whole
 
 
-def group_turns(contents: Iterable[Content]) -> list[list[Content]]:
-    """Cut a valid history into turns.
+def _mergeable(part: Part) -> Literal["text", "thought"] | None:
+    """What a Part is, if it is only that."""
+    keys = set(part)
+    if keys == {"text"}:
+        return "text"
+    if keys == {"text", "thought"} and part["thought"] is True:
+        return "thought"
+    return None
 
-    Each starts at a user Content that is not a function response.
-    """
+
+def group_turns(contents: Iterable[Content]) -> list[list[Content]]:
+    """Cut a valid history into turns: each starts with a user Content without function responses."""
     turns: list[list[Content]] = []
     for content in contents:
         if content["role"] == "user" and not function_responses(content):
             turns.append([])
         turns[-1].append(content)
     return turns
-
-
-def _has_data(part: Part) -> bool:
-    """Whether a Part is more than a signature: an answer of only a signature says nothing."""
-    return any(value for key, value in part.items() if key not in ("thought", "thoughtSignature"))
-
-
-def _mergeable(part: Part) -> str | None:
-    """`text` or `thought` for a Part that is only that."""
-    if set(part) == {"text"}:
-        return "text"
-    return "thought" if set(part) == {"text", "thought"} and part["thought"] is True else None

@@ -1,7 +1,7 @@
-"""Turn order: the rules a history must keep for the API to accept it, and the check that finds every breach.
+"""Turn order: the rules of a history that the API accepts, and a check that finds every breach.
 
-The SDK checks almost none of this before it sends. The rules were read from the API's own refusals
-and from its documentation of function calling (ai.google.dev/gemini-api/docs/function-calling).
+The SDK checks almost none of this before it sends. The rules come from the API's own refusals and
+from its documentation of function calling (ai.google.dev/gemini-api/docs/function-calling).
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from gemcli.chat.contents import (
     Content,
+    FunctionCall,
+    FunctionResponse,
     function_calls,
     function_responses,
     is_blank,
@@ -39,7 +41,7 @@ RULES = {
     "base64": "inlineData.data and thoughtSignature are base64",
     "last": "a request ends with a user Content",
 }
-"""Every rule by its stable name, the name that problems carry."""
+"""Every rule by its stable name, which problems carry."""
 
 ROLE_HINTS = {
     "assistant": 'the Gemini API calls this role "model"',
@@ -50,111 +52,115 @@ ROLE_HINTS = {
 }
 
 
-def check(contents: Sequence[Any]) -> list[Problem]:
-    """Every breach of turn order in a history, oldest Content first.
+def check(contents: Sequence[object]) -> list[Problem]:
+    """Every breach of turn order in a history, by Content; `[]` if the API would accept it.
 
-    `[]` when the API would accept it.
-
-    The history may end with a user Content, with a model Content, or with function calls still
-    unanswered (open). `index` of each problem counts Contents from 0.
+    The history may end with a user Content, with a model Content, or with function calls that are
+    not answered yet.
     """
     problems: list[Problem] = []
-    sound: list[tuple[int, Content]] = []
-    for index, content in enumerate(contents):
-        unreadable = list(shape(index, content))
+    readable: list[tuple[int, Content]] = []
+    for index, value in enumerate(contents):
+        content, unreadable = _read(index, value)
         problems += unreadable
-        if not unreadable:
-            sound.append((index, content))
-            problems += alone(index, content)
-    problems += _order(sound)
-    return sorted(problems, key=lambda problem: problem.index or 0)
+        if content is not None:
+            readable.append((index, content))
+            problems += content_problems(index, content)
+    problems += _order_problems(readable)
+    return _by_index(problems)
 
 
-def check_import(contents: Sequence[Any]) -> list[Problem]:
-    """`check`, and what must hold of a history that enters from outside.
-
-    Readable base64, answers that answer.
-    """
+def check_import(contents: Sequence[object]) -> list[Problem]:
+    """`check` for a history from outside: its keys, base64 and answers must be sound as well."""
     problems = check(contents)
-    for index, content in enumerate(contents):
-        if not isinstance(content, dict) or list(shape(index, content)):
+    for index, value in enumerate(contents):
+        content, _ = _read(index, value)
+        if content is None:
             continue
         if content["role"] == "model" and content["parts"] and not says_something(content):
-            problems.append(
-                Problem(
-                    "answer",
-                    "nothing but thoughts or empty text",
-                    index,
-                    hint="leave this turn out",
-                )
-            )
-        problems += [*_keys(index, content), *_base64(index, content)]
-    return sorted(problems, key=lambda problem: problem.index or 0)
+            what, hint = "nothing but thoughts or empty text", "leave this turn out"
+            problems.append(Problem("answer", what, index, hint=hint))
+        problems += _key_problems(index, content)
+        problems += _base64_problems(index, content)
+    return _by_index(problems)
 
 
-def check_request(contents: Sequence[Any]) -> list[Problem]:
-    """`check` for contents about to be sent.
-
-    They must also end with a user Content, and there must be one.
-    """
+def check_request(contents: Sequence[Content]) -> list[Problem]:
+    """`check` for contents about to be sent, which must end with a user Content."""
     problems = check(contents)
     if not problems and (not contents or contents[-1]["role"] != "user"):
-        problems.append(
-            Problem(
-                "last", "the request would not end with a user Content", max(len(contents) - 1, 0)
-            )
-        )
+        what = "the request would not end with a user Content"
+        problems.append(Problem("last", what, max(len(contents) - 1, 0)))
     return problems
 
 
-def open_calls(history: Sequence[Content]) -> list[dict[str, Any]]:
-    """The function calls at the end of a history that wait for their responses.
+def _by_index(problems: list[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda problem: problem.index or 0)
 
-    `[]` when none do.
-    """
+
+def open_calls(history: Sequence[Content]) -> list[FunctionCall]:
+    """The function calls at the end of a history that wait for their responses."""
     return function_calls(history[-1]) if history and history[-1].get("role") == "model" else []
 
 
 def require(problems: Sequence[Problem], what: str, reason: ReasonName = "TURN_ORDER") -> None:
-    """Raise `GemcliError` with every problem when there are any.
-
-    `what` names the thing that was checked.
-    """
+    """Raise `GemcliError` with every problem, if there are any; `what` names what was checked."""
     if problems:
         count = counted(len(problems), "problem")
         raise GemcliError(reason, f"{what}: {count}", problems=problems)
 
 
-def shape(index: int, content: Any) -> Iterator[Problem]:
-    """What keeps `content` from being read as a Content at all: its kind, its role, its parts."""
+# One Content
+
+
+def _read(index: int, value: object) -> tuple[Content | None, list[Problem]]:
+    """A value as a Content, or what keeps it from being one."""
+    problems = list(shape_problems(index, value))
+    return (None if problems else cast("Content", value)), problems
+
+
+def shape_problems(index: int, content: object) -> Iterator[Problem]:
+    """What keeps a value from being read as a Content at all: its type, its role, its parts."""
     if not isinstance(content, dict):
-        yield Problem("shape", f"not an object but {_kind(content)}", index)
+        yield Problem("shape", f"not an object but {_type_name(content)}", index)
         return
     role = content.get("role")
     if role not in ("user", "model"):
+        what = "there is no role" if role is None else f"the role {role!r} is not known"
         known = ROLE_HINTS.get(role) if role is None or isinstance(role, str) else None
-        what = f"the role {role!r} is not known" if role is not None else "there is no role"
         yield Problem("role", what, index, hint=known or "role is user or model")
     parts = content.get("parts")
     if not isinstance(parts, list):
-        yield Problem(
-            "shape", f"`parts` is {_kind(parts)}, not a list", index, hint=_parts_hint(content)
-        )
+        what = f"`parts` is {_type_name(parts)}, not a list"
+        yield Problem("shape", what, index, hint=_parts_hint(content))
         return
     for number, part in enumerate(parts):
         if not isinstance(part, dict):
+            what = f"part {number} is not an object but {_type_name(part)}"
             hint = 'write {"text": "…"}' if isinstance(part, str) else None
-            yield Problem(
-                "shape", f"part {number} is not an object but {_kind(part)}", index, hint=hint
-            )
-        else:
-            for key, kind in (("text", str), ("functionCall", dict), ("functionResponse", dict)):
-                if key in part and not isinstance(part[key], kind):
-                    yield Problem("shape", f"part {number}: `{key}` is {_kind(part[key])}", index)
+            yield Problem("shape", what, index, hint=hint)
+            continue
+        for key, kind in PART_TYPES:
+            if key in part and not isinstance(part[key], kind):
+                what = f"part {number}: `{key}` is {_type_name(part[key])}"
+                yield Problem("shape", what, index)
 
 
-def alone(index: int, content: Content) -> Iterator[Problem]:
-    """Breaches that one Content of sound shape commits by itself."""
+PART_TYPES = (("text", str), ("functionCall", dict), ("functionResponse", dict))
+
+
+def invalid_content(content: object) -> str | None:
+    """What keeps a value from being a Content, whatever its role and if it has no parts."""
+    if not isinstance(content, dict):
+        return " is not an object"
+    parts = content.get("parts")
+    readable = {"role": "model", "parts": [] if parts is None else parts}
+    problem = next(shape_problems(0, readable), None)
+    return f": {problem.message}" if problem else None
+
+
+def content_problems(index: int, content: Content) -> Iterator[Problem]:
+    """The breaches that a readable Content commits by itself."""
     user = content["role"] == "user"
     if not content["parts"]:
         yield Problem("no-parts", "there are no parts", index)
@@ -163,56 +169,104 @@ def alone(index: int, content: Content) -> Iterator[Problem]:
             yield Problem("blank-text", f"part {number} is empty text", index)
         elif is_blank(part) and "text" not in part:
             yield Problem("blank-part", f"part {number} is empty", index)
-        if "functionCall" in part and user:
-            yield Problem("call-role", f"part {number} is a functionCall in a user Content", index)
-        if "functionResponse" in part and not user:
-            yield Problem(
-                "response-role", f"part {number} is a functionResponse in a model Content", index
-            )
-        for key in ("functionCall", "functionResponse"):
-            if key in part and not (isinstance(part[key].get("name"), str) and part[key]["name"]):
-                yield Problem("name", f"part {number}: the {key} has no name", index)
-        response = part.get("functionResponse", {}).get("response", {})
-        if not isinstance(response, dict):
-            hint = 'write {"result": …}'
-            yield Problem(
-                "response-object",
-                f"part {number}: the response is {_kind(response)}",
-                index,
-                hint=hint,
-            )
+        if "functionCall" in part:
+            if user:
+                what = f"part {number} is a functionCall in a user Content"
+                yield Problem("call-role", what, index)
+            if not _has_name(part["functionCall"]):
+                yield Problem("name", f"part {number}: the functionCall has no name", index)
+        if "functionResponse" in part:
+            if not user:
+                what = f"part {number} is a functionResponse in a model Content"
+                yield Problem("response-role", what, index)
+            if not _has_name(part["functionResponse"]):
+                yield Problem("name", f"part {number}: the functionResponse has no name", index)
+            response: object = part["functionResponse"].get("response", {})
+            if not isinstance(response, dict):
+                what = f"part {number}: the response is {_type_name(response)}"
+                yield Problem("response-object", what, index, hint='write {"result": …}')
 
 
-def _order(contents: Sequence[tuple[int, Content]]) -> Iterator[Problem]:
-    """Breaches between neighbours.
+def _has_name(call: FunctionCall | FunctionResponse) -> bool:
+    name: object = call.get("name")
+    return isinstance(name, str) and name != ""
 
-    Every Content here has a sound shape, and those without one are left out.
-    """
-    if contents and contents[0][0] == 0 and contents[0][1]["role"] != "user":
-        yield Problem("first", "the history starts with a model Content", 0)
-    if contents and contents[0][0] == 0 and function_responses(contents[0][1]):
-        yield Problem("calls-answered", "function responses without a call before them", 0)
+
+def _key_problems(index: int, content: Content) -> Iterator[Problem]:
+    """Keys as the Python SDK has them, which the API reads and gemcli would not."""
+    for number, part in enumerate(parts_of(content)):
+        for key in part:
+            if "_" not in key:
+                continue
+            head, *rest = key.split("_")
+            camel = head + "".join(word.title() for word in rest)
+            what = f"part {number}: the key `{key}` is not in wire form"
+            hint = f'write "{camel}"; model_dump(by_alias=True) does'
+            yield Problem("key", what, index, hint=hint)
+
+
+def _base64_problems(index: int, content: Content) -> Iterator[Problem]:
+    for number, part in enumerate(parts_of(content)):
+        blob: object = part.get("inlineData")
+        values = {
+            "thoughtSignature": part.get("thoughtSignature"),
+            "inlineData.data": blob.get("data") if isinstance(blob, dict) else None,
+        }
+        for name, value in values.items():
+            if value is not None and not _is_base64(value):
+                yield Problem("base64", f"part {number}: `{name}` is not base64", index)
+
+
+def _is_base64(value: object) -> bool:
+    """Whether a value is base64 text, in either alphabet: the API and the SDK use different ones."""
+    import base64
+
+    if not isinstance(value, str):
+        return False
+    try:
+        base64.b64decode(value.replace("-", "+").replace("_", "/"), validate=True)
+    except ValueError:
+        return False
+    return True
+
+
+# Neighbours
+
+
+def _order_problems(contents: Sequence[tuple[int, Content]]) -> Iterator[Problem]:
+    """The breaches between neighbours; Contents that cannot be read are missing here."""
+    if contents and contents[0][0] == 0:
+        first = contents[0][1]
+        if first["role"] != "user":
+            yield Problem("first", "the history starts with a model Content", 0)
+        if function_responses(first):
+            yield Problem("calls-answered", "function responses without a call before them", 0)
     for (place, before), (index, content) in pairwise(contents):
         if index != place + 1:
-            continue  # what stands between them has no sound shape, and says so itself
-        if before["role"] == content["role"]:
-            role = content["role"]
-            yield Problem(
-                "alternate", f"two {role} Contents in a row", index, hint="join them into one"
-            )
-        calls = Counter(map(identity, function_calls(before) if before["role"] == "model" else []))
-        answers = Counter(map(identity, function_responses(content)))
-        if content["role"] == "user" and calls != answers:
-            yield Problem("calls-answered", _mismatch(calls, answers), index)
+            continue
+        role = content["role"]
+        if before["role"] == role:
+            what = f"two {role} Contents in a row"
+            yield Problem("alternate", what, index, hint="join them into one")
+        calls = Counter(map(identity, open_calls([before])))
+        responses = Counter(map(identity, function_responses(content)))
+        if role == "user" and calls != responses:
+            yield Problem("calls-answered", _mismatch(calls, responses), index)
 
 
-def _mismatch(
-    calls: Counter[tuple[str, str | None]], answers: Counter[tuple[str, str | None]]
-) -> str:
-    missing, extra = (
-        sorted(map(_named, (calls - answers).elements())),
-        sorted(map(_named, (answers - calls).elements())),
-    )
+Identity = tuple[str, str | None]
+"""What tells a function call from others, and what its response repeats: name, and id if any."""
+
+
+def identity(call: FunctionCall | FunctionResponse) -> Identity:
+    """The identity of a function call or response."""
+    call_id = call.get("id")
+    return str(call.get("name")), None if call_id is None else str(call_id)
+
+
+def _mismatch(calls: Counter[Identity], responses: Counter[Identity]) -> str:
+    missing = sorted(map(_named, (calls - responses).elements()))
+    extra = sorted(map(_named, (responses - calls).elements()))
     found = []
     if missing:
         found.append(f"no functionResponse for {', '.join(missing)}")
@@ -221,63 +275,22 @@ def _mismatch(
     return "; ".join(found)
 
 
-def identity(call: dict[str, Any]) -> tuple[str, str | None]:
-    """What tells a function call from others, and what its response repeats.
-
-    The name, and the id if it has one.
-    """
-    call_id = call.get("id")
-    return str(call.get("name")), None if call_id is None else str(call_id)
-
-
-def _named(call: tuple[str, str | None]) -> str:
+def _named(call: Identity) -> str:
     name, call_id = call
     return f"{name} (id {call_id})" if call_id else name
 
 
-def _keys(index: int, content: Content) -> Iterator[Problem]:
-    """Keys as Python has them, which the API reads and gemcli would not."""
-    for number, part in enumerate(parts_of(content)):
-        for key in part:
-            if "_" in key:
-                head, *rest = key.split("_")
-                hint = f'write "{head + "".join(map(str.title, rest))}"; model_dump(by_alias=True) does'
-                yield Problem(
-                    "key", f"part {number}: the key `{key}` is not in wire form", index, hint=hint
-                )
+# Words
 
 
-def _base64(index: int, content: Content) -> Iterator[Problem]:
-    import base64
-    import binascii
-
-    for number, part in enumerate(parts_of(content)):
-        blob = part.get("inlineData")
-        values = {"thoughtSignature": part.get("thoughtSignature")}
-        values["inlineData.data"] = blob.get("data") if isinstance(blob, dict) else None
-        for name, value in values.items():
-            if value is None:
-                continue
-            try:
-                # Both alphabets are in use: the API writes the standard one, the SDK the URL-safe
-                # one.
-                base64.b64decode(value.translate(_STANDARD), validate=True)
-            except (binascii.Error, AttributeError, ValueError):
-                yield Problem("base64", f"part {number}: `{name}` is not base64", index)
-
-
-_STANDARD = str.maketrans("-_", "+/")
-
-
-def _kind(value: Any) -> str:
-    """A value's kind in JSON's words."""
+def _type_name(value: object) -> str:
+    """The type of a value in JSON's words."""
     names = {type(None): "null", bool: "a boolean", str: "text", list: "a list", dict: "an object"}
     return names.get(type(value), "a number")
 
 
-def _parts_hint(content: Content) -> str | None:
-    return (
-        'write "parts": [{"text": "…"}]'
-        if isinstance(content.get("content"), str) or "text" in content
-        else None
-    )
+def _parts_hint(content: dict[str, Any]) -> str | None:
+    """How to write the parts, for a Content as other APIs have it."""
+    if isinstance(content.get("content"), str) or "text" in content:
+        return 'write "parts": [{"text": "…"}]'
+    return None

@@ -9,6 +9,7 @@ import click
 
 from gemcli.app import App
 from gemcli.chat import turn_order
+from gemcli.chat.answers import Answer
 from gemcli.chat.contents import text_of
 from gemcli.errors import GemcliError
 from gemcli.sessions import names
@@ -122,7 +123,7 @@ def select(
     return turns[-1:] if last else turns
 
 
-def raw_answer(session: str, selected: list[Turn]) -> dict[str, Any]:
+def raw_answer(session: str, selected: list[Turn]) -> Answer:
     """The API's answer to the last exchange that has one. Raises `GemcliError` (NO_SUCH_TURN)."""
     for exchange in reversed(selected[-1].exchanges):
         if exchange.answer is not None:
@@ -132,7 +133,9 @@ def raw_answer(session: str, selected: list[Turn]) -> dict[str, Any]:
 
 def conversation_text(turn: Turn) -> str:
     """A turn as a person reads it: `role: text`, one line or more for each Content with text."""
-    spoken = [(content["role"], text_of(content)) for content in turn.contents]
+    spoken: list[tuple[str, str]] = [
+        (content["role"], text_of(content)) for content in turn.contents
+    ]
     if not spoken:
         question = turn.exchanges[0].request["content"]
         spoken = [("user", text_of(question)), ("note", documents.turn_state(turn))]

@@ -345,7 +345,7 @@ class Stage:
         wanted = NewOptions(script.model, None, script.config)
         create_if_missing(self._app, name, wanted, script.header, self._suite.origin())
 
-    def _header(self, script: Script) -> records.Record:
+    def _header(self, script: Script) -> records.SessionRecord:
         """The session record that a script's session begins with."""
         wanted = NewOptions(script.model, None, script.config)
         return header(self._app, wanted, script.header, self._suite.origin())

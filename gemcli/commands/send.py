@@ -36,7 +36,7 @@ from gemcli.exchange import (
 )
 from gemcli.sessions import once
 from gemcli.sessions.journal import REFUSED, Exchange, Journal
-from gemcli.sessions.records import Record
+from gemcli.sessions.records import RequestRecord
 from gemcli.settings.resolve import Config, merge
 from gemcli.signals import deferred
 from gemcli.terminal import documents, inputs
@@ -410,7 +410,7 @@ def _sent_before(journal: Journal, order: SendOptions) -> Exchange | None:
 
 
 def _difference(
-    journal: Journal, request: Record, order: SendOptions, content: Content
+    journal: Journal, request: RequestRecord, order: SendOptions, content: Content
 ) -> str | None:
     """What a message that was sent before had otherwise, None if it is the same one."""
     if request["content"] != content:

@@ -1,4 +1,15 @@
-"""Formats that a history comes in and goes out in. They know contents and turns, not sessions.
+"""Formats that a history comes in and goes out in; they know Contents and turns, not sessions.
 
 `dump(history, header)` of each gives text, or a JSON value.
 """
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class Header(TypedDict):
+    """What formats show of a session besides its history."""
+
+    model: str
+    config: dict[str, Any]

@@ -6,112 +6,119 @@ Gemini API's own and left out. What has no counterpart is an error, not a loss.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gemcli.chat.contents import (
     Content,
+    FunctionCall,
     Part,
     function_calls,
     function_responses,
     parts_of,
     text_of,
 )
-from gemcli.chat.turn_order import identity
+from gemcli.chat.turn_order import Identity, identity
 from gemcli.errors import GemcliError
+from gemcli.formats import Header
 from gemcli.text import strict_json
 
-Waiting = tuple[tuple[str, str | None], str]
-"""A call that waits for its response: what the response repeats, and the id it has here."""
+Message = dict[str, Any]
 
 
-def dump(history: list[Content], header: dict[str, Any]) -> dict[str, Any]:
+def dump(history: Sequence[Content], header: Header) -> dict[str, Any]:
     """The history as `{"model": …, "messages": […]}`, the system instruction first.
 
     Raises `GemcliError` (NOT_EXPRESSIBLE) for a Part that these messages cannot hold.
     """
-    messages: list[dict[str, Any]] = []
-    instruction = header["config"].get("systemInstruction")
-    if instruction and not all("text" in part for part in parts_of(instruction)):
-        raise _cannot("the system instruction", parts_of(instruction)[0])
-    if instruction:
-        messages.append({"role": "system", "content": text_of(instruction)})
-    waiting: list[Waiting] = []
+    messages = _system(header["config"].get("systemInstruction"))
+    calls: list[FunctionCall] = []
+    call_ids: list[str] = []
     for number, content in enumerate(history):
         if content["role"] == "model":
-            waiting = [
-                (identity(call), _id(call, number, place))
-                for place, call in enumerate(function_calls(content))
-            ]
-            messages.append(_assistant(number, content, [name for _, name in waiting]))
+            calls = function_calls(content)
+            call_ids = [_call_id(call, number, place) for place, call in enumerate(calls)]
+            messages.append(_assistant(number, content, call_ids))
         else:
-            messages += _user(number, content, waiting)
+            messages += _tool_results(number, content, calls, call_ids)
+            messages += _user(number, content)
     return {"model": header["model"], "messages": messages}
 
 
-def _id(call: dict[str, Any], number: int, place: int) -> str:
-    """A call's id, made up where it has none: these messages cannot do without."""
+def _call_id(call: FunctionCall, number: int, place: int) -> str:
+    """The id of a call, made up if it has none: these messages need one."""
     return str(call.get("id") or f"call_{number}_{place}")
 
 
-def _assistant(number: int, content: Content, ids: list[str]) -> dict[str, Any]:
+def _system(instruction: Content | None) -> list[Message]:
+    if not instruction:
+        return []
+    for part in parts_of(instruction):
+        if "text" not in part:
+            raise _not_expressible("the system instruction", part)
+    return [{"role": "system", "content": text_of(instruction)}]
+
+
+def _assistant(number: int, content: Content, call_ids: Sequence[str]) -> Message:
     """A model Content as one message."""
     for part in parts_of(content):
-        if (
-            not part.get("thought")
-            and not {"text", "functionCall"} & part.keys()
-            and set(part) != {"thoughtSignature"}
-        ):
-            raise _cannot(f"content {number}", part)
-    text = text_of(content)
-    calls = [
-        {
-            "id": identity,
-            "type": "function",
-            "function": {
-                "name": call.get("name"),
-                "arguments": strict_json.dumps(call.get("args") or {}),
-            },
-        }
-        for call, identity in zip(function_calls(content), ids, strict=True)
-    ]
-    return {"role": "assistant", "content": text or None} | ({"tool_calls": calls} if calls else {})
+        shown = "text" in part or "functionCall" in part or part.get("thought")
+        if not shown and set(part) != {"thoughtSignature"}:
+            raise _not_expressible(f"content {number}", part)
+    message: Message = {"role": "assistant", "content": text_of(content) or None}
+    tool_calls = []
+    for call, call_id in zip(function_calls(content), call_ids, strict=True):
+        arguments = strict_json.dumps(call.get("args") or {})
+        function = {"name": call.get("name"), "arguments": arguments}
+        tool_calls.append({"id": call_id, "type": "function", "function": function})
+    if tool_calls:
+        message["tool_calls"] = tool_calls
+    return message
 
 
-def _user(number: int, content: Content, waiting: list[Waiting]) -> list[dict[str, Any]]:
-    """A user Content: a message for each function response, and one for what else was said."""
-    left: dict[tuple[str, str | None], list[str]] = {}
-    for key, name in reversed(waiting):
-        left.setdefault(key, []).append(name)
-    messages: list[dict[str, Any]] = []
+def _tool_results(
+    number: int, content: Content, calls: Sequence[FunctionCall], call_ids: Sequence[str]
+) -> list[Message]:
+    """The function responses of a user Content, each as a message with the id of its call."""
+    waiting: dict[Identity, list[str]] = {}
+    for call, call_id in zip(calls, call_ids, strict=True):
+        waiting.setdefault(identity(call), []).append(call_id)
+    messages: list[Message] = []
     for response in function_responses(content):
         if response.get("parts"):
-            raise _cannot(f"content {number}", {"functionResponse": response})
-        told = strict_json.dumps(response.get("response") or {})
-        messages.append(
-            {"role": "tool", "tool_call_id": left[identity(response)].pop(), "content": told}
-        )
-    said = [part for part in parts_of(content) if "functionResponse" not in part]
-    if all("text" in part for part in said):
-        text = "".join(part["text"] for part in said)
-        return messages + ([{"role": "user", "content": text}] if text else [])
-    return [*messages, {"role": "user", "content": [_piece(number, part) for part in said]}]
+            raise _not_expressible(f"content {number}", {"functionResponse": response})
+        result: Message = {
+            "role": "tool",
+            "tool_call_id": waiting[identity(response)].pop(0),
+            "content": strict_json.dumps(response.get("response") or {}),
+        }
+        messages.append(result)
+    return messages
 
 
-def _piece(number: int, part: Part) -> dict[str, Any]:
+def _user(number: int, content: Content) -> list[Message]:
+    """What a user Content says besides function responses, as one message if there is anything."""
+    parts = [part for part in parts_of(content) if "functionResponse" not in part]
+    if all("text" in part for part in parts):
+        text = "".join(part["text"] for part in parts)
+        return [{"role": "user", "content": text}] if text else []
+    return [{"role": "user", "content": [_content_part(number, part) for part in parts]}]
+
+
+def _content_part(number: int, part: Part) -> Message:
     """A Part of a message that is more than text."""
     if "text" in part:
         return {"type": "text", "text": part["text"]}
-    blob = part.get("inlineData")
+    blob: object = part.get("inlineData")
     if isinstance(blob, dict) and str(blob.get("mimeType")).startswith("image/"):
-        return {
-            "type": "image_url",
-            "image_url": {"url": f"data:{blob['mimeType']};base64,{blob.get('data')}"},
-        }
-    raise _cannot(f"content {number}", part)
+        url = f"data:{blob['mimeType']};base64,{blob.get('data')}"
+        return {"type": "image_url", "image_url": {"url": url}}
+    raise _not_expressible(f"content {number}", part)
 
 
-def _cannot(where: str, part: Part) -> GemcliError:
-    kind = next((key for key in part if key not in ("thought", "thoughtSignature")), "part")
+def _not_expressible(where: str, part: Mapping[str, object]) -> GemcliError:
+    kinds = [key for key in part if key not in ("thought", "thoughtSignature")]
+    kind = kinds[0] if kinds else "part"
     return GemcliError(
         "NOT_EXPRESSIBLE",
         f"{where} holds {kind}, which has no counterpart in these messages",

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from gemcli.chat.contents import Content, function_responses, parts_of, text_of
 from gemcli.errors import GemcliError
+from gemcli.formats import Header
+
+if TYPE_CHECKING:
+    import yaml
+
+Config = Mapping[str, object]
 
 
-def dump(
-    history: list[Content], header: dict[str, Any], calls: Sequence[dict[str, Any]] = ()
-) -> str:
+def dump(history: Sequence[Content], header: Header, calls: Sequence[Config] = ()) -> str:
     """The user's messages with model, system instruction and config, in the order they were sent.
 
-    `calls` are the configs that the messages had besides, one for each, if any had one. Raises
-    `GemcliError` (NOT_EXPRESSIBLE) for a message that a script cannot hold: function responses, or
-    parts that are no text.
+    `calls` are the configs of single messages, one for each message. Raises `GemcliError`
+    (NOT_EXPRESSIBLE) for a message that a script cannot hold: function responses, or parts that are
+    not text.
     """
     import yaml
 
-    script: dict[str, Any] = {"model": header["model"]}
-    if config := _settings(header["config"]):
-        system = config.pop("system_instruction", None)
-        script |= ({"system": system} if system else {}) | ({"config": config} if config else {})
-    own = dict(enumerate(calls, 1))
-    script["turns"] = [
-        _message(number, content, own.get(number)) for number, content in enumerate(history[::2], 1)
-    ]
+    script: dict[str, object] = {"model": header["model"]}
+    config = _settings(header["config"])
+    system = config.pop("system_instruction", None)
+    if system:
+        script["system"] = system
+    if config:
+        script["config"] = config
+    configs = dict(enumerate(calls))
+    messages = enumerate(history[::2])
+    script["turns"] = [_message(place, content, configs.get(place)) for place, content in messages]
     text: str = yaml.dump(
         script,
         Dumper=_dumper(),
@@ -39,50 +45,67 @@ def dump(
     return text
 
 
-def _settings(config: dict[str, Any]) -> dict[str, Any]:
-    """A config as scripts have it.
-
-    The keys of generationConfig at its top level, an instruction as its text.
-    """
-    flat = {**config, **config.get("generationConfig", {})}
-    flat.pop("generationConfig", None)
-    instruction = flat.get("systemInstruction")
-    if instruction and all(set(part) == {"text"} for part in parts_of(instruction)):
-        flat = {"system_instruction": text_of(flat.pop("systemInstruction")), **flat}
+def _settings(config: Config) -> dict[str, object]:
+    """A config as scripts have it: without `generationConfig` around its keys, instructions as text."""
+    flat = dict(config)
+    generation = flat.pop("generationConfig", None)
+    if isinstance(generation, dict):
+        flat |= generation
+    instruction: Any = flat.get("systemInstruction")
+    if instruction and _is_text(instruction):
+        del flat["systemInstruction"]
+        flat = {"system_instruction": text_of(instruction), **flat}
     return flat
 
 
-def _message(number: int, content: Content, call: dict[str, Any] | None) -> str | dict[str, Any]:
-    """A user Content as a turn of a script; `raw` where its text would be taken for a template."""
-    if function_responses(content) or any(set(part) != {"text"} for part in parts_of(content)):
+def _is_text(content: Content) -> bool:
+    """Whether a Content is nothing but text."""
+    return all(set(part) == {"text"} for part in parts_of(content))
+
+
+def _message(place: int, content: Content, call: Config | None) -> str | dict[str, object]:
+    """A user Content as a turn of a script."""
+    if function_responses(content) or not _is_text(content):
         raise GemcliError(
             "NOT_EXPRESSIBLE",
-            f"message {number} has parts that are no text, which a script cannot hold",
+            f"message {place + 1} has parts that are not text, which a script cannot hold",
             hint="gemcli export contents keeps everything",
         )
-    text = text_of(content)
-    more = ({"raw": True} if "{{" in text else {}) | ({"config": _settings(call)} if call else {})
-    return {"user": text, **more} if more else text
+    turn: dict[str, object] = {"user": text_of(content)}
+    if "{{" in text_of(content):
+        # It would be taken for a template.
+        turn["raw"] = True
+    if call:
+        turn["config"] = _settings(call)
+    return turn if len(turn) > 1 else text_of(content)
 
 
-def _dumper() -> type[Any]:
+def _dumper() -> type[yaml.SafeDumper]:
     """A YAML writer that shows text of several lines as a block where YAML allows it."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
         """SafeDumper with literal blocks and without aliases."""
 
-        def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # PyYAML's signature
+        def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002  # PyYAML's signature
             """Never write an alias: scripts refuse them."""
             return True
 
-    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        # YAML reads these as line breaks, which only double quotes can hold.
-        breaks = any(mark in value for mark in "\r\x85\u2028\u2029")
-        # In a config, a plain number, boolean or null would be read as one.
-        looks_typed = value[:1] in "+-.0123456789~" or value.lower() in ("true", "false", "null")
-        style = '"' if breaks else "|" if "\n" in value else '"' if looks_typed else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+    def represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=_style(value))
 
-    Dumper.add_representer(str, text)
+    Dumper.add_representer(str, represent_text)
     return Dumper
+
+
+def _style(text: str) -> str | None:
+    """The YAML style that keeps a text a text: double quotes, a literal block, or any."""
+    if any(mark in text for mark in "\r\x85\u2028\u2029"):
+        # YAML reads these as line breaks, which only double quotes can hold.
+        return '"'
+    if "\n" in text:
+        return "|"
+    # In a config, a plain number, boolean or null would be read as one.
+    if text[:1] in "+-.0123456789~" or text.lower() in ("true", "false", "null"):
+        return '"'
+    return None

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gemcli.chat.answers import token_count
 from gemcli.chat.contents import function_calls, text_of
 from gemcli.errors import GemcliError
 from gemcli.exchange import Result
 from gemcli.replay.checks import TOKENS, Heard
 from gemcli.replay.plan import Plan
 from gemcli.replay.script import Script, Suite
-from gemcli.sessions.journal import token_count
 
 Event = dict[str, Any]
 

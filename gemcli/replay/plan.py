@@ -16,7 +16,7 @@ from gemcli.errors import GemcliError
 from gemcli.replay.script import Script, Turn
 from gemcli.sessions import once
 from gemcli.sessions.journal import Exchange, Journal
-from gemcli.sessions.records import Record
+from gemcli.sessions.records import RequestRecord, SessionRecord
 from gemcli.settings import resolve
 from gemcli.settings.resolve import Config
 
@@ -52,7 +52,7 @@ def plans(script: Script, journal: Journal) -> Iterator[Plan]:
         yield Plan(turn, content, key, model, {} if config == header["config"] else call)
 
 
-def require_settings(script: Script, header: Record) -> None:
+def require_settings(script: Script, header: SessionRecord) -> None:
     """Raise `GemcliError` (DIVERGED) if the session was made by this script with settings that it has no more.
 
     All else that changed since then goes with each message, and into its key.
@@ -109,7 +109,7 @@ class Past:
         return f"{self._rewind} --to {number} takes it out, and the script goes on from there; or use a new session"
 
 
-def _difference(plan: Plan, header: Record, request: Record, number: int) -> str:
+def _difference(plan: Plan, header: SessionRecord, request: RequestRecord, number: int) -> str:
     """Which of the things that make a key is another one now."""
     name = plan.turn.id
     if "key" not in request:

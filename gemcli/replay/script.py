@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gemcli.chat.contents import Content, parts_of
+from gemcli.chat.contents import Content, Part, parts_of
 from gemcli.errors import Problem
 from gemcli.replay.checks import NOTHING, Expected
 from gemcli.replay.template import render
-from gemcli.sessions.records import Record
+from gemcli.sessions.records import SessionRecord
 from gemcli.settings.resolve import Config
 
 
@@ -35,8 +35,10 @@ class Turn:
         """The user Content to send, with `texts` in the place of templates."""
         if self.raw:
             return self.content
-        parts = [part | {"text": render(part["text"], texts)} for part in parts_of(self.content)]
-        return self.content | {"parts": parts}
+        parts: list[Part] = [
+            {**part, "text": render(part["text"], texts)} for part in parts_of(self.content)
+        ]
+        return {**self.content, "parts": parts}
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Script:
     vars: Mapping[str, str] = field(default_factory=dict)
     on_fail: str | None = None
     on_unknown: str | None = None
-    header: Record | None = None
+    header: SessionRecord | None = None
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ def _content(reading: ScriptReading, _script: Mapping, item: Node) -> Iterator[N
     except GemcliError as error:
         reading.problems += error.problems
         return
-    faults = list(order.shape(0, content)) or list(order.alone(0, content))
+    faults = list(order.shape_problems(0, content)) or list(order.content_problems(0, content))
     for fault in faults:
         reading.refuse(fault.rule, fault.message, item, fault.hint)
     if faults or content["role"] == "model":

@@ -1,80 +1,81 @@
-"""The fold: what a session's records say, in one reading.
+"""The fold: what a session's records mean, in one reading.
 
-A journal is made from records in the order of their lines and tells the turns, the state of each
-exchange, and the history, which is what the next request carries. Rules and words are those of the
-file format; a record that breaks them raises `JournalError`, and the journal is then of no further
-use.
+A journal takes records in the order of their lines and knows the turns, the state of each exchange,
+and the history, which is what the next request carries. A record that breaks the rules of the file
+format raises `RecordError`, and the journal is then of no further use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Final, Literal
 
-from gemcli.chat import turn_order as order
+from gemcli.chat import turn_order
+from gemcli.chat.answers import USAGE_COUNTERS, Answer, UsageMetadata, content_of, token_count
 from gemcli.chat.contents import Content, as_sent, function_responses
-from gemcli.chat.shapes import answer_fault, config_fault, content_of
-from gemcli.errors import ReasonName
-from gemcli.sessions.records import FORMAT, KINDS, Record
-
-PENDING = "pending"
-ANSWERED = "answered"
-REFUSED = "refused"
-FAILED = "failed"
-IN_DOUBT = "in_doubt"
-
-USAGE = (
-    "promptTokenCount",
-    "cachedContentTokenCount",
-    "candidatesTokenCount",
-    "thoughtsTokenCount",
-    "toolUsePromptTokenCount",
-    "totalTokenCount",
+from gemcli.sessions.records import (
+    FailureRecord,
+    Record,
+    RecordError,
+    RequestRecord,
+    ResponseRecord,
+    RewindRecord,
+    SessionRecord,
+    UndoRecord,
 )
-"""The counters of `usageMetadata` that are added up."""
 
+State = Literal["pending", "answered", "refused", "failed", "in_doubt"]
 
-class JournalError(ValueError):
-    """A record that does not fit. `reason` is a key of `errors.REASONS`."""
-
-    def __init__(self, message: str, reason: ReasonName = "CORRUPT") -> None:
-        super().__init__(message)
-        self.reason = reason
+PENDING: Final = "pending"
+ANSWERED: Final = "answered"
+REFUSED: Final = "refused"
+FAILED: Final = "failed"
+IN_DOUBT: Final = "in_doubt"
 
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """One request and what became of it. `state` is one of the five words above."""
+    """One request and its outcome."""
 
     id: str
     turn: int
-    request: Record
-    state: str = PENDING
-    outcome: Record | None = None
+    request: RequestRecord
+    state: State = PENDING
+    outcome: ResponseRecord | FailureRecord | None = None
 
     @property
-    def answer(self) -> dict[str, Any] | None:
-        """The API's whole answer, `None` when there is none."""
-        return (
-            self.outcome["answer"] if self.outcome and self.outcome["kind"] == "response" else None
-        )
+    def response(self) -> ResponseRecord | None:
+        """The record of the answer, if there is one."""
+        return self.outcome if self.outcome and self.outcome["kind"] == "response" else None
 
     @property
-    def usage(self) -> Any:
-        """The `usageMetadata` of the answer, or of what arrived of it; None when there is none."""
-        partial = (self.outcome or {}).get("partial")
-        told = self.answer or (partial if isinstance(partial, dict) else {})
-        return told.get("usageMetadata")
+    def failure(self) -> FailureRecord | None:
+        """The record of how the request failed, if it did."""
+        return self.outcome if self.outcome and self.outcome["kind"] == "failure" else None
+
+    @property
+    def answer(self) -> Answer | None:
+        """The API's whole answer, if there is one."""
+        return self.response["answer"] if self.response else None
+
+    @property
+    def usage(self) -> UsageMetadata | None:
+        """The `usageMetadata` of the answer, or of the part of it that arrived."""
+        outcome = self.outcome
+        if outcome is None:
+            return None
+        if outcome["kind"] == "response":
+            return outcome["answer"].get("usageMetadata")
+        partial = outcome.get("partial")
+        return partial.get("usageMetadata") if isinstance(partial, dict) else None
 
     @property
     def contents(self) -> list[Content]:
         """What this exchange adds to the history: the user and the model Content, or nothing."""
-        return (
-            [self.request["content"], as_sent(content_of(self.answer))]
-            if self.state == ANSWERED
-            else []
-        )
+        if self.state != ANSWERED:
+            return []
+        return [self.request["content"], as_sent(content_of(self.answer))]
 
 
 @dataclass(slots=True, eq=False)
@@ -92,19 +93,17 @@ class Turn:
 
 
 class Journal:
-    """A session in memory: its `header`, its `turns` by number, the `live` ones, and the records they came from.
+    """A session in memory: its `records`, its `header`, and its `turns` by number.
 
     `live` are the turns that make the history, oldest first. A turn enters it with its first answer
     and only a rewind takes turns off its end, so it is a stack, and the fold stays linear.
     """
 
-    def __init__(self, records: Iterable[Record]) -> None:
-        """Fold `records`, the session record first.
+    header: SessionRecord
 
-        Raises `JournalError` naming the record's fault.
-        """
+    def __init__(self, records: Iterable[Record]) -> None:
+        """Fold `records`, the session record first. Raises `RecordError`."""
         self.records: list[Record] = []
-        self.header: Record = {}
         self.turns: dict[int, Turn] = {}
         self.live: list[Turn] = []
         self.pending: Exchange | None = None
@@ -112,36 +111,32 @@ class Journal:
         for record in records:
             self.apply(record)
 
-    def apply(self, record: Record) -> None:
-        """Take in the next record. Raises `JournalError` when it does not fit what came before."""
-        kind = record["kind"]
-        if not self.records:
-            self._session(record)
-        elif kind not in KINDS:
-            raise JournalError(
-                f"records of kind {kind!r} are not known to this version", "NEWER_FORMAT"
-            )
-        else:
-            _APPLY[kind](self, record)
-        self.records.append(record)
+    # What a session knows
 
-    # What a session tells
+    @property
+    def answered(self) -> Iterator[Exchange]:
+        """The exchanges that make the history, oldest first."""
+        for turn in self.live:
+            for exchange in turn.exchanges:
+                if exchange.state == ANSWERED:
+                    yield exchange
 
     @property
     def history(self) -> list[Content]:
         """The Contents that the next request carries, oldest first."""
-        return [content for turn in self.live for content in turn.contents]
+        return [content for exchange in self.answered for content in exchange.contents]
 
     @property
     def open_turn(self) -> Turn | None:
         """The turn whose function calls wait for responses, if the history ends in one."""
-        last = self.live[-1] if self.live else None
-        # Not the whole turn: it is asked for at every request, and a turn may have many exchanges.
-        answered = (
-            (one for one in reversed(last.exchanges) if one.state == ANSWERED) if last else iter(())
-        )
-        newest = next(answered, None)
-        return last if newest and order.open_calls(newest.contents) else None
+        if not self.live:
+            return None
+        last = self.live[-1]
+        # Only its last answer is looked at: a turn may have many exchanges.
+        for exchange in reversed(last.exchanges):
+            if exchange.state == ANSWERED:
+                return last if turn_order.open_calls(exchange.contents) else None
+        return None
 
     @property
     def last_number(self) -> int:
@@ -155,10 +150,7 @@ class Journal:
 
     @property
     def undoable(self) -> list[int]:
-        """The turns that `undo` would bring back, oldest first.
-
-        `[]` when there is nothing to undo.
-        """
+        """The turns that an undo would bring back, oldest first."""
         return list(self._rewinds[-1]) if self._rewinds else []
 
     def next_exchange(self, content: Content) -> tuple[int, str]:
@@ -170,239 +162,155 @@ class Journal:
         return turn.number, f"{turn.number}.{_ordinal(turn.exchanges[-1].id) + 1}"
 
     def at(self, number: int) -> Journal:
-        """The session as it was after the last record of turn `number`.
+        """The session as it was after the last record of turn `number`; 0 is before any turn.
 
-        0 is the session before any turn.
-
-        Raises `KeyError` when there never was such a turn.
+        Raises `KeyError` if there never was such a turn.
         """
         if number == 0:
             return Journal(self.records[:1])
         if number not in self.turns:
             raise KeyError(number)
-        last = max(
-            line for line, record in enumerate(self.records) if _turn_of(record) == str(number)
-        )
-        return Journal(self.records[: last + 1])
+        own = [i for i, record in enumerate(self.records) if _turn_of(record) == str(number)]
+        return Journal(self.records[: own[-1] + 1])
 
     def fork(self) -> list[Record]:
         """The history as records for another session: numbers and times kept, marked `imported`."""
-        answered = (
-            exchange
-            for turn in self.live
-            for exchange in turn.exchanges
-            if exchange.state == ANSWERED
-        )
-        pairs = ((exchange.request, exchange.outcome) for exchange in answered)
-        return [record | {"imported": True} for pair in pairs for record in pair if record]
+        records: list[Record] = []
+        for exchange in self.answered:
+            request: RequestRecord = {**exchange.request, "imported": True}
+            records.append(request)
+            if exchange.outcome and exchange.outcome["kind"] == "response":
+                response: ResponseRecord = {**exchange.outcome, "imported": True}
+                records.append(response)
+        return records
 
     def totals(self) -> dict[str, int]:
-        """Counts since the session began.
-
-        Live turns, requests, and tokens as billed, in the API's names.
+        """Counts since the session began: live turns, requests, and tokens in the API's names.
 
         Refused, broken and rewound answers count, for they were paid; imported and forked ones do
         not.
         """
         own = [exchange for exchange in self.exchanges if not exchange.request.get("imported")]
         usages = [exchange.usage for exchange in own]
-        sums = {name: sum(token_count(usage, name) for usage in usages) for name in USAGE}
-        return {"turns": len(self.live), "requests": len(own)} | sums
+        totals = {"turns": len(self.live), "requests": len(own)}
+        for counter in USAGE_COUNTERS:
+            totals[counter] = sum(token_count(usage, counter) for usage in usages)
+        return totals
 
-    # One method for each kind of record
+    # The fold
 
-    def _session(self, record: Record) -> None:
-        if record["kind"] != "session":
-            raise JournalError(
-                "not a gemcli session: the first line is not a session record", "NOT_A_SESSION"
-            )
-        self._format(record)
-        for name, kind in (("id", str), ("model", str), ("backend", str), ("config", dict)):
-            _require(record, name, kind)
-        if fault := config_fault(record["config"]):
-            raise JournalError(f"a config that is none: {fault}")
-        for name, kind in (("project", str), ("location", str), ("origin", dict)):
-            _optional(record, name, kind)
-        self.header = record
+    def apply(self, record: Record) -> None:
+        """Take in the next record. Raises `RecordError` if it does not follow what came before."""
+        if record["kind"] == "request":
+            self._request(record)
+        elif record["kind"] == "response":
+            self._response(record)
+        elif record["kind"] == "failure":
+            self._failure(record)
+        elif record["kind"] == "rewind":
+            self._rewind(record)
+        elif record["kind"] == "undo":
+            self._undo(record)
+        elif record["kind"] == "session":
+            if self.records:
+                raise RecordError("a second session record: were two files joined?")
+            self.header = record
+        # Records of the kinds `tool` and `format` change nothing.
+        self.records.append(record)
 
-    def _format(self, record: Record) -> None:
-        if (number := _require(record, "format", int)) > FORMAT:
-            raise JournalError(
-                f"format {number} is newer than {FORMAT}, which this version reads", "NEWER_FORMAT"
-            )
-
-    def _request(self, record: Record) -> None:
-        number, name = _require(record, "turn", int), _require(record, "id", str)
-        content = _content(record.get("content"), "the content")
-        for field_name in ("model", "backend"):
-            _require(record, field_name, str)
-        if fault := config_fault(record.get("config") or {}):
-            raise JournalError(f"a config that is none: {fault}")
+    def _request(self, record: RequestRecord) -> None:
         self._give_up_pending()
+        turn = self._turn_for(record)
+        name = record["id"]
+        last = _ordinal(turn.exchanges[-1].id) if turn.exchanges else 0
+        if not _is_id(name, turn.number) or _ordinal(name) <= last:
+            raise RecordError(
+                f"the id {name!r} does not follow in turn {turn.number}: were two copies merged?"
+            )
+        self.pending = Exchange(name, turn.number, record)
+        turn.exchanges.append(self.pending)
+        self.turns[turn.number] = turn
+
+    def _turn_for(self, record: RequestRecord) -> Turn:
+        """The turn that a request belongs to: the open one, or a new one."""
+        number = record["turn"]
         open_turn = self.open_turn
-        if function_responses(content):
+        if function_responses(record["content"]):
             if open_turn is None or open_turn.number != number:
-                raise JournalError(f"function responses for turn {number}, which has no open call")
-            turn = open_turn
-        elif open_turn is not None:
-            raise JournalError(
+                raise RecordError(f"function responses for turn {number}, which has no open call")
+            return open_turn
+        if open_turn is not None:
+            raise RecordError(
                 f"a new message while turn {open_turn.number} waits for function responses"
             )
-        else:
-            if number <= self.last_number:
-                raise JournalError(
-                    f"turn {number} stands here again or out of order: were two copies merged?"
-                )
-            turn = Turn(number)
-        last = _ordinal(turn.exchanges[-1].id) if turn.exchanges else 0
-        if not _is_id(name, number) or _ordinal(name) <= last:
-            raise JournalError(
-                f"the id {name!r} does not follow in turn {number}: were two copies merged?"
-            )
-        self.turns[number] = turn
-        self.pending = Exchange(name, number, record)
-        turn.exchanges.append(self.pending)
+        if number <= self.last_number:
+            raise RecordError(f"turn {number} is repeated or out of order: were two copies merged?")
+        return Turn(number)
 
-    def _response(self, record: Record) -> None:
+    def _response(self, record: ResponseRecord) -> None:
         exchange = self._take_pending(record)
-        if fault := answer_fault(_require(record, "answer", dict)):
-            raise JournalError(f"an answer that is none: {fault}")
-        _optional(record, "elapsed_ms", int)
-        _attempts(record)
-        if _require(record, "valid", bool):
-            exchange.state = ANSWERED
-            self._rewinds.clear()
-            if not self.live or self.live[-1].number != exchange.turn:
-                self.live.append(self.turns[exchange.turn])
-        else:
-            exchange.state = REFUSED
         exchange.outcome = record
+        if not record["valid"]:
+            exchange.state = REFUSED
+            return
+        exchange.state = ANSWERED
+        self._rewinds.clear()
+        if not self.live or self.live[-1].number != exchange.turn:
+            self.live.append(self.turns[exchange.turn])
 
-    def _failure(self, record: Record) -> None:
+    def _failure(self, record: FailureRecord) -> None:
         exchange = self._take_pending(record)
-        _attempts(record)
-        rejected = _require(record, "outcome", str) == "rejected"
-        exchange.state, exchange.outcome = (FAILED if rejected else IN_DOUBT), record
+        exchange.outcome = record
+        exchange.state = FAILED if record["outcome"] == "rejected" else IN_DOUBT
 
-    def _tool(self, record: Record) -> None:
-        _require(record, "request", str)
-
-    def _rewind(self, record: Record) -> None:
+    def _rewind(self, record: RewindRecord) -> None:
         self._give_up_pending()
-        numbers = _numbers(record)
-        if not numbers or [turn.number for turn in self.live[-len(numbers) :]] != numbers:
-            raise JournalError(f"rewinds turns {numbers}, which are not the last of the history")
-        for turn in self.live[-len(numbers) :]:
+        numbers = list(record["turns"])
+        last = self.live[-len(numbers) :]
+        if not numbers or [turn.number for turn in last] != numbers:
+            raise RecordError(f"rewinds turns {numbers}, which are not the last of the history")
+        for turn in last:
             turn.rewound = True
         del self.live[-len(numbers) :]
         self._rewinds.append(numbers)
 
-    def _undo(self, record: Record) -> None:
+    def _undo(self, record: UndoRecord) -> None:
         self._give_up_pending()
-        numbers = _numbers(record)
+        numbers = record["turns"]
         if not self._rewinds or self._rewinds[-1] != numbers:
-            raise JournalError(
-                f"takes back a rewind of turns {numbers}, which cannot be taken back here"
-            )
+            raise RecordError(f"undoes a rewind of turns {numbers}, which is not the last one")
         for number in self._rewinds.pop():
             self.turns[number].rewound = False
             self.live.append(self.turns[number])
 
-    def _second_session(self, _record: Record) -> None:
-        raise JournalError("a second session record: were two files joined?")
-
     def _give_up_pending(self) -> None:
-        """A request followed by anything but its outcome never gets one.
-
-        It is in doubt for good.
-        """
+        """Leave a request without its outcome in doubt: another record follows it."""
         if self.pending:
-            self.pending.state, self.pending = IN_DOUBT, None
+            self.pending.state = IN_DOUBT
+            self.pending = None
 
-    def _take_pending(self, record: Record) -> Exchange:
-        name = _require(record, "request", str)
-        if self.pending is None or self.pending.id != name:
-            raise JournalError(f"an outcome for request {name!r}, which is not the one under way")
-        exchange, self.pending = self.pending, None
+    def _take_pending(self, record: ResponseRecord | FailureRecord) -> Exchange:
+        """The request that an outcome belongs to, which is the last record before it."""
+        exchange = self.pending
+        if exchange is None or exchange.id != record["request"]:
+            raise RecordError(f"an outcome for request {record['request']!r}, which is not pending")
+        self.pending = None
         return exchange
 
 
-_APPLY: dict[str, Callable[[Journal, Record], None]] = {
-    "request": Journal._request,
-    "response": Journal._response,
-    "failure": Journal._failure,
-    "tool": Journal._tool,
-    "rewind": Journal._rewind,
-    "undo": Journal._undo,
-    "format": Journal._format,
-    "session": Journal._second_session,
-}
-
-
-def _require(record: Record, name: str, kind: type) -> Any:
-    value = record.get(name)
-    # A boolean is an int to Python, never to a journal.
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise JournalError(
-            f"a {record['kind']} record whose `{name}` is missing or of the wrong kind"
-        )
-    return value
-
-
-def _optional(record: Record, name: str, kind: type) -> Any:
-    """`_require` for what may be missing, or null."""
-    return None if record.get(name) is None else _require(record, name, kind)
-
-
-def _attempts(record: Record) -> None:
-    """Refuse attempts that are not objects, or whose time is no number."""
-    attempts = _optional(record, "attempts", list) or []
-    if not all(
-        isinstance(one, dict) and isinstance(one.get("elapsed_ms", 0), int) for one in attempts
-    ):
-        raise JournalError("a response record whose `attempts` are not objects, each with its time")
-
-
-def _content(value: Any, what: str) -> Content:
-    if problem := next(order.shape(0, value), None):
-        raise JournalError(f"{what}: {problem.message}")
-    content: Content = value
-    return content
-
-
-def _numbers(record: Record) -> list[int]:
-    numbers = _require(record, "turns", list)
-    if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
-        raise JournalError(f"a {record['kind']} record whose `turns` are not numbers")
-    return list(numbers)
-
-
 def _is_id(name: str, turn: int) -> bool:
+    """Whether `name` is the id of an exchange of the turn, like `7.2`."""
     head, _, tail = name.partition(".")
-    return (
-        head == str(turn)
-        and tail.isascii()
-        and tail.isdigit()
-        and len(tail) < 10
-        and tail[0] != "0"
-    )
+    is_number = tail.isascii() and tail.isdigit() and tail[0] != "0" and len(tail) < 10
+    return head == str(turn) and is_number
 
 
 def _ordinal(name: str) -> int:
-    """The exchange's place in its turn: 2 of `"7.2"`."""
+    """The exchange's place in its turn: 2 of `7.2`."""
     return int(name.partition(".")[2])
 
 
 def _turn_of(record: Record) -> str | None:
-    """The number of the turn a record belongs to, as its id has it.
-
-    `None` for those that belong to none.
-    """
-    name = record.get("id" if record["kind"] == "request" else "request")
+    """The number of the turn a record belongs to, as its id has it, if it belongs to one."""
+    name = record["id"] if record["kind"] == "request" else record.get("request")
     return name.partition(".")[0] if isinstance(name, str) else None
-
-
-def token_count(usage: Any, name: str) -> int:
-    """A counter of `usageMetadata`, in which 0 is left out; what is no number counts nothing."""
-    value = usage.get(name) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0

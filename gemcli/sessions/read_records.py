@@ -1,7 +1,4 @@
-"""A session file as bytes.
-
-Its lines, the tail that a crash may have torn, and the journal they fold into.
-"""
+"""A session file as bytes: its lines, its tail that a crash may have torn, and their journal."""
 
 from __future__ import annotations
 
@@ -10,7 +7,8 @@ from typing import NamedTuple
 
 from gemcli.errors import GemcliError, ReasonName
 from gemcli.sessions import records
-from gemcli.sessions.journal import Journal, JournalError
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.records import RecordError
 
 
 class Lines(NamedTuple):
@@ -58,30 +56,32 @@ def fold(lines: Lines, path: str) -> Journal:
     journal = Journal([])
     for number, line in enumerate(lines.lines, 1):
         try:
-            journal.apply(records.decode(line))
-        except JournalError as error:
-            hint = _repair(path, number) if error.reason == "CORRUPT" else None
-            raise GemcliError(error.reason, f"{path}: line {number}: {error}", hint=hint) from None
+            record = records.parse(line)
+            if number == 1 and record["kind"] != "session":
+                raise ValueError("not a gemcli session: the first line is not a session record")
+            journal.apply(records.check(record))
         except ValueError as error:
-            # A first line that is no record at all: some other file, rather than a damaged session.
-            reason: ReasonName = "CORRUPT" if number > 1 else "NOT_A_SESSION"
-            raise GemcliError(
-                reason, f"{path}: line {number}: {error}", hint=_repair(path, number)
-            ) from None
+            raise _bad_line(path, number, error) from None
     return journal
 
 
-def _repair(path: str, number: int) -> str | None:
-    """What to do about a bad line, if anything before it is worth keeping."""
-    if number == 1:
-        return None
-    whole = f"head -n {number - 1} {shlex.quote(path)} > whole.jsonl"
-    return f"restore the line from a backup, or keep what is before it: {whole}"
+def _bad_line(path: str, number: int, error: ValueError) -> GemcliError:
+    reason: ReasonName = "CORRUPT"
+    if isinstance(error, RecordError):
+        reason = error.reason
+    elif number == 1:
+        # Some other file, rather than a damaged session.
+        reason = "NOT_A_SESSION"
+    hint = None
+    if reason == "CORRUPT" and number > 1:
+        whole = f"head -n {number - 1} {shlex.quote(path)} > whole.jsonl"
+        hint = f"restore the line from a backup, or keep what is before it: {whole}"
+    return GemcliError(reason, f"{path}: line {number}: {error}", hint=hint)
 
 
 def _is_record(line: bytes) -> bool:
     try:
-        records.decode(line)
+        records.parse(line)
     except ValueError:
         return False
     return True

@@ -1,64 +1,278 @@
-"""The records of a session file: their shapes, and how one becomes a line.
+"""The records of a session file: their types, how one is made, and how one becomes a line and back.
 
 A session is a journal in JSON Lines, UTF-8, one record a line, only ever appended to. Every record
-has `kind` and `time` (RFC 3339, UTC; information only, order is the order of lines).
-
-    session   first line    format, id, model, backend, config; project, location, origin when they apply
-    request   before a call turn, id, content, model, backend; key, config, imported when they apply
-    response  after it      request, answer, valid, attempts, elapsed_ms; imported
-    failure   or instead    request, outcome, code, reason, message, attempts, partial
-    tool      around a tool request, …
-    rewind    by rewind     turns (taken out of the history)
-    undo      by rewind     turns (the rewind that is taken back)
-    format    by a newer program, before it writes what older ones cannot read
-
-The functions below make each of them, so that the format has one home; `journal` folds them.
+has `kind` and `time` (RFC 3339, UTC; information only: the order of records is that of the lines).
+A record that was read has been checked as far as `FIELDS` says; unknown keys are kept.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, cast
 
+from gemcli.chat import turn_order
+from gemcli.chat.answers import Answer, invalid_response
 from gemcli.chat.contents import Content, group_turns
+from gemcli.errors import ReasonName
 from gemcli.text import strict_json
 
-Record = dict[str, Any]
-
 FORMAT = 1
-"""The newest format this program reads, and the one it writes."""
-
-KINDS = frozenset({"session", "request", "response", "failure", "tool", "rewind", "undo", "format"})
-"""Every kind of record there is in formats up to `FORMAT`."""
+"""The newest format that this program reads, and the one it writes."""
 
 DEPTH = strict_json.MAX_DEPTH + 16
-"""Nesting allowed in a line.
-
-Whatever came in within `strictjson.MAX_DEPTH` must still load inside a record.
-"""
+"""Nesting allowed in a line: whatever came in within `MAX_DEPTH` must load inside a record too."""
 
 
-def encode(record: Record) -> bytes:
+class SessionRecord(TypedDict):
+    """The first line of a session."""
+
+    kind: Literal["session"]
+    time: str
+    format: int
+    id: str
+    model: str
+    backend: str
+    project: NotRequired[str]
+    location: NotRequired[str]
+    config: dict[str, Any]
+    origin: NotRequired[dict[str, Any]]
+
+
+class RequestRecord(TypedDict):
+    """A user Content that is about to be sent; `config` is what this call adds to the session's."""
+
+    kind: Literal["request"]
+    time: str
+    turn: int
+    id: str
+    content: Content
+    model: str
+    backend: str
+    config: NotRequired[dict[str, Any]]
+    key: NotRequired[str]
+    imported: NotRequired[bool]
+
+
+class Attempt(TypedDict):
+    """One HTTP request of an exchange: its `reason` if it failed, and the wait before the next."""
+
+    http: int | None
+    elapsed_ms: int
+    reason: NotRequired[str]
+    wait_s: NotRequired[float]
+
+
+class ResponseRecord(TypedDict):
+    """The API's answer to a request, whole and as received."""
+
+    kind: Literal["response"]
+    time: str
+    request: str
+    valid: bool
+    answer: Answer
+    attempts: list[Attempt]
+    elapsed_ms: int
+    imported: NotRequired[bool]
+
+
+class FailureRecord(TypedDict):
+    """The end of a request without an answer; `outcome` is `rejected` or `unknown`."""
+
+    kind: Literal["failure"]
+    time: str
+    request: str
+    outcome: str
+    code: str
+    reason: str
+    message: str
+    attempts: list[Attempt]
+    partial: NotRequired[object]
+
+
+class ToolRecord(TypedDict):
+    """A tool that was run for the model."""
+
+    kind: Literal["tool"]
+    time: str
+    request: str
+
+
+class RewindRecord(TypedDict):
+    """The turns that leave the history, oldest first."""
+
+    kind: Literal["rewind"]
+    time: str
+    turns: list[int]
+
+
+class UndoRecord(TypedDict):
+    """The turns of a rewind that come back into the history, oldest first."""
+
+    kind: Literal["undo"]
+    time: str
+    turns: list[int]
+
+
+class FormatRecord(TypedDict):
+    """By a newer program, before it writes what older ones cannot read."""
+
+    kind: Literal["format"]
+    time: str
+    format: int
+
+
+Record = (
+    SessionRecord
+    | RequestRecord
+    | ResponseRecord
+    | FailureRecord
+    | ToolRecord
+    | RewindRecord
+    | UndoRecord
+    | FormatRecord
+)
+
+
+# Reading and writing
+
+
+class RecordError(ValueError):
+    """A record that does not fit; `reason` is the reason of the error that the user gets."""
+
+    def __init__(self, message: str, reason: ReasonName = "CORRUPT") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def encode(record: Mapping[str, object]) -> bytes:
     """The record as one line, newline included."""
     return strict_json.encode(record) + b"\n"
 
 
 def decode(line: bytes) -> Record:
-    """Read one line, with or without its newline. Raises `ValueError` when it is no record."""
+    """Read and check one line. Raises `RecordError`, or `ValueError` if it is not a record at all."""
+    return check(parse(line))
+
+
+def parse(line: bytes) -> dict[str, Any]:
+    """Read one line, with or without its newline. Raises `ValueError` if it is not a record."""
     record = strict_json.loads(line, DEPTH)
     if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
         raise ValueError("not a record: an object with `kind` is expected")
     return record
 
 
+def check(record: dict[str, Any]) -> Record:
+    """Check the fields of a record. Raises `RecordError` naming the first that is invalid."""
+    kind = record["kind"]
+    fields = FIELDS.get(kind)
+    if fields is None:
+        raise RecordError(f"records of kind {kind!r} are unknown to this version", "NEWER_FORMAT")
+    if kind in ("session", "format"):
+        _require_known_format(record.get("format"))
+    for name, type_, required, fault_of in fields:
+        value = record.get(name)
+        if value is None and not required:
+            continue
+        # Not `isinstance`: to Python a boolean is an integer.
+        if type(value) is not type_:
+            raise RecordError(f"a {kind} record with a missing or invalid `{name}`")
+        fault = fault_of(value) if fault_of else None
+        if fault:
+            raise RecordError(f"a {kind} record with an invalid `{name}`: {fault}")
+    return cast("Record", record)
+
+
+def _require_known_format(number: object) -> None:
+    # Before anything else is checked: a newer format may have other fields.
+    if type(number) is int and number > FORMAT:
+        raise RecordError(
+            f"format {number} is newer than {FORMAT}, which this version reads", "NEWER_FORMAT"
+        )
+
+
+def _invalid_config(config: dict[str, Any]) -> str | None:
+    if not isinstance(config.get("generationConfig", {}), dict):
+        return "`generationConfig` is not an object"
+    if "systemInstruction" in config:
+        fault = turn_order.invalid_content(config["systemInstruction"])
+        return f"`systemInstruction`{fault}" if fault else None
+    return None
+
+
+def _invalid_content(content: dict[str, Any]) -> str | None:
+    problem = next(turn_order.shape_problems(0, content), None)
+    return problem.message if problem else None
+
+
+def _invalid_attempts(attempts: list[Any]) -> str | None:
+    for attempt in attempts:
+        if not isinstance(attempt, dict) or not isinstance(attempt.get("elapsed_ms", 0), int):
+            return "not objects, each with its time"
+    return None
+
+
+def _invalid_turns(turns: list[Any]) -> str | None:
+    return None if all(type(number) is int for number in turns) else "not numbers"
+
+
+class Field(NamedTuple):
+    """A field of a record: its type in Python, and what a value of that type must be beyond it."""
+
+    name: str
+    type: type
+    required: bool = True
+    fault_of: Callable[[Any], str | None] | None = None
+
+
+_ATTEMPTS = Field("attempts", list, required=False, fault_of=_invalid_attempts)
+_TURNS = Field("turns", list, fault_of=_invalid_turns)
+
+FIELDS: dict[str, tuple[Field, ...]] = {
+    "session": (
+        Field("format", int),
+        Field("id", str),
+        Field("model", str),
+        Field("backend", str),
+        Field("config", dict, fault_of=_invalid_config),
+        Field("project", str, required=False),
+        Field("location", str, required=False),
+        Field("origin", dict, required=False),
+    ),
+    "request": (
+        Field("turn", int),
+        Field("id", str),
+        Field("content", dict, fault_of=_invalid_content),
+        Field("model", str),
+        Field("backend", str),
+        Field("config", dict, required=False, fault_of=_invalid_config),
+    ),
+    "response": (
+        Field("request", str),
+        Field("answer", dict, fault_of=invalid_response),
+        Field("elapsed_ms", int, required=False),
+        _ATTEMPTS,
+        Field("valid", bool),
+    ),
+    "failure": (Field("request", str), Field("outcome", str), _ATTEMPTS),
+    "tool": (Field("request", str),),
+    "rewind": (_TURNS,),
+    "undo": (_TURNS,),
+    "format": (Field("format", int),),
+}
+"""The fields of each kind of record that are checked when it is read."""
+
+
+# Making
+
+
 def now() -> str:
     """The time as records carry it: RFC 3339, UTC, milliseconds."""
     moment = time.time()
-    return (
-        time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment % 1 * 1000):03d}Z"
-    )
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
+    return f"{seconds}.{int(moment % 1 * 1000):03d}Z"
 
 
 def session(
@@ -69,23 +283,24 @@ def session(
     origin: dict[str, Any] | None,
     project: str | None = None,
     location: str | None = None,
-) -> Record:
+) -> SessionRecord:
     """The first line of a new session; `config` is the REST body without contents."""
-    header: Record = {
+    record: SessionRecord = {
         "kind": "session",
         "time": now(),
         "format": FORMAT,
         "id": os.urandom(8).hex(),
         "model": model,
-    }
-    given = {
         "backend": backend,
-        "project": project,
-        "location": location,
         "config": config,
-        "origin": origin,
     }
-    return header | {key: value for key, value in given.items() if value is not None}
+    if project is not None:
+        record["project"] = project
+    if location is not None:
+        record["location"] = location
+    if origin is not None:
+        record["origin"] = origin
+    return record
 
 
 def request(
@@ -97,39 +312,37 @@ def request(
     backend: str,
     config: dict[str, Any] | None = None,
     key: str | None = None,
-) -> Record:
-    """A user Content about to be sent.
-
-    `config` is what this call adds to the session's, `key` tells it from others.
-    """
-    record: Record = {
+) -> RequestRecord:
+    """A user Content about to be sent; `key` is what it is recognised by later."""
+    record: RequestRecord = {
         "kind": "request",
         "time": now(),
         "turn": turn,
         "id": exchange,
         "content": content,
+        "model": model,
+        "backend": backend,
     }
-    record |= {"model": model, "backend": backend} | ({"config": config} if config else {})
-    return record | ({"key": key} if key is not None else {})
+    if config:
+        record["config"] = config
+    if key is not None:
+        record["key"] = key
+    return record
 
 
 def response(
-    exchange: str,
-    answer: dict[str, Any],
-    *,
-    valid: bool,
-    attempts: list[dict[str, Any]],
-    elapsed_ms: int,
-) -> Record:
+    exchange: str, answer: Answer, *, valid: bool, attempts: list[Attempt], elapsed_ms: int
+) -> ResponseRecord:
     """The API's answer to request `exchange`, whole and as received."""
-    record: Record = {
+    return {
         "kind": "response",
         "time": now(),
         "request": exchange,
         "valid": valid,
         "answer": answer,
+        "attempts": attempts,
+        "elapsed_ms": elapsed_ms,
     }
-    return record | {"attempts": attempts, "elapsed_ms": elapsed_ms}
 
 
 def failure(
@@ -139,43 +352,48 @@ def failure(
     code: str,
     reason: str,
     message: str,
-    attempts: list[dict[str, Any]],
-    partial: Any = None,
-) -> Record:
-    """The end of request `exchange` without an answer. `outcome` is `rejected` or `unknown`."""
-    record: Record = {
+    attempts: list[Attempt],
+    partial: object = None,
+) -> FailureRecord:
+    """The end of request `exchange` without an answer; `partial` is what arrived of one."""
+    record: FailureRecord = {
         "kind": "failure",
         "time": now(),
         "request": exchange,
         "outcome": outcome,
         "code": code,
+        "reason": reason,
+        "message": message,
+        "attempts": attempts,
     }
-    record |= {"reason": reason, "message": message, "attempts": attempts}
-    return record | ({"partial": partial} if partial is not None else {})
+    if partial is not None:
+        record["partial"] = partial
+    return record
 
 
-def rewind(turns: Sequence[int]) -> Record:
+def rewind(turns: Sequence[int]) -> RewindRecord:
     """The turns that leave the history, oldest first."""
     return {"kind": "rewind", "time": now(), "turns": list(turns)}
 
 
-def undo(turns: Sequence[int]) -> Record:
+def undo(turns: Sequence[int]) -> UndoRecord:
     """The turns that come back into the history, oldest first."""
     return {"kind": "undo", "time": now(), "turns": list(turns)}
 
 
 def imported(contents: Sequence[Content], *, model: str, backend: str) -> list[Record]:
-    """A history from outside as request/response records, numbered from turn 1.
+    """A history from outside as request and response records, numbered from turn 1.
 
-    The history must have passed `turns.check_import` and end with a model Content.
+    It must have passed `turn_order.check_import` and end with a model Content.
     """
     records: list[Record] = []
     for number, turn in enumerate(group_turns(contents), 1):
-        for exchange, (question, answer) in enumerate(zip(turn[::2], turn[1::2], strict=True), 1):
-            name = f"{number}.{exchange}"
-            asked = request(number, name, question, model=model, backend=backend)
-            told = response(
-                name, {"candidates": [{"content": answer}]}, valid=True, attempts=[], elapsed_ms=0
-            )
-            records += [asked | {"imported": True}, told | {"imported": True}]
+        exchanges = zip(turn[::2], turn[1::2], strict=True)
+        for place, (question, content) in enumerate(exchanges, 1):
+            exchange = f"{number}.{place}"
+            asked = request(number, exchange, question, model=model, backend=backend)
+            answer: Answer = {"candidates": [{"content": content}]}
+            answered = response(exchange, answer, valid=True, attempts=[], elapsed_ms=0)
+            asked["imported"] = answered["imported"] = True
+            records += [asked, answered]
     return records

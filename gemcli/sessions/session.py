@@ -1,4 +1,4 @@
-"""A locked session: the right to append to it, one record at a time, each on the disk before the next."""
+"""A locked session: the right to append records to it, each on the disk before the next."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from contextlib import suppress
 
 from gemcli.errors import GemcliError, ReasonName
 from gemcli.sessions import records
-from gemcli.sessions.disk import Disk, io_reason
+from gemcli.sessions.file_operations import io_reason, is_same_file, write_all, write_numbered
+from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import Record
 from gemcli.signals import deferred
 
 
 class Unsaved(GemcliError):
-    """A record is not safely in its session.
-
-    `kept` names the file that holds it instead, if one does.
-    """
+    """A record is not safely in its session; `kept` is the file that holds it instead, if any."""
 
     def __init__(
         self, reason: ReasonName, message: str, *, hint: str | None = None, kept: str | None = None
@@ -26,35 +24,34 @@ class Unsaved(GemcliError):
 
 
 class Session:
-    """A session that this process has locked.
+    """A session that this process has locked: its `path` and its `journal`.
 
-    Its `path`, its `journal`, and the right to append to both.
+    `loaded` is what was read of the file, `size` how long the file is now.
     """
 
     def __init__(
-        self, disk: Disk, path: str, fd: int, journal: Journal, loaded: bytes, size: int
+        self, fs: FileSystem, path: str, fd: int, journal: Journal, loaded: bytes, size: int
     ) -> None:
         self.path = path
         self.journal = journal
-        self._disk = disk
+        self._fs = fs
         self._fd = fd
         self._loaded = loaded
         self._size = size
-        self._ours: list[bytes] = []
+        self._appended: list[bytes] = []
 
     def append(self, record: Record, *, paid: bool = False) -> None:
-        """Put one record at the end of the file and of the journal; on the disk when this returns.
+        """Append one record to the file and the journal; it is on the disk when this returns.
 
-        When that fails the file is as it was, unless what was written is `paid` for: then it stays
-        although it may not survive a power cut. Raises `Unsaved`: DISK_FULL or IO when it could not
-        be written, SESSION_CHANGED when the file is no longer what this process loaded (paid
-        records are then kept in `PATH.lost-<n>`). Raises `JournalError` before anything is written
-        if the record does not fit.
+        If that fails the file is as it was, unless the record is `paid` for: then it stays although
+        a power cut may take it. Raises `RecordError` before anything is written if the record does
+        not fit, and `Unsaved` if it is not saved: DISK_FULL or IO, or SESSION_CHANGED when the file
+        is not what this process loaded (then a paid record is kept in `PATH.lost-<n>`).
         """
         line = records.encode(record)
         self.journal.apply(records.decode(line))
         with deferred:
-            self._ours.append(line)
+            self._appended.append(line)
             self._require_unchanged(paid)
             self._write(line, paid)
             self._sync(paid)
@@ -62,57 +59,50 @@ class Session:
 
     def _require_unchanged(self, paid: bool) -> None:
         try:
-            if (
-                self._disk.names(self.path, self._fd)
-                and self._disk.fs.fstat(self._fd).st_size == self._size
-            ):
+            same = is_same_file(self._fs, self.path, self._fd)
+            if same and self._fs.fstat(self._fd).st_size == self._size:
                 return
             what = f"{self.path} was changed by another program"
         except OSError as error:
-            what = f"{self.path} cannot be looked at ({error.strerror})"
-        kept = self._keep() if paid else None
+            what = f"{self.path} cannot be checked ({error.strerror})"
+        kept = self._write_copy() if paid else None
         where = f"this turn is in {kept}, a whole session" if kept else "nothing was written"
         raise Unsaved("SESSION_CHANGED", f"{what}; {where}", kept=kept)
 
-    def _keep(self) -> str | None:
-        """Put the session as it should be beside the file; the path, or None if that fails too."""
+    def _write_copy(self) -> str | None:
+        """Write the session as this process knows it beside the file; the path, if that works."""
+        newline = b"" if self._loaded.endswith(b"\n") else b"\n"
+        whole = b"".join([self._loaded, newline, *self._appended])
         try:
-            return self._disk.keep(self.path, "lost", self._whole())
+            return write_numbered(self._fs, self.path, "lost", whole)
         except OSError:
             return None
 
-    def _whole(self) -> bytes:
-        """The session as this process knows it, its own records included."""
-        loaded = self._loaded if self._loaded.endswith(b"\n") else self._loaded + b"\n"
-        return loaded + b"".join(self._ours)
-
     def _write(self, line: bytes, paid: bool) -> None:
         try:
-            self._disk.write_all(self._fd, line)
+            write_all(self._fs, self._fd, line)
         except OSError as error:
             self._cut_back()
-            hint = (
-                "what was answered is only in what is printed: keep that, and free some space"
-                if paid
-                else None
-            )
-            raise _unsaved(error, f"cannot write to {self.path}", hint) from error
+            hint = "the answer is only in the output: keep that, and free some space"
+            raise _unsaved(error, f"cannot write to {self.path}", hint if paid else None) from error
 
     def _sync(self, paid: bool) -> None:
         try:
-            self._disk.fs.sync(self._fd)
+            self._fs.sync(self._fd)
         except OSError as error:
-            # Trying again would say yes without having written: the kernel forgets such an error
-            # once told.
+            # Not tried again: the kernel reports such an error once, and then says yes without
+            # having written.
             if not paid:
                 self._cut_back()
-            hint = "what was answered is in the file; a power cut may take it" if paid else None
-            raise _unsaved(error, f"{self.path} may not be on the disk", hint) from error
+            hint = "the answer is in the file, but a power cut may take it"
+            raise _unsaved(
+                error, f"{self.path} may not be on the disk", hint if paid else None
+            ) from error
 
     def _cut_back(self) -> None:
-        # If even that fails, the torn line is mended by the next writer.
+        # If even that fails, the next writer repairs the torn line.
         with suppress(OSError):
-            self._disk.fs.truncate(self._fd, self._size)
+            self._fs.truncate(self._fd, self._size)
 
 
 def _unsaved(error: OSError, what: str, hint: str | None) -> Unsaved:

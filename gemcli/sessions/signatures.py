@@ -11,71 +11,68 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from gemcli.chat.contents import Content, function_responses, is_blank, parts_of
+from gemcli.chat.contents import Content, Part, function_responses, is_blank, parts_of
 from gemcli.sessions.journal import Exchange
 
 STAND_IN = "skip_thought_signature_validator"
-"""What the API documents for calls whose signature is not to be had."""
+"""What the API documents for calls whose signature cannot be had."""
 
 _NEEDS_SIGNATURES = re.compile(r"gemini-([3-9]|[1-9]\d)")
 
 
 def history(exchanges: Iterable[Exchange], model: str, backend: str) -> tuple[list[Content], bool]:
-    """The Contents of answered exchanges as `model` at `backend` may be sent them, oldest first.
+    """The Contents of answered exchanges as `model` at `backend` may get them, oldest first.
 
-    The second result tells whether signatures were left out.
+    The second result is whether signatures were left out.
     """
     contents: list[Content] = []
     dropped = False
     for exchange in exchanges:
         question, answer = exchange.contents
-        if (exchange.request["model"], exchange.request["backend"]) != (model, backend) and _signed(
-            answer
-        ):
-            answer, dropped = _without(answer), True
+        request = exchange.request
+        same = (request["model"], request["backend"]) == (model, backend)
+        if not same and any("thoughtSignature" in part for part in parts_of(answer)):
+            answer = _without_signatures(answer)
+            dropped = True
         contents += [question, answer]
     return contents, dropped
 
 
-def with_stand_ins(contents: list[Content], model: str) -> tuple[list[Content], bool]:
-    """`contents` with the stand-in on the first call of each step of the open turn that has no signature.
+def _without_signatures(content: Content) -> Content:
+    """The Content without signatures, and without Parts that held nothing else."""
+    parts: list[Part] = []
+    for part in parts_of(content):
+        bare = part.copy()
+        bare.pop("thoughtSignature", None)
+        if not is_blank(bare):
+            parts.append(bare)
+    return {**content, "parts": parts}
 
-    For a request that ends in function responses; the second result tells whether any was set.
+
+def with_stand_ins(contents: list[Content], model: str) -> tuple[list[Content], bool]:
+    """`contents`, with the stand-in on the first call of each step of the open turn if unsigned.
+
+    For a request that ends in function responses. The second result is whether any was added.
     """
     if not _NEEDS_SIGNATURES.search(model):
         return contents, False
-    start = max(
-        (
-            place
-            for place, content in enumerate(contents)
-            if content["role"] == "user" and not function_responses(content)
-        ),
-        default=0,
-    )
-    changed = [
-        _stood_in(content) if place > start else content for place, content in enumerate(contents)
-    ]
-    return changed, changed != contents
+    start = 0
+    for place, content in enumerate(contents):
+        if content["role"] == "user" and not function_responses(content):
+            start = place
+    open_turn = [_with_stand_in(content) for content in contents[start:]]
+    return contents[:start] + open_turn, open_turn != contents[start:]
 
 
-def _signed(content: Content) -> bool:
-    return any("thoughtSignature" in part for part in parts_of(content))
-
-
-def _without(content: Content) -> Content:
-    """The Content without signatures, and without Parts that held nothing else."""
-    bare = [
-        {key: value for key, value in part.items() if key != "thoughtSignature"}
-        for part in parts_of(content)
-    ]
-    return {**content, "parts": [part for part in bare if not is_blank(part)]}
-
-
-def _stood_in(content: Content) -> Content:
+def _with_stand_in(content: Content) -> Content:
     """The Content with the stand-in on its first function call, if that has no signature."""
-    parts = parts_of(content)
-    first = next((place for place, part in enumerate(parts) if "functionCall" in part), None)
-    if content["role"] != "model" or first is None or "thoughtSignature" in parts[first]:
+    if content["role"] != "model":
         return content
-    signed = {**parts[first], "thoughtSignature": STAND_IN}
-    return {**content, "parts": [*parts[:first], signed, *parts[first + 1 :]]}
+    parts = list(parts_of(content))
+    for place, part in enumerate(parts):
+        if "functionCall" in part:
+            if "thoughtSignature" in part:
+                return content
+            parts[place] = {**part, "thoughtSignature": STAND_IN}
+            return {**content, "parts": parts}
+    return content

@@ -172,8 +172,11 @@ def _without_ids(content: Content) -> Content:
 
 
 def _without_id(part: Part) -> Part:
-    bare = dict(part)
-    for key in ("functionCall", "functionResponse"):
-        if key in part:
-            bare[key] = {name: value for name, value in part[key].items() if name != "id"}
+    bare: Part = {**part}
+    if "functionCall" in part:
+        bare["functionCall"] = {**part["functionCall"]}
+        bare["functionCall"].pop("id", None)
+    if "functionResponse" in part:
+        bare["functionResponse"] = {**part["functionResponse"]}
+        bare["functionResponse"].pop("id", None)
     return bare

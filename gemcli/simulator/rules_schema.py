@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from gemcli.chat.contents import Part
+from gemcli.chat.contents import FunctionCall, Part
 from gemcli.simulator import api_errors
 from gemcli.simulator.api_errors import STATUSES, ApiError
 from gemcli.simulator.replies import NOTHING, Amount, CutPoint, Reply
@@ -136,7 +136,7 @@ def _answer(
 ) -> Answer:
     """The Answer of these keys; `finish`, `finish_message` and `usage` are taken as they are."""
     if parts is None:
-        said = [{"text": thoughts, "thought": True}] if thoughts else []
+        said: list[Part] = [{"text": thoughts, "thought": True}] if thoughts else []
         said += [{"text": text}] if text else []
         parts = [*said, *_signed(calls, signature)]
     return Answer(tuple(parts), **ending)
@@ -154,10 +154,10 @@ def _signed(calls: Sequence[Part], signature: str | None) -> list[Part]:
 
 
 def _call(*, name: str, args: Mapping[str, Any] | None = None, id: str | None = None) -> Part:  # noqa: A002
-    return {
-        "functionCall": {"name": name, "args": dict(args or {})}
-        | ({} if id is None else {"id": id})
-    }
+    call: FunctionCall = {"name": name, "args": dict(args or {})}
+    if id is not None:
+        call["id"] = id
+    return {"functionCall": call}
 
 
 def _part(reading: Reading, label: str, node: yaml_tree.Node) -> Part | None:

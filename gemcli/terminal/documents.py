@@ -8,12 +8,20 @@ can be sent back.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, TypedDict
 
 from gemcli.chat import turn_order
-from gemcli.chat.contents import Content, Part, function_calls, is_blank, parts_of, text_of
-from gemcli.chat.shapes import content_of
+from gemcli.chat.answers import Answer, Candidate, content_of
+from gemcli.chat.contents import (
+    Content,
+    FunctionCall,
+    Part,
+    function_calls,
+    is_blank,
+    parts_of,
+    text_of,
+)
 from gemcli.sessions.journal import ANSWERED, Exchange, Journal, Turn
 
 
@@ -22,7 +30,7 @@ class AnswerFields(TypedDict):
 
     text: str
     parts: list[Part]
-    function_calls: list[dict[str, Any]]
+    function_calls: list[FunctionCall]
     finish_reason: str | None
     block_reason: str | None
     usage_metadata: dict[str, object]
@@ -67,7 +75,7 @@ class TurnDocument(TypedDict):
     model: str
     user: str
     text: str
-    function_calls: list[dict[str, Any]]
+    function_calls: list[FunctionCall]
     finish_reason: str | None
     usage_metadata: dict[str, object]
     exchanges: list[ExchangeDocument]
@@ -89,10 +97,10 @@ class SessionDocument(TypedDict):
     origin: dict[str, Any] | None
 
 
-def answer_fields(answer: Mapping[str, Any] | None, content: Content) -> AnswerFields:
+def answer_fields(answer: Answer | None, content: Content) -> AnswerFields:
     """What scripts read from an answer. `content` is its model Content, as in the history."""
     answer = answer or {}
-    candidates = answer.get("candidates") or [{}]
+    candidates: list[Candidate] = answer.get("candidates") or [{}]
     feedback = answer.get("promptFeedback") or {}
     return {
         "text": text_of(content),
@@ -106,7 +114,7 @@ def answer_fields(answer: Mapping[str, Any] | None, content: Content) -> AnswerF
     }
 
 
-def chunk_events(chunk: dict[str, Any]) -> Iterator[dict[str, object]]:
+def chunk_events(chunk: Answer) -> Iterator[dict[str, object]]:
     """The events of a streamed chunk: one for each of its Parts that is not empty."""
     for part in parts_of(content_of(chunk)):
         if "functionCall" in part:
@@ -141,7 +149,7 @@ def turn_document(turn: Turn) -> TurnDocument:
 
 def exchange_document(exchange: Exchange) -> ExchangeDocument:
     """One request and its outcome; without an answer, the reason."""
-    outcome = exchange.outcome or {}
+    failure = exchange.failure
     answer = exchange.contents[1] if exchange.contents else None
     if answer is None and exchange.answer is not None:
         answer = content_of(exchange.answer)
@@ -150,8 +158,8 @@ def exchange_document(exchange: Exchange) -> ExchangeDocument:
         "state": exchange.state,
         "user": exchange.request["content"],
         "model": answer,
-        "reason": outcome.get("reason"),
-        "message": outcome.get("message"),
+        "reason": failure["reason"] if failure else None,
+        "message": failure["message"] if failure else None,
     }
 
 

@@ -35,7 +35,7 @@ ANSWER = json.dumps(answer("hi")).encode()
 pytestmark = pytest.mark.usefixtures("collected")
 
 
-def ask(url: str, seconds: float = 20) -> dict[str, Any]:
+def ask(url: str, seconds: float = 20) -> Any:
     """One request of one message to the model at `url`."""
     environ = {"GEMINI_API_KEY": "test-key", "GOOGLE_GEMINI_BASE_URL": url}
     return Gemini(endpoint_for(Backend("gemini"), environ, pytest.fail)).generate("gemini-test", BODY, seconds)

@@ -26,14 +26,19 @@ CALL = {"functionCall": {"name": "f", "args": {"a": [1, None, "x"]}, "id": "c1"}
 SIGNED = {**CALL, "thoughtSignature": "not+base64/!"}
 
 
-def chunk(*parts: dict[str, Any], **candidate: Any) -> dict[str, Any]:
+def join(chunks: Any) -> Any:
+    """The chunks as one answer; both are plain JSON to the tests."""
+    return streamed_answer.join(chunks)
+
+
+def chunk(*parts: Any, **candidate: Any) -> Any:
     """A chunk with these Parts."""
     return {"candidates": [{"content": {"role": "model", "parts": list(parts)}, "index": 0, **candidate}]}
 
 
-def parts_of(*joined: dict[str, Any]) -> Any:
+def parts_of(*joined: Any) -> Any:
     """The Parts of the joined chunks."""
-    return streamed_answer.join(joined)["candidates"][0]["content"]["parts"]
+    return join(joined)["candidates"][0]["content"]["parts"]
 
 
 texts = st.text(max_size=60) | st.text(" \n\tab.é漢😀", max_size=60)
@@ -53,29 +58,29 @@ bodies = st.builds(
 
 
 @given(bodies)
-def test_streamed_as_unstreamed(body: dict[str, Any]) -> None:
+def test_streamed_as_unstreamed(body: Any) -> None:
     """An answer that comes in chunks is the answer that comes whole, value for value, and is judged alike."""
     events = [streamed_answer.read(strict_json.encode(one)) for one in streams.chunks(body)]
     whole = answers.read(strict_json.encode(body))
-    assert streamed_answer.join(events) == whole
+    assert join(events) == whole
     assert streamed_answer.finished(events)
-    judged, expected = answers.judge(streamed_answer.join(events)), answers.judge(whole)
+    judged, expected = answers.judge(join(events)), answers.judge(whole)
     assert (judged.valid, judged.content, judged.text) == (expected.valid, expected.content, expected.text)
 
 
 @given(st.lists(bodies, min_size=1, max_size=4))
-def test_join_against_another_merge(bodies: list[dict[str, Any]]) -> None:
+def test_join_against_another_merge(bodies: list[Any]) -> None:
     """Chunks in any order and number join as a merge that was written apart from this one says."""
     assume(all(body["candidates"][0]["content"] for body in bodies))
     events = [one for body in bodies for one in streams.chunks(body)]
     before = copy.deepcopy(events)
     expected = oracle.merged(events)
-    assert streamed_answer.join(events) == expected
+    assert join(events) == expected
     assert events == before
 
 
 @given(st.lists(parts, max_size=8))
-def test_merged(said: list[dict[str, Any]]) -> None:
+def test_merged(said: list[Any]) -> None:
     """Merging loses no text, splits nothing, is done when it is done, and leaves what it was given alone."""
     before = copy.deepcopy(said)
     whole = merged(said)
@@ -96,7 +101,7 @@ THOUGHT = {"text": "hm", "thought": True}
 SIGNATURE = {"text": "", "thoughtSignature": "c2ln"}
 
 # The Parts of a stream, and those of the answer if they are others
-PARTS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]] | None]] = {
+PARTS: dict[str, tuple[list[Any], list[Any] | None]] = {
     "text": ([{"text": "a"}, {"text": "b"}], [{"text": "ab"}]),
     "thoughts": ([THOUGHT, THOUGHT], [{"text": "hmhm", "thought": True}]),
     "thoughts-and-text": ([THOUGHT, {"text": "a"}, THOUGHT], None),
@@ -113,7 +118,7 @@ PARTS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]] | None]] = {
 
 
 @pytest.mark.parametrize(("said", "whole"), PARTS.values(), ids=PARTS)
-def test_parts(said: list[dict[str, Any]], whole: list[dict[str, Any]] | None) -> None:
+def test_parts(said: list[Any], whole: list[Any] | None) -> None:
     """Neighbours of plain text, or of plain thoughts, are one; whatever has another key stands alone."""
     whole = said if whole is None else whole
     assert merged(said) == whole
@@ -123,7 +128,7 @@ def test_parts(said: list[dict[str, Any]], whole: list[dict[str, Any]] | None) -
 
 def test_last_word() -> None:
     """What is not content is what the last chunk that has it says; what came before stays."""
-    joined = streamed_answer.join(
+    joined = join(
         [
             {"modelVersion": "m", "usageMetadata": {"totalTokenCount": 3}, **chunk({"text": "a"}, tokenCount=1)},
             chunk({"text": "b"}, finishReason="STOP", tokenCount=2),
@@ -138,7 +143,7 @@ def test_last_word() -> None:
     }
 
 
-EMPTY: dict[str, Any] = {
+EMPTY: Any = {
     "empty": {},
     "null": None,
     "role-only": {"role": "model"},
@@ -150,9 +155,9 @@ EMPTY: dict[str, Any] = {
 @pytest.mark.parametrize(
     "fields", [{}, *({"content": content} for content in EMPTY.values())], ids=["no-content", *EMPTY]
 )
-def test_last_chunk_without_content(fields: dict[str, Any]) -> None:
+def test_last_chunk_without_content(fields: Any) -> None:
     """A last chunk that has only the finish reason takes nothing away."""
-    joined = streamed_answer.join([chunk({"text": "a"}), {"candidates": [{"finishReason": "STOP", **fields}]}])
+    joined = join([chunk({"text": "a"}), {"candidates": [{"finishReason": "STOP", **fields}]}])
     assert joined["candidates"][0]["content"] == {"role": "model", "parts": [{"text": "a"}]}
     assert joined["candidates"][0]["finishReason"] == "STOP"
 
@@ -165,7 +170,7 @@ def test_last_chunk_without_content(fields: dict[str, Any]) -> None:
 def test_one_chunk_without_parts(content: Any) -> None:
     """An answer that said nothing and came in one chunk is that chunk, as the unstreamed one would be."""
     body = {"candidates": [{"content": content, "finishReason": "MAX_TOKENS", "index": 0}], "modelVersion": "m"}
-    assert streamed_answer.join([body]) == body
+    assert join([body]) == body
 
 
 @pytest.mark.parametrize("more", [[], None], ids=["empty", "null"])
@@ -176,7 +181,7 @@ def test_chunk_without_candidates(more: Any) -> None:
 
 def test_candidates_by_index() -> None:
     """Several candidates are joined each for itself, by index, in the order of their numbers."""
-    joined = streamed_answer.join(
+    joined = join(
         [
             {"candidates": [{"index": 1, "content": {"parts": [{"text": "B"}]}}]},
             {"candidates": [{"content": {"parts": [{"text": "a"}]}}]},
@@ -204,7 +209,7 @@ CITATIONS: dict[str, tuple[list[Any], Any]] = {
 def test_citations_are_gathered(metadata: list[Any], gathered: Any) -> None:
     """Citations of all chunks are kept, each once; of anything else the last value counts."""
     chunks = [chunk({"text": "a"}, citationMetadata=one) for one in metadata]
-    joined = streamed_answer.join([*chunks, chunk({"text": "b"})])
+    joined = join([*chunks, chunk({"text": "b"})])
     assert joined["candidates"][0]["citationMetadata"] == gathered
 
 
@@ -212,7 +217,7 @@ def test_many_citations() -> None:
     """Gathering takes time in proportion to the number of citations."""
     chunks = [chunk(citationMetadata={"citationSources": [{"uri": str(number)}]}) for number in range(30_000)]
     start = time.monotonic()
-    assert len(streamed_answer.join(chunks)["candidates"][0]["citationMetadata"]["citationSources"]) == 30_000
+    assert len(join(chunks)["candidates"][0]["citationMetadata"]["citationSources"]) == 30_000
     assert time.monotonic() - start < 3
 
 
@@ -225,7 +230,7 @@ def test_many_chunks() -> None:
 
 def test_no_chunks() -> None:
     """No chunks make an answer with nothing in it."""
-    assert streamed_answer.join([]) == {}
+    assert join([]) == {}
 
 
 # Finished or not
@@ -249,7 +254,7 @@ STREAMS = {
 
 
 @pytest.mark.parametrize(("events", "finished", "begun"), STREAMS.values(), ids=STREAMS)
-def test_finished(events: list[dict[str, Any]], finished: bool, begun: bool) -> None:
+def test_finished(events: list[Any], finished: bool, begun: bool) -> None:
     """A stream has said all once there is a finish reason or a blocked prompt; it has begun with a candidate."""
     assert streamed_answer.finished(events) is finished
     assert streamed_answer.has_candidates(events) is begun
@@ -315,7 +320,7 @@ def test_shapes(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"unknown": 1}, {"candidates": None}, answer("x"), answer("x", finish=None)])
-def test_chunks_are_read_as_they_are(body: dict[str, Any]) -> None:
+def test_chunks_are_read_as_they_are(body: Any) -> None:
     """A chunk is what the wire said, unknown keys included."""
     assert streamed_answer.read(strict_json.encode(body)) == body
 
@@ -343,4 +348,4 @@ def test_anything_is_joined_or_refused(values: list[Any]) -> None:
         with contextlib.suppress(GemcliError):
             known.append(streamed_answer.read(strict_json.encode(value)))
     streamed_answer.finished(known)
-    answers.judge(streamed_answer.join(known))
+    answers.judge(join(known))

@@ -123,7 +123,7 @@ MESSAGES = {
         "the answer ended with OTHER: no idea",
     ),
     "unfinished": (answer("a", finish=None), "the answer ended with no finish reason"),
-    "incomplete": (answer("a", finish="MAX_TOKENS"), "the answer is not whole: MAX_TOKENS"),
+    "incomplete": (answer("a", finish="MAX_TOKENS"), "the answer was cut off: MAX_TOKENS"),
     "max-tokens-empty": (answer(finish="MAX_TOKENS"), "the answer ended with MAX_TOKENS before it said anything"),
     "no-candidates": ({}, "the answer has no candidates"),
     "empty": (answer(""), "the answer is empty"),

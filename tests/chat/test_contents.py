@@ -20,12 +20,12 @@ from gemcli.chat.contents import (
     user_text,
 )
 
-THOUGHT = {"text": "hm", "thought": True}
-CALL = {"functionCall": {"name": "f"}}
-RESPONSE = {"functionResponse": {"name": "f"}}
+THOUGHT: Any = {"text": "hm", "thought": True}
+CALL: Any = {"functionCall": {"name": "f"}}
+RESPONSE: Any = {"functionResponse": {"name": "f"}}
 
 # part: blank, says something
-PARTS: dict[str, tuple[Part, bool, bool]] = {
+PARTS: dict[str, tuple[Any, bool, bool]] = {
     "empty": ({}, True, False),
     "empty-text": ({"text": ""}, True, False),
     "empty-thought": ({"text": "", "thought": True}, True, False),
@@ -74,7 +74,10 @@ def test_user_text() -> None:
 
 def test_calls_and_responses() -> None:
     """Calls and responses are found in their order, as they are on the wire."""
-    content = {"role": "model", "parts": [CALL, {"text": "a"}, RESPONSE, {"functionCall": {"name": "g", "id": "1"}}]}
+    content: Content = {
+        "role": "model",
+        "parts": [CALL, {"text": "a"}, RESPONSE, {"functionCall": {"name": "g", "id": "1"}}],
+    }
     assert function_calls(content) == [{"name": "f"}, {"name": "g", "id": "1"}]
     assert function_responses(content) == [{"name": "f"}]
     assert function_calls(None) == function_responses({}) == parts_of(None) == []
@@ -83,17 +86,20 @@ def test_calls_and_responses() -> None:
 def test_as_sent() -> None:
     """An answer goes back with the role model and without blank Parts; all else, unknown keys too, stays."""
     signed = {"text": "", "thoughtSignature": "cw=="}
-    content: Content = {"later": 1, "parts": [{}, THOUGHT, {"text": "a", "x": None}, {"text": ""}, signed]}
+    content: Any = {"later": 1, "parts": [{}, THOUGHT, {"text": "a", "x": None}, {"text": ""}, signed]}
     before = repr(content)
     assert as_sent(content) == {"later": 1, "role": "model", "parts": [THOUGHT, {"text": "a", "x": None}, signed]}
     assert repr(content) == before
-    assert as_sent({"role": "robot", "parts": []})["role"] == "model"
+    robot: Any = {"role": "robot", "parts": []}
+    assert as_sent(robot)["role"] == "model"
 
 
 def test_group_turns() -> None:
     """A turn begins at a user Content that answers no call."""
-    question, answer = user_text("q"), {"role": "model", "parts": [{"text": "a"}]}
-    calling, answering = {"role": "model", "parts": [CALL]}, {"role": "user", "parts": [RESPONSE, {"text": "and"}]}
+    question = user_text("q")
+    answer: Content = {"role": "model", "parts": [{"text": "a"}]}
+    calling: Content = {"role": "model", "parts": [CALL]}
+    answering: Content = {"role": "user", "parts": [RESPONSE, {"text": "and"}]}
     first, second = [question, calling, answering, answer], [question, answer]
     assert group_turns([*first, *second, question]) == [first, second, [question]]
     assert group_turns([]) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -317,7 +317,7 @@ VALID: dict[str, list[Content]] = {
     "thoughts": [Q, model({"text": "hm", "thought": True}, "a")],
     "empty-text-of-model": [Q, model("a", "")],
     "signature-on-empty-text": [Q, model("a", {"text": "", "thoughtSignature": "c2ln"})],
-    "unknown-keys": [{**Q, "later": 1}, model({"text": "a", "later": None}, {"later": {"x": 1}})],
+    "unknown-keys": [cast("Content", {**Q, "later": 1}), model({"text": "a", "later": None}, {"later": {"x": 1}})],
     "both-alphabets": [Q, model({"text": "a", "thoughtSignature": "+/+/"}, {"text": "b", "thoughtSignature": "-_-_"})],
     "space": [user(" "), model("\n")],
 }
@@ -513,7 +513,7 @@ def test_accepts_what_the_simulator_accepts(
 
 def test_role_is_required_where_the_simulator_is_lenient() -> None:
     """The API takes a single Content without a role as the user's; a session says who speaks."""
-    contents = [{"parts": [{"text": "q"}]}]
+    contents: list[Any] = [{"parts": [{"text": "q"}]}]
     assert simulated(contents)
     assert [problem.rule for problem in check_request(contents)] == ["role"]
 

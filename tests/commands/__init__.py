@@ -16,13 +16,12 @@ import pytest
 
 from gemcli.cli import main
 from gemcli.sessions import records
-from gemcli.sessions.records import Record
 from tests.support import Done, answer
 
 ECHO = "simulator/echo"
 
 CALL = {"functionCall": {"name": "f", "id": "c1", "args": {}}}
-RESPONSE = {"functionResponse": {"name": "f", "id": "c1", "response": {"result": 1}}}
+RESPONSE: Any = {"functionResponse": {"name": "f", "id": "c1", "response": {"result": 1}}}
 
 
 class Here:
@@ -39,35 +38,35 @@ class Here:
         return Done(subprocess.CompletedProcess(words, status, out, err))
 
 
-def header(model: str = ECHO, config: Mapping[str, Any] | None = None) -> Record:
+def header(model: str = ECHO, config: Mapping[str, Any] | None = None) -> Any:
     """The first record of a session."""
     return records.session(model=model, backend="simulator", config=dict(config or {}), origin=None)
 
 
-def asked(turn: int, *parts: str | dict[str, Any], ordinal: int = 1, model: str = ECHO) -> Record:
+def asked(turn: int, *parts: str | dict[str, Any], ordinal: int = 1, model: str = ECHO) -> Any:
     """A request."""
-    content = {"role": "user", "parts": [{"text": part} if isinstance(part, str) else part for part in parts]}
+    content: Any = {"role": "user", "parts": [{"text": part} if isinstance(part, str) else part for part in parts]}
     return records.request(turn, f"{turn}.{ordinal}", content, model=model, backend="simulator")
 
 
-def told(turn: int, *parts: str | dict[str, Any], ordinal: int = 1, valid: bool = True, finish: str = "STOP") -> Record:
+def told(turn: int, *parts: str | dict[str, Any], ordinal: int = 1, valid: bool = True, finish: str = "STOP") -> Any:
     """The answer to it."""
     return records.response(f"{turn}.{ordinal}", answer(*parts, finish=finish), valid=valid, attempts=[], elapsed_ms=1)
 
 
-def failed(turn: int, outcome: str) -> Record:
+def failed(turn: int, outcome: str) -> Any:
     """The end of a request without an answer."""
     return records.failure(
         f"{turn}.1", outcome=outcome, code="UNAVAILABLE", reason="UNAVAILABLE", message="overloaded", attempts=[]
     )
 
 
-def turn(number: int, said: str = "", reply: str = "") -> list[Record]:
+def turn(number: int, said: str = "", reply: str = "") -> list[Any]:
     """An answered turn."""
     return [asked(number, said or f"question {number}"), told(number, reply or f"answer {number}")]
 
 
-def write(name: str, *content: Record) -> Path:
+def write(name: str, *content: Any) -> Path:
     """Write a named session, record by record; its file is the result."""
     path = Path(os.environ["GEMCLI_HOME"]) / "sessions" / f"{name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +74,7 @@ def write(name: str, *content: Record) -> Path:
     return path
 
 
-def mixed() -> list[Record]:
+def mixed() -> list[Any]:
     """A session with a turn in every state: 1 and 6 answered, 2 refused, 3 failed, 4 in doubt, 5 rewound."""
     return [
         header(),

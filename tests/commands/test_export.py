@@ -142,9 +142,9 @@ def test_markdown(here: Here) -> None:
         thoughtful,
     )
     assert here("export", "markdown", "-s", "a").out == (
-        "# Conversation with simulator/echo\n\n## System\n\nBe brief\n\n## User\n\nIs it?\n\n"
+        "# Conversation with simulator/echo\n\n## System\n\n> Be brief\n\n## User\n\n> Is it?\n\n"
         '```json\n{"inlineData":{"mimeType":"image/png","data":"(4000 characters of base64)"}}\n```\n\n'
-        "## Model\n\n> *Thought:*\n> hm\n> so\n\n**Yes**\n"
+        "## Model\n\n> *Thought:*\n> hm\n> so\n\n> **Yes**\n"
     )
 
 

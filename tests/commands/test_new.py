@@ -148,7 +148,7 @@ def test_an_existing_session_is_kept(here: Here) -> None:
     before = path.read_bytes()
     done = here("new", "-s", "a")
     assert (done.status, done.out) == (73, "")
-    assert "a.jsonl exists already" in done.err
+    assert "a.jsonl already exists" in done.err
     assert "hint: --force keeps it as a backup" in done.err
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == ["a.jsonl"]

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from gemcli.sessions import records
-from gemcli.sessions.records import Record
 from gemcli.signals import deferred
 from gemcli.simulator.simulated_api import Cut
 from tests.commands import Here, asked, failed, header, told, turn, write
@@ -49,7 +48,7 @@ def session(name: str = "a") -> Path:
     return Path(os.environ["GEMCLI_HOME"]) / "sessions" / f"{name}.jsonl"
 
 
-def under(key: str, *content: Record) -> list[Record]:
+def under(key: str, *content: Any) -> list[Any]:
     """Records with a key on every request."""
     return [record | {"key": key} if record["kind"] == "request" else record for record in content]
 

@@ -38,7 +38,7 @@ def inside(inside: Inside) -> Inside:
     return inside
 
 
-def said(*parts: Any, finish: str | None = None) -> dict[str, Any]:
+def said(*parts: Any, finish: str | None = None) -> Any:
     """A chunk with these Parts (text, or whole Parts)."""
     return answer(*parts, finish=finish)
 

@@ -30,7 +30,7 @@ SECONDS = 20.0
 
 NEXT = "the next one"
 
-History = list[dict[str, Any]]
+History = list[Any]
 
 
 @dataclass(frozen=True)

@@ -399,7 +399,7 @@ class Editors:
             self._commit()
         if name in ("", "commit"):
             self.history += [
-                {"role": role, "parts": [{"text": text}]}
+                {"role": "user" if role == "user" else "model", "parts": [{"text": text}]}
                 for role, text in (("user", message), ("model", reply_to(message)))
             ]
         else:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
 from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem
@@ -41,9 +42,9 @@ def store(notes: list[str]) -> Store:
 
 def session(turns: int) -> list[bytes]:
     """The lines of a session with some turns."""
-    made = [records.session(model="gemini-test", backend="gemini", config={}, origin=None)]
+    made: list[records.Record] = [records.session(model="gemini-test", backend="gemini", config={}, origin=None)]
     for number in range(1, turns + 1):
-        content = {"role": "user", "parts": [{"text": f"message {number} äöü"}]}
+        content = user_text(f"message {number} äöü")
         name = f"{number}.1"
         made.append(records.request(number, name, content, model="gemini-test", backend="gemini"))
         made.append(records.response(name, answer(f"answer {number} ☃"), valid=True, attempts=[], elapsed_ms=1))

@@ -16,12 +16,12 @@ from gemcli.formats.chat_completions import dump
 from gemcli.text import strict_json
 
 
-def user(*parts: str | dict[str, Any]) -> Content:
+def user(*parts: Any) -> Content:
     """A user Content; a text stands for its Part."""
     return {"role": "user", "parts": [{"text": part} if isinstance(part, str) else part for part in parts]}
 
 
-def model(*parts: str | dict[str, Any]) -> Content:
+def model(*parts: Any) -> Content:
     """A model Content; a text stands for its Part."""
     return {**user(*parts), "role": "model"}
 

@@ -12,24 +12,24 @@ from hypothesis import strategies as st
 from gemcli.formats.markdown import dump
 from tests.support import contents
 
-HEADER: dict[str, Any] = {"model": "m", "config": {}}
+HEADER: Any = {"model": "m", "config": {}}
 
 
-def model(*parts: dict[str, Any]) -> list[dict[str, Any]]:
+def model(*parts: Any) -> list[Any]:
     """A history of one turn that was answered with these Parts."""
     return [*contents("q"), {"role": "model", "parts": list(parts)}]
 
 
-def answered(*parts: dict[str, Any]) -> str:
+def answered(*parts: Any) -> str:
     """What is written below the heading of the answer."""
     return dump(model(*parts), HEADER).partition("## Model\n\n")[2]
 
 
 def test_document() -> None:
-    """A conversation has a title, the system instruction, and a heading for each Content, text as it was said."""
-    header = {"model": "m", "config": {"systemInstruction": {"parts": [{"text": "Be brief."}]}}}
+    """A conversation has a title, the system instruction, and a heading for each Content, its text quoted."""
+    header: Any = {"model": "m", "config": {"systemInstruction": {"parts": [{"text": "Be brief."}]}}}
     assert dump(contents("hi *you*", "- a\n- b"), header) == (
-        "# Conversation with m\n\n## System\n\nBe brief.\n\n## User\n\nhi *you*\n\n## Model\n\n- a\n- b\n"
+        "# Conversation with m\n\n## System\n\n> Be brief.\n\n## User\n\n> hi *you*\n\n## Model\n\n> - a\n> - b\n"
     )
 
 
@@ -92,7 +92,7 @@ HOSTILE = [
 def test_fences_hold(part: Any, text: str) -> None:
     """Nothing in a block can close it: what follows the block stands outside, and nothing of the block does."""
     left = blocks_left(answered(part(text), {"text": "after"}))
-    assert [line for line in left if line] == ["after"]
+    assert [line for line in left if line] == ["> after"]
 
 
 @pytest.mark.parametrize("text", ["`", "```", "`" * 50, "``` ````` ```"], ids=ascii)
@@ -107,7 +107,7 @@ def test_fences_are_longer_than_what_they_hold(text: str) -> None:
 def test_any_data_stays_in_its_block(text: str) -> None:
     """Whatever data holds, its block is closed where it ends."""
     left = blocks_left(answered({"functionCall": {"name": text, "args": {"a": [text]}}}, {"text": "after"}))
-    assert [line for line in left if line] == ["after"]
+    assert [line for line in left if line] == ["> after"]
 
 
 @given(st.text(max_size=20) | st.text(alphabet="`>\n\r #a\u2028\x85", max_size=20))

@@ -16,7 +16,7 @@ from gemcli.text import yaml_tree
 from tests.support import contents
 
 
-def header(model: str = "m", **config: Any) -> dict[str, Any]:
+def header(model: str = "m", **config: Any) -> Any:
     """What a script takes from a session's first record."""
     return {"model": model, "config": config}
 
@@ -183,13 +183,13 @@ def test_what_a_script_cannot_hold(part: dict[str, Any]) -> None:
     with pytest.raises(GemcliError) as caught:
         dump(history, header())
     assert (caught.value.reason, caught.value.exit) == ("NOT_EXPRESSIBLE", 65)
-    assert caught.value.message == "message 2 has parts that are no text, which a script cannot hold"
+    assert caught.value.message == "message 2 has parts that are not text, which a script cannot hold"
 
 
 def test_function_responses_cannot_be_scripted() -> None:
     """A conversation with function calls cannot be sent again by its messages alone."""
-    call = {"role": "model", "parts": [{"functionCall": {"name": "f"}}]}
-    result = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
+    call: Any = {"role": "model", "parts": [{"functionCall": {"name": "f"}}]}
+    result: Any = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
     with pytest.raises(GemcliError, match="message 2") as caught:
         dump([*contents("q"), call, result, *contents("q", "a")[1:]], header())
     assert caught.value.hint == "gemcli export contents keeps everything"

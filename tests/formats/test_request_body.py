@@ -42,7 +42,7 @@ def test_the_body_ends_with_the_last_question() -> None:
     """The body has everything up to the message that was answered last, and the whole config."""
     config = {"systemInstruction": {"parts": [{"text": "s"}]}, "generationConfig": {"seed": 1}}
     history = contents("a", "b", "c", "d")
-    assert dump(history, {"config": config}) == {"contents": history[:3], **config}
+    assert dump(history, {"model": "m", "config": config}) == {"contents": history[:3], **config}
 
 
 def test_a_history_that_ends_in_responses() -> None:
@@ -50,14 +50,14 @@ def test_a_history_that_ends_in_responses() -> None:
     result = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
     call = {"role": "model", "parts": [{"functionCall": {"name": "f"}}]}
     history = [*contents("a"), call, result, {"role": "model", "parts": [{"text": "b"}]}]
-    assert dump(history, {"config": {}}) == {"contents": history[:3]}
-    assert dump(history[:2], {"config": {}}) == {"contents": history[:1]}
+    assert dump(history, {"model": "m", "config": {}}) == {"contents": history[:3]}
+    assert dump(history[:2], {"model": "m", "config": {}}) == {"contents": history[:1]}
 
 
 def test_an_empty_history() -> None:
     """Where nothing was asked there is no request: 65, and what to do."""
     with pytest.raises(GemcliError) as caught:
-        dump([], {"config": {}})
+        dump([], {"model": "m", "config": {}})
     assert (caught.value.reason, caught.value.exit) == ("NOT_EXPRESSIBLE", 65)
 
 

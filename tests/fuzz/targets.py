@@ -19,6 +19,7 @@ from gemcli.api import credentials, endpoint, http_errors, models, sse, streamed
 from gemcli.api.backends import Backend
 from gemcli.app import App
 from gemcli.chat import answers, turn_order
+from gemcli.chat.answers import Answer
 from gemcli.chat.contents import Content, group_turns, user_text
 from gemcli.commands import history, rewind
 from gemcli.commands.export import FORMATS
@@ -213,7 +214,7 @@ def sent(content: Content) -> Content:
         return content
     return {
         **content,
-        "parts": [part for part in content["parts"] if any(part[key] for key in part if key != "thought")],
+        "parts": [part for part in content["parts"] if any(value for key, value in part.items() if key != "thought")],
     }
 
 
@@ -351,11 +352,11 @@ def body(data: bytes) -> bool:
     return True
 
 
-def judged(received: dict[str, Any]) -> None:
+def judged(received: Answer) -> None:
     """Whatever `send` and `replay` do with an answer."""
     verdict = answers.judge(received)
     printed(documents.answer_fields(received, verdict.content))
-    started = [records.session(model="m", backend="b", config={}, origin=None)]
+    started: list[records.Record] = [records.session(model="m", backend="b", config={}, origin=None)]
     started += [records.request(1, "1.1", user_text("q"), model="m", backend="b")]
     started += [records.response("1.1", received, valid=verdict.valid, attempts=[], elapsed_ms=1)]
     journal = Journal(records.decode(records.encode(record)) for record in started)

@@ -19,7 +19,7 @@ NO_TOKENS: dict[str, int | None] = dict.fromkeys(checks.TOKENS)
 CALL = {"functionCall": {"name": "f", "args": {}}}
 
 
-def heard(body: dict[str, Any], *, latency_ms: int = 100, tokens: Mapping[str, int | None] = NO_TOKENS) -> Heard:
+def heard(body: Any, *, latency_ms: int = 100, tokens: Mapping[str, int | None] = NO_TOKENS) -> Heard:
     """What comes of the body of an answer."""
     blocked = body.get("promptFeedback", {}).get("blockReason")
     verdict = answers.judge(body)

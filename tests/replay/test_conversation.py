@@ -28,7 +28,6 @@ from gemcli.replay.script import Script, Suite
 from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import Record
 from gemcli.sessions.session import Session
 from gemcli.sessions.store import Store
 from gemcli.signals import Interrupted, deferred
@@ -129,11 +128,11 @@ class World:
         assert turn_order.check(history) == []
         return texts(history)
 
-    def begin(self, *content: Record) -> None:
+    def begin(self, *content: Any) -> None:
         """Write the session, record by record."""
         self.file.write_bytes(b"".join(records.encode(record) for record in content))
 
-    def append(self, *content: Record) -> None:
+    def append(self, *content: Any) -> None:
         """Add records to the session."""
         with self.file.open("ab") as file:
             file.writelines(records.encode(record) for record in content)
@@ -145,7 +144,7 @@ def load(document: Any) -> Suite:
     return read_script.load("\n".join(json.dumps(row) for row in rows), "s.jsonl" if rows is document else "s.yaml", {})
 
 
-def made(script: Script) -> Record:
+def made(script: Script) -> Any:
     """The first record of a session that a script makes."""
     origin = {"kind": "replay", "file": "s.yaml", "script": "sha256:0"}
     return records.session(model=script.model or ECHO, backend="gemini", config=script.config, origin=origin)
@@ -156,7 +155,7 @@ def error(reason: ReasonName, outcome: str = "rejected", **more: Any) -> GemcliE
     return GemcliError(reason, "so it goes", outcome=outcome, **more)
 
 
-def blocked(finish: str = "SAFETY") -> dict[str, Any]:
+def blocked(finish: str = "SAFETY") -> Any:
     """An answer that is of no use."""
     return answer("half", finish=finish)
 
@@ -423,7 +422,7 @@ def test_a_request_that_cannot_be_saved(world: World, monkeypatch: pytest.Monkey
 def test_an_answer_that_cannot_be_saved(world: World) -> None:
     """It is told with what keeps it from the session, and nothing follows it."""
 
-    def meddle() -> dict[str, Any]:
+    def meddle() -> Any:
         with world.file.open("ab") as file:
             file.write(b"{}\n")
         return answer("A")
@@ -618,7 +617,7 @@ def test_no_time_left(world: World) -> None:
 def test_a_signal(world: World) -> None:
     """The request under way is answered and recorded, and nothing is sent after it."""
 
-    def interrupt() -> dict[str, Any]:
+    def interrupt() -> Any:
         deferred.arrive(signal.SIGINT)
         return answer("A")
 

@@ -41,9 +41,7 @@ SUITE = Suite("s.jsonl", "s", "sha256:0", (ONE, TWO), many=True, ignored=("topic
 PLAN = Plan(TURNS[0], user_text("hello"), "k", "m1", {})
 
 
-def result(
-    body: dict[str, Any], *, unsaved: Unsaved | None = None, attempts: list[dict[str, Any]] | None = None
-) -> Result:
+def result(body: Any, *, unsaved: Unsaved | None = None, attempts: list[Any] | None = None) -> Result:
     """An exchange that was answered."""
     return Result(3, "3.1", body, judge(body), attempts or [{"http": 200, "elapsed_ms": 7}], 10, unsaved, ("a note",))
 

@@ -15,7 +15,6 @@ from gemcli.replay.plan import Past, Plan, plans, require_settings
 from gemcli.replay.script import Script
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import Record
 from gemcli.settings.resolve import Config
 from tests.commands import asked, failed, header, told, turn
 
@@ -44,12 +43,12 @@ def read(document: Any, **given: str) -> Script:
     return script
 
 
-def planned(document: Any, *content: Record, **given: str) -> list[Plan]:
+def planned(document: Any, *content: Any, **given: str) -> list[Plan]:
     """What a script would send to a session with these records."""
     return list(plans(read(document, **given), Journal([*(content or [header()])])))
 
 
-def keys_of(document: Any, *content: Record, **given: str) -> list[str]:
+def keys_of(document: Any, *content: Any, **given: str) -> list[str]:
     """The keys of its messages."""
     return [plan.key for plan in planned(document, *content, **given)]
 
@@ -233,7 +232,7 @@ def test_a_surrogate_has_a_key() -> None:
 # Settings of the session
 
 
-def made_by(origin: str | None, model: str = "m1", config: Document | None = None) -> Record:
+def made_by(origin: str | None, model: str = "m1", config: Document | None = None) -> Any:
     """A session record that came from somewhere."""
     return header(model, config) | ({"origin": {"kind": origin}} if origin else {})
 
@@ -244,7 +243,7 @@ CONFIG = {"systemInstruction": {"parts": [{"text": "You are a clerk."}]}, "gener
 @pytest.mark.parametrize(
     "first", [made_by("replay", config=CONFIG), made_by(None, "m2"), made_by("fork", "m2"), made_by("import", "m2")]
 )
-def test_settings_that_go_with_a_session(first: Record) -> None:
+def test_settings_that_go_with_a_session(first: Any) -> None:
     """A script may differ from sessions that were made by hand; those it made itself have its settings."""
     require_settings(read(FULL), first)
 
@@ -260,7 +259,7 @@ def test_settings_that_are_gone_from_the_script(config: Config) -> None:
 
 
 @pytest.mark.parametrize("first", [made_by("replay", "m2", CONFIG), made_by("replay", config={})])
-def test_settings_that_were_changed_or_added(first: Record) -> None:
+def test_settings_that_were_changed_or_added(first: Any) -> None:
     """They go with each message, so a slip in the model or the config can be mended while nothing was answered."""
     require_settings(read(FULL), first)
 
@@ -273,9 +272,9 @@ def test_a_script_without_a_model_takes_what_the_session_has() -> None:
 # The past
 
 
-def sent(document: Any, *answers: str, base: tuple[Record, ...] = ()) -> list[Record]:
+def sent(document: Any, *answers: str, base: tuple[Any, ...] = ()) -> list[Any]:
     """A session in which a script was played as far as there are answers."""
-    content: list[Record] = [header(), *base]
+    content: list[Any] = [header(), *base]
     start = len(base) // 2
     for number, (plan, text) in enumerate(zip(planned(document, *content), answers, strict=False), start + 1):
         content += [asked(number, plan.content["parts"][0]["text"], model=plan.model) | {"key": plan.key}]
@@ -283,7 +282,7 @@ def sent(document: Any, *answers: str, base: tuple[Record, ...] = ()) -> list[Re
     return content
 
 
-def past_of(document: Any, content: list[Record], *, resend: bool = False) -> list[Any]:
+def past_of(document: Any, content: list[Any], *, resend: bool = False) -> list[Any]:
     """What is found for each message: the id of its exchange, None if it is to be sent, or the error."""
     script, journal = read(document), Journal(content)
     found: list[Any] = []
@@ -327,14 +326,14 @@ def test_another_message_after_one_in_doubt_is_sent() -> None:
     assert past_of(["a", "c"], sent(["a", "b"], "A", "B")[:-1]) == ["1.1", None]
 
 
-def _second(message: str) -> list[Record]:
+def _second(message: str) -> list[Any]:
     """The first message of a script, answered as turn 2."""
     return [asked(2, message) | {"key": keys_of([message])[0]}, told(2, "A")]
 
 
 BASE = tuple(record | {"imported": True} for record in turn(1))
 
-DIFFERENCES: dict[str, tuple[Any, list[Record], str, str]] = {
+DIFFERENCES: dict[str, tuple[Any, list[Any], str, str]] = {
     "message": (["a", "x"], sent(["a", "b"], "A", "B"), "the message of t2 is not the one", "--to 1 "),
     "first": (["x", "b"], sent(["a", "b"], "A", "B"), "the message of t1 is not the one", "--to 0 "),
     "base": (["x"], sent(["a"], "A", base=BASE), "the message of t1 is not the one", "--to 1 "),
@@ -367,7 +366,7 @@ DIFFERENCES: dict[str, tuple[Any, list[Record], str, str]] = {
 
 
 @pytest.mark.parametrize(("document", "content", "said", "hint"), DIFFERENCES.values(), ids=DIFFERENCES)
-def test_what_was_answered_is_something_else(document: Any, content: list[Record], said: str, hint: str) -> None:
+def test_what_was_answered_is_something_else(document: Any, content: list[Any], said: str, hint: str) -> None:
     """Where another message was answered, the error names the turn, what differs, and how to go on."""
     error = next(found for found in past_of(document, content) if isinstance(found, GemcliError))
     assert error.reason == "DIVERGED"

@@ -206,7 +206,7 @@ def test_over_before_it_begins(runs: Runs) -> None:
 def test_over_between_conversations(runs: Runs) -> None:
     """When time is up after a conversation, the next is not begun, and that is said once."""
 
-    def last() -> Mapping[str, Any]:
+    def last() -> Any:
         runs.reason = error("TIMEOUT")
         return answer("A")
 
@@ -217,7 +217,7 @@ def test_over_between_conversations(runs: Runs) -> None:
 def test_a_signal_ends_the_run(runs: Runs) -> None:
     """What is under way is recorded, the rest of the run is left out, and the signal is told once."""
 
-    def interrupt() -> Mapping[str, Any]:
+    def interrupt() -> Any:
         deferred.arrive(signal.SIGTERM)
         return answer("A")
 
@@ -230,7 +230,7 @@ def test_a_signal_ends_the_run(runs: Runs) -> None:
 def test_a_signal_in_the_last_turn(runs: Runs) -> None:
     """With nothing left of its conversation the run ends all the same."""
 
-    def interrupt() -> Mapping[str, Any]:
+    def interrupt() -> Any:
         deferred.arrive(signal.SIGTERM)
         return answer("A")
 
@@ -265,7 +265,7 @@ def test_the_first_session_is_held_to_the_end(runs: Runs) -> None:
     """A second run of the same suite meets the first one at once, however far that has come."""
     seen: list[str | None] = []
 
-    def look() -> Mapping[str, Any]:
+    def look() -> Any:
         for name in ("c1", "c2", "c3"):
             try:
                 with runs.store.open(str(runs.path(name)), 0):
@@ -475,7 +475,7 @@ class Machine:
         """The session as it is on the disk."""
         return self.world.store.read(str(self.file))
 
-    def append(self, record: dict[str, Any]) -> None:
+    def append(self, record: Mapping[str, Any]) -> None:
         """Add a record by hand, as `gemcli rewind` does."""
         with self.file.open("ab") as file:
             file.write(records.encode(record))

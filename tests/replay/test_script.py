@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from gemcli.chat.contents import user_text
+from gemcli.chat.contents import Content, user_text
 from gemcli.replay.script import Script, Suite, Turn
 
 
 def test_a_turn_is_filled_in_when_it_is_sent() -> None:
     """Texts take the place of templates in every part; the turn itself stays as it was."""
-    content = {"role": "user", "parts": [{"text": "{{a}}"}, {"text": "b {{a|json}}"}]}
+    content: Content = {"role": "user", "parts": [{"text": "{{a}}"}, {"text": "b {{a|json}}"}]}
     turn = Turn("t1", content)
     assert turn.rendered({"a": '"{{a}}"'}) == {
         "role": "user",
@@ -19,7 +19,7 @@ def test_a_turn_is_filled_in_when_it_is_sent() -> None:
 
 def test_a_raw_turn_is_sent_as_it_is() -> None:
     """Of a raw turn nothing is filled in, and it may have parts that are no text."""
-    content = {"role": "user", "parts": [{"text": "{{a}}"}, {"fileData": {"fileUri": "f"}}]}
+    content: Content = {"role": "user", "parts": [{"text": "{{a}}"}, {"fileData": {"fileUri": "f"}}]}
     assert Turn("t1", content, raw=True).rendered({"a": "1"}) is content
 
 

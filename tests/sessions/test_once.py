@@ -14,40 +14,39 @@ from gemcli.errors import GemcliError
 from gemcli.sessions import once, records
 from gemcli.sessions.journal import Exchange, Journal
 from gemcli.sessions.once import Standing
-from gemcli.sessions.records import Record
 from tests.commands import asked, failed, header, told, turn
 from tests.support import answer
 
 K = "a key"
 
 
-def under(key: str, request: Record) -> Record:
+def under(key: str, request: Any) -> Any:
     """The request with a key."""
     return request | {"key": key}
 
 
-def keyed(number: int, key: str = K) -> list[Record]:
+def keyed(number: int, key: str = K) -> list[Any]:
     """A turn that was answered under a key."""
     request, response = turn(number)
     return [under(key, request), response]
 
 
-def refused(number: int, finish: str = "SAFETY") -> list[Record]:
+def refused(number: int, finish: str = "SAFETY") -> list[Any]:
     """A turn that was answered under the key, with nothing of use."""
     return [under(K, asked(number, "q")), told(number, "half", valid=False, finish=finish)]
 
 
-def broken(number: int, outcome: str) -> list[Record]:
+def broken(number: int, outcome: str) -> list[Any]:
     """A turn under the key without an answer."""
     return [under(K, asked(number, "q")), failed(number, outcome)]
 
 
-def imported(*content: Record) -> list[Record]:
+def imported(*content: Any) -> list[Any]:
     """Records as a fork has them."""
     return [record | {"imported": True} for record in content]
 
 
-def journal(*content: Record) -> Journal:
+def journal(*content: Any) -> Journal:
     """A session."""
     return Journal([header(), *content])
 
@@ -207,7 +206,7 @@ STANDINGS = {
 
 
 @pytest.mark.parametrize(("content", "standing"), STANDINGS.values(), ids=STANDINGS)
-def test_standing(content: list[Record], standing: Standing) -> None:
+def test_standing(content: list[Any], standing: Standing) -> None:
     """What became of the newest try decides what is done with the message now."""
     session = journal(*content)
     assert once.standing(session, once.newest(session, K)) is standing
@@ -227,14 +226,14 @@ def test_the_past_of_a_model_that_said_less() -> None:
 # Recalling
 
 
-def recalled(*content: Record, resend: bool = False) -> Exchange | None:
+def recalled(*content: Any, resend: bool = False) -> Exchange | None:
     """What is recalled of the key in a session."""
     session = journal(*content)
     return once.recall(session, once.newest(session, K), resend=resend)
 
 
 @pytest.mark.parametrize("content", [keyed(1), refused(1)], ids=["answered", "refused"])
-def test_what_is_recalled(content: list[Record]) -> None:
+def test_what_is_recalled(content: list[Any]) -> None:
     """An answer is given again, and so is a refusal that would not change."""
     found = recalled(*content)
     assert found is not None
@@ -242,7 +241,7 @@ def test_what_is_recalled(content: list[Record]) -> None:
 
 
 @pytest.mark.parametrize("content", [[], broken(1, "rejected"), refused(1, "MALFORMED_RESPONSE")])
-def test_what_is_sent_again(content: list[Record]) -> None:
+def test_what_is_sent_again(content: list[Any]) -> None:
     """What never counted, or may come out better, is for sending."""
     assert recalled(*content) is None
 
@@ -255,7 +254,7 @@ def test_what_is_sent_again(content: list[Record]) -> None:
     ],
     ids=["unknown", "no-outcome"],
 )
-def test_in_doubt(content: list[Record], said: str) -> None:
+def test_in_doubt(content: list[Any], said: str) -> None:
     """What may have been answered is an error that names the turn, unless it is to be sent again."""
     with pytest.raises(GemcliError, match=said) as caught:
         recalled(*content)
@@ -266,7 +265,7 @@ def test_in_doubt(content: list[Record], said: str) -> None:
 # What follows N turns
 
 
-def following(place: int, *content: Record, said: str = "q") -> str | None:
+def following(place: int, *content: Any, said: str = "q") -> str | None:
     """The id of what was sent behind `place` turns."""
     found = once.following(journal(*content), place, user_text(said))
     return found.id if found else None
@@ -304,7 +303,7 @@ def test_a_try_in_another_place_is_none_of_this_one() -> None:
 
 
 @pytest.mark.parametrize(("content", "have"), [([], "0 turns"), (turn(1), "1 turn,")], ids=["none", "one"])
-def test_following_more_than_there_is(content: list[Record], have: str) -> None:
+def test_following_more_than_there_is(content: list[Any], have: str) -> None:
     """A message cannot follow turns that are not there: one before it is missing."""
     with pytest.raises(GemcliError, match=have) as caught:
         following(2, *content)

@@ -188,7 +188,7 @@ RESULT: Content = {
     "parts": [{"functionResponse": {"name": "weather", "id": "c1", "response": {"result": "sunny"}}}],
 }
 SIGNED: Content = {"role": "model", "parts": [{"text": "It is sunny.", "thoughtSignature": "c2ln"}]}
-LATER: Content = {"role": "model", "parts": [{"text": "hello", "mood": {"warm": True}}], "later": None}
+LATER: Any = {"role": "model", "parts": [{"text": "hello", "mood": {"warm": True}}], "later": None}
 
 # file: history, numbers of the live turns, requests, total tokens, open turn
 VALID: dict[str, tuple[list[Content], list[int], int, int, int | None]] = {
@@ -207,19 +207,22 @@ VALID: dict[str, tuple[list[Content], list[int], int, int, int | None]] = {
 
 INVALID = {
     "second-session": ("CORRUPT", "line 2: a second session record: were two files joined?"),
-    "merged-turns": ("CORRUPT", "line 4: turn 1 stands here again or out of order: were two copies merged?"),
+    "merged-turns": ("CORRUPT", "line 4: turn 1 is repeated or out of order: were two copies merged?"),
     "merged-ids": ("CORRUPT", "line 4: the id '1.1' does not follow in turn 1: were two copies merged?"),
-    "response-without-request": ("CORRUPT", "line 2: an outcome for request '1.1', which is not the one under way"),
-    "undo-of-nothing": ("CORRUPT", "line 4: takes back a rewind of turns [1], which cannot be taken back here"),
+    "response-without-request": ("CORRUPT", "line 2: an outcome for request '1.1', which is not pending"),
+    "undo-of-nothing": ("CORRUPT", "line 4: undoes a rewind of turns [1], which is not the last one"),
     "rewind-not-last": ("CORRUPT", "line 6: rewinds turns [1], which are not the last of the history"),
     "message-while-open": ("CORRUPT", "line 4: a new message while turn 1 waits for function responses"),
     "responses-without-call": ("CORRUPT", "line 2: function responses for turn 1, which has no open call"),
-    "unknown-kind": ("NEWER_FORMAT", "line 2: records of kind 'note' are not known to this version"),
+    "unknown-kind": ("NEWER_FORMAT", "line 2: records of kind 'note' are unknown to this version"),
     "newer-format": ("NEWER_FORMAT", "line 1: format 2 is newer than 1, which this version reads"),
     "newer-format-later": ("NEWER_FORMAT", "line 4: format 2 is newer than 1, which this version reads"),
-    "no-model": ("CORRUPT", "line 1: a session record whose `model` is missing or of the wrong kind"),
-    "valid-is-text": ("CORRUPT", "line 3: a response record whose `valid` is missing or of the wrong kind"),
-    "unknown-role": ("CORRUPT", "line 2: the content: the role 'assistant' is not known"),
+    "no-model": ("CORRUPT", "line 1: a session record with a missing or invalid `model`"),
+    "valid-is-text": ("CORRUPT", "line 3: a response record with a missing or invalid `valid`"),
+    "unknown-role": (
+        "CORRUPT",
+        "line 2: a request record with an invalid `content`: the role 'assistant' is not known",
+    ),
     "conflict-marks": ("CORRUPT", "line 4: Expecting value: line 1 column 1 (char 0)"),
     "blank-line": ("CORRUPT", "line 2: Expecting value: line 1 column 1 (char 0)"),
     "duplicate-key": ("CORRUPT", 'line 2: the key "turn" stands twice in one object'),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemcli.chat import turn_order
-from gemcli.chat.contents import Content
+from gemcli.chat.contents import Content, user_text
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
 from gemcli.text import strict_json
@@ -36,7 +36,7 @@ def test_round_trip(record: dict[str, Any], kind: str) -> None:
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert b"\0" not in line
-    assert repr(records.decode(line)) == repr(records.decode(line[:-1])) == repr(record)
+    assert repr(records.parse(line)) == repr(records.parse(line[:-1])) == repr(record)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_round_trip(record: dict[str, Any], kind: str) -> None:
 def test_no_record(line: bytes) -> None:
     """What is no object with a kind is no record."""
     with pytest.raises(ValueError, match=r"\Anot a record: an object with `kind` is expected\Z"):
-        records.decode(line)
+        records.parse(line)
 
 
 @pytest.mark.parametrize(
@@ -54,17 +54,18 @@ def test_no_record(line: bytes) -> None:
 def test_no_json(line: bytes) -> None:
     """What is not strict JSON is no record either."""
     with pytest.raises(ValueError, match=r"\A[^\n]+\Z"):
-        records.decode(line)
+        records.parse(line)
 
 
 def test_depth() -> None:
     """The deepest value that is accepted from outside can still be read back from inside a record."""
     deepest = strict_json.loads("[" * strict_json.MAX_DEPTH + "]" * strict_json.MAX_DEPTH)
-    content = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"x": deepest}}}]}
+    content: Content = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"x": deepest}}}]}
     record = records.request(1, "1.1", content, model="m", backend="gemini")
     assert records.decode(records.encode(record)) == record
-    answer = records.response("1.1", {"deep": deepest}, valid=False, attempts=[], elapsed_ms=0)
-    assert records.decode(records.encode(answer)) == answer
+    answer: Any = {"deep": deepest}
+    response = records.response("1.1", answer, valid=False, attempts=[], elapsed_ms=0)
+    assert records.decode(records.encode(response)) == response
 
 
 def test_now() -> None:
@@ -75,37 +76,28 @@ def test_now() -> None:
     assert time.strftime("%Y-%m-%dT%H:%M", time.gmtime(before)) <= moment
 
 
-CONTENT: Content = {"role": "user", "parts": [{"text": "q"}]}
-FAILED = {"outcome": "rejected", "code": "UNAVAILABLE", "reason": "DNS", "message": "no", "attempts": []}
-ASKED = {"turn": 3, "id": "3.2", "content": CONTENT, "model": "m", "backend": "gemini"}
-TOLD = {"request": "3.2", "valid": True, "answer": {"a": 1}, "attempts": [{}], "elapsed_ms": 7}
+CONTENT = user_text("q")
+SENT: Any = {"model": "m", "backend": "gemini"}
+ASKED = {"kind": "request", "turn": 3, "id": "3.2", "content": CONTENT, **SENT}
+TOLD: Any = {"answer": {"a": 1}, "valid": True, "attempts": [{}], "elapsed_ms": 7}
+FAILED: Any = {"outcome": "rejected", "code": "UNAVAILABLE", "reason": "DNS", "message": "no", "attempts": []}
+FAILURE = {"kind": "failure", "request": "3.2", **FAILED}
 
-MADE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "request": (records.request(3, "3.2", CONTENT, model="m", backend="gemini"), {"kind": "request", **ASKED}),
-    "request-config": (
-        records.request(3, "3.2", CONTENT, model="m", backend="gemini", config={"a": 1}),
-        {"kind": "request", **ASKED, "config": {"a": 1}},
-    ),
-    "request-empty-config": (
-        records.request(3, "3.2", CONTENT, model="m", backend="gemini", config={}),
-        {"kind": "request", **ASKED},
-    ),
-    "response": (
-        records.response("3.2", {"a": 1}, valid=True, attempts=[{}], elapsed_ms=7),
-        {"kind": "response", **TOLD},
-    ),
-    "failure": (records.failure("3.2", **FAILED), {"kind": "failure", "request": "3.2", **FAILED}),  # type: ignore[arg-type]
-    "failure-partial": (
-        records.failure("3.2", **FAILED, partial=[]),  # type: ignore[arg-type]
-        {"kind": "failure", "request": "3.2", **FAILED, "partial": []},
-    ),
+MADE: dict[str, tuple[Any, dict[str, Any]]] = {
+    "request": (records.request(3, "3.2", CONTENT, **SENT), ASKED),
+    "request-config": (records.request(3, "3.2", CONTENT, **SENT, config={"a": 1}), {**ASKED, "config": {"a": 1}}),
+    "request-empty-config": (records.request(3, "3.2", CONTENT, **SENT, config={}), ASKED),
+    "request-key": (records.request(3, "3.2", CONTENT, **SENT, key=""), {**ASKED, "key": ""}),
+    "response": (records.response("3.2", **TOLD), {"kind": "response", "request": "3.2", **TOLD}),
+    "failure": (records.failure("3.2", **FAILED), FAILURE),
+    "failure-partial": (records.failure("3.2", **FAILED, partial=[]), {**FAILURE, "partial": []}),
     "rewind": (records.rewind((1, 2)), {"kind": "rewind", "turns": [1, 2]}),
     "undo": (records.undo((1, 2)), {"kind": "undo", "turns": [1, 2]}),
 }
 
 
 @pytest.mark.parametrize(("made", "expected"), MADE.values(), ids=MADE)
-def test_kinds(made: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_kinds(made: Any, expected: dict[str, Any]) -> None:
     """Each kind of record holds what the format says, and the time."""
     assert list(made)[:2] == ["kind", "time"]
     assert {key: value for key, value in made.items() if key != "time"} == expected
@@ -113,9 +105,9 @@ def test_kinds(made: dict[str, Any], expected: dict[str, Any]) -> None:
 
 def test_session() -> None:
     """The first record says which format, model, backend and config; each session gets an id of its own."""
-    plain = {"model": "m", "backend": "gemini", "config": {"a": 1}}
-    one = records.session(**plain, origin=None)  # type: ignore[arg-type]
-    other = records.session(**plain, origin={"kind": "import"})  # type: ignore[arg-type]
+    plain: Any = {"model": "m", "backend": "gemini", "config": {"a": 1}}
+    one = records.session(**plain, origin=None)
+    other = records.session(**plain, origin={"kind": "import"})
     assert {key: value for key, value in one.items() if key not in ("time", "id")} == {
         "kind": "session",
         "format": records.FORMAT,
@@ -126,38 +118,30 @@ def test_session() -> None:
     assert Journal([one]).header == one
 
 
+CALLING: Content = {"role": "model", "parts": [{"functionCall": {"name": "f"}}]}
+ANSWERING: Content = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
+HEADER = records.session(**SENT, config={}, origin=None)
+
+
 def test_imported() -> None:
     """A history becomes exchanges numbered from turn 1, calls within their turn, all of it marked as imported."""
-    call = {"role": "model", "parts": [{"functionCall": {"name": "f"}}]}
-    result = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
-    history = [*contents("q1", "a1", "q2"), call, result, *contents("q", "a2")[1:], *contents("q3", "a3")]
-    made = records.imported(history, model="m", backend="gemini")
-    assert [record.get("id") or record["request"] for record in made] == [
-        "1.1",
-        "1.1",
-        "2.1",
-        "2.1",
-        "2.2",
-        "2.2",
-        "3.1",
-        "3.1",
-    ]
+    history = [*contents("q1", "a1", "q2"), CALLING, ANSWERING, *contents("q", "a2")[1:], *contents("q3", "a3")]
+    made: list[Any] = records.imported(history, **SENT)
+    names = ["1.1", "2.1", "2.2", "3.1"]
+    assert [record["id"] for record in made[::2]] == [record["request"] for record in made[1::2]] == names
     assert all(record["imported"] is True for record in made)
-    journal = Journal([records.session(model="m", backend="gemini", config={}, origin=None), *made])
+    journal = Journal([HEADER, *made])
     assert journal.history == history
     assert journal.totals()["requests"] == 0
 
 
 def test_imported_open_turn() -> None:
     """A history that ends in a function call is imported open, and can be answered."""
-    call = {"role": "model", "parts": [{"functionCall": {"name": "f"}}]}
-    result = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
-    made = records.imported([*contents("q"), call], model="m", backend="gemini")
-    journal = Journal([records.session(model="m", backend="gemini", config={}, origin=None), *made])
+    journal = Journal([HEADER, *records.imported([*contents("q"), CALLING], **SENT)])
     assert turn_order.open_calls(journal.history) == [{"name": "f"}]
-    assert journal.next_exchange(result) == (1, "1.2")
+    assert journal.next_exchange(ANSWERING) == (1, "1.2")
 
 
 def test_imported_nothing() -> None:
     """An empty history has no records."""
-    assert records.imported([], model="m", backend="gemini") == []
+    assert records.imported([], **SENT) == []

@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem, P, T
-from gemcli.sessions.journal import Journal, JournalError
-from gemcli.sessions.records import Record
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.records import RecordError
 from gemcli.sessions.session import Session, Unsaved
 from gemcli.sessions.store import Store
 from tests.support import answer
@@ -59,7 +60,7 @@ def opened(fs: FileSystem, path: Path) -> Iterator[Session]:
         yield session
 
 
-def header() -> Record:
+def header() -> Any:
     """A session record."""
     return records.session(model="m", backend="gemini", config={}, origin=None)
 
@@ -85,7 +86,7 @@ def test_a_record_is_on_the_disk_when_append_returns(fs: Faulty, path: Path) -> 
 def test_a_record_that_does_not_fit_is_not_written(path: Path) -> None:
     """What the fold refuses never reaches the file."""
     before = path.read_bytes()
-    with opened(FileSystem(), path) as session, pytest.raises(JournalError):
+    with opened(FileSystem(), path) as session, pytest.raises(RecordError):
         session.append(TOLD)
     assert path.read_bytes() == before
 

@@ -13,7 +13,6 @@ from gemcli.chat.contents import Content, user_text
 from gemcli.exchange import prepare
 from gemcli.sessions import records, signatures
 from gemcli.sessions.journal import Exchange, Journal
-from gemcli.sessions.records import Record
 from gemcli.sessions.signatures import STAND_IN, with_stand_ins
 from tests.support import Model, answer
 from tests.system import Inside
@@ -23,17 +22,17 @@ CALL = {"functionCall": {"name": "f", "args": {}}}
 RESULT = {"functionResponse": {"name": "f", "response": {}}}
 
 
-def user(*parts: dict[str, Any]) -> Content:
+def user(*parts: Any) -> Content:
     """A user Content."""
     return {"role": "user", "parts": list(parts)}
 
 
-def model(*parts: dict[str, Any]) -> Content:
+def model(*parts: Any) -> Content:
     """A model Content."""
     return {"role": "model", "parts": list(parts)}
 
 
-def exchange(question: Content, *parts: dict[str, Any], name: str = "m", backend: str = "gemini") -> list[Record]:
+def exchange(question: Content, *parts: Any, name: str = "m", backend: str = "gemini") -> list[Any]:
     """The records of an answered exchange, as turn 1."""
     return [
         records.request(1, "1.1", question, model=name, backend=backend),
@@ -41,7 +40,7 @@ def exchange(question: Content, *parts: dict[str, Any], name: str = "m", backend
     ]
 
 
-def answered(*parts: dict[str, Any], name: str = "m", backend: str = "gemini") -> Exchange:
+def answered(*parts: Any, name: str = "m", backend: str = "gemini") -> Exchange:
     """One answered exchange."""
     header = records.session(model="m", backend="gemini", config={}, origin=None)
     return Journal([header, *exchange(user_text("q"), *parts, name=name, backend=backend)]).turns[1].exchanges[0]

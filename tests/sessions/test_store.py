@@ -8,13 +8,13 @@ import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gemcli.errors import GemcliError
 from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem, P, T
-from gemcli.sessions.records import Record
 from gemcli.sessions.store import Store
 from tests.support import Gemcli
 
@@ -37,7 +37,7 @@ def silent(fs: FileSystem | None = None) -> Store:
     return Store(fs or FileSystem(), lambda _: None)
 
 
-def header(model: str = "gemini-test") -> Record:
+def header(model: str = "gemini-test") -> Any:
     """A session record."""
     return records.session(model=model, backend="gemini", config={}, origin=None)
 
@@ -377,4 +377,4 @@ def test_no_command_hangs_on_a_fifo(command: tuple[str, ...], gemcli: Gemcli) ->
     name, *rest = command
     done = gemcli(name, "-s", "./x.jsonl", *rest, env={"GEMCLI_MODEL": "simulator/echo"}, timeout=20)
     assert (done.status, done.out) == (65, "")
-    assert "no session" in done.err
+    assert "not a session" in done.err

@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.genai import types
@@ -115,7 +116,8 @@ def test_a_signature_without_calls_is_a_part_of_its_own() -> None:
 def test_parts_are_taken_as_they_are() -> None:
     """Parts in wire form may hold anything; their text is text."""
     answer = one("answer: {parts: [{text: 1e3, thought: true}, {executableCode: {code: 'x', n: 2}}]}").answer
-    assert answer == Answer(({"text": "1e3", "thought": True}, {"executableCode": {"code": "x", "n": 2}}))
+    parts: Any = ({"text": "1e3", "thought": True}, {"executableCode": {"code": "x", "n": 2}})
+    assert answer == Answer(parts)
 
 
 def test_conditions() -> None:

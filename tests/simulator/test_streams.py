@@ -23,7 +23,7 @@ CALL = {
     "functionCall": {"name": "f", "args": {"a": "a long argument that nobody may split"}},
     "thoughtSignature": "c2ln",
 }
-FOX = {"text": "The quick brown fox jumps over the lazy dog."}
+FOX: Any = {"text": "The quick brown fox jumps over the lazy dog."}
 
 
 def events(reply: Reply) -> list[Any]:
@@ -34,7 +34,7 @@ def events(reply: Reply) -> list[Any]:
     return [json.loads(part.removeprefix(b"data: ")) for part in parts]
 
 
-def streamed(*parts: dict[str, Any]) -> list[list[dict[str, Any]]]:
+def streamed(*parts: Any) -> list[list[dict[str, Any]]]:
     """The Parts of each chunk of an answer with these Parts."""
     stream = chunks(responses.answer(HELLO, "m", parts))
     return [chunk["candidates"][0]["content"].get("parts", []) for chunk in stream]

@@ -62,7 +62,7 @@ SESSIONS = [
     ("only-newlines", "is empty", "gemcli new --force"),
     ("bad-line", "line 3: ", "restore the line from a backup"),
     ("bad-record", "line 3: a response record", ""),
-    ("doubled-turn", "line 6: turn 1 stands here again", ""),
+    ("doubled-turn", "line 6: turn 1 is repeated", ""),
     ("two-sessions", "line 6: a second session record", ""),
     ("newer-format", "line 1: format 99 is newer than 1", "upgrade gemcli"),
     ("newer-record", "line 6: records of kind 'branch' are not known", "upgrade gemcli"),
@@ -126,8 +126,8 @@ def test_what_is_no_plain_file(gemcli: Gemcli, kind: str) -> None:
     commands = [["history"], ["rewind"], ["send", "hi"], ["new", "--force"], ["send", "--create", "hi"]]
     for command in commands:
         done = gemcli(command[0], "-s", "s.jsonl", *command[1:], timeout=20)
-        assert_told(done, 65, "is not a plain file, so it is no session")
-    assert_told(gemcli("new", "-s", "s.jsonl", timeout=20), 73, "exists already")
+        assert_told(done, 65, "is not a regular file, so it is not a session")
+    assert_told(gemcli("new", "-s", "s.jsonl", timeout=20), 73, "already exists")
     assert_told(gemcli("new", "-s", "x", "--from", "s.jsonl", timeout=20), 65, "no session")
     assert stat.S_IFMT(path.lstat().st_mode) == before
     assert os.listdir(gemcli.directory) == ["s.jsonl"]

@@ -304,7 +304,7 @@ def garbage(listener: Listener, connection: socket.socket, cell: Cell) -> None:
 # The rows, in the order of FACTS.md, section 3
 
 
-def said(*parts: Any, finish: str | None = None) -> dict[str, Any]:
+def said(*parts: Any, finish: str | None = None) -> Any:
     """A chunk of a stream."""
     return answer(*parts, finish=finish)
 
@@ -456,7 +456,7 @@ def session(column: str) -> list[records.Record]:
         asked = records.request(turn, name, user_text(question), model="gemini-test", backend="gemini")
         return [asked, records.response(name, answer(*parts), valid=True, attempts=[], elapsed_ms=1)]
 
-    made = [records.session(model="gemini-test", backend="gemini", config={}, origin=None)]
+    made: list[records.Record] = [records.session(model="gemini-test", backend="gemini", config={}, origin=None)]
     if column == "three-turns":
         for turn in (1, 2, 3):
             made += exchange(turn, f"question {turn}", f"answer {turn}")
@@ -468,12 +468,12 @@ def session(column: str) -> list[records.Record]:
 RESPONSE = {"functionResponse": {"name": "roll", "id": "c1", "response": {"result": 4}}}
 
 
-def message(column: str) -> dict[str, Any]:
+def message(column: str) -> Any:
     """What the user says next: a text, or the response to the open call, which no command line can give yet."""
     return {"role": "user", "parts": [RESPONSE]} if column == "open-call" else user_text("hello")
 
 
-def goes_on(path: Path, history: list[dict[str, Any]]) -> None:
+def goes_on(path: Path, history: list[Any]) -> None:
     """The session loads, has this history, and the API would take the next message on top of it."""
     journal = Store(FileSystem(), lambda note: None).read(str(path))
     assert journal.history == history
@@ -481,7 +481,7 @@ def goes_on(path: Path, history: list[dict[str, Any]]) -> None:
     answers = [{"functionResponse": {**call, "response": {}}} for call in calls]
     for response in answers:
         response["functionResponse"].pop("args", None)
-    then = {"role": "user", "parts": answers} if calls else user_text("next")
+    then: Any = {"role": "user", "parts": answers} if calls else user_text("next")
     assert prepare(journal, then, Backend("gemini")).body["contents"] == [*history, then]
 
 
@@ -684,7 +684,7 @@ def test_every_byte_of_a_stream(ending: str, model: Model, figures: Callable[...
     """Cut at any byte in any way, a stream is an answer if its finish reason arrived; else a failure that keeps it."""
 
     def one(size: int) -> str | None:
-        heard: list[dict[str, Any]] = []
+        heard: list[Any] = []
         gemini = Gemini(endpoint_for(Backend("gemini"), env, lambda note: None))
         body = {"contents": [user_text(f"{size} {ending}")]}
         try:

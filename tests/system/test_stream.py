@@ -43,9 +43,9 @@ class Way:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.gemini = Gemini(endpoint_for(Backend("gemini"), environ, lambda note: None))
-        self.heard: list[dict[str, Any]] = []
+        self.heard: list[Any] = []
 
-    def __call__(self, seconds: float = 20) -> dict[str, Any] | GemcliError:
+    def __call__(self, seconds: float = 20) -> Any:
         """Stream one answer: the answer, or the error."""
         self.heard.clear()
         try:

@@ -16,27 +16,35 @@ from gemcli.terminal import documents
 from tests.support import answer
 
 T = "2026-01-01T00:00:00.000Z"
-HEADER = {"kind": "session", "time": T, "format": 1, "id": "s1", "model": "m", "backend": "gemini", "config": {"a": 1}}
+HEADER: Any = {
+    "kind": "session",
+    "time": T,
+    "format": 1,
+    "id": "s1",
+    "model": "m",
+    "backend": "gemini",
+    "config": {"a": 1},
+}
 CALL = {"functionCall": {"name": "f", "args": {"someKey": 1}}}
 RESULT = {"functionResponse": {"name": "f", "response": {}}}
 THOUGHT = {"text": "hm", "thought": True}
 USAGE = {"prompt_token_count": 3, "candidates_token_count": 4, "total_token_count": 7}
 
 
-def asked(name: str, *parts: Any, model: str = "m") -> dict[str, Any]:
+def asked(name: str, *parts: Any, model: str = "m") -> Any:
     """The request `name`, at a time of its own."""
     content = {"role": "user", "parts": [{"text": part} if isinstance(part, str) else part for part in parts]}
     record = {"kind": "request", "time": f"T{name}", "turn": int(name.partition(".")[0]), "id": name}
     return record | {"content": content, "model": model, "backend": "gemini"}
 
 
-def told(name: str, *parts: Any, valid: bool = True, **more: Any) -> dict[str, Any]:
+def told(name: str, *parts: Any, valid: bool = True, **more: Any) -> Any:
     """The response to request `name`."""
     body = answer(*parts, **more)
     return {"kind": "response", "time": T, "request": name, "valid": valid, "answer": body}
 
 
-FAILURE = {"kind": "failure", "time": T, "outcome": "rejected", "reason": "DNS", "message": "no such host"}
+FAILURE: Any = {"kind": "failure", "time": T, "outcome": "rejected", "reason": "DNS", "message": "no such host"}
 
 
 def test_answer_view() -> None:
@@ -72,7 +80,7 @@ def test_answer_view_of_nothing(body: Any) -> None:
 
 def test_answer_view_of_a_block() -> None:
     """Why a prompt was blocked is told."""
-    body = {"promptFeedback": {"blockReason": "SAFETY"}}
+    body: Any = {"promptFeedback": {"blockReason": "SAFETY"}}
     assert documents.answer_fields(body, {"role": "model", "parts": []})["block_reason"] == "SAFETY"
 
 
@@ -140,7 +148,7 @@ def test_refused_turn_view() -> None:
 
 ANSWERED = [asked("1.1", "q"), told("1.1", "a")]
 OPEN = [asked("1.1", "q"), told("1.1", CALL)]
-REWIND = {"kind": "rewind", "time": T, "turns": [1]}
+REWIND: Any = {"kind": "rewind", "time": T, "turns": [1]}
 
 STATES = {
     "answered": ("answered", ANSWERED),
@@ -157,7 +165,7 @@ STATES = {
 
 
 @pytest.mark.parametrize(("state", "body"), STATES.values(), ids=STATES)
-def test_turn_state(state: str, body: list[dict[str, Any]]) -> None:
+def test_turn_state(state: str, body: list[Any]) -> None:
     """A turn has one word for its state."""
     assert documents.turn_state(Journal([HEADER, *body]).turns[1]) == state
 

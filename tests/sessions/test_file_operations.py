@@ -10,7 +10,16 @@ from typing import Any, cast
 
 import pytest
 
-from gemcli.sessions.disk import Disk, io_error, io_reason
+from gemcli.sessions import file_operations
+from gemcli.sessions.file_operations import (
+    io_error,
+    io_reason,
+    is_same_file,
+    link_numbered,
+    read_all,
+    write_new,
+    write_numbered,
+)
 from gemcli.sessions.filesystem import FileSystem, P, T
 
 
@@ -34,11 +43,11 @@ class Slow(FileSystem):
 
 def test_reading_and_writing_go_on_until_everything_is_done(tmp_path: Path) -> None:
     """Calls that do a part are repeated."""
-    disk, path = Disk(Slow()), str(tmp_path / "file")
-    disk.write_new(path, b"twenty bytes of data")
-    fd = disk.fs.open(path, os.O_RDONLY)
-    assert disk.read_all(fd) == b"twenty bytes of data"
-    disk.close(fd)
+    fs, path = Slow(), str(tmp_path / "file")
+    write_new(fs, path, b"twenty bytes of data")
+    fd = fs.open(path, os.O_RDONLY)
+    assert read_all(fs, fd) == b"twenty bytes of data"
+    fs.close(fd)
 
 
 def test_reading_ends_where_the_file_ended_at_the_start(tmp_path: Path) -> None:
@@ -60,17 +69,17 @@ def test_reading_ends_where_the_file_ended_at_the_start(tmp_path: Path) -> None:
 
     for change, expected in ((append, b"at first"), (lambda: os.truncate(path, 2), b"at")):
         path.write_bytes(b"at first")
-        disk = Disk(Changing(change))
-        fd = disk.fs.open(str(path), os.O_RDONLY)
-        assert disk.read_all(fd) == expected
-        disk.close(fd)
+        fs = Changing(change)
+        fd = fs.open(str(path), os.O_RDONLY)
+        assert read_all(fs, fd) == expected
+        fs.close(fd)
 
 
 @pytest.mark.parametrize("broken", ["write", "fsync"])
 def test_a_new_file_that_cannot_be_written_is_no_file(broken: str, tmp_path: Path) -> None:
     """When writing or syncing fails, nothing is left behind."""
     with pytest.raises(OSError, match="Input/output"):
-        Disk(Slow(broken)).write_new(str(tmp_path / "file"), b"data")
+        write_new(Slow(broken), str(tmp_path / "file"), b"data")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -78,55 +87,55 @@ def test_a_new_file_is_never_written_over_another(tmp_path: Path) -> None:
     """An existing file is an error and stays as it is."""
     (tmp_path / "file").write_bytes(b"theirs")
     with pytest.raises(FileExistsError):
-        Disk(FileSystem()).write_new(str(tmp_path / "file"), b"ours")
+        write_new(FileSystem(), str(tmp_path / "file"), b"ours")
     assert (tmp_path / "file").read_bytes() == b"theirs"
 
 
-def test_keep_takes_the_first_free_number(tmp_path: Path) -> None:
+def test_write_numbered_takes_the_first_free_number(tmp_path: Path) -> None:
     """What is kept gets a number that nobody has, links to nowhere included."""
-    disk, path = Disk(FileSystem()), str(tmp_path / "s")
+    fs, path = FileSystem(), str(tmp_path / "s")
     (tmp_path / "s.torn-2").symlink_to(tmp_path / "nowhere")
-    assert disk.keep(path, "torn", b"one") == path + ".torn-1"
-    assert disk.keep(path, "torn", b"three") == path + ".torn-3"
+    assert write_numbered(fs, path, "torn", b"one") == path + ".torn-1"
+    assert write_numbered(fs, path, "torn", b"three") == path + ".torn-3"
     assert (tmp_path / "s.torn-3").read_bytes() == b"three"
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_keep_works_in_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_numbered_works_in_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A path without a directory is in the current one."""
     monkeypatch.chdir(tmp_path)
-    assert Disk(FileSystem()).keep("s", "torn", b"one") == "s.torn-1"
+    assert write_numbered(FileSystem(), "s", "torn", b"one") == "s.torn-1"
 
 
-def test_keep_link_gives_a_second_name(tmp_path: Path) -> None:
+def test_link_numbered_gives_a_second_name(tmp_path: Path) -> None:
     """The file is the same under both names, and a name that is taken is left alone."""
     path = tmp_path / "s"
     path.write_bytes(b"data")
     (tmp_path / "s.bak-1").write_bytes(b"older")
-    kept = Path(Disk(FileSystem()).keep_link(str(path), "bak"))
+    kept = Path(link_numbered(FileSystem(), str(path), "bak"))
     assert kept.name == "s.bak-2"
     assert kept.samefile(path)
     assert (tmp_path / "s.bak-1").read_bytes() == b"older"
 
 
-def test_names_tells_whether_a_path_is_still_the_open_file(tmp_path: Path) -> None:
+def test_is_same_file(tmp_path: Path) -> None:
     """A file that was replaced or removed is no longer named, and one with the same bytes is another."""
-    disk, path = Disk(FileSystem()), tmp_path / "s"
+    fs, path = FileSystem(), tmp_path / "s"
     path.write_bytes(b"data")
-    fd = disk.fs.open(str(path), os.O_RDONLY)
-    assert disk.names(str(path), fd)
+    fd = fs.open(str(path), os.O_RDONLY)
+    assert is_same_file(fs, str(path), fd)
     path.rename(tmp_path / "elsewhere")
-    assert not disk.names(str(path), fd)
+    assert not is_same_file(fs, str(path), fd)
     path.write_bytes(b"data")
-    assert not disk.names(str(path), fd)
+    assert not is_same_file(fs, str(path), fd)
     (tmp_path / "elsewhere").replace(path)
-    assert disk.names(str(path), fd)
-    disk.close(fd)
+    assert is_same_file(fs, str(path), fd)
+    fs.close(fd)
 
 
 def test_closing_badly_is_no_news() -> None:
     """An error of close is not raised: what matters was synced before."""
-    Disk(Slow("close")).close(9999)
+    file_operations.close(Slow("close"), 9999)
 
 
 @pytest.mark.parametrize(

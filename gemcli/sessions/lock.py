@@ -1,0 +1,60 @@
+"""The lock of a session: an exclusive `flock` on the session file itself.
+
+Appends keep the inode, so the lock and the path stay together. `new --force` puts another file in
+its place, so whoever has waited checks that the path still names what was locked.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from gemcli.errors import GemcliError
+from gemcli.sessions import file_operations
+from gemcli.sessions.file_operations import io_error
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.signals import TimeUp, time_limit
+
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+"""Errors of `flock` on file systems that have no locks."""
+
+
+def open_locked(fs: FileSystem, path: str, wait: float) -> int:
+    """Open the session at `path` for appending and lock it; closing it gives up the lock.
+
+    Raises `GemcliError`: SESSION_BUSY after `wait` seconds, NO_LOCK, or as `open_session` does.
+    """
+    until = time.monotonic() + wait
+    while True:
+        fd = file_operations.open_session(fs, path, os.O_RDWR | os.O_APPEND)
+        try:
+            _lock(fs, fd, path, until)
+            if file_operations.is_same_file(fs, path, fd):
+                return fd
+        except OSError as error:
+            file_operations.close(fs, fd)
+            raise io_error(error, f"cannot check {path}") from error
+        except BaseException:
+            file_operations.close(fs, fd)
+            raise
+        file_operations.close(fs, fd)
+
+
+def _lock(fs: FileSystem, fd: int, path: str, until: float) -> None:
+    try:
+        try:
+            fs.lock(fd, wait=False)
+        except BlockingIOError:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeUp from None
+            with time_limit(left):
+                fs.lock(fd, wait=True)
+    except TimeUp:
+        raise GemcliError("SESSION_BUSY", f"{path} is in use by another gemcli") from None
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            what = f"{path} cannot be locked: {error.strerror}"
+            raise GemcliError("NO_LOCK", what) from error
+        raise io_error(error, f"cannot lock {path}") from error
