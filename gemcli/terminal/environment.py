@@ -1,9 +1,6 @@
-"""The environment variables that change what gemcli does, as a table.
+"""The environment variables that change what gemcli does: the table that the manual is made from.
 
-The documentation is made from it.
-
-The code that reads a variable names it itself; a test compares both. Nothing imports this to run a
-command.
+The code that reads a variable names it itself; a test compares the two. No command imports this.
 """
 
 from __future__ import annotations
@@ -12,10 +9,7 @@ from typing import NamedTuple
 
 
 class Variable(NamedTuple):
-    """One variable: what it means, the commands that it matters to (none named.
-
-    All), and who reads it.
-    """
+    """A variable: its meaning, the commands that it matters to (all if none is named), and its reader."""
 
     name: str
     meaning: str
@@ -24,7 +18,7 @@ class Variable(NamedTuple):
 
 
 ASKING = ("send", "replay")
-"""The commands that ask a model: only to them keys, endpoints and proxies matter."""
+"""The commands that ask a model; keys, endpoints and proxies matter only to them."""
 
 ENVIRONMENT = (
     Variable(
@@ -32,12 +26,12 @@ ENVIRONMENT = (
         "the key. There is no option for it: arguments are visible to everyone on a machine",
         ASKING,
     ),
-    Variable("GOOGLE_API_KEY", "the same; it wins if both are set", ASKING),
+    Variable("GOOGLE_API_KEY", "the same; it is used if both are set", ASKING),
     Variable(
         "GEMCLI_HOME",
-        "where named sessions live, in its `sessions`; by default gemcli's folder for the user's data",
+        "the directory of named sessions, in its `sessions`; by default that of the platform",
     ),
-    Variable("GEMCLI_SESSION", "the session when `-s` is absent"),
+    Variable("GEMCLI_SESSION", "the session, if there is no `-s`"),
     Variable("GEMCLI_MODEL", "the model of a new session without `--model`", ("new", *ASKING)),
     Variable(
         "GEMCLI_ERRORS", "`json` writes one JSON object a line on stderr, like `--errors json`"
@@ -57,11 +51,15 @@ ENVIRONMENT = (
         "`true` or `1`: new sessions are answered by Vertex AI",
         ("new", *ASKING),
     ),
-    Variable("GOOGLE_GENAI_USE_ENTERPRISE", "the same", ("new", *ASKING)),
     Variable(
-        "GOOGLE_CLOUD_PROJECT", "the project on Vertex AI, where a session names none", ASKING
+        "GOOGLE_GENAI_USE_ENTERPRISE", "the same; it is used if both are set", ("new", *ASKING)
     ),
-    Variable("GOOGLE_CLOUD_LOCATION", "the location on Vertex AI; by default `global`", ASKING),
+    Variable("GOOGLE_CLOUD_PROJECT", "the project on Vertex AI, if the session has none", ASKING),
+    Variable(
+        "GOOGLE_CLOUD_LOCATION",
+        "the location on Vertex AI, if the session has none; by default `global`",
+        ASKING,
+    ),
     Variable("GOOGLE_VERTEX_BASE_URL", "another endpoint for Vertex AI", ASKING),
     Variable(
         "GOOGLE_APPLICATION_CREDENTIALS",
@@ -72,11 +70,11 @@ ENVIRONMENT = (
     Variable("SSL_CERT_FILE", "a file with the certificates to trust", ASKING),
     Variable("SSL_CERT_DIR", "a directory with the certificates to trust", ASKING),
     Variable("HTTPS_PROXY", "the proxy on the way to the API", ASKING, "httpx2"),
-    Variable("ALL_PROXY", "the proxy when `HTTPS_PROXY` is not set", ASKING, "httpx2"),
+    Variable("ALL_PROXY", "the proxy if `HTTPS_PROXY` is not set", ASKING, "httpx2"),
     Variable("NO_PROXY", "hosts to reach without a proxy", ASKING, "httpx2"),
     Variable(
         "XDG_DATA_HOME",
-        "on Linux, where the folders for the user's data are; by default `~/.local/share`",
+        "on Linux, where users' data is kept; by default `~/.local/share`",
         reader="platformdirs",
     ),
 )
