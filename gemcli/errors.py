@@ -215,7 +215,7 @@ REASONS: dict[ReasonName, Reason] = {
     "CORRUPT": Reason("data", "DATA_LOSS"),
     "NOT_A_SESSION": Reason("data", "INVALID_ARGUMENT"),
     "NEWER_FORMAT": Reason(
-        "data", "FAILED_PRECONDITION", hint="upgrade gemcli: pip install --upgrade gemcli"
+        "data", "FAILED_PRECONDITION", hint="upgrade gemcli the way you installed it"
     ),
     "TURN_ORDER": Reason("data", "INVALID_ARGUMENT"),
     "OPEN_CALL": Reason("data", "FAILED_PRECONDITION"),
