@@ -336,5 +336,30 @@ def test_every_example_runs(line: str, gemcli: Gemcli, model: Model) -> None:
         assert done.status == 0, f"gemcli {shlex.join(args)}: {done.err}"
 
 
+def test_figures_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a small tree, where they can be counted by hand."""
+    for name, text in {
+        "gemcli/__init__.py": "",
+        "gemcli/a.py": "from typing import Any\n\nfrom gemcli.b import c\n\nx: Any = 1  # a comment\n",
+        "gemcli/b/c.py": f'"""{"x" * 100}"""\nimport os\nimport gemcli.b.d\n',
+        "gemcli/b/d.py": "",
+        "tests/t.py": "1\n2\n",
+        "README.md": "# three words\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert load_script("figures").main([str(tmp_path)]) == 0
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == [
+        "8",
+        "4.00",  # 24 tokens in 6 rows
+        "(12.5%)",
+        "2",
+        "2",
+        "1",
+        "3",
+        "2",
+    ]
+
+
 def _strings(node: ast.AST) -> Iterator[str]:
     return (one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str))
