@@ -169,7 +169,8 @@ def test_every_page_has_the_sections_that_people_look_for(name: str) -> None:
     sections = ["Synopsis", "Description", "Arguments", "Options", "Examples", "Exit status", "Environment", "See also"]
     if not any(isinstance(param, click.Argument) for param in CONTEXTS[name].command.params):
         sections.remove("Arguments")
-    assert re.findall(r"^## (.*)$", page(name), re.MULTILINE) == sections
+    found = re.findall(r"^## (.*)$", page(name), re.MULTILINE)
+    assert [one for one in found if one in sections] == sections
 
 
 def variables_read(tree: ast.AST) -> Iterator[str]:

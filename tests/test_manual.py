@@ -239,6 +239,24 @@ def test_every_key_that_is_read_is_in_the_manual(page: str, read: Callable[[], d
     assert {title: set(keys_of(shown[title])) for title in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("gemcli-script.5.md", ("replay", "FILE", "--dry-run")),
+        ("gemcli-settings.5.md", ("new", "-s", "a", "--config", "FILE")),
+        ("gemcli-simulator.1.md", ("send", "-s", "a", "--create", "--model", "simulator/rules:FILE", "Hello")),
+    ],
+)
+def test_every_file_that_is_shown_is_read(page: str, words: tuple[str, ...], here: InProcess) -> None:
+    """By the command that it is for."""
+    files = re.findall(r"^```yaml\n(.*?)^```$", (MANUAL / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert files
+    for text in files:
+        (here.directory / "file.yaml").write_text(text)
+        done = here(*(word.replace("FILE", "file.yaml") for word in words))
+        assert done.status == 0, done.err
+
+
 def test_every_setting_is_in_the_manual() -> None:
     """By its name in a config file."""
     assert keys_of(sections("gemcli-settings.5.md")["Settings"]) == [setting.field for setting in SETTINGS]

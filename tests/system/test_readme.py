@@ -12,10 +12,12 @@ import pytest
 
 from gemcli.cli import COMMANDS
 from gemcli.cli import gemcli as program
+from gemcli.simulator.__main__ import main as simulator
 from tests.support import PROGRAM
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-PAGE = (Path(__file__).parents[2] / "man" / "gemcli-simulator.1.md").read_text(encoding="utf-8")
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in (Path(__file__).parents[2] / "man").glob("*.md")}
+PAGE = PAGES["gemcli-simulator.1.md"]
 
 
 def steps() -> list[tuple[str, str]]:
@@ -79,21 +81,14 @@ def test_the_comparison_can_fail() -> None:
     assert not matches("a.c\n", "abc\n")
 
 
-def test_every_option_in_the_text_exists() -> None:
-    """Each `--option` of the prose and of the tables is an option of some command."""
-    known = set().union(*options_by_command().values())
-    code = " ".join(re.findall(r"`([^`\n]+)`", README))
+@pytest.mark.parametrize("name", ["README.md", *PAGES])
+def test_every_option_that_is_named_exists(name: str) -> None:
+    """In the text and in tables an option of some command; in a command line of the command that it is given to."""
+    options, text = options_by_command(), PAGES.get(name, README)
+    code = " ".join(re.findall(r"`([^`\n]+)`", text))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", code))
-    assert named
-    assert named <= known
-
-
-def test_every_option_in_a_command_line_belongs_to_that_command() -> None:
-    """In each command line that the README shows, the options are options of the command they are given to."""
-    options = options_by_command()
-    lines = re.findall(rf"gemcli ({'|'.join(COMMANDS)})\b([^|&)\n`]*)", README)
-    assert len(lines) > 10
-    for command, rest in lines:
+    assert named <= set().union(*options.values(), known_options(simulator))
+    for command, rest in re.findall(rf"gemcli ({'|'.join(COMMANDS)})\b([^|&;)\n`*]*)", text):
         words = re.sub(r"\"[^\"]*\"|#.*", "", rest)
         given = set(re.findall(r"(?<!\S)--?[a-zA-Z][a-zA-Z-]*", words))
         assert given <= options[command], f"gemcli {command}{rest}"
