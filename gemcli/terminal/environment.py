@@ -18,7 +18,10 @@ class Variable(NamedTuple):
 
 
 ASKING = ("send", "replay")
-"""The commands that ask a model; keys, endpoints and proxies matter only to them."""
+"""The commands that ask a model; keys and proxies matter only to them."""
+
+REQUESTING = (*ASKING, "export")
+"""Those that make a request, if only to show it: endpoints, projects and locations matter to them."""
 
 ENVIRONMENT = (
     Variable(
@@ -43,9 +46,11 @@ ENVIRONMENT = (
         reader="click",
     ),
     Variable(
-        "GOOGLE_GEMINI_BASE_URL", "another endpoint: https, or plain http to this machine", ASKING
+        "GOOGLE_GEMINI_BASE_URL",
+        "another endpoint: https, or plain http to this machine",
+        REQUESTING,
     ),
-    Variable("GOOGLE_GENAI_API_VERSION", "another version of the API, as in `v1`", ASKING),
+    Variable("GOOGLE_GENAI_API_VERSION", "another version of the API, as in `v1`", REQUESTING),
     Variable(
         "GOOGLE_GENAI_USE_VERTEXAI",
         "`true` or `1`: new sessions are answered by Vertex AI",
@@ -54,13 +59,15 @@ ENVIRONMENT = (
     Variable(
         "GOOGLE_GENAI_USE_ENTERPRISE", "the same; it is used if both are set", ("new", *ASKING)
     ),
-    Variable("GOOGLE_CLOUD_PROJECT", "the project on Vertex AI, if the session has none", ASKING),
+    Variable(
+        "GOOGLE_CLOUD_PROJECT", "the project on Vertex AI, if the session has none", REQUESTING
+    ),
     Variable(
         "GOOGLE_CLOUD_LOCATION",
         "the location on Vertex AI, if the session has none; by default `global`",
-        ASKING,
+        REQUESTING,
     ),
-    Variable("GOOGLE_VERTEX_BASE_URL", "another endpoint for Vertex AI", ASKING),
+    Variable("GOOGLE_VERTEX_BASE_URL", "another endpoint for Vertex AI", REQUESTING),
     Variable(
         "GOOGLE_APPLICATION_CREDENTIALS",
         "a file with Google Cloud credentials",
