@@ -21,7 +21,7 @@ import pytest
 from gemcli.cli import COMMANDS
 from gemcli.errors import STATUSES
 from gemcli.terminal.environment import ENVIRONMENT
-from tests.support import Gemcli, Model, contents
+from tests.support import InProcess, Model, contents
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -317,23 +317,23 @@ FILES = {
 
 
 @pytest.mark.parametrize("line", EXAMPLES + RECIPES)
-def test_every_example_runs(line: str, gemcli: Gemcli, model: Model) -> None:
+def test_every_example_runs(line: str, here: InProcess, model: Model) -> None:
     """Each gemcli in it succeeds, where there is a session with some turns and the files that examples name."""
     for name, text in FILES.items():
-        (gemcli.directory / name).write_text(text)
-    (gemcli.directory / "runs").mkdir()
-    (gemcli.directory / "history.json").write_text(json.dumps(contents(*"abcdefgh")))
+        (here.directory / name).write_text(text)
+    (here.directory / "runs").mkdir()
+    (here.directory / "history.json").write_text(json.dumps(contents(*"abcdefgh")))
     world = model.env
     commands = list(command_lines(line))
     assert commands, "there is no gemcli in this example"
     if commands[0][:3] != ["new", "-s", "bug42"]:
-        assert gemcli("new", "-s", "bug42", "--history", "history.json", env=world).status == 0
+        assert here("new", "-s", "bug42", "--history", "history.json", env=world).status == 0
     if "old.jsonl" in line:
-        assert gemcli("new", "-s", "old.jsonl", "--history", "history.json", env=world).status == 0
+        assert here("new", "-s", "old.jsonl", "--history", "history.json", env=world).status == 0
     if "--undo" in line:  # there must be something to undo
-        assert gemcli("rewind", "-s", "bug42", env=world).status == 0
+        assert here("rewind", "-s", "bug42", env=world).status == 0
     for args in commands:
-        done = gemcli(*args, stdin="something\n", env=world)
+        done = here(*args, env=world)
         assert done.status == 0, f"gemcli {shlex.join(args)}: {done.err}"
 
 

@@ -82,6 +82,13 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert {f"{metadata}/METADATA", f"{metadata}/entry_points.txt", f"{metadata}/licenses/LICENSE"} <= names
 
 
+def test_the_source_distribution_has_every_document() -> None:
+    """The list in pyproject.toml names each one at the top of the tree, and what the tests need."""
+    listed = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    documents = {f"/{path.name}" for path in (*PROJECT.glob("*.md"), PROJECT / "LICENSE")}
+    assert documents | {"/gemcli", "/tests", "/scripts", "/man"} == set(listed["targets"]["sdist"]["include"])
+
+
 def test_the_wheel_is_marked_as_typed(wheel: Path) -> None:
     """The package says that it is typed (PEP 561), as its classifier `Typing :: Typed` promises."""
     with zipfile.ZipFile(wheel) as archive:
