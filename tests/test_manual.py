@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from google.genai import types
 
 from gemcli.replay import checks, script_schema, suites, template
 from gemcli.sessions.records import KINDS
@@ -22,6 +23,7 @@ from gemcli.simulator import rules_schema
 from tests.commands import CALL, failed, header, mixed, write
 from tests.commands import asked as request
 from tests.support import InProcess, Model, answer, contents, json_reply, sse, streaming
+from tests.test_docs import gen_docs
 
 MANUAL = Path(__file__).parents[1] / "man"
 
@@ -117,6 +119,7 @@ def printed(here: InProcess, model: Model) -> Iterator[tuple[str, Any]]:
     def run(*args: str, env: Mapping[str, str] = model.env) -> list[Any]:
         done = here("--errors", "json", *args, env=env)
         notes.extend(json.loads(line) for line in done.err.splitlines())
+        assert done.status in [status.code for status in gen_docs.statuses(args[0])], args
         return done.lines
 
     def each(table: str, *args: str) -> Iterator[tuple[str, Any]]:
@@ -258,5 +261,20 @@ def test_every_file_that_is_shown_is_read(page: str, words: tuple[str, ...], her
 
 
 def test_every_setting_is_in_the_manual() -> None:
-    """By its name in a config file."""
-    assert keys_of(sections("gemcli-settings.5.md")["Settings"]) == [setting.field for setting in SETTINGS]
+    """By its key in a config file, with what its value is."""
+    keys = keys_of(sections("gemcli-settings.5.md")["Settings"])
+    assert keys == [gen_docs.setting_key(setting) for setting in SETTINGS]
+    assert gen_docs.VALUE_OF.keys() == {setting.name for setting in SETTINGS}
+    known = types.GenerateContentConfig.model_fields.keys() | types.ThinkingConfig.model_fields.keys()
+    assert {key.rpartition(".")[2] for key in keys} <= known
+
+
+def test_names_of_safety_settings_are_the_api_s() -> None:
+    """All that the manual has are known to the SDK."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", sections("gemcli-settings.5.md")["Safety settings"], re.MULTILINE)
+    enums = {"category": types.HarmCategory, "threshold": types.HarmBlockThreshold, "method": types.HarmBlockMethod}
+    assert [name for name, _ in rows] == list(enums)
+    for name, values in rows:
+        known = " ".join(enums[name].__members__).lower().split()
+        for value in re.findall(r"`(\w+)`", values):
+            assert any(one == value or one.endswith(f"_{value}") for one in known), value
