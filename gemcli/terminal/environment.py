@@ -21,7 +21,7 @@ ASKING = ("send", "replay")
 """The commands that ask a model; keys and proxies matter only to them."""
 
 REQUESTING = (*ASKING, "export")
-"""Those that make a request, if only to show it: endpoints, projects and locations matter to them."""
+"""Those that make or show a request; endpoints, projects and locations matter to them."""
 
 ENVIRONMENT = (
     Variable(
