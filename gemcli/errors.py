@@ -214,13 +214,15 @@ REASONS: dict[ReasonName, Reason] = {
     # Sessions and other data
     "CORRUPT": Reason("data", "DATA_LOSS"),
     "NOT_A_SESSION": Reason("data", "INVALID_ARGUMENT"),
-    "NEWER_FORMAT": Reason("data", "FAILED_PRECONDITION", hint="upgrade gemcli"),
+    "NEWER_FORMAT": Reason(
+        "data", "FAILED_PRECONDITION", hint="upgrade gemcli the way you installed it"
+    ),
     "TURN_ORDER": Reason("data", "INVALID_ARGUMENT"),
     "OPEN_CALL": Reason("data", "FAILED_PRECONDITION"),
     "TOO_MANY_TURNS": Reason(
         "data",
         "OUT_OF_RANGE",
-        hint="use gemcli rewind, or start from fewer turns with gemcli new --from S --at N",
+        hint="start from fewer turns: gemcli new --from S --at N, or gemcli rewind",
     ),
     "NO_SUCH_TURN": Reason("data", "OUT_OF_RANGE"),
     "BAD_TEXT": Reason("data", "INVALID_ARGUMENT"),
@@ -229,7 +231,7 @@ REASONS: dict[ReasonName, Reason] = {
     "CONTEXT_TOO_LONG": Reason(
         "data",
         "INVALID_ARGUMENT",
-        hint="use gemcli rewind, or start from fewer turns with gemcli new --from S --at N",
+        hint="start from fewer turns: gemcli new --from S --at N, or gemcli rewind",
     ),
     "TOO_LARGE": Reason("data", "INVALID_ARGUMENT"),
     "SESSION_MISSING": Reason("no_input", "NOT_FOUND"),

@@ -1,4 +1,4 @@
-"""The reference is that of the code: man pages, README blocks, environment; and what it shows works."""
+"""The reference is that of the code: the manual and the tables in README.md; and what it shows works."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
+from gemcli.api.gemini import IGNORED_ENVIRONMENT
 from gemcli.cli import COMMANDS
 from gemcli.errors import STATUSES
 from gemcli.terminal.environment import ENVIRONMENT
-from tests.support import Gemcli, Model, contents
+from tests.support import InProcess, Model, contents
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,70 +40,102 @@ def load_script(name: str) -> Any:
 
 
 gen_docs = load_script("gen_docs")
-PAGES: dict[str, str] = gen_docs.pages()
-BLOCKS: dict[str, str] = gen_docs.blocks()
+DOCUMENTS: dict[str, str] = {str(path.relative_to(ROOT)): text for path, text in gen_docs.documents(ROOT).items()}
+MAN_PAGES = [name for name in DOCUMENTS if re.fullmatch(r"man/man\d/.*", name)]
 CONTEXTS: dict[str, click.Context] = gen_docs.contexts()
 EXAMPLES = [line for context in CONTEXTS.values() for line in gen_docs.examples(context.command)]
+RECIPES = [
+    re.sub(r"^(?:[-*/\d]+ ){4}[-*/\d]+ +", "", line.strip())  # without the times of a crontab
+    for line in re.findall(r"^    .*\bgemcli .*", README, re.MULTILINE)
+]
+
+
+def page(name: str) -> str:
+    """The Markdown page of a command; of the program, if the name is ""."""
+    return DOCUMENTS[f"man/gemcli-{name}.1.md" if name else "man/gemcli.1.md"]
+
+
+def section(text: str, title: str) -> str:
+    """A section of a Markdown page, without its heading."""
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 # The files are those that the code makes
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_each_man_page_is_that_of_the_code(name: str) -> None:
-    """Byte for byte."""
-    assert (ROOT / "man" / name).read_bytes() == PAGES[name].encode("ascii"), AGAIN
-
-
-def test_there_is_no_other_man_page() -> None:
-    """A command that is gone takes its page with it."""
-    assert sorted(path.name for path in (ROOT / "man").iterdir()) == sorted(PAGES)
-
-
-@pytest.mark.parametrize("name", BLOCKS)
-def test_each_block_of_the_readme_is_that_of_the_code(name: str) -> None:
-    """Byte for byte. The layout of the help is click's own, so that is compared for one version of click."""
-    if name == "help" and not version("click").startswith("8.5."):
-        pytest.skip("README.md shows the help as click 8.5 lays it out, the oldest allowed version")
-    assert gen_docs.cut(README, name)[1] == BLOCKS[name], AGAIN
-
-
-@pytest.mark.parametrize("name", CONTEXTS)
-def test_the_help_is_what_the_program_prints(name: str, gemcli: Gemcli) -> None:
-    """On a terminal of 80 columns, without any configuration."""
-    printed = gemcli(*([name] if name else []), "--help", env={"COLUMNS": "80"}).out
-    assert f"```text\n{printed}```" in BLOCKS["help"]
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_each_document_is_that_of_the_code(name: str) -> None:
+    """Byte for byte: README.md, the pages in Markdown, and the man pages, which are ASCII."""
+    encoding = "ascii" if name in MAN_PAGES else "utf-8"
+    assert (ROOT / name).read_bytes() == DOCUMENTS[name].encode(encoding), AGAIN
 
 
 def test_the_script_writes_what_differs_and_then_finds_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`--check` changes nothing, shows the difference and fails; after writing it is silent."""
-    name = "gemcli-send.1"
-    (tmp_path / "README.md").write_text(README.replace("| 66 | no_input |", "| 67 | no_input |"), encoding="utf-8")
     shutil.copytree(ROOT / "man", tmp_path / "man")
-    (tmp_path / "man" / "gemcli-gone.1").write_text("a command that is gone\n")
-    (tmp_path / "man" / name).write_text(PAGES[name].replace("print the answer", "print an answer"))
+    for name, old, new in (
+        ("README.md", "| 66 no_input |", "| 67 no_input |"),
+        ("man/man1/gemcli-send.1", "print the answer", "print an answer"),
+        ("man/gemcli-settings.5.md", "| `temperature` |", "| `temprature` |"),
+    ):
+        (tmp_path / name).write_text(DOCUMENTS[name].replace(old, new), encoding="utf-8")
+    for name in ("man/gemcli-gone.1.md", "man/man1/gemcli-gone.1"):
+        (tmp_path / name).write_text("<!-- Made by scripts/gen_docs: a command that is gone -->\n")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
 
     assert gen_docs.main(["--check"], tmp_path) == 1
     diff = capsys.readouterr().out
-    for line in ("-| 67 | no_input", "+| 66 | no_input", "-a command that is gone", "+++ man/gemcli-send.1"):
+    for line in ("-| 67 no_input", "+| 66 no_input", "a command that is gone", "+++ man/man1/gemcli-send.1"):
         assert line in diff
     assert {path: path.read_bytes() for path in before} == before
 
     assert gen_docs.main([], tmp_path) == 0
-    assert capsys.readouterr().out.splitlines() == ["README.md", "man/gemcli-gone.1 removed", f"man/{name}"]
+    assert sorted(capsys.readouterr().out.splitlines()) == [
+        "README.md",
+        "man/gemcli-gone.1.md removed",
+        "man/gemcli-settings.5.md",
+        "man/man1/gemcli-gone.1 removed",
+        "man/man1/gemcli-send.1",
+    ]
     assert gen_docs.main(["--check"], tmp_path) == 0
     assert capsys.readouterr().out == ""
 
 
-def test_a_readme_without_its_markers_is_an_error() -> None:
-    """A block that cannot be found is not skipped in silence, nor is one that stands there twice."""
-    begin = "<!-- environment: made from gemcli/terminal/environment.py -->\n"
-    for readme in (README.replace(begin, ""), README + begin, README.replace("<!-- end of environment -->\n", "")):
-        with pytest.raises(ValueError, match="made from gemcli/terminal/environment"):
-            gen_docs.readme_with_blocks(readme)
+def test_every_table_of_the_code_is_shown_somewhere() -> None:
+    """A block that no document has is of no use."""
+    written = "".join((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS if name.endswith(".md"))
+    assert {mark["name"] for mark in gen_docs.MARKER.finditer(written)} - {None} == gen_docs.BLOCKS.keys()
+
+
+def test_markers_that_do_not_match_are_an_error() -> None:
+    """A block that cannot be found is not skipped in silence, nor is one that nobody knows or that has no end."""
+    begin = "<!-- commands: made from gemcli/cli.py -->\n"
+    end = "<!-- end of commands -->\n"
+    assert "gemcli-send(1)" in gen_docs.filled(begin + "old\n" + end, "x")
+    for text in (begin, end, begin + begin + end, "<!-- gone: made from x.py -->\n<!-- end of gone -->\n"):
+        with pytest.raises(ValueError, match="x: "):
+            gen_docs.filled(text, "x")
+
+
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if name.endswith(".md")] + ["CONTRIBUTING.md"])
+def test_links_between_documents_lead_somewhere(name: str) -> None:
+    """On a code host and in a checkout."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", text):
+        assert (ROOT / name).parent.joinpath(target).is_file(), target
+
+
+def test_the_rooms_and_files_that_newcomers_are_sent_to_exist() -> None:
+    """CONTRIBUTING.md has each package and each module at the top, and no file that is gone."""
+    text, package = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), ROOT / "gemcli"
+    files = {str(path.relative_to(package)) for path in package.rglob("*.py")}
+    rooms = {name.partition("/")[0] + "/" * ("/" in name) for name in files} - {"__init__.py", "__main__.py"}
+    table = text.partition("## Rooms\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(.*?)` \|", table, re.MULTILINE)) == rooms
+    for name in re.findall(r"`([\w/]+\.py)`", text):
+        assert name in files or (ROOT / name).is_file(), name
 
 
 # Nothing is left out
@@ -111,94 +143,140 @@ def test_a_readme_without_its_markers_is_an_error() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_described(name: str) -> None:
-    """It has a summary, the same everywhere, a text, an example, and a place in the README's own words."""
+    """It has a summary, the same everywhere, a text, an example, and a place in the README."""
     command = CONTEXTS[name].command
     assert command.short_help == COMMANDS[name]
     assert gen_docs.description(command)
     assert any(re.search(rf"\bgemcli {name}\b", line) for line in gen_docs.examples(command))
-    assert f"`gemcli {name} " in README.replace(BLOCKS["help"], "")
+    assert f"(man/gemcli-{name}.1.md)" in README
 
 
 @pytest.mark.parametrize("name", CONTEXTS)
 def test_every_option_and_argument_has_a_help_text(name: str) -> None:
-    """Hidden options have one, too; the man page has all the others."""
+    """Hidden options have one, too; the page has all the others."""
     for param in CONTEXTS[name].command.params:
         assert isinstance(param, click.Option | click.Argument)
         assert param.help, param.name
         if isinstance(param, click.Option):
-            spelled = ", ".join(map(gen_docs.bold, param.opts))
-            assert (f".TP\n{spelled}" in PAGES[_file(name)]) is not param.hidden
+            spelled = ", ".join(f"`{one}`" for one in param.opts)
+            assert (f"\n| {spelled} " in page(name)) is not param.hidden
 
 
-@pytest.mark.parametrize("name", CONTEXTS)
-def test_every_page_has_the_statuses_of_the_code(name: str) -> None:
-    """All of them, by number and name, in order."""
-    page = PAGES[_file(name)].partition(".SH EXIT STATUS\n")[2].partition(".SH ")[0]
-    found = re.findall(r"^\.TP\n\\fB(\d+)\\fR (\w+)$", page, re.MULTILINE)
-    assert [(int(code), word) for code, word in found] == [(status.code, status.name) for status in STATUSES]
+def test_every_page_has_the_statuses_that_concern_it() -> None:
+    """All are in gemcli(1); those of a command are among them, in order, and no command is named that is none."""
+    everything = [f"`{status.code}` {status.name}" for status in STATUSES]
+    for name in CONTEXTS:
+        found = re.findall(r"^\| (`\d+` \w+) \|", section(page(name), "Exit status"), re.MULTILINE)
+        assert found == [one for one in everything if one in found]
+        assert found == everything or name
+    assert gen_docs.CONCERNS.keys() <= {status.name for status in STATUSES}
+    assert {name for names in gen_docs.CONCERNS.values() for name in names} <= COMMANDS.keys()
+    assert "`3` blocked" in page("send")
+    assert "`3` blocked" not in page("history")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_page_has_the_sections_that_people_look_for(name: str) -> None:
     """In the order of man-pages(7), as far as it knows them."""
-    sections = ["NAME", "SYNOPSIS", "DESCRIPTION", "ARGUMENTS", "OPTIONS", "EXAMPLES"]
-    sections += ["EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO"]
+    sections = ["Synopsis", "Description", "Arguments", "Options", "Examples", "Exit status", "Environment", "See also"]
     if not any(isinstance(param, click.Argument) for param in CONTEXTS[name].command.params):
-        sections.remove("ARGUMENTS")
-    assert re.findall(r"^\.SH (.*)$", PAGES[_file(name)], re.MULTILINE) == sections
+        sections.remove("Arguments")
+    found = re.findall(r"^## (.*)$", page(name), re.MULTILINE)
+    assert [one for one in found if one in sections] == sections
 
 
-def variables_read(tree: ast.AST) -> Iterator[str]:
-    """The environment variables that a module reads by name: `environ.get("X")`, `environ["X"]`, `envvar="X"`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.keyword) and node.arg == "envvar":
-            yield from _strings(node.value)
-        elif isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("environ"):
-            yield from _strings(node.slice)
-        elif isinstance(node, ast.Call) and re.search(r"environ\.get$|getenv$", ast.unparse(node.func)):
-            yield from _strings(node.args[0])
+def variables_read(tree: ast.AST) -> set[str]:
+    """The environment variables that a module names: every string that looks like one."""
+    strings = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return {one for one in strings if isinstance(one, str) and VARIABLE.fullmatch(one)}
+
+
+VARIABLE = re.compile("(GEMCLI|GEMINI|GOOGLE|SSL_CERT)_[A-Z_]+")
 
 
 def test_every_variable_that_the_code_reads_is_in_the_table() -> None:
     """And the other way round: the table has none that nobody reads."""
-    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "gemcli").rglob("*.py")]
-    read = {name for source in sources for name in variables_read(ast.parse(source))}
-    assert read == {one.name for one in ENVIRONMENT if one.reader == "gemcli"}
+    sources = {path for path in (ROOT / "gemcli").rglob("*.py") if path.name != "environment.py"}
+    read = {name for path in sources for name in variables_read(ast.parse(path.read_bytes()))}
+    assert read - set(IGNORED_ENVIRONMENT) == {one.name for one in ENVIRONMENT if one.reader == "gemcli"}
     assert len({one.name for one in ENVIRONMENT}) == len(ENVIRONMENT)
     assert {name for one in ENVIRONMENT for name in one.commands} <= set(COMMANDS)
-
-
-def test_variables_are_found_however_they_are_read() -> None:
-    """The search sees each way to read one, and nothing else."""
-    source = (
-        """app.environ.get("A") or os.environ["B"]; os.getenv("C", ""); option(envvar=["D", "E"]); names.get("F")"""
-    )
-    assert sorted(variables_read(ast.parse(source))) == ["A", "B", "C", "D", "E"]
 
 
 # What is shown works
 
 
-def test_roff_shows_what_was_written() -> None:
+MARKDOWN = """# a-b(5): what it *is*
+
+<!-- a comment -->
+
+## See
+
+.TH `--now` at
+once, 'tis [b-c(1)](b-c.1.md) and <https://example.org>
+
+- one
+  more
+
+| key | meaning | type |
+|---|---|---|
+| `a\\|b` | a thing | text |
+| `c` | done. | |
+
+```sh
+.x -y 'z' `w` ^~ …
+```
+"""
+
+ROFF = r""".TH A\-B 5 "" "gemcli 1" "File Formats"
+.nh
+.ad l
+.SH NAME
+a\-b \- what it *is*
+.SH SEE
+\&.TH \fB\-\-now\fR at once, \(aqtis \fBb\-c\fR(1) and https://example.org
+.IP \(bu 2
+one more
+.TP
+\fBa|b\fR
+A thing. Type: text.
+.TP
+\fBc\fR
+Done.
+.PP
+.RS 4
+.nf
+\&.x \-y \(aqz\(aq \(gaw\(ga \(ha\(ti \[u2026]
+.fi
+.RE
+"""
+
+
+def test_a_man_page_shows_what_was_written() -> None:
     """No character is a command, and none turns into another that a shell would not understand."""
-    assert gen_docs.roff(r"a\nb -x 'y' `z` ^~ …") == r"a\enb \-x \(aqy\(aq \(gaz\(ga \(ha\(ti \[u2026]"
-    assert gen_docs.prose(".TH `--now` at\n  once") == r"\&.TH \fB\-\-now\fR at once"
-    assert gen_docs.prose("'tis") == r"\(aqtis"
+    assert gen_docs.man_page.roff(MARKDOWN, "1").partition("\n")[2] == ROFF
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("text", ["# no section", "# a(1): b\n\n1. a numbered list", "# a(1): b\n\n![image](x)"])
+def test_what_a_man_page_cannot_show_is_an_error(text: str) -> None:
+    """Nothing is left out in silence."""
+    with pytest.raises(ValueError, match=r"a man page cannot show|the title of a page"):
+        gen_docs.man_page.roff(text, "1")
+
+
+@pytest.mark.parametrize("name", MAN_PAGES)
 def test_man_shows_each_page_without_a_warning(name: str) -> None:
     """With man-db, which can tell. The examples can be pasted from what it shows."""
     man = shutil.which("man")
     about = subprocess.run([man, "--version"], capture_output=True, text=True, check=False).stdout if man else ""
     if not re.match(r"man \d+\.\d+\.\d+", about):
         pytest.skip("man-db is not installed, whose man reports what is wrong with a page")
-    show = ["man", "--warnings", "-E", "UTF-8", "-l", str(ROOT / "man" / name)]
+    show = ["man", "--warnings", "-E", "UTF-8", "-l", str(ROOT / name)]
     world = {**os.environ, "MANWIDTH": "300"}
     done = subprocess.run(show, env=world, capture_output=True, encoding="utf-8", check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    command = name.removesuffix(".1").removeprefix("gemcli").removeprefix("-")
-    for line in gen_docs.examples(CONTEXTS[command].command):
+    command = CONTEXTS.get(Path(name).stem.removeprefix("gemcli").removeprefix("-"))
+    for line in gen_docs.examples(command.command) if command else ():
         assert f" {line}\n" in done.stdout
 
 
@@ -206,7 +284,8 @@ def command_lines(line: str) -> Iterator[list[str]]:
     """The arguments of each gemcli in a line of shell, those in `$(…)` too."""
     for inner in re.findall(r"\$\(([^()]*)\)", line):
         yield from command_lines(inner)
-    words = shlex.shlex(re.sub(r"\$\([^()]*\)", "something", line), posix=True, punctuation_chars=True)
+    line = re.sub(r"\$\([^()]*\)", "something", re.sub(r"\b2>", ">", line))
+    words = shlex.shlex(line, posix=True, punctuation_chars=True)
     words.whitespace_split = True
     found: list[list[str]] = [[]]
     redirected = False
@@ -239,30 +318,50 @@ FILES = {
 """The files that examples read, besides the session bug42."""
 
 
-@pytest.mark.parametrize("line", EXAMPLES)
-def test_every_example_runs(line: str, gemcli: Gemcli, model: Model) -> None:
+@pytest.mark.parametrize("line", EXAMPLES + RECIPES)
+def test_every_example_runs(line: str, here: InProcess, model: Model) -> None:
     """Each gemcli in it succeeds, where there is a session with some turns and the files that examples name."""
     for name, text in FILES.items():
-        (gemcli.directory / name).write_text(text)
-    (gemcli.directory / "runs").mkdir()
-    (gemcli.directory / "history.json").write_text(json.dumps(contents(*"abcdefgh")))
+        (here.directory / name).write_text(text)
+    (here.directory / "runs").mkdir()
+    (here.directory / "history.json").write_text(json.dumps(contents(*"abcdefgh")))
     world = model.env
     commands = list(command_lines(line))
     assert commands, "there is no gemcli in this example"
     if commands[0][:3] != ["new", "-s", "bug42"]:
-        assert gemcli("new", "-s", "bug42", "--history", "history.json", env=world).status == 0
+        assert here("new", "-s", "bug42", "--history", "history.json", env=world).status == 0
     if "old.jsonl" in line:
-        assert gemcli("new", "-s", "old.jsonl", "--history", "history.json", env=world).status == 0
+        assert here("new", "-s", "old.jsonl", "--history", "history.json", env=world).status == 0
     if "--undo" in line:  # there must be something to undo
-        assert gemcli("rewind", "-s", "bug42", env=world).status == 0
+        assert here("rewind", "-s", "bug42", env=world).status == 0
     for args in commands:
-        done = gemcli(*args, stdin="something\n", env=world)
+        done = here(*args, env=world)
         assert done.status == 0, f"gemcli {shlex.join(args)}: {done.err}"
 
 
-def _file(name: str) -> str:
-    """The man page of a command; of the program, if it is ""."""
-    return f"gemcli-{name}.1" if name else "gemcli.1"
+def test_figures_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a small tree, where they can be counted by hand."""
+    for name, text in {
+        "gemcli/__init__.py": "",
+        "gemcli/a.py": "from typing import Any\n\nfrom gemcli.b import c\n\nx: Any = 1  # a comment\n",
+        "gemcli/b/c.py": f'"""{"x" * 100}"""\nimport os\nimport gemcli.b.d\n',
+        "gemcli/b/d.py": "",
+        "tests/t.py": "1\n2\n",
+        "README.md": "# three words\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert load_script("figures").main([str(tmp_path)]) == 0
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == [
+        "8",
+        "4.00",  # 24 tokens in 6 rows
+        "(12.5%)",
+        "2",
+        "2",
+        "1",
+        "3",
+        "2",
+    ]
 
 
 def _strings(node: ast.AST) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""The environment variables that change what gemcli does: a table for the documentation.
+"""The environment variables that change what gemcli does: the table that the manual is made from.
 
-The code that reads a variable has its name too, and a test compares both.
+The code that reads a variable names it itself; a test compares the two. No command imports this.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Variable(NamedTuple):
-    """One variable: its meaning, the commands that it matters to (empty: all), and its reader."""
+    """A variable: its meaning, the commands that it matters to (all if none is named), and its reader."""
 
     name: str
     meaning: str
@@ -17,26 +17,27 @@ class Variable(NamedTuple):
     reader: str = "gemcli"
 
 
-CALLING = ("send", "replay")
-"""The commands that call the API; keys, endpoints and proxies matter only to them."""
+ASKING = ("send", "replay")
+"""The commands that ask a model; keys and proxies matter only to them."""
+
+REQUESTING = (*ASKING, "export")
+"""Those that make or show a request; endpoints, projects and locations matter to them."""
 
 ENVIRONMENT = (
     Variable(
         "GEMINI_API_KEY",
-        "the API key. There is no option for it: arguments are visible to all users of a machine",
-        CALLING,
+        "the key. There is no option for it: arguments are visible to everyone on a machine",
+        ASKING,
     ),
-    Variable("GOOGLE_API_KEY", "the API key; wins over `GEMINI_API_KEY`", CALLING),
+    Variable("GOOGLE_API_KEY", "the same; it is used if both are set", ASKING),
     Variable(
         "GEMCLI_HOME",
-        "where named sessions are, in `sessions`; by default in the user's data directory",
+        "the directory of named sessions, in its `sessions`; by default that of the platform",
     ),
-    Variable("GEMCLI_SESSION", "the session, if `-s` is not given"),
+    Variable("GEMCLI_SESSION", "the session, if there is no `-s`"),
+    Variable("GEMCLI_MODEL", "the model of a new session without `--model`", ("new", *ASKING)),
     Variable(
-        "GEMCLI_MODEL", "the model of a new session, if `--model` is not given", ("new", *CALLING)
-    ),
-    Variable(
-        "GEMCLI_ERRORS", "`json` writes stderr as one JSON object a line, like `--errors json`"
+        "GEMCLI_ERRORS", "`json` writes one JSON object a line on stderr, like `--errors json`"
     ),
     Variable("GEMCLI_DEBUG", "`1` prints a traceback with an error, like `--debug`"),
     Variable(
@@ -46,37 +47,41 @@ ENVIRONMENT = (
     ),
     Variable(
         "GOOGLE_GEMINI_BASE_URL",
-        "another endpoint of the API: https, or plain http to this machine",
-        CALLING,
+        "another endpoint: https, or plain http to this machine",
+        REQUESTING,
     ),
-    Variable("GOOGLE_GENAI_API_VERSION", "another version of the API, such as `v1`", CALLING),
+    Variable("GOOGLE_GENAI_API_VERSION", "another version of the API, as in `v1`", REQUESTING),
     Variable(
         "GOOGLE_GENAI_USE_VERTEXAI",
-        "`true` or `1` makes Vertex AI the backend of new sessions",
-        ("new", *CALLING),
+        "`true` or `1`: new sessions are answered by Vertex AI",
+        ("new", *ASKING),
     ),
-    Variable("GOOGLE_GENAI_USE_ENTERPRISE", "like `GOOGLE_GENAI_USE_VERTEXAI`", ("new", *CALLING)),
-    Variable("GOOGLE_CLOUD_PROJECT", "the Vertex AI project, if the session has none", CALLING),
+    Variable(
+        "GOOGLE_GENAI_USE_ENTERPRISE", "the same; it is used if both are set", ("new", *ASKING)
+    ),
+    Variable(
+        "GOOGLE_CLOUD_PROJECT", "the project on Vertex AI, if the session has none", REQUESTING
+    ),
     Variable(
         "GOOGLE_CLOUD_LOCATION",
-        "the Vertex AI location, if the session has none; by default `global`",
-        CALLING,
+        "the location on Vertex AI, if the session has none; by default `global`",
+        REQUESTING,
     ),
-    Variable("GOOGLE_VERTEX_BASE_URL", "another endpoint of Vertex AI", CALLING),
+    Variable("GOOGLE_VERTEX_BASE_URL", "another endpoint for Vertex AI", REQUESTING),
     Variable(
         "GOOGLE_APPLICATION_CREDENTIALS",
         "a file with Google Cloud credentials",
-        CALLING,
+        ASKING,
         "google-auth",
     ),
-    Variable("SSL_CERT_FILE", "a file with the certificates to trust", CALLING),
-    Variable("SSL_CERT_DIR", "a directory with the certificates to trust", CALLING),
-    Variable("HTTPS_PROXY", "the proxy for requests to the API", CALLING, "httpx2"),
-    Variable("ALL_PROXY", "the proxy, if `HTTPS_PROXY` is not set", CALLING, "httpx2"),
-    Variable("NO_PROXY", "hosts to reach without a proxy", CALLING, "httpx2"),
+    Variable("SSL_CERT_FILE", "a file with the certificates to trust", ASKING),
+    Variable("SSL_CERT_DIR", "a directory with the certificates to trust", ASKING),
+    Variable("HTTPS_PROXY", "the proxy on the way to the API", ASKING, "httpx2"),
+    Variable("ALL_PROXY", "the proxy if `HTTPS_PROXY` is not set", ASKING, "httpx2"),
+    Variable("NO_PROXY", "hosts to reach without a proxy", ASKING, "httpx2"),
     Variable(
         "XDG_DATA_HOME",
-        "on Linux, the user's data directory; by default `~/.local/share`",
+        "on Linux, where users' data is kept; by default `~/.local/share`",
         reader="platformdirs",
     ),
 )

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
+from collections.abc import Sequence
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -17,6 +19,9 @@ from gemcli import __version__
 from gemcli.cli import COMMANDS
 
 PROJECT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+STEM = f"{PYPROJECT['name'].replace('-', '_')}-{__version__}"
+"""What the names of directories in the wheel begin with."""
 
 pytestmark = pytest.mark.slow
 
@@ -69,10 +74,19 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         for path in (PROJECT / "gemcli").rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
-    pages = {f"gemcli-{__version__}.data/data/share/man/man1/{path.name}" for path in (PROJECT / "man").glob("*.1")}
-    metadata = f"gemcli-{__version__}.dist-info"
+    manual = [path for path in (PROJECT / "man").glob("man*/*") if path.suffix in (".1", ".5")]
+    pages = {f"{STEM}.data/data/share/man/{path.parent.name}/{path.name}" for path in manual}
+    assert {path.parent.name for path in manual} == {"man1", "man5"}
+    metadata = f"{STEM}.dist-info"
     assert {name for name in names if not name.startswith(metadata)} == package | pages
     assert {f"{metadata}/METADATA", f"{metadata}/entry_points.txt", f"{metadata}/licenses/LICENSE"} <= names
+
+
+def test_the_source_distribution_has_every_document() -> None:
+    """The list in pyproject.toml names each one at the top of the tree, and what the tests need."""
+    listed = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    documents = {f"/{path.name}" for path in (*PROJECT.glob("*.md"), PROJECT / "LICENSE")}
+    assert documents | {"/gemcli", "/tests", "/scripts", "/man"} == set(listed["targets"]["sdist"]["include"])
 
 
 def test_the_wheel_is_marked_as_typed(wheel: Path) -> None:
@@ -84,12 +98,14 @@ def test_the_wheel_is_marked_as_typed(wheel: Path) -> None:
 def test_the_metadata_names_what_is_needed(wheel: Path) -> None:
     """The wheel needs what pyproject.toml declares, and has the README as its description."""
     with zipfile.ZipFile(wheel) as archive:
-        metadata = archive.read(f"gemcli-{__version__}.dist-info/METADATA").decode("utf-8")
-        entry = archive.read(f"gemcli-{__version__}.dist-info/entry_points.txt").decode("utf-8")
+        metadata = archive.read(f"{STEM}.dist-info/METADATA").decode("utf-8")
+        entry = archive.read(f"{STEM}.dist-info/entry_points.txt").decode("utf-8")
     needed = {line.split()[1].partition(">")[0] for line in metadata.splitlines() if line.startswith("Requires-Dist: ")}
     assert needed == {"click", "google-genai", "jsonlines", "platformdirs", "pyyaml"}
     assert (PROJECT / "README.md").read_text(encoding="utf-8").strip() in metadata
     assert "gemcli = gemcli.cli:run" in entry
+    for name in ("Homepage", "Documentation", "Changelog", "Issues"):
+        assert f"\nProject-URL: {name}, https://" in metadata
 
 
 def test_the_installed_program_is_the_one_of_the_wheel(installed: Path, tmp_path: Path) -> None:
@@ -150,7 +166,7 @@ def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("bare")
     packages = place / "packages"
     packages.mkdir()
-    for name in _needed("gemcli"):
+    for name in _needed(PYPROJECT["dependencies"]):
         found = distribution(name)
         for file in found.files or ():
             top = file.parts[0]
@@ -161,16 +177,15 @@ def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def _needed(name: str) -> set[str]:
-    """The names of the distributions that one asks for, those of their own requirements included; not itself."""
+def _needed(requirements: Sequence[str]) -> set[str]:
+    """The names of the distributions that these requirements ask for, those of their own requirements included."""
     found: set[str] = set()
-    waiting = [name]
+    waiting = list(requirements)
     while waiting:
-        for line in distribution(waiting.pop()).requires or ():
-            wanted = Requirement(line)
-            if (wanted.marker is None or wanted.marker.evaluate({"extra": ""})) and wanted.name not in found:
-                found.add(wanted.name)
-                waiting.append(wanted.name)
+        wanted = Requirement(waiting.pop())
+        if (wanted.marker is None or wanted.marker.evaluate({"extra": ""})) and wanted.name not in found:
+            found.add(wanted.name)
+            waiting += distribution(wanted.name).requires or ()
     return found
 
 
