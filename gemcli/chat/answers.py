@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, as_sent, function_calls, says_something, text_of
@@ -96,8 +96,8 @@ class Answer(TypedDict, total=False):
     """A GenerateContentResponse, or a chunk of one, as received; there may be more keys."""
 
     candidates: list[Candidate]
-    promptFeedback: NotRequired[PromptFeedback | None]
-    usageMetadata: NotRequired[UsageMetadata | None]
+    promptFeedback: PromptFeedback | None
+    usageMetadata: UsageMetadata | None
     modelVersion: str
     responseId: str
 
