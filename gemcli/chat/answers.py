@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, as_sent, function_calls, says_something, text_of
@@ -41,7 +41,7 @@ FINISH_REASONS: dict[str, ReasonName | None] = {
     "TOO_MANY_TOOL_CALLS": "MALFORMED_ANSWER",
     "MISSING_THOUGHT_SIGNATURE": "MALFORMED_ANSWER",
 }
-"""The reason that each finish reason gives an answer; `None` is success, and so are unknown ones."""
+"""The reason that each finish reason gives; `None` is success, and so are unknown ones."""
 
 BLOCK_REASONS = (
     "SAFETY",
@@ -94,11 +94,11 @@ class Candidate(TypedDict, total=False):
 
 
 class Answer(TypedDict, total=False):
-    """A GenerateContentResponse as received, or a chunk of one; it may have more keys than these."""
+    """A GenerateContentResponse, or a chunk of one, as received; there may be more keys."""
 
     candidates: list[Candidate]
-    promptFeedback: NotRequired[PromptFeedback | None]
-    usageMetadata: NotRequired[UsageMetadata | None]
+    promptFeedback: PromptFeedback | None
+    usageMetadata: UsageMetadata | None
     modelVersion: str
     responseId: str
 

@@ -145,7 +145,7 @@ def _mergeable(part: Part) -> Literal["text", "thought"] | None:
 
 
 def group_turns(contents: Iterable[Content]) -> list[list[Content]]:
-    """Cut a valid history into turns: each starts with a user Content without function responses."""
+    """Cut a valid history into turns; each starts with a user Content that answers no call."""
     turns: list[list[Content]] = []
     for content in contents:
         if content["role"] == "user" and not function_responses(content):

@@ -51,6 +51,8 @@ ROLE_HINTS = {
     None: 'add "role": "user" or "role": "model"',
 }
 
+_PART_TYPES = (("text", str), ("functionCall", dict), ("functionResponse", dict))
+
 
 def check(contents: Sequence[object]) -> list[Problem]:
     """Every breach of turn order in a history, by Content; `[]` if the API would accept it.
@@ -140,13 +142,10 @@ def shape_problems(index: int, content: object) -> Iterator[Problem]:
             hint = 'write {"text": "…"}' if isinstance(part, str) else None
             yield Problem("shape", what, index, hint=hint)
             continue
-        for key, kind in PART_TYPES:
+        for key, kind in _PART_TYPES:
             if key in part and not isinstance(part[key], kind):
                 what = f"part {number}: `{key}` is {_type_name(part[key])}"
                 yield Problem("shape", what, index)
-
-
-PART_TYPES = (("text", str), ("functionCall", dict), ("functionResponse", dict))
 
 
 def invalid_content(content: object) -> str | None:

@@ -46,7 +46,7 @@ def dump(history: Sequence[Content], header: Header, calls: Sequence[Config] = (
 
 
 def _settings(config: Config) -> dict[str, object]:
-    """A config as scripts have it: without `generationConfig` around its keys, instructions as text."""
+    """A config as scripts have it: without `generationConfig`, the instruction as text."""
     flat = dict(config)
     generation = flat.pop("generationConfig", None)
     if isinstance(generation, dict):

@@ -1,8 +1,7 @@
-"""The seam: every file-system call of the store, and nothing else.
+"""The seam between sessions and the file system: each method is one system call.
 
-Each method is one system call. All of them go through `FileSystem.call`, the single place where a
-test can kill the process, fail the call or write it down. Errors are plain `OSError`s; `store` says
-what they mean.
+All of them go through `FileSystem.call`, the single place where a test can kill the process, fail
+the call or record it. Errors are plain `OSError`s.
 """
 
 from __future__ import annotations
@@ -17,32 +16,26 @@ T = TypeVar("T")
 
 
 class FileSystem:
-    """The system calls that sessions need.
-
-    Descriptors close on exec; new files are private to their owner.
-    """
+    """The system calls that sessions need; new files are private to their owner."""
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Make one system call."""
         return function(*args, **kwargs)
 
     def open(self, path: str, flags: int) -> int:
-        """Open `path` without ever waiting (FIFOs) and without a controlling terminal.
-
-        Created files are 0600.
-        """
+        """Open `path`, never waiting (for FIFOs), never taking over a terminal."""
         return self.call(os.open, path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
 
     def close(self, fd: int) -> None:
-        """Close a descriptor, and with it give up its lock."""
+        """Close a descriptor, which gives up its lock."""
         self.call(os.close, fd)
 
     def read(self, fd: int, size: int) -> bytes:
-        """Read at most `size` bytes from where the descriptor stands."""
+        """Read at most `size` bytes from the current position."""
         return self.call(os.read, fd, size)
 
     def write(self, fd: int, data: bytes | memoryview) -> int:
-        """Write some of `data`; how many bytes went is the result."""
+        """Write some of `data`; the number of bytes written."""
         return self.call(os.write, fd, data)
 
     def sync(self, fd: int) -> None:
@@ -58,18 +51,15 @@ class FileSystem:
         self.call(os.ftruncate, fd, size)
 
     def fstat(self, fd: int) -> os.stat_result:
-        """What an open file is."""
+        """The status of an open file."""
         return self.call(os.fstat, fd)
 
     def stat(self, path: str) -> os.stat_result:
-        """What `path` names, links followed."""
+        """The status of what `path` names, links followed."""
         return self.call(os.stat, path)
 
     def lock(self, fd: int, *, wait: bool) -> None:
-        """Take the exclusive `flock` of a file.
-
-        Without `wait`, `BlockingIOError` if it is taken.
-        """
+        """Take the exclusive `flock` of a file; without `wait`, `BlockingIOError` if taken."""
         self.call(fcntl.flock, fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
     def link(self, source: str, target: str) -> None:
@@ -77,11 +67,11 @@ class FileSystem:
         self.call(os.link, source, target)
 
     def replace(self, source: str, target: str) -> None:
-        """Rename, atomically taking the place of `target`."""
+        """Rename, atomically replacing `target`."""
         self.call(os.replace, source, target)
 
     def unlink(self, path: str) -> None:
-        """Take a name away."""
+        """Remove a name."""
         self.call(os.unlink, path)
 
     def mkdir(self, path: str) -> None:
@@ -93,8 +83,5 @@ class FileSystem:
         return self.call(os.listdir, path)
 
     def realpath(self, path: str) -> str:
-        """`path` absolute and without symbolic links.
-
-        A loop stays as it is, for `open` to refuse.
-        """
+        """`path` absolute and without symbolic links; a loop stays, for `open` to refuse."""
         return self.call(os.path.realpath, path)

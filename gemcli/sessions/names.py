@@ -1,4 +1,4 @@
-"""Names of sessions, which become paths."""
+"""Names of sessions, and the paths they stand for."""
 
 from __future__ import annotations
 
@@ -14,34 +14,31 @@ _SESSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\Z")
 
 
 def is_session_name(text: str) -> bool:
-    """Whether `text` is the name of a session, and so can be that of a file anywhere."""
+    """Whether `text` is the name of a session, and so a safe file name anywhere."""
     return _SESSION.match(text) is not None and len(text) <= 128
 
 
 def session_path(session: str, environ: Mapping[str, str]) -> str:
-    """The file of a session: a name's place under GEMCLI_HOME, or the path it is.
+    """The file of a session: under GEMCLI_HOME for a name, or the path itself.
 
-    Anything with a `/` or ending in `.jsonl` is a path, taken as it is. Raises `GemcliError`
-    (USAGE) for a name that is not one.
+    Anything with a `/` or ending in `.jsonl` is a path. Raises `GemcliError` (USAGE) for anything
+    that is neither.
     """
     if "\0" in session:
         raise GemcliError("USAGE", "a session's name cannot contain NUL")
     if "/" in session or session.endswith(SUFFIX):
         return session
     if not is_session_name(session):
-        raise GemcliError(
-            "USAGE",
-            f"{session!r} is not a session name",
-            hint="letters, digits, '.', '_' and '-', at most 128, not starting with '.' or '-'; or a path with '/'",
+        hint = (
+            "use at most 128 letters, digits, '.', '_' and '-', not starting with '.' or '-'; "
+            "or a path with '/'"
         )
+        raise GemcliError("USAGE", f"{session!r} is not a session name", hint=hint)
     return os.path.join(sessions_directory(environ), session + SUFFIX)
 
 
 def sessions_directory(environ: Mapping[str, str]) -> str:
-    """Where named sessions live.
-
-    `$GEMCLI_HOME/sessions`, by default in the platform's data directory.
-    """
+    """Where named sessions are: `$GEMCLI_HOME/sessions`, or in the platform's data directory."""
     home = environ.get("GEMCLI_HOME")
     if not home:
         import platformdirs

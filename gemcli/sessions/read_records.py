@@ -12,10 +12,10 @@ from gemcli.sessions.records import RecordError
 
 
 class Lines(NamedTuple):
-    """A session file taken apart: its whole lines, where they end, and what stands after them.
+    """The lines of a session file.
 
-    `end` counts bytes up to where the next record belongs, `torn` is what a crash left there, and
-    `newline` tells whether the last whole line has its newline.
+    `lines` are the whole ones, `end` is the offset where they end, `torn` is what a crash left
+    behind them, and `newline` is whether the last whole line has its newline.
     """
 
     lines: list[bytes]
@@ -25,10 +25,10 @@ class Lines(NamedTuple):
 
 
 def scan(data: bytes) -> Lines:
-    """Find the whole lines of a session file, and the torn one that a crash may have left at its end.
+    """Find the whole lines of a session file, and a torn one at its end.
 
-    The last line is whole if it reads as a record, with or without a newline. It is torn if it does
-    not, and has no newline or holds a NUL byte, as blocks that were never written do.
+    The last line is whole if it can be read as a record, with or without a newline. It is torn if
+    it cannot, and has no newline or holds a NUL byte, as blocks that were never written do.
     """
     newline = data.endswith(b"\n")
     lines = data.split(b"\n")
@@ -37,22 +37,20 @@ def scan(data: bytes) -> Lines:
     last = lines[-1] if lines else b""
     if len(lines) < 2 or (newline and b"\0" not in last) or _is_record(last):
         return Lines(lines, len(data), b"", newline)
+    torn = last + b"\n" if newline else last
+    end = len(data) - len(torn)
     whole = last.rstrip(b"\0")
     if _is_record(whole):
         # Of the last record only the newline was never written.
-        return Lines([*lines[:-1], whole], len(data) - newline - len(last) + len(whole), b"", False)
-    torn = last + (b"\n" if newline else b"")
-    return Lines(lines[:-1], len(data) - len(torn), torn, True)
+        return Lines([*lines[:-1], whole], end + len(whole), b"", False)
+    return Lines(lines[:-1], end, torn, True)
 
 
 def fold(lines: Lines, path: str) -> Journal:
-    """The journal of a scanned file.
-
-    Raises `GemcliError` naming the file, the line and what is wrong with it.
-    """
+    """The journal of a scanned file. Raises `GemcliError` that names the file, line and fault."""
     if not any(lines.lines):
-        anew = f"a new session in its place: gemcli new --force -s {shlex.quote(path)}"
-        raise GemcliError("CORRUPT", f"{path} is empty", hint=anew)
+        hint = f"a new session in its place: gemcli new --force -s {shlex.quote(path)}"
+        raise GemcliError("CORRUPT", f"{path} is empty", hint=hint)
     journal = Journal([])
     for number, line in enumerate(lines.lines, 1):
         try:

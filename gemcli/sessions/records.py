@@ -152,7 +152,7 @@ def encode(record: Mapping[str, object]) -> bytes:
 
 
 def decode(line: bytes) -> Record:
-    """Read and check one line. Raises `RecordError`, or `ValueError` if it is not a record at all."""
+    """Read and check one line. Raises `RecordError`, or `ValueError` if it is not a record."""
     return check(parse(line))
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from gemcli.chat import answers, turn_order
 from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS, judge, read
+from gemcli.chat.contents import user_text
 from gemcli.errors import REASONS, GemcliError
 from tests.support import answer
 
@@ -32,68 +33,65 @@ def test_finish_reasons_are_those_of_the_sdk() -> None:
     assert set(BLOCK_REASONS) == {reason.value for reason in types.BlockedReason}
 
 
-# name: body, valid, reason, exit status, text
-JUDGED: dict[str, tuple[Any, bool, str | None, int, str]] = {
-    "stop": (answer("a"), True, None, 0, "a"),
-    "stop-parts": (answer("a", "b"), True, None, 0, "ab"),
-    "stop-thought-and-text": (answer(THOUGHT, "a"), True, None, 0, "a"),
-    "stop-image": (answer({"inlineData": {"mimeType": "image/png", "data": "aGk="}}), True, None, 0, ""),
-    "stop-code": (answer({"executableCode": {"code": "1"}}), True, None, 0, ""),
-    "stop-unknown-part": (answer({"later": {"x": 1}}), True, None, 0, ""),
-    "stop-space": (answer(" "), True, None, 0, " "),
-    "stop-no-role": (candidate(content={"parts": [{"text": "a"}]}, finishReason="STOP"), True, None, 0, "a"),
-    "stop-empty-part-too": (answer({}, "a", ""), True, None, 0, "a"),
-    "two-candidates": ({"candidates": answer("a")["candidates"] + answer("b")["candidates"]}, True, None, 0, "a"),
-    "unknown-reason": (answer("a", finish="TIDIED_UP"), True, None, 0, "a"),
-    "unknown-reason-empty": (answer(finish="TIDIED_UP"), False, "EMPTY_ANSWER", 3, ""),
-    "max-tokens": (answer("a", finish="MAX_TOKENS"), True, "INCOMPLETE", 4, "a"),
-    "max-tokens-no-parts": (answer(finish="MAX_TOKENS"), False, "MAX_TOKENS_EMPTY", 3, ""),
-    "max-tokens-no-content": (candidate(finishReason="MAX_TOKENS"), False, "MAX_TOKENS_EMPTY", 3, ""),
-    "max-tokens-thought": (answer(THOUGHT, finish="MAX_TOKENS"), False, "MAX_TOKENS_EMPTY", 3, ""),
-    "continuation": (answer("a", finish="CONTINUATION"), True, "INCOMPLETE", 4, "a"),
-    "call": (answer(CALL), True, "FUNCTION_CALL", 5, ""),
-    "call-and-text": (answer("look", CALL), True, "FUNCTION_CALL", 5, "look"),
-    "call-before-incomplete": (answer(CALL, finish="MAX_TOKENS"), True, "FUNCTION_CALL", 5, ""),
-    "prompt-blocked": ({"promptFeedback": {"blockReason": "SAFETY"}}, False, "PROMPT_BLOCKED", 3, ""),
-    "prompt-blocked-unknown": ({"promptFeedback": {"blockReason": "MOON"}}, False, "PROMPT_BLOCKED", 3, ""),
-    "feedback-without-block": ({**answer("a"), "promptFeedback": {"safetyRatings": []}}, True, None, 0, "a"),
-    "feedback-null": ({**answer("a"), "promptFeedback": None, "usageMetadata": None}, True, None, 0, "a"),
-    "nothing": ({}, False, "EMPTY_ANSWER", 3, ""),
-    "no-candidates": ({"candidates": []}, False, "EMPTY_ANSWER", 3, ""),
-    "candidates-null": ({"candidates": None}, False, "EMPTY_ANSWER", 3, ""),
-    "stop-no-parts": (answer(), False, "EMPTY_ANSWER", 3, ""),
-    "stop-empty-part": (answer({}), False, "EMPTY_ANSWER", 3, ""),
-    "stop-empty-text": (answer(""), False, "EMPTY_ANSWER", 3, ""),
-    "stop-thought-only": (answer(THOUGHT), False, "EMPTY_ANSWER", 3, ""),
-    "stop-signature-only": (answer({"text": "", "thoughtSignature": "cw=="}), False, "EMPTY_ANSWER", 3, ""),
-    "stop-no-content": (candidate(finishReason="STOP"), False, "EMPTY_ANSWER", 3, ""),
-    "stop-content-null": (candidate(content=None, finishReason="STOP"), False, "EMPTY_ANSWER", 3, ""),
-    "unfinished": (answer("half", finish=None), False, "MALFORMED_ANSWER", 3, "half"),
-    "unfinished-empty-reason": (answer("half", finish=""), False, "MALFORMED_ANSWER", 3, "half"),
-    "answers-with-a-response": (answer({"functionResponse": {"name": "f"}}), False, "MALFORMED_ANSWER", 3, ""),
+# name: body, valid, reason, text
+JUDGED: dict[str, tuple[Any, bool, str | None, str]] = {
+    "stop": (answer("a"), True, None, "a"),
+    "stop-parts": (answer("a", "b"), True, None, "ab"),
+    "stop-thought-and-text": (answer(THOUGHT, "a"), True, None, "a"),
+    "stop-image": (answer({"inlineData": {"mimeType": "image/png", "data": "aGk="}}), True, None, ""),
+    "stop-code": (answer({"executableCode": {"code": "1"}}), True, None, ""),
+    "stop-unknown-part": (answer({"later": {"x": 1}}), True, None, ""),
+    "stop-space": (answer(" "), True, None, " "),
+    "stop-no-role": (candidate(content={"parts": [{"text": "a"}]}, finishReason="STOP"), True, None, "a"),
+    "stop-empty-part-too": (answer({}, "a", ""), True, None, "a"),
+    "two-candidates": ({"candidates": answer("a")["candidates"] + answer("b")["candidates"]}, True, None, "a"),
+    "unknown-reason": (answer("a", finish="TIDIED_UP"), True, None, "a"),
+    "unknown-reason-empty": (answer(finish="TIDIED_UP"), False, "EMPTY_ANSWER", ""),
+    "max-tokens": (answer("a", finish="MAX_TOKENS"), True, "INCOMPLETE", "a"),
+    "max-tokens-no-parts": (answer(finish="MAX_TOKENS"), False, "MAX_TOKENS_EMPTY", ""),
+    "max-tokens-no-content": (candidate(finishReason="MAX_TOKENS"), False, "MAX_TOKENS_EMPTY", ""),
+    "max-tokens-thought": (answer(THOUGHT, finish="MAX_TOKENS"), False, "MAX_TOKENS_EMPTY", ""),
+    "continuation": (answer("a", finish="CONTINUATION"), True, "INCOMPLETE", "a"),
+    "call": (answer(CALL), True, "FUNCTION_CALL", ""),
+    "call-and-text": (answer("look", CALL), True, "FUNCTION_CALL", "look"),
+    "call-before-incomplete": (answer(CALL, finish="MAX_TOKENS"), True, "FUNCTION_CALL", ""),
+    "prompt-blocked": ({"promptFeedback": {"blockReason": "SAFETY"}}, False, "PROMPT_BLOCKED", ""),
+    "prompt-blocked-unknown": ({"promptFeedback": {"blockReason": "MOON"}}, False, "PROMPT_BLOCKED", ""),
+    "feedback-without-block": ({**answer("a"), "promptFeedback": {"safetyRatings": []}}, True, None, "a"),
+    "feedback-null": ({**answer("a"), "promptFeedback": None, "usageMetadata": None}, True, None, "a"),
+    "nothing": ({}, False, "EMPTY_ANSWER", ""),
+    "no-candidates": ({"candidates": []}, False, "EMPTY_ANSWER", ""),
+    "candidates-null": ({"candidates": None}, False, "EMPTY_ANSWER", ""),
+    "stop-no-parts": (answer(), False, "EMPTY_ANSWER", ""),
+    "stop-empty-part": (answer({}), False, "EMPTY_ANSWER", ""),
+    "stop-empty-text": (answer(""), False, "EMPTY_ANSWER", ""),
+    "stop-thought-only": (answer(THOUGHT), False, "EMPTY_ANSWER", ""),
+    "stop-signature-only": (answer({"text": "", "thoughtSignature": "cw=="}), False, "EMPTY_ANSWER", ""),
+    "stop-no-content": (candidate(finishReason="STOP"), False, "EMPTY_ANSWER", ""),
+    "stop-content-null": (candidate(content=None, finishReason="STOP"), False, "EMPTY_ANSWER", ""),
+    "unfinished": (answer("half", finish=None), False, "MALFORMED_ANSWER", "half"),
+    "unfinished-empty-reason": (answer("half", finish=""), False, "MALFORMED_ANSWER", "half"),
+    "answers-with-a-response": (answer({"functionResponse": {"name": "f"}}), False, "MALFORMED_ANSWER", ""),
     "malformed-call-no-content": (
         candidate(content={}, finishReason="MALFORMED_FUNCTION_CALL"),
         False,
         "MALFORMED_ANSWER",
-        3,
         "",
     ),
-    "malformed-call-with-call": (answer(CALL, finish="UNEXPECTED_TOOL_CALL"), False, "MALFORMED_ANSWER", 3, ""),
+    "malformed-call-with-call": (answer(CALL, finish="UNEXPECTED_TOOL_CALL"), False, "MALFORMED_ANSWER", ""),
 }
+STATUSES = {None: 0, "INCOMPLETE": 4, "FUNCTION_CALL": 5}
+"""The exit statuses of reasons; all others are 3."""
 
 
-@pytest.mark.parametrize(("body", "valid", "reason", "status", "text"), JUDGED.values(), ids=JUDGED)
-def test_judged(body: Any, valid: bool, reason: str | None, status: int, text: str) -> None:
+@pytest.mark.parametrize(("body", "valid", "reason", "text"), JUDGED.values(), ids=JUDGED)
+def test_judged(body: Any, valid: bool, reason: str | None, text: str) -> None:
     """Each kind of answer is valid or not, and ends in its reason and exit status."""
     verdict = judge(read(json.dumps(body).encode()))
     error = verdict.error
-    assert (verdict.valid, error and error.reason, error.exit if error else 0, verdict.text) == (
-        valid,
-        reason,
-        status,
-        text,
-    )
-    assert turn_order.check([{"role": "user", "parts": [{"text": "q"}]}, verdict.content]) == [] or not valid
+    assert (verdict.valid, error and error.reason, verdict.text) == (valid, reason, text)
+    assert (error.exit if error else 0) == STATUSES.get(reason, 3)
+    assert turn_order.check([user_text("q"), verdict.content]) == [] or not valid
 
 
 BLOCKING = {name: reason for name, reason in FINISH_REASONS.items() if reason not in (None, "INCOMPLETE")}
@@ -148,7 +146,7 @@ def test_messages(body: Any, message: str) -> None:
 
 # Bodies of a 200 that are no answer
 
-BROKEN = {
+NOT_JSON = {
     "empty": (b"", "the answer is empty"),
     "space": (b" \r\n", "the answer is empty"),
     "html": (b"<html>", "the answer is not JSON (Expecting value: line 1 column 1 (char 0))"),
@@ -156,35 +154,26 @@ BROKEN = {
     "nan": (b'{"a": NaN}', "the answer is not JSON (NaN is not JSON)"),
     "duplicate-key": (b'{"a": 1, "a": 2}', 'the answer is not JSON (the key "a" stands twice in one object)'),
     "two-documents": (b"{}{}", "the answer is not JSON (Extra data: line 1 column 3 (char 2))"),
-    "deep": (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "the answer is not JSON (nested too deeply)"),
-    "null": (b"null", "not an answer of the API: not an object"),
-    "list": (b"[]", "not an answer of the API: not an object"),
-    "text": (b'"ok"', "not an answer of the API: not an object"),
-    "candidates-text": (b'{"candidates": "nope"}', "not an answer of the API: `candidates` is not a list of objects"),
-    "candidate-null": (b'{"candidates": [null]}', "not an answer of the API: `candidates` is not a list of objects"),
-    "finish-number": (b'{"candidates": [{"finishReason": 1}]}', "not an answer of the API: `finishReason` is not text"),
-    "content-text": (b'{"candidates": [{"content": "hi"}]}', "not an answer of the API: `content` is not an object"),
-    "parts-object": (
-        b'{"candidates": [{"content": {"parts": {}}}]}',
-        "not an answer of the API: `content`: `parts` is an object, not a list",
-    ),
-    "part-text": (
-        b'{"candidates": [{"content": {"parts": ["hi"]}}]}',
-        "not an answer of the API: `content`: part 0 is not an object but text",
-    ),
+    "deep": (b'{"a": ' + b"[" * 100000 + b"]" * 100000 + b"}", "the answer is not JSON (nested too deeply)"),
+}
+NOT_AN_ANSWER = {
+    "null": (b"null", "not an object"),
+    "list": (b"[]", "not an object"),
+    "text": (b'"ok"', "not an object"),
+    "candidates-text": (b'{"candidates": "nope"}', "`candidates` is not a list of objects"),
+    "candidate-null": (b'{"candidates": [null]}', "`candidates` is not a list of objects"),
+    "finish-number": (b'{"candidates": [{"finishReason": 1}]}', "`finishReason` is not text"),
+    "content-text": (b'{"candidates": [{"content": "hi"}]}', "`content` is not an object"),
+    "parts-object": (b'{"candidates": [{"content": {"parts": {}}}]}', "`content`: `parts` is an object, not a list"),
+    "part-text": (b'{"candidates": [{"content": {"parts": ["hi"]}}]}', "`content`: part 0 is not an object but text"),
     "text-number": (
         b'{"candidates": [{"content": {"parts": [{"text": 1}]}}]}',
-        "not an answer of the API: `content`: part 0: `text` is a number",
+        "`content`: part 0: `text` is a number",
     ),
-    "feedback-text": (
-        b'{"promptFeedback": "x"}',
-        "not an answer of the API: `promptFeedback` is not an object",
-    ),
-    "usage-list": (
-        b'{"usageMetadata": [1]}',
-        "not an answer of the API: `usageMetadata` is not an object",
-    ),
+    "feedback-text": (b'{"promptFeedback": "x"}', "`promptFeedback` is not an object"),
+    "usage-list": (b'{"usageMetadata": [1]}', "`usageMetadata` is not an object"),
 }
+BROKEN = NOT_JSON | {name: (body, f"not an answer of the API: {what}") for name, (body, what) in NOT_AN_ANSWER.items()}
 
 
 @pytest.mark.parametrize(("body", "message"), BROKEN.values(), ids=BROKEN)
@@ -193,14 +182,8 @@ def test_broken_bodies(body: bytes, message: str) -> None:
     with pytest.raises(GemcliError) as caught:
         read(body)
     error = caught.value
-    assert (error.reason, error.exit, error.code, error.outcome, error.http) == (
-        "BAD_RESPONSE",
-        76,
-        "INTERNAL",
-        "unknown",
-        200,
-    )
-    assert error.message == message
+    assert (error.reason, error.exit, error.code) == ("BAD_RESPONSE", 76, "INTERNAL")
+    assert (error.message, error.outcome, error.http) == (message, "unknown", 200)
 
 
 def test_broken_utf8() -> None:
@@ -245,8 +228,7 @@ def test_valid_answers_keep_the_turn_order(finish: str | None, parts: list[dict[
     """Whatever is judged valid can stand in a history."""
     verdict = judge(answer(*parts, finish=finish))
     if verdict.valid:
-        history = [{"role": "user", "parts": [{"text": "q"}]}, verdict.content]
-        assert turn_order.check_import(history) == []
+        assert turn_order.check_import([user_text("q"), verdict.content]) == []
 
 
 def test_reading_loses_nothing() -> None:

@@ -42,110 +42,94 @@ def result(name: str = "f", response: Any = None, **more: Any) -> dict[str, Any]
 
 Q, A = user("q"), model("a")
 
-# rule -> name -> (check, contents, index, message, hint)
-Breach = tuple[Check, list[Any], int, str, str | None]
+TOOL_HINT = 'function responses have the role "user"'
+RESULT_HINT = 'write {"result": …}'
+LEAVE_OUT = "leave this turn out"
+NO_ANSWER = "nothing but thoughts or empty text"
+NOT_LAST = "the request would not end with a user Content"
+ROLE_HINT = "role is user or model"
 
-BREACHES: dict[str, dict[str, Breach]] = {
+CHECKS: dict[str, Check] = {
+    "key": check_import,
+    "answer": check_import,
+    "base64": check_import,
+    "last": check_request,
+}
+"""What finds the breaches of a rule, if it is not `check`."""
+
+# rule -> name -> contents, index, message, perhaps a hint
+BREACHES: dict[str, dict[str, tuple[Any, ...]]] = {
     "shape": {
-        "null": (check, [None], 0, "not an object but null", None),
-        "text": (check, [Q, A, "hi"], 2, "not an object but text", None),
-        "number": (check, [1.5], 0, "not an object but a number", None),
-        "boolean": (check, [True], 0, "not an object but a boolean", None),
-        "list": (check, [[Q]], 0, "not an object but a list", None),
-        "parts-missing": (check, [{"role": "user"}], 0, "`parts` is null, not a list", None),
-        "parts-object": (
-            check,
-            [{"role": "user", "parts": {"text": "q"}}],
-            0,
-            "`parts` is an object, not a list",
-            None,
-        ),
+        "null": ([None], 0, "not an object but null"),
+        "text": ([Q, A, "hi"], 2, "not an object but text"),
+        "number": ([1.5], 0, "not an object but a number"),
+        "boolean": ([True], 0, "not an object but a boolean"),
+        "list": ([[Q]], 0, "not an object but a list"),
+        "parts-missing": ([{"role": "user"}], 0, "`parts` is null, not a list"),
+        "parts-object": ([{"role": "user", "parts": {"text": "q"}}], 0, "`parts` is an object, not a list"),
         "openai": (
-            check,
             [{"role": "user", "content": "q"}],
             0,
             "`parts` is null, not a list",
             'write "parts": [{"text": "…"}]',
         ),
-        "part-text": (
-            check,
-            [{"role": "user", "parts": ["q"]}],
-            0,
-            "part 0 is not an object but text",
-            'write {"text": "…"}',
-        ),
-        "part-number": (
-            check,
-            [{"role": "user", "parts": [{"text": "q"}, 1]}],
-            0,
-            "part 1 is not an object but a number",
-            None,
-        ),
-        "text-number": (check, [Q, model({"text": 5})], 1, "part 0: `text` is a number", None),
-        "text-null": (check, [user({"text": None})], 0, "part 0: `text` is null", None),
-        "call-text": (check, [Q, model({"functionCall": "f"})], 1, "part 0: `functionCall` is text", None),
-        "response-list": (check, [user({"functionResponse": []})], 0, "part 0: `functionResponse` is a list", None),
+        "part-text": ([{"role": "user", "parts": ["q"]}], 0, "part 0 is not an object but text", 'write {"text": "…"}'),
+        "part-number": ([{"role": "user", "parts": [{"text": "q"}, 1]}], 0, "part 1 is not an object but a number"),
+        "text-number": ([Q, model({"text": 5})], 1, "part 0: `text` is a number"),
+        "text-null": ([user({"text": None})], 0, "part 0: `text` is null"),
+        "call-text": ([Q, model({"functionCall": "f"})], 1, "part 0: `functionCall` is text"),
+        "response-list": ([user({"functionResponse": []})], 0, "part 0: `functionResponse` is a list"),
     },
     "role": {
-        "missing": (check, [{"parts": []}], 0, "there is no role", 'add "role": "user" or "role": "model"'),
+        "missing": ([{"parts": []}], 0, "there is no role", 'add "role": "user" or "role": "model"'),
         "assistant": (
-            check,
             [Q, {**A, "role": "assistant"}],
             1,
             "the role 'assistant' is not known",
             'the Gemini API calls this role "model"',
         ),
         "system": (
-            check,
             [{**Q, "role": "system"}, Q],
             0,
             "the role 'system' is not known",
             "a system instruction is not a Content: give it to `gemcli new --system`",
         ),
-        "tool": (
-            check,
-            [Q, model(call()), {**user(result()), "role": "tool"}],
-            2,
-            "the role 'tool' is not known",
-            'function responses have the role "user"',
-        ),
+        "tool": ([Q, model(call()), {**user(result()), "role": "tool"}], 2, "the role 'tool' is not known", TOOL_HINT),
         "function": (
-            check,
             [Q, model(call()), {**user(result()), "role": "function"}],
             2,
             "the role 'function' is not known",
-            'function responses have the role "user"',
+            TOOL_HINT,
         ),
-        "capital": (check, [{**Q, "role": "User"}], 0, "the role 'User' is not known", "role is user or model"),
-        "number": (check, [{**Q, "role": 1}], 0, "the role 1 is not known", "role is user or model"),
-        "list": (check, [{**Q, "role": ["user"]}], 0, "the role ['user'] is not known", "role is user or model"),
+        "capital": ([{**Q, "role": "User"}], 0, "the role 'User' is not known", ROLE_HINT),
+        "number": ([{**Q, "role": 1}], 0, "the role 1 is not known", ROLE_HINT),
+        "list": ([{**Q, "role": ["user"]}], 0, "the role ['user'] is not known", ROLE_HINT),
     },
-    "first": {"model": (check, [A, Q, A], 0, "the history starts with a model Content", None)},
+    "first": {
+        "model": ([A, Q, A], 0, "the history starts with a model Content"),
+    },
     "alternate": {
-        "user": (check, [Q, Q, A], 1, "two user Contents in a row", "join them into one"),
-        "model": (check, [Q, A, A], 2, "two model Contents in a row", "join them into one"),
+        "user": ([Q, Q, A], 1, "two user Contents in a row", "join them into one"),
+        "model": ([Q, A, A], 2, "two model Contents in a row", "join them into one"),
     },
     "no-parts": {
-        "user": (check, [user()], 0, "there are no parts", None),
-        "model": (check, [Q, model(), Q], 1, "there are no parts", None),
+        "user": ([user()], 0, "there are no parts"),
+        "model": ([Q, model(), Q], 1, "there are no parts"),
     },
     "key": {
         "call": (
-            check_import,
             [Q, model("a", {"function_call": {"name": "f"}})],
             1,
             "part 1: the key `function_call` is not in wire form",
             'write "functionCall"; model_dump(by_alias=True) does',
         ),
         "signature": (
-            check_import,
             [Q, model({"text": "a", "thought_signature": "cw=="})],
             1,
             "part 0: the key `thought_signature` is not in wire form",
             'write "thoughtSignature"; model_dump(by_alias=True) does',
         ),
         "code": (
-            check_import,
             [user("q", {"code_execution_result": {"outcome": "OUTCOME_OK"}}), A],
             0,
             "part 1: the key `code_execution_result` is not in wire form",
@@ -153,151 +137,93 @@ BREACHES: dict[str, dict[str, Breach]] = {
         ),
     },
     "name": {
-        "call": (
-            check,
-            [Q, model({"functionCall": {"args": {}, "id": "1"}})],
-            1,
-            "part 0: the functionCall has no name",
-            None,
-        ),
-        "call-empty": (check, [Q, model("a", call(""))], 1, "part 1: the functionCall has no name", None),
-        "call-number": (
-            check,
-            [Q, model({"functionCall": {"name": 5}})],
-            1,
-            "part 0: the functionCall has no name",
-            None,
-        ),
+        "call": ([Q, model({"functionCall": {"args": {}, "id": "1"}})], 1, "part 0: the functionCall has no name"),
+        "call-empty": ([Q, model("a", call(""))], 1, "part 1: the functionCall has no name"),
+        "call-number": ([Q, model({"functionCall": {"name": 5}})], 1, "part 0: the functionCall has no name"),
         "response": (
-            check,
             [Q, model(call()), user({"functionResponse": {"name": None, "response": {}}})],
             2,
             "part 0: the functionResponse has no name",
-            None,
         ),
     },
     "blank-part": {
-        "user": (check, [user("q", {})], 0, "part 1 is empty", None),
-        "model": (check, [Q, model({}, "a")], 1, "part 0 is empty", None),
-        "only-marked": (check, [Q, model({"thought": True}, "a")], 1, "part 0 is empty", None),
-        "empty-code": (check, [Q, model({"executableCode": {}}, "a")], 1, "part 0 is empty", None),
+        "user": ([user("q", {})], 0, "part 1 is empty"),
+        "model": ([Q, model({}, "a")], 1, "part 0 is empty"),
+        "only-marked": ([Q, model({"thought": True}, "a")], 1, "part 0 is empty"),
+        "empty-code": ([Q, model({"executableCode": {}}, "a")], 1, "part 0 is empty"),
     },
     "blank-text": {
-        "alone": (check, [user("")], 0, "part 0 is empty text", None),
-        "beside": (check, [Q, A, user("q", "")], 2, "part 1 is empty text", None),
-        "signed": (check, [user({"text": "", "thoughtSignature": "cw=="})], 0, "part 0 is empty text", None),
+        "alone": ([user("")], 0, "part 0 is empty text"),
+        "beside": ([Q, A, user("q", "")], 2, "part 1 is empty text"),
+        "signed": ([user({"text": "", "thoughtSignature": "cw=="})], 0, "part 0 is empty text"),
     },
-    "call-role": {"user": (check, [user("q", call())], 0, "part 1 is a functionCall in a user Content", None)},
+    "call-role": {
+        "user": ([user("q", call())], 0, "part 1 is a functionCall in a user Content"),
+    },
     "response-role": {
-        "model": (check, [Q, model(result())], 1, "part 0 is a functionResponse in a model Content", None)
+        "model": ([Q, model(result())], 1, "part 0 is a functionResponse in a model Content"),
     },
     "calls-answered": {
-        "text-on-open-call": (check, [Q, model(call()), Q], 2, "no functionResponse for f", None),
-        "first-content": (check, [user(result())], 0, "function responses without a call before them", None),
-        "never-called": (check, [Q, A, user(result())], 2, "a functionResponse for f, which was not called", None),
-        "one-of-two": (
-            check,
-            [Q, model(call("f"), call("g")), user(result("f"))],
-            2,
-            "no functionResponse for g",
-            None,
-        ),
+        "text-on-open-call": ([Q, model(call()), Q], 2, "no functionResponse for f"),
+        "first-content": ([user(result())], 0, "function responses without a call before them"),
+        "never-called": ([Q, A, user(result())], 2, "a functionResponse for f, which was not called"),
+        "one-of-two": ([Q, model(call("f"), call("g")), user(result("f"))], 2, "no functionResponse for g"),
         "one-too-many": (
-            check,
             [Q, model(call()), user(result(), result())],
             2,
             "a functionResponse for f, which was not called",
-            None,
         ),
         "another-name": (
-            check,
             [Q, model(call("f")), user(result("g"))],
             2,
             "no functionResponse for f; a functionResponse for g, which was not called",
-            None,
         ),
         "another-id": (
-            check,
             [Q, model(call(id="1")), user(result(id="2"))],
             2,
             "no functionResponse for f (id 1); a functionResponse for f (id 2), which was not called",
-            None,
         ),
         "id-missing": (
-            check,
             [Q, model(call(id="1")), user(result())],
             2,
             "no functionResponse for f (id 1); a functionResponse for f, which was not called",
-            None,
         ),
     },
     "response-object": {
-        "text": (
-            check,
-            [Q, model(call()), user(result(response="7"))],
-            2,
-            "part 0: the response is text",
-            'write {"result": …}',
-        ),
-        "list": (
-            check,
-            [Q, model(call()), user(result(response=[7]))],
-            2,
-            "part 0: the response is a list",
-            'write {"result": …}',
-        ),
+        "text": ([Q, model(call()), user(result(response="7"))], 2, "part 0: the response is text", RESULT_HINT),
+        "list": ([Q, model(call()), user(result(response=[7]))], 2, "part 0: the response is a list", RESULT_HINT),
     },
     "answer": {
-        "thought": (
-            check_import,
-            [Q, model({"text": "hm", "thought": True})],
-            1,
-            "nothing but thoughts or empty text",
-            "leave this turn out",
-        ),
-        "empty": (check_import, [Q, model("")], 1, "nothing but thoughts or empty text", "leave this turn out"),
-        "signature": (
-            check_import,
-            [Q, model({"text": "", "thoughtSignature": "cw=="})],
-            1,
-            "nothing but thoughts or empty text",
-            "leave this turn out",
-        ),
+        "thought": ([Q, model({"text": "hm", "thought": True})], 1, NO_ANSWER, LEAVE_OUT),
+        "empty": ([Q, model("")], 1, NO_ANSWER, LEAVE_OUT),
+        "signature": ([Q, model({"text": "", "thoughtSignature": "cw=="})], 1, NO_ANSWER, LEAVE_OUT),
     },
     "base64": {
         "data": (
-            check_import,
             [user({"inlineData": {"mimeType": "image/png", "data": "a*b"}}), A],
             0,
             "part 0: `inlineData.data` is not base64",
-            None,
         ),
         "data-number": (
-            check_import,
             [user({"inlineData": {"mimeType": "image/png", "data": 5}}), A],
             0,
             "part 0: `inlineData.data` is not base64",
-            None,
         ),
         "signature": (
-            check_import,
             [Q, model({"text": "a", "thoughtSignature": "é"})],
             1,
             "part 0: `thoughtSignature` is not base64",
-            None,
         ),
         "signature-cut": (
-            check_import,
             [Q, model("a", {"text": "a", "thoughtSignature": "abcde"})],
             1,
             "part 1: `thoughtSignature` is not base64",
-            None,
         ),
     },
     "last": {
-        "model": (check_request, [Q, A], 1, "the request would not end with a user Content", None),
-        "call": (check_request, [Q, model(call())], 1, "the request would not end with a user Content", None),
-        "nothing": (check_request, [], 0, "the request would not end with a user Content", None),
+        "model": ([Q, A], 1, NOT_LAST),
+        "call": ([Q, model(call())], 1, NOT_LAST),
+        "nothing": ([], 0, NOT_LAST),
     },
 }
 
@@ -323,12 +249,14 @@ VALID: dict[str, list[Content]] = {
 }
 
 
-@pytest.mark.parametrize(("rule", "checker", "contents", "index", "message", "hint"), CASES.values(), ids=CASES)
-def test_breach(rule: str, checker: Check, contents: list[Any], index: int, message: str, hint: str | None) -> None:
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_breach(case: tuple[Any, ...]) -> None:
     """Each rule broken is a problem with its name, its place and what to do; only a bad Content may have others."""
-    found = [problem for problem in checker(contents) if problem.rule == rule]
-    assert found == [Problem(rule, message, index, hint=hint)]
-    assert all(problem.index == index for problem in checker(contents))
+    rule, contents, index, message, *hint = case
+    problems = CHECKS.get(rule, check)(contents)
+    expected = Problem(rule, message, index, hint=hint[0] if hint else None)
+    assert [problem for problem in problems if problem.rule == rule] == [expected]
+    assert all(problem.index == index for problem in problems)
 
 
 def test_every_rule_has_a_breach() -> None:

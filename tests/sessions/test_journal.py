@@ -268,129 +268,84 @@ def test_states(body: list[Any], states: list[str]) -> None:
 
 ANSWERED_CALL = [asked("1.1"), told("1.1", call())]
 
-MERGED = "were two copies merged?"
 
-BROKEN: dict[str, tuple[list[Any], str]] = {
-    "turn-doubled": (
-        [header(), asked("1.1"), told("1.1"), asked("1.1")],
-        f"turn 1 is repeated or out of order: {MERGED}",
-    ),
-    "turn-doubled-after-rewind": (
-        [header(), asked("1.1"), told("1.1"), rewound(1), asked("1.1")],
-        f"turn 1 is repeated or out of order: {MERGED}",
-    ),
-    "turn-doubled-after-failure": (
-        [header(), asked("1.1"), failed("1.1"), asked("1.2")],
-        f"turn 1 is repeated or out of order: {MERGED}",
-    ),
-    "turn-backwards": (
-        [header(), asked("3.1"), told("3.1"), asked("2.1")],
-        f"turn 2 is repeated or out of order: {MERGED}",
-    ),
-    "turn-zero": ([header(), asked("0.1")], f"turn 0 is repeated or out of order: {MERGED}"),
-    "id-doubled": (
-        [header(), *ANSWERED_CALL, asked("1.1", result())],
-        f"the id '1.1' does not follow in turn 1: {MERGED}",
-    ),
-    "id-of-another-turn": ([header(), asked("1.1", turn=2)], f"the id '1.1' does not follow in turn 2: {MERGED}"),
-    "id-without-number": ([header(), asked("1.x")], f"the id '1.x' does not follow in turn 1: {MERGED}"),
-    "id-with-zero": ([header(), asked("1.0")], f"the id '1.0' does not follow in turn 1: {MERGED}"),
-    "id-leading-zero": ([header(), asked("1.01")], f"the id '1.01' does not follow in turn 1: {MERGED}"),
-    "id-without-dot": ([header(), asked("1.1", id="1")], f"the id '1' does not follow in turn 1: {MERGED}"),
-    "message-while-open": (
-        [header(), *ANSWERED_CALL, asked("2.1")],
-        "a new message while turn 1 waits for function responses",
-    ),
-    "responses-without-call": (
-        [header(), asked("1.1", result())],
-        "function responses for turn 1, which has no open call",
-    ),
-    "responses-for-another-turn": (
-        [header(), *ANSWERED_CALL, asked("2.1", result())],
-        "function responses for turn 2, which has no open call",
-    ),
-    "responses-for-rewound-call": (
-        [header(), *ANSWERED_CALL, rewound(1), asked("1.2", result())],
-        "function responses for turn 1, which has no open call",
-    ),
-    "response-without-request": ([header(), told("1.1")], "an outcome for request '1.1', which is not pending"),
-    "response-twice": (
-        [header(), asked("1.1"), told("1.1"), told("1.1")],
-        "an outcome for request '1.1', which is not pending",
-    ),
-    "response-to-another": (
-        [header(), asked("1.1"), told("2.1")],
-        "an outcome for request '2.1', which is not pending",
-    ),
-    "response-too-late": (
-        [header(), asked("1.1"), asked("2.1"), told("1.1")],
-        "an outcome for request '1.1', which is not pending",
-    ),
-    "failure-without-request": ([header(), failed("1.1")], "an outcome for request '1.1', which is not pending"),
-    "failure-after-response": (
-        [header(), asked("1.1"), told("1.1"), failed("1.1")],
-        "an outcome for request '1.1', which is not pending",
-    ),
-    "rewind-nothing": ([header(), rewound()], "rewinds turns [], which are not the last of the history"),
-    "rewind-of-empty": ([header(), rewound(1)], "rewinds turns [1], which are not the last of the history"),
-    "rewind-not-last": (
-        [header(), asked("1.1"), told("1.1"), asked("2.1"), told("2.1"), rewound(1)],
-        "rewinds turns [1], which are not the last of the history",
-    ),
-    "rewind-wrong-order": (
-        [header(), asked("1.1"), told("1.1"), asked("2.1"), told("2.1"), rewound(2, 1)],
-        "rewinds turns [2, 1], which are not the last of the history",
-    ),
-    "rewind-twice": (
-        [header(), asked("1.1"), told("1.1"), rewound(1), rewound(1)],
-        "rewinds turns [1], which are not the last of the history",
-    ),
-    "rewind-of-refused": (
-        [header(), asked("1.1"), told("1.1", valid=False), rewound(1)],
-        "rewinds turns [1], which are not the last of the history",
-    ),
-    "rewind-more-than-there-are": (
-        [header(), asked("1.1"), told("1.1"), rewound(0, 1)],
-        "rewinds turns [0, 1], which are not the last of the history",
-    ),
-    "undo-nothing": ([header(), undone()], "undoes a rewind of turns [], which is not the last one"),
-    "undo-without-rewind": (
-        [header(), asked("1.1"), told("1.1"), undone(1)],
-        "undoes a rewind of turns [1], which is not the last one",
-    ),
-    "undo-twice": (
-        [header(), asked("1.1"), told("1.1"), rewound(1), undone(1), undone(1)],
-        "undoes a rewind of turns [1], which is not the last one",
-    ),
-    "undo-older-rewind-first": (
-        [header(), asked("1.1"), told("1.1"), asked("2.1"), told("2.1"), rewound(2), rewound(1), undone(2)],
-        "undoes a rewind of turns [2], which is not the last one",
-    ),
-    "undo-after-answer": (
-        [header(), asked("1.1"), told("1.1"), rewound(1), asked("2.1"), told("2.1"), undone(1)],
-        "undoes a rewind of turns [1], which is not the last one",
-    ),
-    "content-without-role": (
-        [header(), asked("1.1", content={"parts": [{"text": "x"}]})],
-        "a request record with an invalid `content`: there is no role",
-    ),
-    "config-is-none": (
-        [header(config={"generationConfig": []})],
-        "a session record with an invalid `config`: `generationConfig` is not an object",
-    ),
-    "instruction-is-text": (
-        [header(config={"systemInstruction": "Be brief."})],
-        "a session record with an invalid `config`: `systemInstruction` is not an object",
-    ),
-    "answer-with-candidates-as-text": (
-        [header(), asked("1.1"), told("1.1", answer={"candidates": "x"}, valid=False)],
-        "a response record with an invalid `answer`: `candidates` is not a list of objects",
-    ),
-    "answer-with-text-as-number": (
-        [header(), asked("1.1"), told("1.1", {"text": 5})],
-        "a response record with an invalid `answer`: `content`: part 0: `text` is a number",
-    ),
+def turn(name: str, **more: Any) -> list[Any]:
+    """An exchange that was answered."""
+    return [asked(name), told(name, **more)]
+
+
+# message -> name -> records after the header, of which the last is wrong
+BREACHES: dict[str, dict[str, list[Any]]] = {
+    "turn 1 is repeated or out of order: were two copies merged?": {
+        "turn-doubled": [*turn("1.1"), asked("1.1")],
+        "turn-doubled-after-rewind": [*turn("1.1"), rewound(1), asked("1.1")],
+        "turn-doubled-after-failure": [asked("1.1"), failed("1.1"), asked("1.2")],
+        "turn-backwards": [*turn("3.1"), asked("1.1")],
+    },
+    "turn 0 is repeated or out of order: were two copies merged?": {"turn-zero": [asked("0.1")]},
+    "the id '1.1' does not follow in turn 1: were two copies merged?": {
+        "id-doubled": [*ANSWERED_CALL, asked("1.1", result())],
+    },
+    "the id '1.1' does not follow in turn 2: were two copies merged?": {"id-of-another-turn": [asked("1.1", turn=2)]},
+    "the id '1.x' does not follow in turn 1: were two copies merged?": {"id-without-number": [asked("1.x")]},
+    "the id '1.0' does not follow in turn 1: were two copies merged?": {"id-with-zero": [asked("1.0")]},
+    "the id '1.01' does not follow in turn 1: were two copies merged?": {"id-leading-zero": [asked("1.01")]},
+    "the id '1' does not follow in turn 1: were two copies merged?": {"id-without-dot": [asked("1.1", id="1")]},
+    "a new message while turn 1 waits for function responses": {"message-while-open": [*ANSWERED_CALL, asked("2.1")]},
+    "function responses for turn 1, which has no open call": {
+        "responses-without-call": [asked("1.1", result())],
+        "responses-for-rewound-call": [*ANSWERED_CALL, rewound(1), asked("1.2", result())],
+    },
+    "function responses for turn 2, which has no open call": {
+        "responses-for-another-turn": [*ANSWERED_CALL, asked("2.1", result())],
+    },
+    "an outcome for request '1.1', which is not pending": {
+        "response-without-request": [told("1.1")],
+        "response-twice": [*turn("1.1"), told("1.1")],
+        "response-too-late": [asked("1.1"), asked("2.1"), told("1.1")],
+        "failure-without-request": [failed("1.1")],
+        "failure-after-response": [*turn("1.1"), failed("1.1")],
+    },
+    "an outcome for request '2.1', which is not pending": {"response-to-another": [asked("1.1"), told("2.1")]},
+    "rewinds turns [], which are not the last of the history": {"rewind-nothing": [rewound()]},
+    "rewinds turns [1], which are not the last of the history": {
+        "rewind-of-empty": [rewound(1)],
+        "rewind-not-last": [*turn("1.1"), *turn("2.1"), rewound(1)],
+        "rewind-twice": [*turn("1.1"), rewound(1), rewound(1)],
+        "rewind-of-refused": [*turn("1.1", valid=False), rewound(1)],
+    },
+    "rewinds turns [2, 1], which are not the last of the history": {
+        "rewind-wrong-order": [*turn("1.1"), *turn("2.1"), rewound(2, 1)],
+    },
+    "rewinds turns [0, 1], which are not the last of the history": {
+        "rewind-more-than-there-are": [*turn("1.1"), rewound(0, 1)],
+    },
+    "undoes a rewind of turns [], which is not the last one": {"undo-nothing": [undone()]},
+    "undoes a rewind of turns [1], which is not the last one": {
+        "undo-without-rewind": [*turn("1.1"), undone(1)],
+        "undo-twice": [*turn("1.1"), rewound(1), undone(1), undone(1)],
+        "undo-after-answer": [*turn("1.1"), rewound(1), *turn("2.1"), undone(1)],
+    },
+    "undoes a rewind of turns [2], which is not the last one": {
+        "undo-older-rewind-first": [*turn("1.1"), *turn("2.1"), rewound(2), rewound(1), undone(2)],
+    },
+    "a request record with an invalid `content`: there is no role": {
+        "content-without-role": [asked("1.1", content={"parts": [{"text": "x"}]})],
+    },
+    "a request record with an invalid `config`: `generationConfig` is not an object": {
+        "config-is-list": [asked("1.1", config={"generationConfig": []})],
+    },
+    "a request record with an invalid `config`: `systemInstruction` is not an object": {
+        "instruction-is-text": [asked("1.1", config={"systemInstruction": "Be brief."})],
+    },
+    "a response record with an invalid `answer`: `candidates` is not a list of objects": {
+        "answer-with-candidates-as-text": turn("1.1", answer={"candidates": "x"}, valid=False),
+    },
+    "a response record with an invalid `answer`: `content`: part 0: `text` is a number": {
+        "answer-with-text-as-number": [asked("1.1"), told("1.1", {"text": 5})],
+    },
 }
+BROKEN = {name: (body, message) for message, bodies in BREACHES.items() for name, body in bodies.items()}
 
 
 def lacking(record: Any, key: str, *wrong: Any) -> list[Any]:
@@ -398,26 +353,56 @@ def lacking(record: Any, key: str, *wrong: Any) -> list[Any]:
     return [{name: value for name, value in record.items() if name != key}, *({**record, key: bad} for bad in wrong)]
 
 
-REQUIRED: dict[str, tuple[Any, list[Any], tuple[Any, ...]]] = {
-    "session.format": (header(), [], ("1", True, 1.0, None)),
-    "session.id": (header(), [], (5, None)),
-    "session.model": (header(), [], (5, None)),
-    "session.backend": (header(), [], (5, None)),
-    "session.config": (header(), [], ([], None)),
-    "request.turn": (asked("1.1"), [header()], ("1", True, 1.0)),
-    "request.id": (asked("1.1"), [header()], (1.1, None)),
-    "request.model": (asked("1.1"), [header()], (5, None)),
-    "request.content": (asked("1.1"), [header()], ([], "q", None)),
-    "request.backend": (asked("1.1"), [header()], (5, None)),
-    "response.request": (told("1.1"), [header(), asked("1.1")], (1.1, None)),
-    "response.answer": (told("1.1"), [header(), asked("1.1")], ([], "x", None)),
-    "response.valid": (told("1.1"), [header(), asked("1.1")], (1, "true", None)),
-    "failure.request": (failed("1.1"), [header(), asked("1.1")], (1.1, None)),
-    "failure.outcome": (failed("1.1"), [header(), asked("1.1")], (5, None)),
-    "tool.request": ({"kind": "tool", "time": T, "request": "1.1"}, [header(), asked("1.1")], (1.1, None)),
-    "rewind.turns": (rewound(1), [header(), asked("1.1"), told("1.1")], (1, "1", None)),
-    "undo.turns": (undone(1), [header(), asked("1.1"), told("1.1"), rewound(1)], (1, "1", None)),
-    "format.format": ({"kind": "format", "time": T, "format": 1}, [header()], ("1", True, None)),
+BEFORE: dict[str, list[Any]] = {
+    "session": [],
+    "response": [header(), asked("1.1")],
+    "failure": [header(), asked("1.1")],
+    "rewind": [header(), *turn("1.1")],
+    "undo": [header(), *turn("1.1"), rewound(1)],
+}
+"""What stands before a record of each kind, where a header is not enough, or too much."""
+
+KINDS: dict[str, Any] = {
+    "session": header(),
+    "request": asked("1.1"),
+    "response": told("1.1"),
+    "failure": failed("1.1"),
+    "tool": {"kind": "tool", "time": T, "request": "1.1"},
+    "rewind": rewound(1),
+    "undo": undone(1),
+    "format": {"kind": "format", "time": T, "format": 1},
+}
+"""A sound record of each kind."""
+
+REQUIRED: dict[str, tuple[Any, ...]] = {
+    "session.format": ("1", True, 1.0, None),
+    "session.id": (5, None),
+    "session.model": (5, None),
+    "session.backend": (5, None),
+    "session.config": ([], None),
+    "request.turn": ("1", True, 1.0),
+    "request.id": (1.1, None),
+    "request.model": (5, None),
+    "request.content": ([], "q", None),
+    "request.backend": (5, None),
+    "response.request": (1.1, None),
+    "response.answer": ([], "x", None),
+    "response.valid": (1, "true", None),
+    "failure.request": (1.1, None),
+    "failure.outcome": (5, None),
+    "tool.request": (1.1, None),
+    "rewind.turns": (1, "1", None),
+    "undo.turns": (1, "1", None),
+    "format.format": ("1", True, None),
+}
+OPTIONAL: dict[str, tuple[Any, ...]] = {
+    "session.project": (5, []),
+    "session.location": (5, []),
+    "session.origin": (5, "import"),
+    "request.config": (5, []),
+    "response.elapsed_ms": ("1", True),
+    "response.attempts": ({}, "x", [1], [{"elapsed_ms": "1"}]),
+    "failure.attempts": ({}, "x", [1], [{"elapsed_ms": "1"}]),
 }
 
 
@@ -429,57 +414,41 @@ def fold(body: list[Any]) -> Journal:
 @pytest.mark.parametrize(("body", "message"), BROKEN.values(), ids=BROKEN)
 def test_broken(body: list[Any], message: str) -> None:
     """Each rule of the fold, broken in the last record, is named in full; all before it is accepted."""
-    if len(body) > 1:
-        fold(body[:-1])
+    whole = [header(), *body]
+    fold(whole[:-1])
     with pytest.raises(GemcliError) as caught:
-        fold(body)
-    assert (caught.value.reason, caught.value.message) == ("CORRUPT", f"file: line {len(body)}: {message}")
+        fold(whole)
+    assert (caught.value.reason, caught.value.message) == ("CORRUPT", f"file: line {len(whole)}: {message}")
 
 
 @pytest.mark.parametrize("name", REQUIRED)
 def test_required(name: str) -> None:
     """Each key that a kind of record must have is named when it is missing or has a value of another type."""
-    record, before, wrong = REQUIRED[name]
     kind, _, key = name.partition(".")
-    fold([*before, record])
-    for broken in lacking(record, key, *wrong):
+    before = BEFORE.get(kind, [header()])
+    fold([*before, KINDS[kind]])
+    for broken in lacking(KINDS[kind], key, *REQUIRED[name]):
         with pytest.raises(GemcliError, match=f": a {kind} record with a missing or invalid `{key}`$"):
             fold([*before, broken])
-
-
-def test_every_required_key_is_tested() -> None:
-    """The table above names every field that must be there."""
-    required = {f"{kind}.{one.name}" for kind, fields in records.FIELDS.items() for one in fields if one.required}
-    assert REQUIRED.keys() == required
-
-
-OPTIONAL: dict[str, tuple[Any, list[Any], tuple[Any, ...]]] = {
-    "session.project": (header(), [], (5, [])),
-    "session.location": (header(), [], (5, [])),
-    "session.origin": (header(), [], (5, "import")),
-    "request.config": (asked("1.1"), [header()], (5, [])),
-    "response.elapsed_ms": (told("1.1"), [header(), asked("1.1")], ("1", True)),
-    "response.attempts": (told("1.1"), [header(), asked("1.1")], ({}, "x", [1], [{"elapsed_ms": "1"}])),
-    "failure.attempts": (failed("1.1"), [header(), asked("1.1")], ({}, "x", [1], [{"elapsed_ms": "1"}])),
-}
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
 def test_optional(name: str) -> None:
     """What a record may leave out may be null, but not of another type."""
-    record, before, wrong = OPTIONAL[name]
-    key = name.partition(".")[2]
-    for sound in lacking(record, key, None):
+    kind, _, key = name.partition(".")
+    before = BEFORE.get(kind, [header()])
+    for sound in lacking(KINDS[kind], key, None):
         fold([*before, sound])
-    for bad in wrong:
+    for broken in lacking(KINDS[kind], key, *OPTIONAL[name])[1:]:
         with pytest.raises(GemcliError, match=f"record with an? .*invalid `{key}`"):
-            fold([*before, {**record, key: bad}])
+            fold([*before, broken])
 
 
-def test_every_optional_key_is_tested() -> None:
-    """The table above names every field that may be missing and is checked."""
-    optional = {f"{kind}.{one.name}" for kind, fields in records.FIELDS.items() for one in fields if not one.required}
-    assert OPTIONAL.keys() == optional
+@pytest.mark.parametrize(("table", "required"), [(REQUIRED, True), (OPTIONAL, False)], ids=["required", "optional"])
+def test_every_field_is_tested(table: dict[str, Any], required: bool) -> None:
+    """The tables above name every field that is checked."""
+    fields = [(kind, field) for kind, fields in records.FIELDS.items() for field in fields]
+    assert table.keys() == {f"{kind}.{field.name}" for kind, field in fields if field.required == required}
 
 
 @pytest.mark.parametrize("bad", ["1", None, True, 1.0])
