@@ -8,6 +8,7 @@ where none is known, they follow the API's style.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from itertools import groupby
 
 from gemcli.chat import turn_order
@@ -168,12 +169,7 @@ def _model_contents_joined(contents: Sequence[Content]) -> Iterator[Content]:
 
 def _without_ids(content: Content) -> Content:
     """A Content whose function calls and responses have no id."""
-    return {**content, "parts": [_without_id(part) for part in content["parts"]]}
-
-
-def _without_id(part: Part) -> Part:
-    bare = dict(part)
-    for key in ("functionCall", "functionResponse"):
-        if key in part:
-            bare[key] = {name: value for name, value in part[key].items() if name != "id"}
+    bare = deepcopy(content)
+    for call in [*function_calls(bare), *function_responses(bare)]:
+        call.pop("id", None)
     return bare
