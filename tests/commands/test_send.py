@@ -19,6 +19,7 @@ from gemcli.commands.send import ALLOWED, SendOptions, print_result
 from gemcli.errors import GemcliError
 from gemcli.exchange import Limits, Result
 from gemcli.sessions.session import Unsaved
+from gemcli.terminal.output import Output
 from tests.commands import CALL, ECHO, asked, header, told, turn, write
 from tests.support import Gemcli, InProcess, Model, answer, json_reply, sse, streaming, texts
 
@@ -369,6 +370,25 @@ def test_the_answer_is_on_disk_before_it_is_printed(here: InProcess, model: Mode
     assert (request["kind"], request["id"], request["turn"]) == ("request", "1.1", 1)
     assert (response["kind"], response["request"], response["valid"]) == ("response", "1.1", True)
     assert response["answer"] == answer("paid")
+
+
+@pytest.mark.parametrize("options", [[], ["--text"]], ids=["json", "text"])
+def test_the_session_is_free_when_the_answer_is_printed(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    """Whoever reads the answer can use the session at once: `gemcli send -s a x | gemcli send -s a`."""
+    path = write("a", header())
+    printed = []
+
+    def locked_meanwhile(_output: Output, value: object) -> None:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        printed.append(value)
+
+    monkeypatch.setattr(Output, "json", locked_meanwhile)
+    monkeypatch.setattr(Output, "text", locked_meanwhile)
+    assert here("send", "-s", "a", "x", *options).status == 0
+    assert len(printed) == 1
 
 
 def test_a_session_by_its_path(here: InProcess) -> None:
