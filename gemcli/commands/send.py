@@ -265,9 +265,9 @@ def run(
                 request, backend = _request(app, session.journal, options, created=created)
                 with closing(app.gemini(backend)) as gemini:
                     transport = Transport(
-                        gemini=gemini,
-                        backend=backend,
-                        limits=options.limits,
+                        gemini,
+                        backend,
+                        options.limits,
                         retry=Policy(options.retries, random.random),
                         notice=app.output.notice,
                         on_event=on_event,
