@@ -282,7 +282,8 @@ REASONS: dict[ReasonName, Reason] = {
     "NO_KEY": Reason(
         "credentials",
         "UNAUTHENTICATED",
-        hint="set GEMINI_API_KEY (https://aistudio.google.com/apikey), or try --model simulator/echo",
+        hint="set GEMINI_API_KEY (https://aistudio.google.com/apikey), "
+        "or try --model simulator/echo",
     ),
     "BAD_KEY": Reason(
         "credentials",

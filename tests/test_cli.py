@@ -8,16 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from importlib import import_module
 from pathlib import Path
 
-import click
 import pytest
 
 from gemcli import __version__
 from gemcli.cli import COMMANDS, _as_gemcli_error, main
 from gemcli.sessions.filesystem import FileSystem
-from tests.commands import header, turn, write
+from tests.commands import header, write
 from tests.support import Gemcli, Model, answer, json_reply, texts
 
 
@@ -30,18 +28,6 @@ def test_a_conversation_lives_in_a_file(gemcli: Gemcli, model: Model) -> None:
     second = gemcli("send", "-s", "a", "Who am I?", env=model.env)
     assert second.json["turn"] == 2
     assert texts(model.requests[1]["contents"]) == ["I am Alice", "Hello Alice", "Who am I?"]
-
-
-def test_every_command_has_its_module() -> None:
-    """The table of commands and the modules in `gemcli.commands` are the same."""
-    import gemcli.commands
-
-    files = {path.stem for path in Path(gemcli.commands.__file__ or "").parent.glob("*.py")} - {"__init__"}
-    assert files == set(COMMANDS)
-    for name in COMMANDS:
-        command = import_module(f"gemcli.commands.{name}").command
-        assert isinstance(command, click.Command)
-        assert command.name == name
 
 
 def test_version(gemcli: Gemcli) -> None:
@@ -166,21 +152,6 @@ def test_python_m_gemcli(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gemcli", "--version"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == f"gemcli {__version__}\n"
-
-
-@pytest.mark.parametrize("command", ["new", "history", "rewind", "export contents", "history --check", "--help"])
-def test_commands_without_a_model_load_no_sdk(tmp_path: Path, command: str) -> None:
-    """A command that needs no network never loads the SDK, nor an HTTP client; one that reads no YAML, no YAML."""
-    write("a", header(), *turn(1))
-    words = command.split() if command.startswith("--") else [*command.split(), "-s", "b" if command == "new" else "a"]
-    code = (
-        "import sys, os; from gemcli.cli import main; main(sys.argv[1:], os.environ); "
-        "print(*sorted(m for m in ('google.genai', 'httpx2', 'pydantic', 'yaml', 'jsonlines') if m in sys.modules))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stdout.splitlines()[-1] == ""
 
 
 def wait_until_it_reads(process: subprocess.Popen[bytes]) -> None:

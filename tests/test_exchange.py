@@ -173,22 +173,47 @@ def test_an_answer_that_is_not_saved_outlives_a_signal(talk: Talk, model: Model)
 # Nothing is written, nothing is sent
 
 
-def test_deadline_passed(talk: Talk, model: Model) -> None:
-    """A deadline that is over before the request writes nothing and sends nothing: TIMEOUT, rejected."""
-    talk.begin()
-    before = talk.bytes
-    error = talk.failed("hello", left=-0.1)
-    assert (error.reason, error.exit, error.outcome) == ("TIMEOUT", 75, "rejected")
-    assert (talk.bytes, model.requests) == (before, [])
+def says(role: str, *parts: Any) -> dict[str, Any]:
+    """A Content with these Parts."""
+    return {"role": role, "parts": list(parts)}
 
 
-def test_open_call(talk: Talk, model: Model) -> None:
-    """A message on an open call is refused: OPEN_CALL, nothing written, nothing sent."""
-    talk.begin(*contents("roll"), {"role": "model", "parts": [CALL]})
+def responds(name: str, response: Any) -> dict[str, Any]:
+    """A Part with the response of a function."""
+    return {"functionResponse": {"name": name, "response": response}}
+
+
+TALK = contents("one", "two")
+CALLED = [*contents("roll"), says("model", CALL)]
+REFUSED: dict[str, tuple[list[Any], Any, str, int]] = {
+    "open-call": (CALLED, "hello", "OPEN_CALL", 65),
+    "other-name": (CALLED, says("user", responds("flip", {})), "TURN_ORDER", 65),
+    "scalar-response": (CALLED, says("user", responds("roll", 4)), "TURN_ORDER", 65),
+    "responded-twice": (CALLED, says("user", *[responds("roll", {})] * 2), "TURN_ORDER", 65),
+    "no-parts": (TALK, says("user"), "TURN_ORDER", 65),
+    "empty-text": (TALK, says("user", {"text": ""}), "TURN_ORDER", 65),
+    "empty-part": (TALK, says("user", {}), "TURN_ORDER", 65),
+    "model": (TALK, says("model", {"text": "hello"}), "TURN_ORDER", 65),
+    "call": (TALK, says("user", CALL), "TURN_ORDER", 65),
+    "response-to-nothing": (TALK, says("user", responds("roll", {})), "TURN_ORDER", 65),
+    "broken-history": ([says("user", {"text": ""}), says("model", {"text": "ok"})], "hello", "TURN_ORDER", 65),
+    "broken-config": ([], "hello", "SETTINGS", 2),
+    "no-time-left": ([], "hello", "TIMEOUT", 75),
+}
+"""A history, what cannot be sent after it, and the reason."""
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_before_it_is_sent(name: str, talk: Talk, model: Model) -> None:
+    """What the API would refuse, and what cannot be answered in time, is neither written nor sent."""
+    history, message, reason, status = REFUSED[name]
+    talk.begin(*history, config={"generationConfig": {"temperature": 99}} if name == "broken-config" else None)
     before = talk.bytes
-    error = talk.failed("hello")
-    assert (error.reason, error.exit, error.outcome) == ("OPEN_CALL", 65, None)
-    assert "roll" in error.message
+    error = talk.failed(message, left=-0.1 if name == "no-time-left" else 60)
+    assert (error.reason, error.exit) == (reason, status)
+    assert error.outcome == ("rejected" if reason == "TIMEOUT" else None)
+    assert bool(error.problems) == (reason in ("TURN_ORDER", "SETTINGS"))
+    assert reason != "OPEN_CALL" or "roll" in error.message
     assert (talk.bytes, model.requests) == (before, [])
 
 
@@ -201,63 +226,6 @@ def test_function_response(talk: Talk, model: Model) -> None:
     assert (result.turn, result.id, result.verdict.error) == (1, "1.2", None)
     assert model.requests[0]["contents"] == [*contents("roll"), {"role": "model", "parts": [CALL]}, response]
     assert len(talk.history) == 4
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"role": "user", "parts": [{"functionResponse": {"name": "flip", "response": {}}}]},
-        {"role": "user", "parts": [{"functionResponse": {"name": "roll", "response": 4}}]},
-        {"role": "user", "parts": [{"functionResponse": {"name": "roll", "response": {}}}] * 2},
-    ],
-    ids=["other-name", "scalar", "twice"],
-)
-def test_wrong_function_response(content: dict[str, Any], talk: Talk, model: Model) -> None:
-    """Responses that do not answer the calls are refused: TURN_ORDER, nothing written, nothing sent."""
-    talk.begin(*contents("roll"), {"role": "model", "parts": [CALL]})
-    before = talk.bytes
-    assert talk.failed(content).reason == "TURN_ORDER"
-    assert (talk.bytes, model.requests) == (before, [])
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"role": "user", "parts": []},
-        {"role": "user", "parts": [{"text": ""}]},
-        {"role": "user", "parts": [{}]},
-        {"role": "model", "parts": [{"text": "hello"}]},
-        {"role": "user", "parts": [CALL]},
-        {"role": "user", "parts": [{"functionResponse": {"name": "roll", "response": {}}}]},
-    ],
-    ids=["no-parts", "empty-text", "empty-part", "model", "call", "response-to-nothing"],
-)
-def test_turn_order(content: dict[str, Any], talk: Talk, model: Model) -> None:
-    """A Content that the API would refuse is refused first: TURN_ORDER, nothing written, nothing sent."""
-    talk.begin(*contents("one", "two"))
-    before = talk.bytes
-    error = talk.failed(content)
-    assert (error.reason, error.exit, error.outcome) == ("TURN_ORDER", 65, None)
-    assert error.problems
-    assert (talk.bytes, model.requests) == (before, [])
-
-
-def test_broken_history(talk: Talk, model: Model) -> None:
-    """A session whose history the API would refuse is named with its breaches before a token is spent."""
-    talk.begin({"role": "user", "parts": [{"text": ""}]}, {"role": "model", "parts": [{"text": "ok"}]})
-    before = talk.bytes
-    error = talk.failed("hello")
-    assert (error.reason, [problem.rule for problem in error.problems]) == ("TURN_ORDER", ["blank-text"])
-    assert (talk.bytes, model.requests) == (before, [])
-
-
-def test_broken_config(talk: Talk, model: Model) -> None:
-    """A config in the file that is out of range is refused: SETTINGS, nothing written, nothing sent."""
-    talk.begin(config={"generationConfig": {"temperature": 99}})
-    before = talk.bytes
-    error = talk.failed("hello")
-    assert (error.reason, error.exit) == ("SETTINGS", 2)
-    assert (talk.bytes, model.requests) == (before, [])
 
 
 # The outcome

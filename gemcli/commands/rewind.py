@@ -70,11 +70,10 @@ def command(
             if record := plan(app, journal, rewind_options):
                 opened.append(record)
     numbers = record["turns"] if record else []
+    changed = [documents.turn_document(journal.turns[number]) for number in numbers]
     document = {
         "session": session,
-        "restored" if undo else "rewound": [
-            documents.turn_document(journal.turns[number]) for number in numbers
-        ],
+        "restored" if undo else "rewound": changed,
         "turns": len(journal.live),
         "last_turn": journal.live[-1].number if journal.live else None,
         "dry_run": dry_run,

@@ -276,7 +276,7 @@ def run(
                     signals_held.enter_context(deferred)
                     result = exchange(session, request, transport)
                     if result.unsaved is None:
-                        signals_held.close()
+                        signals_held.close()  # the answer is safe: a signal may end the program
             totals = documents.session_totals(session.journal)
         yield Answered(result, answer_document(options, result, totals, sent=not stored))
 

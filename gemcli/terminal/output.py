@@ -69,22 +69,23 @@ class Output:
         else:
             self._print_stderr(f"gemcli: note: {_one_line(message)}")
 
-    def error(self, error: GemcliError, hint: str | None = None) -> None:
-        """Print an error with all its problems and its hint. `hint` is added to the error's own."""
+    def error(self, error: GemcliError) -> None:
+        """Print an error with all its problems and its hint."""
         message = _shortened(error.message)
-        hints = [_shortened(text) for text in (error.hint, hint) if text]
+        hint = _shortened(error.hint) if error.hint else None
         if self.errors_json:
             document = {
                 "level": "error",
                 **error.to_json(),
                 "message": message,
-                "hint": "; ".join(hints) or None,
+                "hint": hint,
             }
             self._print_stderr(as_json(document), ERROR_TIMEOUT)
             return
         lines = [f"gemcli: error: {_one_line(message)}"]
         lines += [f"  {_one_line(problem.describe())}" for problem in error.problems]
-        lines += [f"hint: {_one_line(text)}" for text in hints]
+        if hint:
+            lines.append(f"hint: {_one_line(hint)}")
         self._print_stderr("\n".join(lines), ERROR_TIMEOUT)
 
     def progress(self, line: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands import asked, failed, header, told, turn, write
+from tests.commands import asked, header, told, turn, write
 from tests.support import Gemcli, Model, contents
 from tests.system import Inside, clients_collected
 
@@ -75,12 +75,6 @@ def test_exactly_what_a_send_puts_on_the_wire(inside: Inside, model: Model, opti
     inside.ok("send", "-s", "a", "hello", *options)
     assert json.dumps(document["body"]) == json.dumps(model.requests[1])
     assert document["url"] == model.url + model.targets[1]
-
-
-def test_the_url_of_a_stream(inside: Inside) -> None:
-    """With --stream it is the request for a stream of events."""
-    inside.ok("new", "-s", "a")
-    assert shown(inside, "--stream")["url"].endswith("/models/gemini-test:streamGenerateContent?alt=sse")
 
 
 def test_the_url_of_a_base_url_and_version(inside: Inside) -> None:
@@ -163,13 +157,6 @@ def test_a_session_that_cannot_be_written(gemcli: Gemcli) -> None:
     assert done.json["body"]["contents"] == contents("question 1", "answer 1", "hello")
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == ["a.jsonl"]
-
-
-def test_only_the_history_is_in_it(inside: Inside) -> None:
-    """What was refused or failed is not sent again, as in a real request."""
-    refused = [asked(2, "bad"), told(2, "half", valid=False, finish="SAFETY"), asked(3, "no"), failed(3, "rejected")]
-    write("a", header("gemini-test"), *turn(1), *refused)
-    assert shown(inside)["body"]["contents"] == contents("question 1", "answer 1", "hello")
 
 
 def test_the_simulator(inside: Inside) -> None:

@@ -12,19 +12,13 @@ import yaml
 
 from gemcli.commands import export
 from gemcli.commands.export import FORMATS
-from tests.commands import CALL, RESPONSE, Here, asked, header, mixed, told, turn, write
-
-
-@pytest.fixture
-def here(capfdbinary: pytest.CaptureFixture[bytes]) -> Here:
-    """The program in this process."""
-    return Here(capfdbinary)
-
+from tests.commands import CALL, RESPONSE, asked, header, mixed, told, turn, write
+from tests.support import InProcess
 
 CALLS = [asked(7, "q"), told(7, CALL), asked(7, RESPONSE, ordinal=2), told(7, "end", ordinal=2)]
 
 
-def test_contents(here: Here) -> None:
+def test_contents(here: InProcess) -> None:
     """`contents` is one JSON list of what the next request carries."""
     write("a", *mixed(), *CALLS)
     done = here("export", "contents", "-s", "a")
@@ -32,7 +26,7 @@ def test_contents(here: Here) -> None:
     assert len(done.json) == 8
 
 
-def test_contents_come_back(here: Here, tmp_path: Path) -> None:
+def test_contents_come_back(here: InProcess, tmp_path: Path) -> None:
     """What `contents` wrote makes a session with the same history, value for value, byte for byte."""
     signed = told(8, {"text": "x", "thoughtSignature": "c2ln", "new": {"b": 1.50, "a": [None, "é\u2028"]}})
     write("a", *mixed(), *CALLS, asked(8, "ü 😀"), signed)
@@ -42,23 +36,14 @@ def test_contents_come_back(here: Here, tmp_path: Path) -> None:
     assert here("export", "contents", "-s", "b").bytes == first.bytes
 
 
-def test_contents_of_an_empty_session(here: Here, tmp_path: Path) -> None:
+def test_contents_of_an_empty_session(here: InProcess, tmp_path: Path) -> None:
     """A session without turns is the empty list, which makes a session without turns."""
     write("a", header())
     done = here("export", "contents", "-s", "a")
     assert done.out == "[]\n"
 
 
-def test_contents_are_what_the_sdk_takes(here: Here) -> None:
-    """The SDK takes the list as the history of a chat."""
-    from google.genai import types
-
-    write("a", *mixed(), *CALLS)
-    history = [types.Content.model_validate(content) for content in here("export", "contents", "-s", "a").json]
-    assert [content.role for content in history] == ["user", "model"] * 4
-
-
-def test_script(here: Here) -> None:
+def test_script(here: InProcess) -> None:
     """`script` is the user's side, with model, system instruction and settings, as YAML that reads back."""
     config = {
         "systemInstruction": {"parts": [{"text": "Be brief.\nReally."}]},
@@ -79,51 +64,7 @@ def test_script(here: Here) -> None:
     }
 
 
-def test_the_config_of_a_script_is_a_config_file(here: Here, tmp_path: Path) -> None:
-    """The settings in a script can be given to `new --config` as they are, and mean the same."""
-    options = ["--temperature", "0.5", "--stop", "END", "--safety", "harassment=none", "--thinking-budget", "0"]
-    made = here("new", "-s", "a", *options).json
-    script = yaml.safe_load(here("export", "script", "-s", "a").out)
-    (tmp_path / "c.yaml").write_text(yaml.safe_dump(script["config"]))
-    assert here("new", "-s", "b", "--config", tmp_path / "c.yaml").json["config"] == made["config"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "yes",
-        "12:30",
-        "null",
-        "1e3",
-        "- a",
-        "# no",
-        " blanks ",
-        "a: b",
-        "\t",
-        "é 😀",
-        "a\rb",
-        "x\u2028y",
-        "\x85",
-        "'",
-        '"',
-        "\x1b[31m",
-        "line\n\n",
-        "@x",
-        "&a",
-        "!t",
-        "---\n...",
-        "\ufeffbom",
-        "|",
-    ],
-    ids=ascii,
-)
-def test_a_script_says_what_was_said(here: Here, text: str) -> None:
-    """Whatever a message looks like to YAML, it is the same text when it is read again."""
-    write("a", header(), *turn(1, text))
-    assert yaml.safe_load(here("export", "script", "-s", "a").out)["turns"] == [text]
-
-
-def test_a_script_cannot_hold_calls(here: Here) -> None:
+def test_a_script_cannot_hold_calls(here: InProcess) -> None:
     """A message that is no text cannot be in a script: 65, with what can hold it."""
     write("a", *mixed(), *CALLS)
     done = here("export", "script", "-s", "a")
@@ -131,7 +72,7 @@ def test_a_script_cannot_hold_calls(here: Here) -> None:
     assert "hint: gemcli export contents keeps everything" in done.err
 
 
-def test_markdown(here: Here) -> None:
+def test_markdown(here: InProcess) -> None:
     """`markdown` is to be read: headings, texts as they are, thoughts as quotes, calls in fences."""
     data = {"inlineData": {"mimeType": "image/png", "data": "AAAA" * 1000}}
     thoughtful = told(1, {"text": "hm\nso", "thought": True}, "**Yes**")
@@ -148,15 +89,8 @@ def test_markdown(here: Here) -> None:
     )
 
 
-def test_a_fence_that_nothing_can_leave(here: Here) -> None:
-    """Backticks inside of data make the fence around it longer."""
-    call = {"functionCall": {"name": "f", "args": {"code": "````x````"}}}
-    write("a", header(), asked(1, "q"), told(1, call))
-    assert "`````json\n" in here("export", "markdown", "-s", "a").out
-
-
 @pytest.mark.parametrize("format_", FORMATS)
-def test_rewound_and_refused_turns_stay_home(here: Here, format_: str) -> None:
+def test_rewound_and_refused_turns_stay_home(here: InProcess, format_: str) -> None:
     """No format has what is not in the history, and none changes the session."""
     path = write("a", *mixed())
     before = path.read_bytes()
@@ -169,7 +103,7 @@ def test_rewound_and_refused_turns_stay_home(here: Here, format_: str) -> None:
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_an_empty_session(here: Here, format_: str) -> None:
+def test_an_empty_session(here: InProcess, format_: str) -> None:
     """A session without turns is exported, too; only a request cannot be empty."""
     write("a", header())
     assert here("export", format_, "-s", "a").status == (65 if format_ == "request" else 0)
@@ -183,7 +117,7 @@ def test_every_format_is_in_the_help() -> None:
         assert callable(one.dump)
 
 
-def test_usage(here: Here) -> None:
+def test_usage(here: InProcess) -> None:
     """A missing or unknown format is 2 and lists those that there are; a missing session is 66."""
     write("a", header())
     done = here("export", "pdf", "-s", "a")
@@ -194,20 +128,20 @@ def test_usage(here: Here) -> None:
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_lone_surrogates_do_not_break_an_export(here: Here, format_: str) -> None:
+def test_lone_surrogates_do_not_break_an_export(here: InProcess, format_: str) -> None:
     """Text that JSON can hold and UTF-8 cannot, as a cut emoji, is exported by every format."""
     write("a", header(), *turn(1, "\ud83d", "\ude00"))
     assert here("export", format_, "-s", "a").status == 0
 
 
-def test_contents_keep_lone_surrogates(here: Here) -> None:
+def test_contents_keep_lone_surrogates(here: InProcess) -> None:
     """`contents` keeps everything: what UTF-8 cannot hold is a JSON escape, not another character."""
     write("a", header(), *turn(1, "\ud83d", "\ude00"))
     exported = [ascii(content["parts"][0]["text"]) for content in json.loads(here("export", "contents", "-s", "a").out)]
     assert exported == ["'\\ud83d'", "'\\ude00'"]
 
 
-def test_contents_are_as_harmless_as_other_json(here: Here) -> None:
+def test_contents_are_as_harmless_as_other_json(here: InProcess) -> None:
     """`contents` escapes what could act on a terminal, as every JSON that gemcli prints."""
     write("a", header(), *turn(1, "\x9b31m", "\u202e"))
     assert here("export", "contents", "-s", "a").out.isascii()

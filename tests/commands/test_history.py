@@ -9,17 +9,11 @@ from pathlib import Path
 import pytest
 
 from gemcli.sessions import records
-from tests.commands import CALL, RESPONSE, Here, asked, header, mixed, told, turn, write
-from tests.support import answer
+from tests.commands import CALL, RESPONSE, asked, header, mixed, told, turn, write
+from tests.support import InProcess, answer
 
 
-@pytest.fixture
-def here(capfdbinary: pytest.CaptureFixture[bytes]) -> Here:
-    """The program in this process."""
-    return Here(capfdbinary)
-
-
-def test_the_turns_of_the_history(here: Here) -> None:
+def test_the_turns_of_the_history(here: InProcess) -> None:
     """Without options the live turns are printed, oldest first, one a line."""
     write("a", *mixed())
     lines = here("history", "-s", "a").lines
@@ -29,7 +23,7 @@ def test_the_turns_of_the_history(here: Here) -> None:
     ]
 
 
-def test_all_turns_with_their_states(here: Here) -> None:
+def test_all_turns_with_their_states(here: InProcess) -> None:
     """`--all` shows every turn that ever was, with what came of it, and why."""
     write("a", *mixed(), asked(7, "q"), told(7, CALL))
     lines = here("history", "-s", "a", "--all").lines
@@ -49,7 +43,7 @@ def test_all_turns_with_their_states(here: Here) -> None:
     assert lines[5]["exchanges"][0]["user"] == {"role": "user", "parts": [{"text": "question 6"}]}
 
 
-def test_an_empty_session_has_no_lines(here: Here) -> None:
+def test_an_empty_session_has_no_lines(here: InProcess) -> None:
     """A session without turns prints nothing and is no error."""
     write("a", header())
     for option in ([], ["--text"], ["--all"], ["--contents"]):
@@ -57,13 +51,13 @@ def test_an_empty_session_has_no_lines(here: Here) -> None:
         assert (done.status, done.out, done.err) == (0, "", "")
 
 
-def test_text(here: Here) -> None:
+def test_text(here: InProcess) -> None:
     """`--text` is `role: text`, a paragraph for each; line ends at the end of a text are not doubled."""
     write("a", header(), *turn(1, "one\ntwo\n", "three"), *turn(2, "four", "five\n\n"))
     assert here("history", "-s", "a", "--text").out == ("user: one\ntwo\nmodel: three\n\nuser: four\nmodel: five\n")
 
 
-def test_text_of_all_turns(here: Here) -> None:
+def test_text_of_all_turns(here: InProcess) -> None:
     """`--all --text` says of a turn without an answer in the history what became of it."""
     write("a", *mixed()[:7])
     assert here("history", "-s", "a", "--all", "--text").out == (
@@ -71,7 +65,7 @@ def test_text_of_all_turns(here: Here) -> None:
     )
 
 
-def test_thoughts_are_no_text(here: Here) -> None:
+def test_thoughts_are_no_text(here: InProcess) -> None:
     """Thoughts are left out of texts, and kept among the parts."""
     write("a", header(), asked(1, "q"), told(1, {"text": "hm", "thought": True}, "so"))
     line = here("history", "-s", "a").json
@@ -80,7 +74,7 @@ def test_thoughts_are_no_text(here: Here) -> None:
     assert here("history", "-s", "a", "--text").out == "user: q\nmodel: so\n"
 
 
-def test_a_turn_of_two_exchanges(here: Here) -> None:
+def test_a_turn_of_two_exchanges(here: InProcess) -> None:
     """A turn with a function call is one line, with both exchanges and the final answer."""
     write("a", header(), asked(1, "q"), told(1, CALL), asked(1, RESPONSE, ordinal=2), told(1, "end", ordinal=2))
     line = here("history", "-s", "a").json
@@ -90,7 +84,7 @@ def test_a_turn_of_two_exchanges(here: Here) -> None:
     assert len(here("history", "-s", "a", "--contents").lines) == 4
 
 
-def test_last(here: Here) -> None:
+def test_last(here: InProcess) -> None:
     """`--last` is the last live turn, with `--all` the last that ever was."""
     write("a", *mixed()[:-2])
     assert here("history", "-s", "a", "--last").json["turn"] == 1
@@ -98,38 +92,22 @@ def test_last(here: Here) -> None:
     assert here("history", "-s", "a", "--last", "--text").out == "user: question 1\nmodel: answer 1\n"
 
 
-def test_last_of_nothing(here: Here) -> None:
-    """`--last` of a session without turns is 65, so that a script does not take "" for an answer."""
-    write("a", header())
-    done = here("history", "-s", "a", "--last")
-    assert (done.status, done.out) == (65, "")
-    assert "a has no turns yet" in done.err
-
-
 @pytest.mark.parametrize(("number", "state"), [(1, "answered"), (2, "refused"), (3, "failed"), (5, "rewound")])
-def test_one_turn_in_any_state(here: Here, number: int, state: str) -> None:
+def test_one_turn_in_any_state(here: InProcess, number: int, state: str) -> None:
     """`--turn N` shows turn N whether or not it is in the history."""
     write("a", *mixed())
     line = here("history", "-s", "a", "--turn", str(number)).json
     assert (line["turn"], line["state"]) == (number, state)
 
 
-@pytest.mark.parametrize(("number", "status"), [("9", 65), ("0", 2), ("-1", 2), ("one", 2)])
-def test_a_turn_that_is_none(here: Here, number: str, status: int) -> None:
-    """A turn that never was is 65; what is no number of a turn is 2."""
-    write("a", *mixed())
-    done = here("history", "-s", "a", "--turn", number)
-    assert (done.status, done.out) == (status, "")
-
-
-def test_raw(here: Here) -> None:
+def test_raw(here: InProcess) -> None:
     """`--last --raw` and `--turn N --raw` are the API's whole answer, as it came, refused ones too."""
     write("a", header(), asked(1, "q"), told(1, "x", valid=False, finish="SAFETY"), *turn(2))
     assert here("history", "-s", "a", "--last", "--raw").json == answer("answer 2")
     assert here("history", "-s", "a", "--turn", "1", "--raw").json == answer("x", finish="SAFETY")
 
 
-def test_raw_keeps_unknown_fields_in_their_order(here: Here) -> None:
+def test_raw_keeps_unknown_fields_in_their_order(here: InProcess) -> None:
     """What the API may say one day comes back value for value, keys in their order."""
     strange = {
         "zeta": 1,
@@ -141,16 +119,7 @@ def test_raw_keeps_unknown_fields_in_their_order(here: Here) -> None:
     assert here("history", "-s", "a", "--last", "--raw").out == json.dumps(strange, separators=(",", ":")) + "\n"
 
 
-def test_raw_without_an_answer(here: Here) -> None:
-    """`--raw` of a turn that was never answered is 65; without `--last` or `--turn` it is 2."""
-    write("a", *mixed())
-    done = here("history", "-s", "a", "--turn", "3", "--raw")
-    assert (done.status, done.out) == (65, "")
-    assert "turn 3 of a has no answer" in done.err
-    assert here("history", "-s", "a", "--raw").status == 2
-
-
-def test_contents(here: Here) -> None:
+def test_contents(here: InProcess) -> None:
     """`--contents` is what the next request carries: answered live turns only, as the API takes them."""
     refused_role = told(7, "x")
     refused_role["answer"]["candidates"][0]["content"] = {"parts": [{"text": "x"}, {"text": ""}]}
@@ -160,13 +129,13 @@ def test_contents(here: Here) -> None:
     assert lines[-1] == {"role": "model", "parts": [{"text": "x"}]}
 
 
-def test_check(here: Here) -> None:
+def test_check(here: InProcess) -> None:
     """`--check` of a sound session counts what is in its history."""
     write("a", *mixed())
     assert here("history", "-s", "a", "--check").json == {"session": "a", "ok": True, "turns": 2, "contents": 4}
 
 
-def test_check_tells_every_breach(here: Here) -> None:
+def test_check_tells_every_breach(here: InProcess) -> None:
     """`--check` names every breach with its Content and rule, and ends with 65; the session still shows."""
     write("a", header(), asked(1, ""), told(1, "x"), asked(2, "q", {}), told(2, RESPONSE))
     done = here("history", "-s", "a", "--check")
@@ -180,7 +149,7 @@ def test_check_tells_every_breach(here: Here) -> None:
     assert here("history", "-s", "a").status == 0
 
 
-def test_usage_counts_what_was_paid(here: Here) -> None:
+def test_usage_counts_what_was_paid(here: InProcess) -> None:
     """`--usage` counts refused and rewound answers too, for they were billed, and no tokens for failures."""
     write("a", *mixed())
     usage = here("history", "-s", "a", "--usage").json
@@ -188,7 +157,7 @@ def test_usage_counts_what_was_paid(here: Here) -> None:
     assert (usage["prompt_token_count"], usage["candidates_token_count"], usage["total_token_count"]) == (12, 16, 28)
 
 
-def test_path(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_path(here: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--path` is the absolute path of the file, which need not load; a link is not followed."""
     path = write("a", header())
     assert here("history", "-s", "a", "--path").out == f"{path}\n"
@@ -200,7 +169,7 @@ def test_path(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert here("history", "-s", "no.jsonl", "--path").status == 66
 
 
-def test_sessions(here: Here) -> None:
+def test_sessions(here: InProcess) -> None:
     """`--sessions` lists the named sessions in order; one that does not load is listed with its error."""
     assert here("history", "--sessions").out == ""
     write("b", header(), *turn(1))
@@ -218,7 +187,7 @@ def test_sessions(here: Here) -> None:
     ]
 
 
-def test_sessions_whose_names_nobody_gave(here: Here) -> None:
+def test_sessions_whose_names_nobody_gave(here: InProcess) -> None:
     """A file in the directory of sessions whose name is no session name does not break the list."""
     path = write("good", header())
     (path.parent / "a b.jsonl").write_bytes(path.read_bytes())
@@ -229,29 +198,39 @@ def test_sessions_whose_names_nobody_gave(here: Here) -> None:
 
 
 @pytest.mark.parametrize(
-    "args",
+    ("args", "status", "words"),
     [
-        ["--check", "--usage"],
-        ["--contents", "--path"],
-        ["--sessions", "--check"],
+        (["--last"], 65, "empty has no turns yet"),
+        (["--turn", "9"], 65, "empty has no turn 9"),
+        (["--turn", "0"], 2, "--turn"),
+        (["--turn", "-1"], 2, "--turn"),
+        (["--turn", "one"], 2, "--turn"),
+        (["-s", "mixed", "--turn", "3", "--raw"], 65, "turn 3 of mixed has no answer"),
+        (["--raw"], 2, "--raw needs --last or --turn"),
+        (["--check", "--usage"], 2, "--check and --usage exclude each other"),
+        (["--contents", "--path"], 2, "--contents and --path exclude each other"),
+        (["--sessions", "--check"], 2, "--check and --sessions exclude each other"),
+        (["-s", ""], 2, "session"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_views_that_exclude_each_other(here: Here, args: list[str]) -> None:
-    """At most one of the views that replace the turns can be asked for."""
-    write("a", header(), *turn(1))
-    done = here("history", "-s", "a", *args)
-    assert (done.status, done.out) == (2, "")
+def test_what_cannot_be_shown(here: InProcess, args: list[str], status: int, words: str) -> None:
+    """What is not there is 65, so that a script does not take "" for an answer; a wrong command line is 2."""
+    write("empty", header())
+    write("mixed", *mixed())
+    done = here("history", "-s", "empty", *args)
+    assert (done.status, done.out) == (status, "")
+    assert words in done.err
 
 
-def test_no_session_at_all(here: Here) -> None:
+def test_no_session_at_all(here: InProcess) -> None:
     """Without -s and GEMCLI_SESSION there is nothing to show."""
     done = here("history")
-    assert done.status == 2
+    assert (done.status, done.out) == (2, "")
     assert "missing option '-s' / '--session'\n" in done.err
 
 
-def test_nothing_is_changed(here: Here) -> None:
+def test_nothing_is_changed(here: InProcess) -> None:
     """Reading repairs nothing: a torn last line stays where it is, and is not shown."""
     path = write("a", header(), *turn(1))
     torn = path.read_bytes() + b'{"kind":"requ'
@@ -262,7 +241,7 @@ def test_nothing_is_changed(here: Here) -> None:
     assert os.listdir(path.parent) == ["a.jsonl"]
 
 
-def test_reading_does_not_wait_for_the_lock(here: Here) -> None:
+def test_reading_does_not_wait_for_the_lock(here: InProcess) -> None:
     """A session that a `send` holds can be read meanwhile."""
     import fcntl
 
@@ -272,14 +251,14 @@ def test_reading_does_not_wait_for_the_lock(here: Here) -> None:
         assert here("history", "-s", "a").json["turn"] == 1
 
 
-def test_a_session_without_a_newline_at_its_end(here: Here) -> None:
+def test_a_session_without_a_newline_at_its_end(here: InProcess) -> None:
     """A last record without its newline is whole."""
     path = write("a", header(), *turn(1))
     path.write_bytes(path.read_bytes().rstrip(b"\n"))
     assert here("history", "-s", "a").json["text"] == "answer 1"
 
 
-def test_unknown_keys_are_ignored(here: Here) -> None:
+def test_unknown_keys_are_ignored(here: InProcess) -> None:
     """Keys that a newer program may add to records do not matter."""
     write(
         "a", header() | {"colour": "blue"}, *(record | {"x": [1]} for record in turn(1)), records.rewind([1]) | {"y": 1}

@@ -27,13 +27,6 @@ def test_the_limit(inside: Inside, model: Model) -> None:
     assert (len(model.requests), path.read_bytes()) == (2, before)
 
 
-def test_none_at_all(inside: Inside, model: Model) -> None:
-    """--max-turns 0 sends nothing."""
-    inside.ok("new", "-s", "a")
-    assert inside.error("send", "-s", "a", "hello", "--max-turns", "0")[0] == 65
-    assert model.requests == []
-
-
 def test_a_stream_ends_in_it(inside: Inside, model: Model) -> None:
     """With --stream the final event has the error, and nothing else is printed."""
     write("a", header("gemini-test"), *turn(1))
@@ -43,20 +36,26 @@ def test_a_stream_ends_in_it(inside: Inside, model: Model) -> None:
     assert '"TOO_MANY_TURNS"' in out
 
 
-def test_only_live_turns_count(inside: Inside, model: Model) -> None:
-    """Refused, failed, doubtful and rewound turns are not in the history and do not count: here 2 of 6 are."""
-    write("a", *mixed())
-    assert inside.error("send", "-s", "a", "hello", "--model", "gemini-x", "--max-turns", "2")[0] == 65
-    assert model.requests == []
-    inside.ok("send", "-s", "a", "hello", "--model", "gemini-x", "--max-turns", "3")
-    assert len(model.requests) == 1
+CALLED = [asked(1, "q"), told(1, CALL), asked(1, RESPONSE, ordinal=2), told(1, "end", ordinal=2)]
+UNDONE = [records.rewind([1]), records.undo([1])]
+COUNTED = {
+    "none": ([header("gemini-x")], 0),
+    "not-in-the-history": (mixed(), 2),
+    "several-exchanges": ([header("gemini-x"), *CALLED], 1),
+    "in-doubt": ([header("gemini-x"), *turn(1), asked(2, "x"), failed(2, "unknown"), *UNDONE, asked(3, "y")], 1),
+}
+"""Sessions, and how many turns their history has."""
 
 
-def test_a_turn_is_one_however_many_calls_it_took(inside: Inside, model: Model) -> None:
-    """A turn with function calls is one turn, not one for each of its exchanges."""
-    called = [asked(1, "q"), told(1, CALL), asked(1, RESPONSE, ordinal=2), told(1, "end", ordinal=2)]
-    write("a", header("gemini-test"), *called)
-    inside.ok("send", "-s", "a", "hello", "--max-turns", "2")
+@pytest.mark.parametrize(("content", "turns"), COUNTED.values(), ids=COUNTED)
+def test_turns_of_the_history_count(inside: Inside, model: Model, content: list[records.Record], turns: int) -> None:
+    """Only turns of the history count, each once; at the limit nothing is written, below it the message is sent."""
+    path = write("a", *content)
+    before = path.read_bytes()
+    send = ("send", "-s", "a", "hello", "--model", "gemini-x", "--max-turns")
+    assert inside.error(*send, str(turns))[0] == 65
+    assert (path.read_bytes(), model.requests) == (before, [])
+    inside.ok(*send, str(turns + 1))
     assert len(model.requests) == 1
 
 
@@ -100,12 +99,3 @@ def test_what_is_no_number(inside: Inside, model: Model, value: str) -> None:
     write("a", header("gemini-test"))
     assert inside.error("send", "-s", "a", "hello", "--max-turns", value)[0] == 2
     assert model.requests == []
-
-
-def test_a_request_in_doubt_is_left_as_it_is(inside: Inside, model: Model) -> None:
-    """The limit writes nothing into a session that ends in a request without outcome or in an undone rewind."""
-    content = [header("gemini-test"), *turn(1), asked(2, "x"), failed(2, "unknown"), records.rewind([1])]
-    path = write("a", *content, records.undo([1]), asked(3, "y"))
-    before = path.read_bytes()
-    assert inside.error("send", "-s", "a", "hello", "--max-turns", "1")[0] == 65
-    assert (path.read_bytes(), model.requests) == (before, [])

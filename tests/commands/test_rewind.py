@@ -8,14 +8,8 @@ from pathlib import Path
 import pytest
 
 from gemcli.sessions import records
-from tests.commands import CALL, RESPONSE, Here, asked, failed, header, mixed, told, turn, write
-from tests.support import Done, Gemcli
-
-
-@pytest.fixture
-def here(capfdbinary: pytest.CaptureFixture[bytes]) -> Here:
-    """The program in this process."""
-    return Here(capfdbinary)
+from tests.commands import CALL, RESPONSE, asked, failed, header, mixed, told, turn, write
+from tests.support import Done, Gemcli, InProcess
 
 
 @pytest.fixture
@@ -24,7 +18,7 @@ def five() -> Path:
     return write("a", header(), *(record for number in range(1, 6) for record in turn(number)))
 
 
-def live(here: Here, name: str = "a") -> list[int]:
+def live(here: InProcess, name: str = "a") -> list[int]:
     """The numbers of the live turns; an error unless the session is sound."""
     assert here("history", "-s", name, "--check").status == 0
     return [line["turn"] for line in here("history", "-s", name).lines]
@@ -36,7 +30,7 @@ def refused(done: Done, status: int, words: str) -> None:
     assert words in done.err
 
 
-def test_the_last_turn(here: Here, five: Path) -> None:
+def test_the_last_turn(here: InProcess, five: Path) -> None:
     """Without options the last turn goes; the file only grows, by one record."""
     before = five.read_bytes()
     done = here("rewind", "-s", "a").json
@@ -61,7 +55,7 @@ def test_the_last_turn(here: Here, five: Path) -> None:
     ],
     ids=["last", "two", "all", "to-4", "to-1", "to-0", "to-5"],
 )
-def test_several_turns(here: Here, five: Path, args: list[str], gone: list[int], left: list[int]) -> None:
+def test_several_turns(here: InProcess, five: Path, args: list[str], gone: list[int], left: list[int]) -> None:
     """`-n` takes so many turns, `--to` makes a turn the last, 0 takes all; a dry run plans the same."""
     before = five.read_bytes()
     plan = here("rewind", "-s", "a", *args, "--dry-run").json
@@ -76,7 +70,7 @@ def test_several_turns(here: Here, five: Path, args: list[str], gone: list[int],
     assert (five.read_bytes() == before) == (not gone)
 
 
-def test_undo(here: Here, five: Path) -> None:
+def test_undo(here: InProcess, five: Path) -> None:
     """`--undo` brings back what the last rewind took, then what the one before took, and so on."""
     here("rewind", "-s", "a")
     here("rewind", "-s", "a", "-n", "2")
@@ -92,7 +86,7 @@ def test_undo(here: Here, five: Path) -> None:
     refused(here("rewind", "-s", "a", "--undo"), 65, "there is no rewind to undo in a")
 
 
-def test_the_state_after_a_rewind(here: Here, five: Path) -> None:
+def test_the_state_after_a_rewind(here: InProcess, five: Path) -> None:
     """What was taken is printed as it is now: rewound."""
     assert [each["state"] for each in here("rewind", "-s", "a").json["rewound"]] == ["rewound"]
 
@@ -107,7 +101,7 @@ def test_undo_after_an_answer(gemcli: Gemcli) -> None:
     assert "gemcli new --from S --at N" in done.err
 
 
-def test_undo_after_a_failure(here: Here) -> None:
+def test_undo_after_a_failure(here: InProcess) -> None:
     """A turn that failed or was refused since then does not make a rewind final."""
     write("a", header(), *turn(1))
     here("rewind", "-s", "a")
@@ -128,7 +122,7 @@ def test_undo_after_a_failure(here: Here) -> None:
     ],
     ids=["past-the-start", "far-past-the-start", "to-nowhere", "nothing-to-undo"],
 )
-def test_what_cannot_be(here: Here, five: Path, args: list[str], words: str) -> None:
+def test_what_cannot_be(here: InProcess, five: Path, args: list[str], words: str) -> None:
     """What is not there cannot be taken or brought back: 65, and not a byte is written."""
     before = five.read_bytes()
     refused(here("rewind", "-s", "a", *args), 65, words)
@@ -136,7 +130,7 @@ def test_what_cannot_be(here: Here, five: Path, args: list[str], words: str) -> 
     assert five.read_bytes() == before
 
 
-def test_an_empty_history(here: Here) -> None:
+def test_an_empty_history(here: InProcess) -> None:
     """In a session without turns there is nothing to take; `--to 0` has nothing to do."""
     path = write("a", header())
     refused(here("rewind", "-s", "a"), 65, "cannot take 1 from a: it has 0 turns in its history")
@@ -158,7 +152,7 @@ def test_an_empty_history(here: Here) -> None:
     ],
     ids=" ".join,
 )
-def test_options_that_do_not_fit(here: Here, five: Path, args: list[str]) -> None:
+def test_options_that_do_not_fit(here: InProcess, five: Path, args: list[str]) -> None:
     """Options that exclude each other, and numbers that are none, are 2 and write nothing."""
     before = five.read_bytes()
     assert here("rewind", "-s", "a", *args).status == 2
@@ -166,7 +160,7 @@ def test_options_that_do_not_fit(here: Here, five: Path, args: list[str]) -> Non
 
 
 @pytest.mark.parametrize(("length", "word"), [(5, "refused"), (7, "failed"), (9, "in doubt")])
-def test_after_a_turn_that_never_was_in_the_history(here: Here, length: int, word: str) -> None:
+def test_after_a_turn_that_never_was_in_the_history(here: InProcess, length: int, word: str) -> None:
     """After a refused or failed turn the answered one before it goes, and a note says so."""
     write("a", *mixed()[:length])
     done = here("rewind", "-s", "a")
@@ -175,7 +169,7 @@ def test_after_a_turn_that_never_was_in_the_history(here: Here, length: int, wor
     assert [each["turn"] for each in done.json["rewound"]] == [1]
 
 
-def test_after_a_turn_that_was_interrupted(here: Here) -> None:
+def test_after_a_turn_that_was_interrupted(here: InProcess) -> None:
     """A last request without an outcome, as a crash leaves it, is told of like any turn that is not in the history."""
     write("a", header(), *turn(1), asked(2, "lost"))
     done = here("rewind", "-s", "a")
@@ -184,7 +178,7 @@ def test_after_a_turn_that_was_interrupted(here: Here) -> None:
     assert here("history", "-s", "a", "--turn", "2").json["state"] == "in_doubt"
 
 
-def test_an_open_turn_goes_whole(here: Here) -> None:
+def test_an_open_turn_goes_whole(here: InProcess) -> None:
     """A turn goes with its calls and responses, so no call is left without its response."""
     call = [asked(2, "q"), told(2, CALL), asked(2, RESPONSE, ordinal=2), told(2, CALL, ordinal=2)]
     write("a", header(), *turn(1), *call)
@@ -202,7 +196,7 @@ def test_numbers_are_never_used_twice(gemcli: Gemcli, five: Path) -> None:
     assert done["totals"]["turns"] == 2
 
 
-def test_a_busy_session(here: Here, five: Path) -> None:
+def test_a_busy_session(here: InProcess, five: Path) -> None:
     """A session that another process holds is 75 after --wait, and is not changed; a dry run needs no lock."""
     import fcntl
 
@@ -215,7 +209,7 @@ def test_a_busy_session(here: Here, five: Path) -> None:
     assert here("rewind", "-s", "a", "--wait", "0").status == 0
 
 
-def test_a_torn_tail_is_mended_first(here: Here, five: Path) -> None:
+def test_a_torn_tail_is_mended_first(here: InProcess, five: Path) -> None:
     """What a crash tore off is kept beside the session and told of; then the rewind is done."""
     five.write_bytes(five.read_bytes() + b'{"kind":"requ')
     done = here("rewind", "-s", "a")
@@ -225,7 +219,7 @@ def test_a_torn_tail_is_mended_first(here: Here, five: Path) -> None:
     assert live(here) == [1, 2, 3, 4]
 
 
-def test_a_dry_run_leaves_a_torn_tail(here: Here, five: Path) -> None:
+def test_a_dry_run_leaves_a_torn_tail(here: InProcess, five: Path) -> None:
     """A dry run changes nothing at all, not even a torn line."""
     torn = five.read_bytes() + b'{"kind":"requ'
     five.write_bytes(torn)
@@ -234,6 +228,6 @@ def test_a_dry_run_leaves_a_torn_tail(here: Here, five: Path) -> None:
     assert os.listdir(five.parent) == ["a.jsonl"]
 
 
-def test_past_the_start_has_a_reason(here: Here, five: Path) -> None:
+def test_past_the_start_has_a_reason(here: InProcess, five: Path) -> None:
     """A script can tell by the reason that there are not so many turns."""
     assert here("rewind", "-s", "a", "-n", "6", "--errors", "json").error["reason"] == "NO_SUCH_TURN"

@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.commands import Here
 from tests.support import Gemcli
-from tests.system import clients_collected
 
 HELLO = "rules:\n  - when: {contains: hello}\n    answer: Hello yourself.\n  - answer: What?\n"
 MODEL = ("--model", "simulator/rules:r.yaml")
 
 
-class Local(Here):
-    """The program in this process, in an empty directory, with what `Gemcli` tells of its sessions."""
-
-    def __init__(self, capture: pytest.CaptureFixture[bytes], directory: Path) -> None:
-        super().__init__(capture)
-        self.directory = directory
-
-    def session(self, name: str) -> Path:
-        """The file of a named session."""
-        return Path(os.environ["GEMCLI_HOME"]) / "sessions" / f"{name}.jsonl"
-
-    def records(self, name: str) -> list[dict[str, Any]]:
-        """The records of a named session."""
-        return [json.loads(line) for line in self.session(name).read_bytes().splitlines()]
-
-
-Program = Gemcli | Local
-
-
-@pytest.fixture
-def here(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Local]:
-    """The program in this process and an empty directory; no connection is left to the next test."""
-    monkeypatch.chdir(tmp_path)
-    with clients_collected():
-        yield Local(capfdbinary, tmp_path)
-
-
-def put(here: Program, text: str, name: str = "r.yaml") -> Path:
+def put(here: Gemcli, text: str, name: str = "r.yaml") -> Path:
     """Write a rules file into the directory that the program runs in."""
     path = here.directory / name
     path.parent.mkdir(exist_ok=True)
@@ -53,7 +22,7 @@ def put(here: Program, text: str, name: str = "r.yaml") -> Path:
     return path
 
 
-def send(here: Program, *options: str) -> Any:
+def send(here: Gemcli, *options: str) -> Any:
     """What a message that is answered prints."""
     done = here("send", "-s", "a", *options)
     assert (done.status, done.err) == (0, "")
@@ -61,7 +30,7 @@ def send(here: Program, *options: str) -> Any:
 
 
 @pytest.mark.parametrize("name", ["r.yaml", "a b.yaml", "sub/ü 'x'.yaml", "-r", "a:b?c#d%20", "..r"])
-def test_a_file_by_its_path(here: Program, name: str) -> None:
+def test_a_file_by_its_path(here: Gemcli, name: str) -> None:
     """The file is found relative to the current directory, whatever it is called, and the session goes on with it."""
     put(here, HELLO, name)
     assert here("new", "-s", "a", "--model", f"simulator/rules:{name}").status == 0
@@ -72,7 +41,7 @@ def test_a_file_by_its_path(here: Program, name: str) -> None:
     assert (request["model"], request["backend"]) == (f"simulator/rules:{name}", "simulator")
 
 
-def test_an_absolute_path(here: Program, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_an_absolute_path(here: Gemcli, tmp_path_factory: pytest.TempPathFactory) -> None:
     """An absolute path is taken as it is."""
     path = tmp_path_factory.mktemp("else where") / "r.yaml"
     path.write_text(HELLO)
@@ -80,7 +49,7 @@ def test_an_absolute_path(here: Program, tmp_path_factory: pytest.TempPathFactor
     assert send(here, "hello")["text"] == "Hello yourself."
 
 
-def test_for_one_message(here: Program) -> None:
+def test_for_one_message(here: Gemcli) -> None:
     """A rules file can answer a single message of a session with another model."""
     put(here, HELLO)
     here("new", "-s", "a", "--model", "simulator/echo")
@@ -88,7 +57,7 @@ def test_for_one_message(here: Program) -> None:
     assert send(here, "hello")["text"] != "Hello yourself."
 
 
-def test_turns_are_counted_in_the_history(here: Program) -> None:
+def test_turns_are_counted_in_the_history(here: Gemcli) -> None:
     """`turn` counts the user's messages of the history, so it holds across commands and after a rewind."""
     put(here, "rules:\n  - when: {turn: 1}\n    answer: one\n  - when: {turn: 2}\n    answer: two\n")
     here("new", "-s", "a", *MODEL)
@@ -98,7 +67,7 @@ def test_turns_are_counted_in_the_history(here: Program) -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["--stream"], ["--dry-run"]], ids=["whole", "stream", "dry-run"])
-def test_a_missing_file(here: Program, options: list[str]) -> None:
+def test_a_missing_file(here: Gemcli, options: list[str]) -> None:
     """Without its file the model is 66; the message names the file, and nothing is recorded."""
     here("new", "-s", "a", *MODEL)
     before = here.session("a").read_bytes()
@@ -118,7 +87,7 @@ def test_a_missing_file(here: Program, options: list[str]) -> None:
     ],
     ids=["two", "no-yaml", "empty", "no-rules"],
 )
-def test_bad_rules(here: Program, text: str, lines: list[int]) -> None:
+def test_bad_rules(here: Gemcli, text: str, lines: list[int]) -> None:
     """Everything wrong with the rules is said with its line: 2, and nothing is recorded."""
     here("new", "-s", "a", *MODEL)
     before = here.session("a").read_bytes()
@@ -130,7 +99,7 @@ def test_bad_rules(here: Program, text: str, lines: list[int]) -> None:
     assert here.session("a").read_bytes() == before
 
 
-def test_a_directory(here: Program) -> None:
+def test_a_directory(here: Gemcli) -> None:
     """A directory is no rules file, and no bug of ours: nothing is recorded."""
     (here.directory / "r.yaml").mkdir()
     here("new", "-s", "a", *MODEL)
@@ -140,14 +109,14 @@ def test_a_directory(here: Program) -> None:
     assert here.session("a").read_bytes() == before
 
 
-def test_no_file_at_all(here: Program) -> None:
+def test_no_file_at_all(here: Gemcli) -> None:
     """`simulator/rules:` without a file is no model name, and no session is made."""
     done = here("new", "-s", "a", "--model", "simulator/rules:", "--errors", "json")
     assert (done.status, done.error["reason"]) == (2, "MODEL_NAME")
     assert not here.session("a").exists()
 
 
-def test_a_stream(here: Program) -> None:
+def test_a_stream(here: Gemcli) -> None:
     """--stream gets several chunks, which make the recorded answer."""
     put(here, "rules:\n  - answer: {text: A longer answer in many words than one chunk would hold., thoughts: Hm}\n")
     here("new", "-s", "a", *MODEL)
@@ -162,7 +131,7 @@ def test_a_stream(here: Program) -> None:
     assert parts == [{"text": "Hm", "thought": True}, {"text": final["text"]}]
 
 
-def test_a_broken_stream(here: Program) -> None:
+def test_a_broken_stream(here: Gemcli) -> None:
     """A stream that is cut is 75 and in doubt; the record keeps what arrived."""
     put(here, "rules:\n  - cut: {after: 1 chunks, how: reset}\n    answer: Nobody will ever see the end of this one.\n")
     here("new", "-s", "a", *MODEL)
@@ -172,7 +141,7 @@ def test_a_broken_stream(here: Program) -> None:
     assert (last["kind"], last["outcome"], bool(last["partial"])) == ("failure", "unknown", True)
 
 
-def test_a_retry_after_the_wait_asked_for(here: Program) -> None:
+def test_a_retry_after_the_wait_asked_for(here: Gemcli) -> None:
     """A refusal with RetryInfo is sent again after its wait; the second rule answers, and both attempts are kept."""
     put(here, "rules:\n  - times: 1\n    error: {status: UNAVAILABLE, retry_delay: 0.2s}\n  - answer: at last\n")
     here("new", "-s", "a", *MODEL)
@@ -184,7 +153,7 @@ def test_a_retry_after_the_wait_asked_for(here: Program) -> None:
     assert 0.2 <= attempts[0]["wait_s"] < 5
 
 
-def test_no_retries_left(here: Program) -> None:
+def test_no_retries_left(here: Gemcli) -> None:
     """The same refusal without retries is 75, and says how long to wait."""
     put(here, "rules:\n  - error: {status: RESOURCE_EXHAUSTED, retry_delay: 7s}\n")
     here("new", "-s", "a", *MODEL)
@@ -222,7 +191,7 @@ def test_a_function_call_and_a_rewind(gemcli: Gemcli) -> None:
         ("cut: reset", 75),
     ],
 )
-def test_each_ending_has_its_status(here: Program, rule: str, status: int) -> None:
+def test_each_ending_has_its_status(here: Gemcli, rule: str, status: int) -> None:
     """What the rules file makes happen has the exit status that it has with the API, and the session still loads."""
     put(here, f"rules:\n  - {rule}\n")
     here("new", "-s", "a", *MODEL)

@@ -19,8 +19,9 @@ from gemcli.commands.send import ALLOWED, SendOptions, print_result
 from gemcli.errors import GemcliError
 from gemcli.exchange import Limits, Result
 from gemcli.sessions.session import Unsaved
+from gemcli.terminal.output import Output
 from tests.commands import CALL, ECHO, asked, header, told, turn, write
-from tests.support import Done, Gemcli, InProcess, Model, answer, json_reply, sse, streaming, texts
+from tests.support import Gemcli, InProcess, Model, answer, json_reply, sse, streaming, texts
 
 
 def said(gemcli: Gemcli, name: str = "a") -> str:
@@ -324,22 +325,17 @@ def test_time_limits(gemcli: Gemcli, model: Model, option: str) -> None:
     assert told_ == expected
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "soon", ""])
-@pytest.mark.parametrize("option", ["--timeout", "--deadline"])
-def test_time_limits_that_are_none(here: InProcess, option: str, value: str) -> None:
-    """A limit that is no time is 2."""
-    write("a", header())
-    assert here("send", "-s", "a", "x", f"{option}={value}").status == 2
-
-
-@pytest.mark.parametrize("option", ["--timeout", "--deadline", "--wait"])
-def test_nan_is_no_time(here: InProcess, option: str) -> None:
-    """NaN is no number of seconds: 2, and nothing is written."""
+@pytest.mark.parametrize(
+    "option",
+    [f"{name}={value}" for name in ("--timeout", "--deadline") for value in ("0", "-1", "soon", "", "nan")]
+    + ["--wait=-1", "--wait=nan"],
+)
+def test_invalid_time_limits(here: InProcess, option: str) -> None:
+    """A limit that is not a time is 2, and nothing is written; NaN passes every comparison, but not this."""
     path = write("a", header())
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        done = here("send", "-s", "a", "x", "--wait", "0.1", f"{option}=nan")
-    assert done.status == 2, done.err
+        assert here("send", "-s", "a", "x", "--wait", "0.1", option).status == 2
     assert len(here.records("a")) == 1
 
 
@@ -376,9 +372,23 @@ def test_the_answer_is_on_disk_before_it_is_printed(here: InProcess, model: Mode
     assert response["answer"] == answer("paid")
 
 
-def answers_of(done: Done) -> list[str]:
-    """The texts in the JSON documents that were printed."""
-    return [line["text"] for line in done.lines]
+@pytest.mark.parametrize("options", [[], ["--text"]], ids=["json", "text"])
+def test_the_session_is_free_when_the_answer_is_printed(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    """Whoever reads the answer can use the session at once: `gemcli send -s a x | gemcli send -s a`."""
+    path = write("a", header())
+    printed = []
+
+    def locked_meanwhile(_output: Output, value: object) -> None:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        printed.append(value)
+
+    monkeypatch.setattr(Output, "json", locked_meanwhile)
+    monkeypatch.setattr(Output, "text", locked_meanwhile)
+    assert here("send", "-s", "a", "x", *options).status == 0
+    assert len(printed) == 1
 
 
 def test_a_session_by_its_path(here: InProcess) -> None:
@@ -386,7 +396,7 @@ def test_a_session_by_its_path(here: InProcess) -> None:
     path = write("a", header(), *turn(1))
     (here.directory / "s.jsonl").write_bytes(Path(path).read_bytes())
     done = here("send", "-s", "s.jsonl", "x")
-    assert answers_of(done) == ['Message 2 says: "x". Before it: 1: "question 1".']
+    assert [line["text"] for line in done.lines] == ['Message 2 says: "x". Before it: 1: "question 1".']
     assert done.json["session"] == "s.jsonl"
     assert here("send", "-s", path, "y").json["session"] == str(path)
 

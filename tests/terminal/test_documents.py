@@ -1,4 +1,4 @@
-"""What commands print: the keys of every view, retyped as the contract they are."""
+"""What commands print: the keys of every document, retyped as the contract they are."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def told(name: str, *parts: Any, valid: bool = True, **more: Any) -> Any:
 FAILURE: Any = {"kind": "failure", "time": T, "outcome": "rejected", "reason": "DNS", "message": "no such host"}
 
 
-def test_answer_view() -> None:
+def test_answer_fields() -> None:
     """An answer is shown with exactly these keys; names are the SDK's, Parts and calls are as on the wire."""
     body = answer(THOUGHT, "a", CALL, {"text": "b", "thoughtSignature": "cw=="}, responseId="r1")
     content = body["candidates"][0]["content"]
@@ -63,28 +63,30 @@ def test_answer_view() -> None:
     }
 
 
-@pytest.mark.parametrize("body", [None, {}, {"candidates": None, "promptFeedback": None, "usageMetadata": None}])
-def test_answer_view_of_nothing(body: Any) -> None:
-    """No answer has the same keys: text is always a string, lists are lists, facts are null."""
+@pytest.mark.parametrize(
+    ("body", "block_reason"),
+    [
+        (None, None),
+        ({}, None),
+        ({"candidates": None, "promptFeedback": None, "usageMetadata": None}, None),
+        ({"promptFeedback": {"blockReason": "SAFETY"}}, "SAFETY"),
+    ],
+)
+def test_answer_fields_of_nothing(body: Any, block_reason: str | None) -> None:
+    """No answer has the same keys: text is always a string, lists are lists, unknown facts are null."""
     assert documents.answer_fields(body, {"role": "model", "parts": []}) == {
         "text": "",
         "parts": [],
         "function_calls": [],
         "finish_reason": None,
-        "block_reason": None,
+        "block_reason": block_reason,
         "usage_metadata": {},
         "model_version": None,
         "response_id": None,
     }
 
 
-def test_answer_view_of_a_block() -> None:
-    """Why a prompt was blocked is told."""
-    body: Any = {"promptFeedback": {"blockReason": "SAFETY"}}
-    assert documents.answer_fields(body, {"role": "model", "parts": []})["block_reason"] == "SAFETY"
-
-
-def test_turn_view() -> None:
+def test_turn_document() -> None:
     """A turn is shown with exactly these keys; what it ended in is its last answer, what began it its message."""
     body = [HEADER, asked("1.1", "q", "?"), told("1.1", CALL), asked("1.2", RESULT, model="n"), told("1.2", "a", {})]
     turn = Journal(body).turns[1]
@@ -119,7 +121,7 @@ def test_turn_view() -> None:
     }
 
 
-def test_failed_turn_view() -> None:
+def test_failed_turn() -> None:
     """A failed turn has the same keys, and says why there is no answer."""
     failed = Journal([HEADER, asked("1.1", "q"), FAILURE | {"request": "1.1"}]).turns[1]
     view: Any = documents.turn_document(failed)
@@ -138,7 +140,7 @@ def test_failed_turn_view() -> None:
     assert (exchange["model"], exchange["reason"], exchange["message"]) == (None, "DNS", "no such host")
 
 
-def test_refused_turn_view() -> None:
+def test_refused_turn() -> None:
     """A refused turn shows what came, though it is not in the history."""
     journal = Journal([HEADER, asked("1.1", "q"), told("1.1", "half", valid=False, finish="SAFETY")])
     view = documents.turn_document(journal.turns[1])
@@ -170,7 +172,7 @@ def test_turn_state(state: str, body: list[Any]) -> None:
     assert documents.turn_state(Journal([HEADER, *body]).turns[1]) == state
 
 
-def test_session_view() -> None:
+def test_session_document() -> None:
     """A session is shown with exactly these keys."""
     plain: dict[str, object] = {
         "session": "a",
@@ -191,7 +193,7 @@ def test_session_view() -> None:
     assert documents.session_document("a", "/a.jsonl", forked) == plain | {"turns": 1, "last_turn": 4, "origin": origin}
 
 
-def test_totals_view() -> None:
+def test_session_totals() -> None:
     """The totals are shown with exactly these keys."""
     assert documents.session_totals(Journal([HEADER, *ANSWERED])) == {
         "turns": 1,
@@ -216,7 +218,7 @@ SNAKE = {
 
 
 @pytest.mark.parametrize(("wire", "name"), SNAKE.items())
-def test_snake(wire: str, name: str) -> None:
+def test_snake_case(wire: str, name: str) -> None:
     """Keys become snake_case all the way down, values stay."""
     assert documents.snake_case([{wire: {wire: ["someValue", 1]}}]) == [{name: {name: ["someValue", 1]}}]
 
@@ -258,32 +260,6 @@ def shown(journal: Journal) -> None:
             write(journal.history, journal.header)
         except GemcliError as error:
             assert error.reason == "NOT_EXPRESSIBLE"  # noqa: PT017 - most can be written
-
-
-BROKEN: dict[str, tuple[int, str, Any]] = {
-    "candidates-number": (4, "answer", {"candidates": 5}),
-    "candidates-text": (4, "answer", {"candidates": "nope"}),
-    "candidates-of-valid": (2, "answer", {"candidates": {"a": 1}}),
-    "feedback-text": (4, "answer", {"promptFeedback": "x"}),
-    "parts-number": (4, "answer", {"candidates": [{"content": {"parts": 5}}]}),
-    "part-text": (4, "answer", {"candidates": [{"content": {"parts": ["x"]}}]}),
-    "instruction-text": (0, "config", {"systemInstruction": "Be brief."}),
-    "instruction-parts": (0, "config", {"systemInstruction": {"parts": ["x"]}}),
-    "generation-config": (0, "config", {"generationConfig": 5}),
-}
-
-
-@pytest.mark.parametrize(("place", "key", "value"), BROKEN.values(), ids=BROKEN)
-def test_broken_records_are_named(place: int, key: str, value: Any) -> None:
-    """A record whose inside is broken is refused with its line or shown as it is; it is never a bug."""
-    body = [dict(record) for record in BODY]
-    body[place][key] = value
-    try:
-        journal = read_records.fold(read_records.scan(b"".join(map(records.encode, body))), "x")
-    except GemcliError as error:
-        assert f"line {place + 1}" in error.message  # noqa: PT017 - either will do
-        return
-    shown(journal)
 
 
 @given(st.data())

@@ -86,12 +86,6 @@ def test_the_examples_in_help_are_command_lines(name: str) -> None:
         assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", words)) <= known
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_summary_is_the_one_of_the_overview(name: str) -> None:
-    """The overview says of a command what its own short help says."""
-    assert command(name).short_help == COMMANDS[name]
-
-
 def test_no_key_on_the_command_line() -> None:
     """No option takes an API key: arguments are visible to everyone on the machine. `send --key` names a message."""
     keys = [opt for name in COMMANDS for option in options_of(name) for opt in option.opts if "key" in opt]

@@ -110,30 +110,29 @@ def test_text_in_a_pipe_is_utf_8(capfdbinary: pytest.CaptureFixture[bytes]) -> N
 
 
 def test_stderr_as_text(capfd: pytest.CaptureFixture[str]) -> None:
-    """Each message is one line: notes, errors, each problem, each hint."""
+    """Each message is one line: notes, errors, each problem, the hint."""
     out = Output()
     out.notice("one\ntwo\tthree \x1b[0m")
     problem = Problem("role", "the role\n'x'", index=3, line=4, column=5, hint="user")
-    out.error(GemcliError("TURN_ORDER", "bad\rthing", problems=[problem], hint="first"), hint="second")
+    out.error(GemcliError("TURN_ORDER", "bad\rthing", problems=[problem], hint="first"))
     assert capfd.readouterr().err.splitlines() == [
         "gemcli: note: one\\ntwo three \\x1b[0m",
         "gemcli: error: bad\\x0dthing",
         "  line 4, column 5, content 3: the role\\n'x' [role] (user)",
         "hint: first",
-        "hint: second",
     ]
 
 
 def test_stderr_as_json(capfd: pytest.CaptureFixture[str]) -> None:
-    """Each message is one object with its level; hints are joined."""
+    """Each message is one object with its level."""
     out = Output(errors_json=True)
     out.notice("one\ntwo")
     out.debug("trace\nback")
-    out.error(GemcliError("IO", "\x9b", hint="first"), hint="second")
+    out.error(GemcliError("IO", "\x9b", hint="first"))
     note, debug, error = map(json.loads, capfd.readouterr().err.splitlines())
     assert note == {"level": "note", "message": "one\ntwo"}
     assert debug == {"level": "debug", "message": "trace\nback"}
-    assert (error["level"], error["message"], error["hint"]) == ("error", "\x9b", "first; second")
+    assert (error["level"], error["message"], error["hint"]) == ("error", "\x9b", "first")
 
 
 @pytest.mark.parametrize(
