@@ -18,13 +18,12 @@ from gemcli.api.gemini import preload
 from gemcli.api.models import check_model
 from gemcli.api.retry import Policy
 from gemcli.app import App
-from gemcli.chat.contents import Content, user_text
+from gemcli.chat.contents import user_text
 from gemcli.commands import new
 from gemcli.errors import GemcliError
 from gemcli.exchange import Limits, Line, Request, Result, exchange, prepare, recalled
 from gemcli.sessions import once
-from gemcli.sessions.journal import REFUSED, Exchange, Journal
-from gemcli.sessions.records import Record
+from gemcli.sessions.journal import Exchange, Journal
 from gemcli.settings.resolve import Config, merge
 from gemcli.signals import deferred
 from gemcli.terminal import documents, inputs, options
@@ -58,10 +57,8 @@ LONGEST_KEY = 256
 @options.wait(300)
 @click.option("--key", metavar="KEY", help=(
     "Send under this key, once: if it was answered before, print that answer again."))  # fmt: skip
-@click.option("--if-turns", metavar="N", type=click.IntRange(min=0), help=(
-    "Send only as what follows N turns: if that was answered before, print its answer again."))  # fmt: skip
 @click.option("--on-unknown", type=click.Choice(["fail", "resend"]), default="fail", show_default=True, help=(
-    "With --key or --if-turns: what to do when nobody knows if the message was answered."))  # fmt: skip
+    "With --key: what to do when it is unknown whether the message was answered."))  # fmt: skip
 @click.option("--max-turns", metavar="N", type=click.IntRange(min=0), help=(
     "Send nothing if the history has N turns already."))  # fmt: skip
 @click.option("--allow", metavar="STATUS,…", default="", help=(
@@ -146,23 +143,12 @@ class Order:
     max_turns: int | None
     dry_run: bool
     key: str | None = None
-    if_turns: int | None = None
     on_unknown: str = "fail"
-
-    @property
-    def once(self) -> bool:
-        """Whether the message is known again when it is sent a second time."""
-        return self.key is not None or self.if_turns is not None
 
 
 def _require_key(given: Mapping[str, Any]) -> None:
-    """Raise what is wrong with the options that tell a message from others.
-
-    `click.UsageError` or BAD_TEXT.
-    """
+    """Raise `click.UsageError` or BAD_TEXT for a key that is invalid."""
     key = given["key"]
-    if key is not None and given["if_turns"] is not None:
-        raise click.UsageError("--key and --if-turns exclude each other.")
     if key is not None and not 0 < len(inputs.argument(key, "--key")) <= LONGEST_KEY:
         raise click.UsageError(f"--key takes 1 to {LONGEST_KEY} characters.")
 
@@ -237,7 +223,7 @@ def deliver(
     created = order.create and _create(app, order)
     if not order.create:
         app.require(order.session)
-    if not order.once:
+    if order.key is None:
         preload()
     with app.open(order.session, min(order.wait, max(0.0, limits.left))) as opened:
         if past := _sent_before(opened.journal, order):
@@ -321,43 +307,24 @@ def _request(app: App, journal: Journal, order: Order, *, stored: bool) -> tuple
 
 
 def _sent_before(journal: Journal, order: Order) -> Exchange | None:
-    """The exchange whose answer is to be printed again, if the message was sent before.
+    """The exchange whose answer stands for the message, if it was sent before under its key.
 
-    Raises `GemcliError`: IN_DOUBT if it may have been answered, DIVERGED if another message was.
+    Raises as `once.stored_answer` does.
     """
-    content = user_text(order.message)
-    if order.key is not None:
-        last = once.newest(journal, order.key, content)
-    elif order.if_turns is not None:
-        last = once.following(journal, order.if_turns, content)
-    else:
+    if order.key is None:
         return None
-    past = once.recall(journal, last, resend=order.on_unknown == "resend")
-    if past is None or (change := _difference(journal, past.request, order, content)) is None:
-        return past
-    if past.state == REFUSED:
-        return None
-    hint = f"gemcli history -s {shlex.quote(order.session)} --turn {past.turn} shows it"
-    raise GemcliError(
-        "DIVERGED",
-        f"turn {past.turn} was answered for another {change}; nothing was sent",
-        hint=hint,
+    message = once.Message(
+        order.key,
+        user_text(order.message),
+        order.model or journal.header["model"],
+        merge(journal.header["config"], order.config),
     )
-
-
-def _difference(journal: Journal, request: Record, order: Order, content: Content) -> str | None:
-    """What a message that was sent before had otherwise, None if it is the same one."""
-    if request["content"] != content:
-        return "message"
-    if request.get("imported"):
+    last = once.last_try(journal, message)
+    if last is None:
         return None
-    if request["model"] != (order.model or journal.header["model"]):
-        return "model"
-    before, now = (
-        merge(journal.header["config"], config)
-        for config in (request.get("config") or {}, order.config)
-    )
-    return None if before == now else "config"
+    hint = f"run gemcli history -s {shlex.quote(order.session)} --turn {last.turn} to see it"
+    resend = order.on_unknown == "resend"
+    return once.stored_answer(journal, last, message, resend=resend, hint=hint)
 
 
 def _create(app: App, order: Order) -> bool:

@@ -12,9 +12,10 @@ from gemcli.chat.contents import user_text
 from gemcli.errors import REASONS, STATUSES, GemcliError
 from gemcli.exchange import Result
 from gemcli.replay import events
-from gemcli.replay.events import ORDER, Outcome, Tally
+from gemcli.replay.events import SEVERITY, Outcome, Status, Tally
 from gemcli.replay.plan import Plan
 from gemcli.replay.script import Script, Suite, Turn
+from gemcli.sessions.once import Message
 from gemcli.sessions.session import Unsaved
 from tests.commands import CALL
 from tests.support import answer
@@ -38,7 +39,7 @@ USAGE = ["input", "output", "thoughts", "total"]
 TURNS = tuple(Turn(name, user_text(name)) for name in ("t1", "t2", "t3"))
 ONE, TWO = Script("one", TURNS), Script("two", TURNS[:1])
 SUITE = Suite("s.jsonl", "s", "sha256:0", (ONE, TWO), many=True, ignored=("topic",))
-PLAN = Plan(TURNS[0], user_text("hello"), "k", "m1", {})
+PLAN = Plan(TURNS[0], Message("k", user_text("hello"), "m1", {}), {})
 
 
 def result(
@@ -72,7 +73,7 @@ def test_run() -> None:
 
 @pytest.mark.parametrize("status", events.STATUSES)
 @pytest.mark.parametrize("answered", [False, True])
-def test_every_turn_has_the_same_keys(status: str, answered: bool) -> None:
+def test_every_turn_has_the_same_keys(status: Status, answered: bool) -> None:
     """Whatever a turn came to, the event has every key; what does not apply is null."""
     error = GemcliError("IN_DOUBT", "who knows")
     event = told(Outcome(status, PLAN, result=result(answer("hi")) if answered else None, error=error))
@@ -229,5 +230,5 @@ def test_the_first_of_a_kind_counts() -> None:
 
 def test_every_status_that_a_run_can_end_in_has_a_place() -> None:
     """All but success: a bug, too, ends in a summary."""
-    assert {*ORDER} == {status.name for status in STATUSES} - {"ok"}
-    assert len(ORDER) == len({*ORDER})
+    assert {*SEVERITY} == {status.name for status in STATUSES} - {"ok"}
+    assert len(SEVERITY) == len({*SEVERITY})
