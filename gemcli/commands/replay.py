@@ -23,7 +23,8 @@ from gemcli.replay.run import run
 from gemcli.replay.script import Suite
 from gemcli.sessions import names
 from gemcli.signals import deferred
-from gemcli.terminal import inputs, options
+from gemcli.terminal import inputs
+from gemcli.terminal import options as common_options
 from gemcli.terminal.output import Stream
 
 LIMITS = ("retries", "max_wait", "timeout", "deadline", "grace", "wait")
@@ -34,7 +35,7 @@ LIMITS = ("retries", "max_wait", "timeout", "deadline", "grace", "wait")
 @click.argument(
     "script", metavar="SCRIPT", help="YAML, JSON, JSON Lines, or a session; '-' is standard input."
 )
-@options.session(required=False)
+@common_options.session(required=False)
 @click.option(
     "--out",
     "directory",
@@ -64,11 +65,11 @@ LIMITS = ("retries", "max_wait", "timeout", "deadline", "grace", "wait")
     help="What to do when it is unknown whether a message was answered."
     "  [default: the script's, fail]",
 )
-@options.limits(deadline=86400)
+@common_options.limits(deadline=86400)
 @click.option(
     "--max-wait",
     metavar="SECONDS",
-    type=options.Seconds(0),
+    type=common_options.Seconds(0),
     default=300,
     show_default=True,
     help="Give up if asked to wait longer before sending again.",
@@ -76,17 +77,17 @@ LIMITS = ("retries", "max_wait", "timeout", "deadline", "grace", "wait")
 @click.option(
     "--grace",
     metavar="SECONDS",
-    type=options.Seconds(0),
+    type=common_options.Seconds(0),
     default=20,
     show_default=True,
     help="Time for the request under way to finish after Ctrl-C (a second Ctrl-C ends it), and"
     " before the deadline: no request starts later.",
 )
-@options.wait(0)
+@common_options.wait(0)
 @click.option(
     "--dry-run", is_flag=True, help="Check the script and print what would be sent. Needs no key."
 )
-@options.everywhere()
+@common_options.everywhere()
 @click.pass_context
 def command(
     context: click.Context,
@@ -126,7 +127,9 @@ def command(
       gemcli replay old.jsonl -s again.jsonl --model gemini-2.5-pro
       gemcli replay nightly.yaml --dry-run
     """
-    chosen = ReplayOptions(
+    # However near the deadline is, half of the time is for requests to start in.
+    grace = min(grace, deadline / 2)
+    options = ReplayOptions(
         file=script,
         session=_session(context, session, directory),
         directory=directory,
@@ -136,21 +139,19 @@ def command(
         strict=strict,
         on_fail=on_fail,
         on_unknown=on_unknown,
+        limits=Limits(timeout, context.obj.started + deadline, grace),
         retries=retries,
-        timeout=timeout,
-        deadline=deadline,
         max_wait=max_wait,
-        grace=grace,
         wait=wait,
         dry_run=dry_run,
         limit_words=_limit_words(context),
     )
-    replay(context.obj, chosen)
+    replay(context.obj, options)
 
 
 @dataclass(frozen=True)
 class ReplayOptions:
-    """What the command line asks `replay` for. Times are in seconds.
+    """What the command line asks for. Times are in seconds.
 
     `limit_words` are the words of the command line that set limits.
     """
@@ -164,16 +165,14 @@ class ReplayOptions:
     strict: bool
     on_fail: str | None
     on_unknown: str | None
+    limits: Limits
     retries: int
-    timeout: float
-    deadline: float
     max_wait: float
-    grace: float
     wait: float
     dry_run: bool
     limit_words: Sequence[str]
 
-    def words(self, on_unknown: str | None) -> str:
+    def command_line(self, on_unknown: str | None) -> str:
         """The command line that replays the same again, with this `--on-unknown`."""
         words = ["gemcli", "replay"]
         words.append(f"./{self.file}" if self.file.startswith("-") else self.file)
@@ -212,10 +211,7 @@ def _variables(given: Sequence[str]) -> dict[str, str]:
 
 
 def _limit_words(context: click.Context) -> list[str]:
-    """The limits given on the command line, to be given again.
-
-    Those of the environment apply anyway.
-    """
+    """The limits given on the command line, to be given again; those of the environment stay."""
     words = []
     for name in LIMITS:
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
@@ -223,32 +219,29 @@ def _limit_words(context: click.Context) -> list[str]:
     return words
 
 
-def replay(app: App, chosen: ReplayOptions) -> None:
+def replay(app: App, options: ReplayOptions) -> None:
     """Play the script, or preview it, and print what happens.
 
     Raises `GemcliError` for the gravest failure of the run, once it is printed.
     """
-    # However near the deadline is, half of the time is for requests to start in.
-    grace = min(chosen.grace, chosen.deadline / 2)
-    limits = Limits(chosen.timeout, app.started + chosen.deadline, grace)
-    suite = _suite(app, chosen, limits)
-    stream = Stream(lambda: deferred.stopping or limits.left <= 0)
+    suite = _suite(app, options)
+    stream = Stream(lambda: deferred.stopping or options.limits.left <= 0)
     context = RunContext(
         app=app,
-        session=chosen.session,
-        directory=chosen.directory,
+        session=options.session,
+        directory=options.directory,
         origin=suite.origin(),
-        limits=limits,
-        retry=Policy(chosen.retries, random.random, chosen.max_wait),
-        lock_wait=chosen.wait,
+        limits=options.limits,
+        retry=Policy(options.retries, random.random, options.max_wait),
+        lock_wait=options.wait,
         emit=stream.json,
         show_progress=app.output.progress,
         output_closed=lambda: stream.broken,
     )
     with closing(context):
-        tally = run(suite, context, dry_run=chosen.dry_run)
+        tally = run(suite, context, dry_run=options.dry_run)
         worst = tally.worst
-        stream.json(tally.summary(_next_command(chosen, tally)))
+        stream.json(tally.summary(_next_command(options, tally)))
         try:
             stream.flush()
         except (GemcliError, BrokenPipeError):
@@ -261,22 +254,22 @@ def replay(app: App, chosen: ReplayOptions) -> None:
         raise worst.replace(message=worst.message + also)
 
 
-def _suite(app: App, chosen: ReplayOptions, limits: Limits) -> Suite:
+def _suite(app: App, options: ReplayOptions) -> Suite:
     """The conversations of the script, with what the command line overrides."""
-    text = _script_text(app, chosen.file, limits)
+    text = _script_text(app, options.file, options.limits)
     suite = read_script.load(
-        text, chosen.file, chosen.variables, as_lines=chosen.as_lines, strict=chosen.strict
+        text, options.file, options.variables, as_lines=options.as_lines, strict=options.strict
     )
-    _require_target(chosen, suite)
-    model = None if chosen.model is None else check_model(chosen.model)
+    _require_target(options, suite)
+    model = None if options.model is None else check_model(options.model)
     for warning in suite.warnings:
         app.output.notice(warning.describe())
     scripts = [
         replace(
             script,
             model=model or script.model,
-            on_fail=chosen.on_fail or script.on_fail,
-            on_unknown=chosen.on_unknown or script.on_unknown,
+            on_fail=options.on_fail or script.on_fail,
+            on_unknown=options.on_unknown or script.on_unknown,
         )
         for script in suite.scripts
     ]
@@ -291,17 +284,18 @@ def _script_text(app: App, file: str, limits: Limits) -> str:
     except GemcliError as error:
         if names.is_session_name(file) and app.store.exists(app.path(file)):
             command = f'gemcli replay "$(gemcli history -s {file} --path)"'
-            raise error.replace(hint=f"name a session by its path: {command}") from error
+            hint = f"name a session by its path: {command}"
+            raise error.replace(hint=hint) from error.__cause__
         raise
 
 
-def _require_target(chosen: ReplayOptions, suite: Suite) -> None:
+def _require_target(options: ReplayOptions, suite: Suite) -> None:
     """Raise `click.UsageError` if the conversations cannot have sessions where they should."""
-    if chosen.directory is None:
-        if chosen.session is None and not chosen.dry_run:
+    if options.directory is None:
+        if options.session is None and not options.dry_run:
             raise click.UsageError("no session is given; use -s SESSION or --out DIR")
-        if suite.many and (chosen.session is not None or not chosen.dry_run):
-            what = f"each line of {chosen.file} is a conversation with a session of its own"
+        if suite.many and (options.session is not None or not options.dry_run):
+            what = f"each line of {options.file} is a conversation with a session of its own"
             raise click.UsageError(f"{what}; use --out DIR")
         return
     for script in suite.scripts:
@@ -310,15 +304,15 @@ def _require_target(chosen: ReplayOptions, suite: Suite) -> None:
             raise click.UsageError(f"{what}; give the script a `name`")
 
 
-def _next_command(chosen: ReplayOptions, tally: Tally) -> str | None:
+def _next_command(options: ReplayOptions, tally: Tally) -> str | None:
     """The command that continues the run after its errors; None if no command can."""
     worst = tally.worst
     if worst is None or not (worst.retryable or worst.reason == "IN_DOUBT"):
         return None
-    if chosen.file in ("-", "/dev/stdin") or chosen.file.startswith(("/dev/fd/", "/proc/")):
+    if options.file in ("-", "/dev/stdin") or options.file.startswith(("/dev/fd/", "/proc/")):
         return None  # a pipe cannot be read again
     for error in tally.errors:
         # What may have been answered just now is in doubt for the next run.
         if error.reason == "IN_DOUBT" or error.outcome == "unknown":
-            return chosen.words("resend")
-    return chosen.words(chosen.on_unknown)
+            return options.command_line("resend")
+    return options.command_line(options.on_unknown)

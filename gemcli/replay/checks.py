@@ -90,7 +90,7 @@ class Observation(NamedTuple):
 
 
 class Check(TypedDict):
-    """One check that was made: what was wanted, what was found if that is one value, and whether it holds."""
+    """The result of one check: what was wanted, what was found, and whether it holds."""
 
     check: str
     want: NotRequired[str | list[str]]

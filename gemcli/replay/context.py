@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from gemcli.api import backends
 from gemcli.api.backends import Backend
@@ -37,7 +36,7 @@ class RunContext:
     app: App
     session: str | None
     directory: str | None
-    origin: Mapping[str, Any]
+    origin: Mapping[str, object]
     limits: Limits
     retry: Policy
     lock_wait: float
@@ -52,7 +51,7 @@ class RunContext:
             client.close()
 
     def session_name(self, script: Script) -> str | None:
-        """The session of a script as the command line would name it; None in a dry run without one."""
+        """The session of a script as the command line names it; a dry run may have none."""
         if self.directory is None:
             return self.session
         return os.path.join(self.directory, script.name + names.SUFFIX)

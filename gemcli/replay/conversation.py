@@ -11,14 +11,13 @@ the request under way finish and be recorded, and nothing is sent after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from gemcli.api.gemini import interrupted
 from gemcli.errors import GemcliError
-from gemcli.exchange import Result, exchange, prepare, recalled
+from gemcli.exchange import Event, Result, exchange, prepare, recalled
 from gemcli.replay.checks import Check, Expected, observe, run_checks
 from gemcli.replay.context import RunContext
 from gemcli.replay.events import Outcome, Status
@@ -35,7 +34,7 @@ HINTS = {
     "UNAVAILABLE": "run the same command again later",
     "QUOTA_DAILY": "run the same command again tomorrow",
     "INCOMPLETE": "raise max_output_tokens in the script's `config`, and use a new session",
-    "MAX_TOKENS_EMPTY": "thoughts used up the limit: raise max_output_tokens in the turn's `config`",
+    "MAX_TOKENS_EMPTY": "raise max_output_tokens in `config`: thoughts used up the limit",
 }
 """Hints for scripts, where another model or config would make another conversation."""
 
@@ -111,15 +110,14 @@ class Conversation:
 
     def _pause(self, plan: Plan) -> GemcliError | None:
         """Wait before a message if the script says so; the signal's error if one has arrived."""
-        if plan.turn.wait and not deferred.arrived:
-            event = {
-                "event": "wait",
-                "seconds": plan.turn.wait,
-                "reason": "SCRIPT",
-                "message": "the script says so",
-            }
-            self._emit(plan, event)
-            deferred.sleep(plan.turn.wait)
+        seconds = plan.turn.wait
+        if seconds and not deferred.arrived:
+            message = "the script says so"
+            self._emit(
+                plan,
+                {"event": "wait", "seconds": seconds, "reason": "SCRIPT", "message": message},
+            )
+            deferred.sleep(seconds)
         return interrupted(deferred.arrived[0], sent=False) if deferred.arrived else None
 
     def _send(self, session: Session, plan: Plan) -> Result:
@@ -136,7 +134,7 @@ class Conversation:
         )
         return exchange(session, request, transport)
 
-    def _emit(self, plan: Plan, event: Mapping[str, Any]) -> None:
+    def _emit(self, plan: Plan, event: Event) -> None:
         self._context.emit({**event, "id": plan.turn.id, "run": self._script.name})
 
     def _judge(self, place: int, plan: Plan, result: Result, *, sent: bool) -> Outcome:

@@ -46,7 +46,7 @@ def plans(script: Script, journal: Journal) -> Iterator[Plan]:
 
 
 def require_settings(script: Script, header: Record) -> None:
-    """Raise `GemcliError` (DIVERGED) if the script no longer has a setting it made the session with.
+    """Raise `GemcliError` (DIVERGED) if the session was created with settings now gone.
 
     Every other change goes out with each message, and into its key.
     """

@@ -92,7 +92,7 @@ def delivery(journal: Journal, exchange: Exchange | None) -> Delivery:
 def stored_answer(
     journal: Journal, exchange: Exchange, message: Message, *, resend: bool, hint: str
 ) -> Exchange | None:
-    """`exchange`, the last try, if its answer stands for `message`; None if the message must be sent.
+    """`exchange`, the last try, if its answer stands for `message`; None to send the message.
 
     Raises `GemcliError`: IN_DOUBT if it may have been answered, unless `resend`; DIVERGED, with
     `hint`, if the answer was for another message.

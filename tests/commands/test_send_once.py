@@ -121,21 +121,23 @@ def test_in_doubt(here: Send, model: Model, options: list[str], pending: bool) -
         assert len(model.requests) == 1
 
 
-def test_a_broken_connection(here: Send, model: Model) -> None:
-    """75 now, and 13 from then on; a plain send goes on all the same."""
-    model.script(RESET)
-    assert here.send("q", "--key", "k").status == 75
-    assert here.send("q", "--key", "k").status == 13
+AGAIN: dict[str, tuple[Reply | dict[str, Any], int, int, int]] = {
+    # reply: exit status, then that of the same command again, and how many requests there were in all
+    "lost": (RESET, 75, 13, 1),
+    "rejected": (OVERLOADED, 75, 0, 2),
+    "empty": (answer(""), 3, 0, 2),
+    "malformed": (answer("x", finish="MALFORMED_FUNCTION_CALL"), 3, 0, 2),
+    "cut": (answer("half", finish="MAX_TOKENS"), 4, 4, 1),
+}
+
+
+@pytest.mark.parametrize(("reply", "first", "again", "requests"), AGAIN.values(), ids=AGAIN)
+def test_again(here: Send, model: Model, reply: Reply | dict[str, Any], first: int, again: int, requests: int) -> None:
+    """What never counted, or may come out better, is sent again; the rest is not. A plain send goes on in any case."""
+    model.script(reply)
+    assert [here.send("q", "--key", "k").status for _ in range(2)] == [first, again]
+    assert len(model.requests) == requests
     assert here.send("another").status == 0
-    assert len(model.requests) == 2
-
-
-def test_rejected(here: Send, model: Model) -> None:
-    """What the API rejected never counted."""
-    model.script(OVERLOADED)
-    assert here.send("q", "--key", "k").status == 75
-    done = here.send("q", "--key", "k")
-    assert (done.status, done.json["sent"], done.json["turn"]) == (0, True, 2)
 
 
 @pytest.mark.parametrize("options", [[], ["--stream"]])
@@ -147,23 +149,6 @@ def test_blocked(here: Send, model: Model, options: list[str]) -> None:
     assert (first.status, done.status, done.error["reason"]) == (3, 3, "ANSWER_BLOCKED")
     assert (done.lines[-1]["sent"], done.lines[-1]["text"], done.lines[-1]["status"]) == (False, "half", "blocked")
     assert here.send("q", "--key", "k", *options, "--allow", "blocked").status == 0
-    assert len(model.requests) == 1
-
-
-@pytest.mark.parametrize(
-    "body", [answer(""), answer("x", finish="MALFORMED_FUNCTION_CALL")], ids=["empty", "malformed"]
-)
-def test_refusals_that_may_change(here: Send, model: Model, body: dict[str, Any]) -> None:
-    """An empty or malformed answer is asked for again."""
-    model.script(body)
-    assert here.send("q", "--key", "k").status == 3
-    assert (here.send("q", "--key", "k").json["sent"], len(model.requests)) == (True, 2)
-
-
-def test_incomplete(here: Send, model: Model) -> None:
-    """An answer that was cut short is one: it is told again with its status."""
-    model.script(answer("half", finish="MAX_TOKENS"))
-    assert [here.send("q", "--key", "k").status for _ in range(2)] == [4, 4]
     assert len(model.requests) == 1
 
 

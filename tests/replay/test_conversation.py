@@ -55,6 +55,8 @@ def test_a_script_that_was_changed(world: World, document: Any, expected: list[s
     """Appended messages are sent alone; another message, model or config at an answered turn ends the conversation."""
     same: dict[str, Any] = {"model": "m1", "config": {"temperature": 1}, "turns": ["a", "b"]}
     world.play(same)
+    planned = [status.replace("ok", "planned") for status in expected]
+    assert came_to(world.play(same | document, dry=True)) == planned
     outcomes = world.play(same | document)
     assert came_to(outcomes) == expected
     assert len(world.model.bodies) == 2 + expected.count("ok")
