@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gemcli.errors import GemcliError
 from gemcli.replay import read_script
@@ -142,40 +140,6 @@ def test_json_lines_and_lists_are_the_same_messages() -> None:
     assert keys_of('"a"\n{"user": "b", "id": "x"}\n') == listed
     (plain,) = read_script.load("a\n\nb\n", "s.txt", {}, as_lines=True).scripts
     assert [plan.message.key for plan in plans(plain, Journal([header()]))] == listed
-
-
-MESSAGES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).filter(
-    lambda text: text.strip() and "{{" not in text
-)
-TURNS = st.lists(
-    st.builds(
-        lambda user, top_k: {"user": user} | ({"config": {"top_k": top_k}} if top_k else {}),
-        MESSAGES,
-        st.integers(0, 3),
-    ),
-    min_size=1,
-    max_size=4,
-)
-BESIDES = st.fixed_dictionaries(
-    {},
-    optional={
-        "wait": st.integers(0, 9),
-        "raw": st.just(True),
-        "expect": st.fixed_dictionaries({"words": st.just("<9"), "contains": MESSAGES}),
-    },
-)
-
-
-@given(TURNS, st.data())
-def test_keys_are_of_what_is_sent(turns: list[Document], data: st.DataObject) -> None:
-    """Two scripts share keys exactly as far as their messages and configs are the same ones."""
-    other = [data.draw(st.just(one) | TURNS.map(lambda drawn: drawn[0])) for one in turns]
-    same = next((place for place, pair in enumerate(zip(turns, other, strict=True)) if pair[0] != pair[1]), len(turns))
-    told = [turn | data.draw(BESIDES) for turn in other]
-    names = data.draw(st.sampled_from([{}, {"name": "x", "on_fail": "stop"}]))
-    before, after = keys_of({"turns": turns}), keys_of({"turns": told} | names)
-    assert before[:same] == after[:same]
-    assert not {*before[same:]} & {*after[same:]}
 
 
 # What is sent
