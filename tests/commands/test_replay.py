@@ -242,7 +242,7 @@ def test_out_with_a_session_in_the_environment(here: Replay, monkeypatch: pytest
         (["-s", "a", "--max-wait", "-1"], "max-wait"),
     ],
 )
-def test_command_lines_that_are_none(here: Replay, model: Model, options: list[str], said: str) -> None:
+def test_invalid_command_lines(here: Replay, model: Model, options: list[str], said: str) -> None:
     """2 before anything is printed, made or sent."""
     done = here.run(["a"], *options)
     assert (done.status, done.out, model.requests) == (2, "", [])
@@ -440,7 +440,7 @@ def test_overlapping_runs(here: Replay, model: Model) -> None:
 
 
 def test_a_wait_for_a_retry(here: Replay, model: Model) -> None:
-    """A rate limit is waited for as long as it asks, which an event tells; longer than --max-wait it is 75."""
+    """A rate limit is waited out as an event says; if it asks for more than --max-wait, the run ends in 75."""
     info = {"@type": RETRY_INFO, "retryDelay": "0.01s"}
     model.script(refusal(429, "RESOURCE_EXHAUSTED", info))
     done = here.run(["a"], "-s", "a", "--retries", "1")
@@ -485,7 +485,7 @@ def test_without_a_key(here: Replay) -> None:
 
 
 def test_several_errors(here: Replay, model: Model) -> None:
-    """The gravest is told on stderr, with how many there are besides."""
+    """The gravest is printed on stderr, with the number of the others."""
     Path("q.jsonl").write_text(TWO)
     model.script(answer(""), refusal(500, "INTERNAL"))
     done = here("replay", "q.jsonl", "--out", "runs", "--errors", "json")
@@ -527,7 +527,7 @@ def test_a_full_standard_output(here: Replay, model: Model) -> None:
 
 
 def test_a_session_that_cannot_be_written(here: Replay, model: Model) -> None:
-    """74 ends the run with the answer told and not saved."""
+    """74 ends the run; the answer is reported as not saved."""
 
     def meddle() -> None:
         with session().open("ab") as file:

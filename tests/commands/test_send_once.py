@@ -142,7 +142,7 @@ def test_again(here: Send, model: Model, reply: Reply | dict[str, Any], first: i
 
 @pytest.mark.parametrize("options", [[], ["--stream"]])
 def test_blocked(here: Send, model: Model, options: list[str]) -> None:
-    """A refusal that would not change is told again with its status; --allow is asked now."""
+    """A refusal that would not change is printed again with its status; --allow counts now."""
     model.script(answer("half", finish="SAFETY"))
     first = here.send("q", "--key", "k")
     done = here.send("q", "--key", "k", *options, "--errors", "json")
@@ -272,8 +272,8 @@ def test_dry_run(here: Send, model: Model) -> None:
     ],
     ids=["empty", "long", "on-unknown", "not-utf-8"],
 )
-def test_options_that_are_none(here: Send, model: Model, options: list[str], status: int) -> None:
-    """Nothing is sent with a key that is none."""
+def test_invalid_keys(here: Send, model: Model, options: list[str], status: int) -> None:
+    """Nothing is sent with an invalid key."""
     done = here.send("q", *options)
     assert (done.status, done.out, model.requests) == (status, "", [])
 

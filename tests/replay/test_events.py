@@ -1,4 +1,4 @@
-"""What a run tells: the keys of each event, the words in it, and the exit status of many conversations."""
+"""What a run reports: the keys of each event, the words in it, and the exit status of many conversations."""
 
 from __future__ import annotations
 
@@ -137,13 +137,13 @@ def test_a_blocked_prompt() -> None:
 
 
 @pytest.mark.parametrize("usage", [None, "many", []])
-def test_tokens_that_are_none(usage: Any) -> None:
+def test_malformed_usage(usage: Any) -> None:
     """Whatever an answer has in the place of its tokens, the event is whole."""
     body = answer("hi", usageMetadata=usage)
     assert told(Outcome("ok", PLAN, True, 3, result(body)))["usage"] == dict.fromkeys(USAGE)
 
 
-def test_a_count_that_is_no_number() -> None:
+def test_a_malformed_count() -> None:
     """It counts nothing, and the checks and the sums go on."""
     body = answer("hi", usageMetadata={"promptTokenCount": "5", "candidatesTokenCount": True, "totalTokenCount": 7})
     outcome = Outcome("ok", PLAN, True, 3, result(body))
