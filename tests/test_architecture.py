@@ -34,7 +34,7 @@ LAYERS: dict[str, str] = {
     "text": "errors",
     "chat": "errors text",
     "settings": "errors text",
-    "sessions": "errors signals text chat",
+    "sessions": "errors signals text chat settings",
     "formats": "errors text chat",
     "terminal": "errors signals text chat settings sessions",
     "simulator": "errors text chat terminal",

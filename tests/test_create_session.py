@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
@@ -49,5 +50,5 @@ def test_backup(app: App) -> None:
 def test_origin_of_a_fork(app: App, turn_number: int | None, shown: int) -> None:
     """A fork names its source, and the turn that it was taken at: the last one if none is given."""
     source = Journal(mixed())
-    first = forked(app, NewOptions(), source, {"kind": "fork", "session": "a"}, turn_number)[0]
+    first: Any = forked(app, NewOptions(), source, {"kind": "fork", "session": "a"}, turn_number)[0]
     assert first["origin"] == {"kind": "fork", "session": "a", "id": source.header["id"], "turn": shown}

@@ -21,7 +21,7 @@ from gemcli.api.gemini import preload
 from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
-from gemcli.chat.contents import Content, user_text
+from gemcli.chat.contents import user_text
 from gemcli.create_session import NewOptions, create_if_missing
 from gemcli.errors import GemcliError, counted
 from gemcli.exchange import (
@@ -35,8 +35,7 @@ from gemcli.exchange import (
     stored_result,
 )
 from gemcli.sessions import once
-from gemcli.sessions.journal import REFUSED, Exchange, Journal
-from gemcli.sessions.records import RequestRecord
+from gemcli.sessions.journal import Exchange, Journal
 from gemcli.settings.resolve import Config, merge
 from gemcli.signals import deferred
 from gemcli.terminal import documents, inputs
@@ -72,10 +71,8 @@ LONGEST_KEY = 256
 @common_options.wait(300)
 @click.option("--key", metavar="KEY", help=(
     "Send under this key, once: if it was answered before, print that answer again."))  # fmt: skip
-@click.option("--if-turns", metavar="N", type=click.IntRange(min=0), help=(
-    "Send only as what follows N turns: if that was answered before, print its answer again."))  # fmt: skip
 @click.option("--on-unknown", type=click.Choice(["fail", "resend"]), default="fail", show_default=True, help=(
-    "With --key or --if-turns: what to do when nobody knows if the message was answered."))  # fmt: skip
+    "With --key: what to do when it is unknown whether the message was answered."))  # fmt: skip
 @click.option(
     "--max-turns",
     metavar="N",
@@ -111,7 +108,6 @@ def command(
     deadline: float,
     wait: float,
     key: str | None,
-    if_turns: int | None,
     on_unknown: str,
     max_turns: int | None,
     allow: str,
@@ -139,7 +135,7 @@ def command(
       gemcli send -s bug42 --stream --text "Now at length"
       gemcli send -s daily --create --key "$(date +%F)" "A word for today?"
     """
-    _require_key(key, if_turns)
+    _require_key(key)
     allowed = _allowed(allow)
     limits = Limits(timeout, app.started + deadline)
     with inputs.within(limits.remaining, "standard input", "use -n to leave standard input alone"):
@@ -160,7 +156,6 @@ def command(
         retries=retries,
         wait=wait,
         key=key,
-        if_turns=if_turns,
         on_unknown=on_unknown,
         max_turns=max_turns,
         allowed=allowed,
@@ -188,17 +183,11 @@ class SendOptions:
     retries: int
     wait: float
     key: str | None
-    if_turns: int | None
     on_unknown: str
     max_turns: int | None
     allowed: tuple[str, ...]
     as_text: bool
     stream: bool
-
-    @property
-    def once(self) -> bool:
-        """Whether the message is not sent again if it was answered before."""
-        return self.key is not None or self.if_turns is not None
 
 
 class Answered(NamedTuple):
@@ -251,7 +240,7 @@ def run(
     created = options.create and create_if_missing(app, options.session, new_session)
     if not options.create:
         app.require(options.session)
-    if not options.once:
+    if options.key is None:
         preload()
     wait = min(options.wait, max(0.0, options.limits.remaining))
     with ExitStack() as signals_held:
@@ -384,46 +373,25 @@ def _request(
     return request, backend
 
 
-def _sent_before(journal: Journal, order: SendOptions) -> Exchange | None:
-    """The exchange whose answer is to be printed again, if the message was sent before.
+def _sent_before(journal: Journal, options: SendOptions) -> Exchange | None:
+    """The exchange whose answer stands for the message, if it was sent before under its key.
 
-    Raises `GemcliError`: IN_DOUBT if it may have been answered, DIVERGED if another message was.
+    Raises as `once.stored_answer` does.
     """
-    content = user_text(order.message)
-    if order.key is not None:
-        last = once.newest(journal, order.key, content)
-    elif order.if_turns is not None:
-        last = once.following(journal, order.if_turns, content)
-    else:
+    if options.key is None:
         return None
-    past = once.recall(journal, last, resend=order.on_unknown == "resend")
-    if past is None or (change := _difference(journal, past.request, order, content)) is None:
-        return past
-    if past.state == REFUSED:
-        return None
-    hint = f"gemcli history -s {shlex.quote(order.session)} --turn {past.turn} shows it"
-    raise GemcliError(
-        "DIVERGED",
-        f"turn {past.turn} was answered for another {change}; nothing was sent",
-        hint=hint,
+    message = once.Message(
+        options.key,
+        user_text(options.message),
+        options.model or journal.header["model"],
+        merge(journal.header["config"], options.config),
     )
-
-
-def _difference(
-    journal: Journal, request: RequestRecord, order: SendOptions, content: Content
-) -> str | None:
-    """What a message that was sent before had otherwise, None if it is the same one."""
-    if request["content"] != content:
-        return "message"
-    if request.get("imported"):
+    last = once.last_try(journal, message)
+    if last is None:
         return None
-    if request["model"] != (order.model or journal.header["model"]):
-        return "model"
-    before, now = (
-        merge(journal.header["config"], config)
-        for config in (request.get("config") or {}, order.config)
-    )
-    return None if before == now else "config"
+    hint = f"run gemcli history -s {shlex.quote(options.session)} --turn {last.turn} to see it"
+    resend = options.on_unknown == "resend"
+    return once.stored_answer(journal, last, message, resend=resend, hint=hint)
 
 
 class StreamPrinter:
@@ -470,12 +438,10 @@ class StreamPrinter:
             self._stream.text(str(part["text"]))
 
 
-def _require_key(key: str | None, if_turns: int | None) -> None:
+def _require_key(key: str | None) -> None:
     """Raise `click.UsageError`, or `GemcliError` (BAD_TEXT), unless the options make sense."""
     if key is None:
         return
-    if if_turns is not None:
-        raise click.UsageError("--key and --if-turns exclude each other")
     if not 0 < len(inputs.argument(key, "--key")) <= LONGEST_KEY:
         raise click.UsageError(f"--key takes 1 to {LONGEST_KEY} characters")
 

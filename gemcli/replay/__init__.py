@@ -1,6 +1,6 @@
 """Replay: scripted conversations, sent message by message, resumed where they stopped.
 
-A script is read whole and checked (`recognise`, `grammar`, `script`) before anything is sent; then
-`run` plays it turn by turn (`template`, `checks`) with the same `exchange` as `send`, and tells
-what happens (`events`). Nothing outside this package and its command imports it.
+A script is read and checked as a whole before anything is sent. Then `run` plays its conversations
+turn by turn: `plan` says what each turn would send, `conversation` finds the stored answer or sends
+the message as `send` does, `checks` judge the answer, `events` report it.
 """

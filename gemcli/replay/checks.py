@@ -1,8 +1,8 @@
-"""Checks: what a script expects of an answer, and whether it holds. Pure, but for a clock.
+"""Checks: what a script expects of an answer, and whether it holds.
 
-Every turn expects that there is an answer and that it finished with STOP, or calls functions;
-`finish` in `expect` says otherwise. The rest is what the script asks for. All checks are made on
-the recorded answer, so they can be changed and made again without sending anything.
+Every turn expects an answer that finished with STOP or calls functions; `finish` in `expect`
+overrides that. The rest is what the script asks for. Checks look at the recorded answer only, so
+they can be changed and run again without sending anything.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
-from gemcli.chat.answers import Verdict
+from gemcli.chat.answers import Verdict, token_count
+from gemcli.exchange import Result
 from gemcli.signals import TimeUp, time_limit
 from gemcli.text.schema import compiled
 
@@ -25,16 +26,13 @@ TEXT_CHECKS: dict[str, tuple[Callable[[str, str], bool], Callable[..., bool]]] =
     "regex": (lambda text, want: _matches(want, text) is True, all),
     "not_regex": (lambda text, want: _matches(want, text) is False, all),
 }
-"""Checks of the answer's text.
-
-How one wanted text is looked for, and whether all of a list must hold or any.
-"""
+"""Checks of the answer's text: the test for one wanted text, and whether all or any must hold."""
 
 PATTERNS = ("regex", "not_regex")
-"""Those whose texts are regular expressions (Python's, anywhere in the text)."""
+"""Checks whose texts are regular expressions (Python's, anywhere in the text)."""
 
-PATIENCE = 2.0
-"""Seconds that one pattern may take; a check that takes longer is not met."""
+REGEX_TIME_LIMIT = 2.0
+"""Seconds that one regular expression may take; a check that takes longer fails."""
 
 TOKENS = {
     "input": "promptTokenCount",
@@ -42,7 +40,7 @@ TOKENS = {
     "thoughts": "thoughtsTokenCount",
     "total": "totalTokenCount",
 }
-"""The names of token counts in scripts and events, with the API's."""
+"""Token counts: their names in scripts and events, and the API's."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +54,13 @@ class Bound:
 
     def holds(self, value: float) -> bool:
         """Whether `value` is within the limits."""
-        return self.low < value < self.high if self.exclusive else self.low <= value <= self.high
+        if self.exclusive:
+            return self.low < value < self.high
+        return self.low <= value <= self.high
 
 
 class Expected(NamedTuple):
-    """What a script expects of one answer; empty and None where it says nothing."""
+    """What a script expects of one answer; empty or None where it expects nothing."""
 
     texts: Mapping[str, tuple[str, ...]] = {}
     finish: tuple[str, ...] | None = None
@@ -68,13 +68,13 @@ class Expected(NamedTuple):
 
 
 NOTHING = Expected()
-"""No more than every turn expects."""
+"""Only what every turn expects."""
 
 
-class Heard(NamedTuple):
-    """What came back, as far as checks look at it.
+class Observation(NamedTuple):
+    """The part of an answer that checks look at.
 
-    `finish` is the finish reason, or why the prompt was blocked.
+    `finish` is the finish reason, or the block reason of a blocked prompt.
     """
 
     verdict: Verdict
@@ -83,85 +83,101 @@ class Heard(NamedTuple):
     tokens: Mapping[str, int | None]
 
     @property
-    def calls(self) -> bool:
+    def calls_functions(self) -> bool:
         """Whether the answer is valid and calls functions."""
         return self.verdict.error is not None and self.verdict.error.reason == "FUNCTION_CALL"
 
 
+class Check(TypedDict):
+    """The result of one check: what was wanted, what was found, and whether it holds."""
+
+    check: str
+    want: NotRequired[str | list[str]]
+    got: NotRequired[str | float | None]
+    ok: bool
+
+
 def bound(text: str) -> Bound:
-    """The limits that `text` stands for. Raises `ValueError` when it stands for none."""
+    """The limits that `text` describes. Raises `ValueError` if it is not a bound."""
     number = r"([0-9]{1,12}(?:\.[0-9]{1,6})?)"
     if match := re.fullmatch(rf"(<=?|>=?)\s*{number}", text):
-        value, exclusive = float(match[2]), len(match[1]) == 1
-        return (
-            Bound(text, high=value, exclusive=exclusive)
-            if match[1][0] == "<"
-            else Bound(text, low=value, exclusive=exclusive)
-        )
-    if (match := re.fullmatch(rf"{number}\s*\.\.\s*{number}", text)) and float(match[1]) <= float(
-        match[2]
-    ):
-        return Bound(text, float(match[1]), float(match[2]))
+        operator, value = match[1], float(match[2])
+        exclusive = len(operator) == 1
+        if operator.startswith("<"):
+            return Bound(text, high=value, exclusive=exclusive)
+        return Bound(text, low=value, exclusive=exclusive)
+    if match := re.fullmatch(rf"{number}\s*\.\.\s*{number}", text):
+        low, high = float(match[1]), float(match[2])
+        if low <= high:
+            return Bound(text, low, high)
     raise ValueError
 
 
-def made(expected: Expected, heard: Heard) -> list[dict[str, Any]]:
-    """Every check with what was wanted, what there was if that is a number or a name, and whether it holds."""
-    return [*_answered(expected, heard), *_texts(expected, heard), *_bounds(expected, heard)]
+def observe(result: Result) -> Observation:
+    """What checks look at in an answered exchange."""
+    usage = result.answer.get("usageMetadata")
+    tokens: dict[str, int | None] = dict.fromkeys(TOKENS)
+    if isinstance(usage, dict):
+        tokens = {name: token_count(usage, counter) for name, counter in TOKENS.items()}
+    block_reason = (result.answer.get("promptFeedback") or {}).get("blockReason")
+    finish = result.verdict.finish_reason or block_reason
+    return Observation(result.verdict, finish, result.latency_ms, tokens)
 
 
-def _answered(expected: Expected, heard: Heard) -> Iterator[dict[str, Any]]:
-    """The expectation that every turn has: there is an answer, and it ended as it should."""
-    named = expected.finish is not None and heard.finish in expected.finish
-    # An expected refusal need not say anything, but STOP without an answer is none.
-    yield {"check": "answer", "ok": heard.verdict.valid or (named and heard.finish != "STOP")}
-    wanted = ("STOP",) if expected.finish is None else expected.finish
-    holds = heard.finish in wanted or (expected.finish is None and heard.calls)
-    yield {"check": "finish", "want": list(wanted), "got": heard.finish, "ok": holds}
+def run_checks(expected: Expected, observation: Observation) -> list[Check]:
+    """Every check of an answer, in order, whether or not the ones before it hold."""
+    return [
+        *_check_answer(expected, observation),
+        *_check_texts(expected, observation),
+        *_check_bounds(expected, observation),
+    ]
 
 
-def _texts(expected: Expected, heard: Heard) -> Iterator[dict[str, Any]]:
+def _check_answer(expected: Expected, observation: Observation) -> Iterator[Check]:
+    """The checks that every turn has: there is an answer, and it finished as it should."""
+    finish = observation.finish
+    as_named = expected.finish is not None and finish in expected.finish
+    # An expected refusal may be silent, but STOP without text is not an answer.
+    ok = observation.verdict.valid or (as_named and finish != "STOP")
+    yield {"check": "answer", "ok": ok}
+    if expected.finish is None:
+        ok = finish == "STOP" or observation.calls_functions
+        yield {"check": "finish", "want": ["STOP"], "got": finish, "ok": ok}
+    else:
+        yield {"check": "finish", "want": list(expected.finish), "got": finish, "ok": as_named}
+
+
+def _check_texts(expected: Expected, observation: Observation) -> Iterator[Check]:
+    text = observation.verdict.text
     for name, wanted in expected.texts.items():
-        test, quantity = TEXT_CHECKS[name]
-        found = [test(heard.verdict.text, want) for want in wanted]
+        holds, quantity = TEXT_CHECKS[name]
         if quantity is all:
-            yield from (
-                {"check": name, "want": want, "ok": ok}
-                for want, ok in zip(wanted, found, strict=True)
-            )
+            for want in wanted:
+                yield {"check": name, "want": want, "ok": holds(text, want)}
         else:
-            yield {
-                "check": name,
-                "want": wanted[0] if len(wanted) == 1 else list(wanted),
-                "ok": any(found),
-            }
+            ok = any(holds(text, want) for want in wanted)
+            yield {"check": name, "want": wanted[0] if len(wanted) == 1 else list(wanted), "ok": ok}
 
 
 def _matches(pattern: str, text: str) -> bool | None:
-    """Whether a pattern is found in a text.
-
-    None if that takes too long, as some patterns would for ever.
-    """
+    """Whether a regular expression is found in a text; None if the search takes too long."""
     try:
-        with time_limit(PATIENCE):
+        with time_limit(REGEX_TIME_LIMIT):
             return compiled(pattern).search(text) is not None
     except TimeUp:
         return None
 
 
-def _bounds(expected: Expected, heard: Heard) -> Iterator[dict[str, Any]]:
-    text = heard.verdict.text
-    measured: dict[str, float | None] = {
+def _check_bounds(expected: Expected, observation: Observation) -> Iterator[Check]:
+    text = observation.verdict.text
+    values: dict[str, float | None] = {
         "words": len(text.split()),
         "chars": len(text),
-        "latency_ms": heard.latency_ms,
+        "latency_ms": observation.latency_ms,
     }
-    measured |= {f"tokens.{name}": count for name, count in heard.tokens.items()}
+    for name, count in observation.tokens.items():
+        values[f"tokens.{name}"] = count
     for name, limits in expected.bounds.items():
-        got = measured[name]
-        yield {
-            "check": name,
-            "want": limits.text,
-            "got": got,
-            "ok": got is not None and limits.holds(got),
-        }
+        value = values[name]
+        ok = value is not None and limits.holds(value)
+        yield {"check": name, "want": limits.text, "got": value, "ok": ok}

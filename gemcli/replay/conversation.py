@@ -1,214 +1,193 @@
-"""One conversation of a run: its turns in order, each a transaction, the session their journal.
+"""One conversation of a run: its turns in order, each a transaction, with the session as journal.
 
-    for each turn   answered before          → reused, nothing is sent
-                    something else answered  → DIVERGED: somebody changed the script, or the session
-                    sent, and nobody knows   → IN_DOUBT, unless told to send again
-                    else                     → `exchange`, as `send` does it
+    for each turn   answered before              → reused, nothing is sent
+                    another message was answered → DIVERGED: script or session was changed
+                    sent with unknown outcome    → IN_DOUBT, unless it may be sent again
+                    else                         → `exchange`, as in `send`
 
-A turn without a usable answer ends the conversation, so there is never a hole in its history. A
-signal lets the request under way finish and be recorded, and nothing is sent after it.
+A turn without a usable answer ends the conversation, so its history never has a hole. A signal lets
+the request under way finish and be recorded, and nothing is sent after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from functools import partial
 
 from gemcli.api.request_thread import interrupted
 from gemcli.errors import GemcliError
-from gemcli.exchange import Result, Transport, exchange, prepare, stored_result
-from gemcli.replay import checks
-from gemcli.replay.events import Event, Outcome, heard_of
-from gemcli.replay.plan import Past, Plan, plans, require_settings
+from gemcli.exchange import Event, Result, exchange, prepare, stored_result
+from gemcli.replay.checks import Check, Expected, observe, run_checks
+from gemcli.replay.context import RunContext
+from gemcli.replay.events import Outcome, Status
+from gemcli.replay.plan import Plan, RecordedTurns, plans, require_settings
 from gemcli.replay.script import Script
 from gemcli.replay.template import render
 from gemcli.sessions import once
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.once import Standing
+from gemcli.sessions.once import Delivery
 from gemcli.sessions.session import Session, Unsaved
 from gemcli.signals import deferred
 
 HINTS = {
     "UNAVAILABLE": "run the same command again later",
     "QUOTA_DAILY": "run the same command again tomorrow",
-    "INCOMPLETE": "raise max_output_tokens in the script's `config`, and play it in a new session",
-    "MAX_TOKENS_EMPTY": "thoughts used up the limit: raise max_output_tokens in the turn's `config`",
+    "INCOMPLETE": "raise max_output_tokens in the script's `config`, and use a new session",
+    "MAX_TOKENS_EMPTY": "raise max_output_tokens in `config`: thoughts used up the limit",
 }
-"""What to do about these in a script, where another model or config makes another conversation."""
-
-
-class Way(Protocol):
-    """The way to models, and what may end it."""
-
-    def name(self, script: Script) -> str | None:
-        """What the session of a script is called."""
-
-    def line(
-        self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]
-    ) -> Transport:
-        """The line to a model that a session asks."""
-
-    def over(self, wait: float = 0.0) -> GemcliError | None:
-        """Why nothing more should be sent after `wait` seconds, if so.
-
-        Nobody listens, or time is up.
-        """
+"""Hints for scripts, where another model or config would make another conversation."""
 
 
 class Conversation:
-    """A script and the journal of its session.
-
-    Without `session`, the right to append to it, nothing is sent.
-    """
+    """A script and the journal of its session. Without a locked `session` nothing is sent."""
 
     def __init__(
-        self,
-        script: Script,
-        journal: Journal,
-        session: Session | None,
-        way: Way,
-        tell: Callable[[Event], None],
+        self, script: Script, journal: Journal, session: Session | None, context: RunContext
     ) -> None:
         self._script = script
         self._journal = journal
         self._session = session
-        self._way = way
-        self._tell = tell
+        self._context = context
+        self._recorded = RecordedTurns(script, journal, context.session_name(script))
 
     def play(self) -> Iterator[Outcome]:
-        """Do the turns in order, and tell what each came to as soon as it is done.
+        """Take the turns in order, and yield the outcome of each as soon as it is known.
 
-        Raises `GemcliError` (DIVERGED) before the first turn if the session is none of this
-        script's, or after the last if it has more.
+        Raises `GemcliError` (DIVERGED) before the first turn if the session was made with other
+        settings, or after the last if it has more turns than the script.
         """
         require_settings(self._script, self._journal.header)
-        past, ended = Past(self._script, self._journal, self._way.name(self._script)), False
+        ended = False
         for place, plan in enumerate(plans(self._script, self._journal)):
             if ended:
                 yield Outcome("skipped", plan)
                 continue
-            outcome = self._turn(past, place, plan)
-            if error := outcome.error:
-                hint = HINTS.get(error.reason, error.hint)
-                outcome = replace(outcome, error=error.replace(hint=hint))
+            outcome = _with_script_hint(self._play_turn(place, plan))
             yield outcome
-            ended = self._ends(outcome)
+            ended = self._ends_conversation(outcome)
         if not ended:
-            past.require_no_more()
+            self._recorded.require_no_more()
 
-    def _turn(self, past: Past, place: int, plan: Plan) -> Outcome:
-        """Find the answer of a turn, or send it.
-
-        What went wrong is in the outcome, never raised.
-        """
+    def _play_turn(self, place: int, plan: Plan) -> Outcome:
+        """Find the stored answer of a turn, or send its message. Errors are in the outcome."""
+        resend = self._script.on_unknown == "resend"
         try:
-            known = past.exchange(place, plan, resend=self._script.on_unknown == "resend")
-            if known is not None:
-                return self._judged(place, plan, stored_result(known), sent=False)
-            if expected := self._refused_as_expected(place, plan):
+            stored = self._recorded.stored_answer(place, plan.message, resend=resend)
+            if stored is not None:
+                return self._judge(place, plan, stored_result(stored), sent=False)
+            if expected := self._expected_refusal(place, plan):
                 return expected
             if self._session is None:
                 return Outcome("planned", plan)
-            if over := self._way.over(plan.turn.wait) or self._pause(plan):
-                return Outcome("skipped", plan, error=over)
-            return self._judged(place, plan, self._send(self._session, plan), sent=True)
+            if stop := self._context.stop_reason(plan.turn.wait) or self._pause(plan):
+                return Outcome("skipped", plan, error=stop)
+            return self._judge(place, plan, self._send(self._session, plan), sent=True)
         except GemcliError as error:
-            # What could not be written down is no turn of the session.
-            last = None if isinstance(error, Unsaved) else once.newest(self._journal, plan.key)
-            status, number = (
-                "in_doubt" if error.reason == "IN_DOUBT" else "error",
-                last.turn if last else None,
-            )
-            return Outcome(
-                status, plan, sent=error.attempts is not None, number=number, error=error
-            )
+            return self._failed(plan, error)
 
-    def _refused_as_expected(self, place: int, plan: Plan) -> Outcome | None:
-        """What a turn came to that was answered as expected, though sending again might bring another answer."""
-        last = once.newest(self._journal, plan.key)
-        if last is None or once.standing(self._journal, last) is not Standing.RETRYABLE:
+    def _failed(self, plan: Plan, error: GemcliError) -> Outcome:
+        """The outcome of a turn without an answer."""
+        # A request that could not be written down is not a turn of the session.
+        last = None
+        if not isinstance(error, Unsaved):
+            last = once.last_try(self._journal, plan.message)
+        return Outcome(
+            "in_doubt" if error.reason == "IN_DOUBT" else "error",
+            plan,
+            sent=error.attempts is not None,
+            number=last.turn if last else None,
+            error=error,
+        )
+
+    def _expected_refusal(self, place: int, plan: Plan) -> Outcome | None:
+        """The outcome of a turn that was refused as expected, though a retry might be answered."""
+        last = once.last_try(self._journal, plan.message)
+        if last is None or once.delivery(self._journal, last) is not Delivery.RETRYABLE:
             return None
-        outcome = self._judged(place, plan, stored_result(last), sent=False)
+        outcome = self._judge(place, plan, stored_result(last), sent=False)
         return None if outcome.error else outcome
 
     def _pause(self, plan: Plan) -> GemcliError | None:
-        """Wait as the script wants it before the message is sent.
-
-        Why it should not be sent any more, if so.
-        """
-        if plan.turn.wait and not deferred.arrived:
-            event = {
-                "event": "wait",
-                "seconds": plan.turn.wait,
-                "reason": "SCRIPT",
-                "message": "the script says so",
-            }
-            self._tell({**event, "id": plan.turn.id})
-            deferred.sleep(plan.turn.wait)
+        """Wait before a message if the script says so; the signal's error if one has arrived."""
+        seconds = plan.turn.wait
+        if seconds and not deferred.arrived:
+            message = "the script says so"
+            self._emit(
+                plan,
+                {"event": "wait", "seconds": seconds, "reason": "SCRIPT", "message": message},
+            )
+            deferred.sleep(seconds)
         return interrupted(deferred.arrived[0], sent=False) if deferred.arrived else None
 
     def _send(self, session: Session, plan: Plan) -> Result:
-        line = self._way.line(
-            session.journal, plan.model, lambda event: self._tell({**event, "id": plan.turn.id})
-        )
+        message = plan.message
+        emit = partial(self._emit, plan)
+        transport = self._context.transport(session.journal, message.model, emit)
         request = prepare(
             session.journal,
-            plan.content,
-            line.backend,
-            model=plan.model,
-            config=plan.call,
-            key=plan.key,
+            message.content,
+            transport.backend,
+            model=message.model,
+            config=plan.call_config,
+            key=message.key,
         )
-        return exchange(session, request, line)
+        return exchange(session, request, transport)
 
-    def _judged(self, place: int, plan: Plan, result: Result, *, sent: bool) -> Outcome:
-        """What an answered turn came to: its checks, made on the answer as recorded."""
-        expected = plan.turn.expect
-        texts = {
-            name: tuple(render(text, self._script.vars) for text in wanted)
-            for name, wanted in expected.texts.items()
-        }
-        made = checks.made(expected._replace(texts=texts), heard_of(result))
-        error = result.unsaved or self._error(
-            place, result, [check for check in made if not check["ok"]]
-        )
-        status = "ok" if sent else "reused"
-        if error:
-            status = "failed" if result.verdict.valid and not result.unsaved else "error"
-        return Outcome(status, plan, sent, result.turn, result, made, error)
+    def _emit(self, plan: Plan, event: Event) -> None:
+        self._context.emit({**event, "id": plan.turn.id, "run": self._script.name})
 
-    def _error(
-        self, place: int, result: Result, failed: list[dict[str, object]]
-    ) -> GemcliError | None:
-        """Why an answer does not do: for what it is, or for the checks that `failed`."""
-        verdict, calls = result.verdict, heard_of(result).calls
-        ended = any(check["check"] == "finish" for check in failed) and not calls
-        if failed and (not verdict.valid or ended) and verdict.error:
-            return verdict.error
+    def _judge(self, place: int, plan: Plan, result: Result, *, sent: bool) -> Outcome:
+        """The outcome of an answered turn: its checks are run on the answer as recorded."""
+        checks = run_checks(self._expected(plan), observe(result))
+        failed = [check for check in checks if not check["ok"]]
+        error = result.unsaved or self._error(place, result, failed)
+        if error is None:
+            return Outcome("ok" if sent else "reused", plan, sent, result.turn, result, checks)
+        usable = result.verdict.valid and not result.unsaved
+        status: Status = "failed" if usable else "error"
+        return Outcome(status, plan, sent, result.turn, result, checks, error)
+
+    def _expected(self, plan: Plan) -> Expected:
+        """What a turn expects, with its templates rendered."""
+        texts = {}
+        for name, wanted in plan.turn.expect.texts.items():
+            texts[name] = tuple(render(text, self._script.vars) for text in wanted)
+        return plan.turn.expect._replace(texts=texts)
+
+    def _error(self, place: int, result: Result, failed: Sequence[Check]) -> GemcliError | None:
+        """Why an answer will not do: because of the `failed` checks, or of what would follow it."""
+        verdict = result.verdict
+        calls = observe(result).calls_functions
         if failed:
-            names = ", ".join(str(check["check"]) for check in failed)
-            return GemcliError(
-                "EXPECTATION", f"not as expected: {names}", hint="the turn's event has every check"
-            )
-        if (
-            place + 1 == len(self._script.turns)
-            or verdict.error is None
-            or (verdict.valid and not calls)
-        ):
+            names = [check["check"] for check in failed]
+            ended_badly = not verdict.valid or ("finish" in names and not calls)
+            if verdict.error and ended_badly:
+                return verdict.error
+            what = f"not as expected: {', '.join(names)}"
+            return GemcliError("EXPECTATION", what, hint="see `checks` in the turn's event")
+        is_last = place + 1 == len(self._script.turns)
+        if is_last or verdict.error is None:
             return None
-        # As expected, but nothing can follow a call that waits, or an answer that never enters the
-        # history.
+        # As expected, but nothing can follow an open call, or an answer outside of the history.
+        if calls:
+            return verdict.error
         if not verdict.valid:
-            hint = "only the last message of a script may be refused; what follows is for another script"
-            return GemcliError(
-                verdict.error.reason, "refused as expected, so no message can follow it", hint=hint
+            return verdict.error.replace(
+                message="refused as expected, so no message can follow it",
+                hint="make it the last message of the script; put what follows in another one",
             )
-        return verdict.error
+        return None
 
-    def _ends(self, outcome: Outcome) -> bool:
-        """Whether the turns after this one are not to be sent."""
-        if outcome.status == "failed":
-            called = outcome.result is not None and heard_of(outcome.result).calls
-            return called or self._script.on_fail == "stop"
+    def _ends_conversation(self, outcome: Outcome) -> bool:
+        """Whether the turns after this one are skipped."""
+        if outcome.status == "failed" and outcome.result:
+            return observe(outcome.result).calls_functions or self._script.on_fail == "stop"
         return outcome.error is not None
+
+
+def _with_script_hint(outcome: Outcome) -> Outcome:
+    error = outcome.error
+    if error is None or error.reason not in HINTS:
+        return outcome
+    return replace(outcome, error=error.replace(hint=HINTS[error.reason]))

@@ -1,170 +1,160 @@
-"""What a run tells: JSON events for the run, each turn, each wait, and the summary with its exit status.
+"""What a run reports: JSON events for the run, each turn, each wait, and a summary at the end.
 
-The keys are a contract, like those of other commands: they are added to, never changed.
+Their keys are a contract, like those of other commands: keys are added, never changed.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from gemcli.chat.answers import token_count
 from gemcli.chat.contents import function_calls, text_of
 from gemcli.errors import GemcliError
 from gemcli.exchange import Result
-from gemcli.replay.checks import TOKENS, Heard
+from gemcli.replay.checks import TOKENS, Check, observe
 from gemcli.replay.plan import Plan
 from gemcli.replay.script import Script, Suite
 
 Event = dict[str, Any]
 
-STATUSES = {
+Status = Literal["ok", "reused", "failed", "error", "in_doubt", "skipped", "planned"]
+
+STATUSES: dict[Status, str] = {
     "ok": "sent now, and answered as expected",
     "reused": "answered in an earlier run, as expected; not sent",
-    "failed": "answered, and an expectation was not met",
+    "failed": "answered, but not as expected",
     "error": "no usable answer",
-    "in_doubt": "sent in an earlier run, and what came of it is not known; not sent",
+    "in_doubt": "sent in an earlier run with unknown outcome; not sent again",
     "skipped": "not sent, because of what happened before it",
     "planned": "would be sent (`--dry-run`)",
 }
-"""What a turn can come to."""
+"""The status of a turn, and what it means."""
 
-ORDER = (
-    *(
-        "signal",
-        "io",
-        "internal",
-        "diverged",
-        "usage",
-        "data",
-        "no_input",
-        "credentials",
-        "config",
-        "in_doubt",
-    ),
-    *(
-        "quota",
-        "exists",
-        "tempfail",
-        "protocol",
-        "blocked",
-        "function_call",
-        "incomplete",
-        "expectation",
-    ),
+SEVERITY = (
+    "signal",
+    "io",
+    "internal",
+    "diverged",
+    "usage",
+    "data",
+    "no_input",
+    "credentials",
+    "config",
+    "in_doubt",
+    "quota",
+    "exists",
+    "tempfail",
+    "protocol",
+    "blocked",
+    "function_call",
+    "incomplete",
+    "expectation",
 )
-"""Which exit status a run has when several would do: the first of these."""
+"""Exit statuses, gravest first: a run with several errors ends in the first of these."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a turn came to: a key of STATUSES, and what is told of it.
+    """The outcome of a turn.
 
     `number` is its turn in the session, if it has one. With an `error` the conversation has not
     passed.
     """
 
-    status: str
+    status: Status
     plan: Plan
     sent: bool = False
     number: int | None = None
     result: Result | None = None
-    checks: Sequence[Mapping[str, Any]] = ()
+    checks: Sequence[Check] = ()
     error: GemcliError | None = None
 
 
 def run_event(suite: Suite, resuming: int, *, dry_run: bool) -> Event:
-    """The beginning. `resuming` counts the sessions that are there already."""
-    turns = sum(len(script.turns) for script in suite.scripts)
-    event: Event = {"event": "run", "run": suite.name, "file": suite.file, "script": suite.digest}
-    event |= {
+    """The start of a run. `resuming` counts the sessions that exist already."""
+    return {
+        "event": "run",
+        "run": suite.name,
+        "file": suite.file,
+        "script": suite.digest,
         "conversations": len(suite.scripts),
-        "turns": turns,
+        "turns": _turn_count(suite),
         "resuming": resuming,
         "dry_run": dry_run,
+        "ignored_keys": list(suite.ignored),
     }
-    return event | {"ignored_keys": list(suite.ignored)}
 
 
 def turn_event(script: Script, session: str | None, index: int, outcome: Outcome) -> Event:
-    """What a turn came to. `index` counts the script's turns from 1."""
-    plan = outcome.plan
-    event: Event = {
+    """The outcome of a turn. `index` counts the script's turns from 1."""
+    turn, message = outcome.plan.turn, outcome.plan.message
+    result, error = outcome.result, outcome.error
+    return {
         "event": "turn",
         "run": script.name,
         "session": session,
         "index": index,
-        "id": plan.turn.id,
-    }
-    event |= {
+        "id": turn.id,
         "turn": outcome.number,
         "status": outcome.status,
         "sent": outcome.sent,
-        "key": plan.key,
-    }
-    event |= {"model": plan.model, "user": text_of(plan.content)} | _answer(outcome.result)
-    if outcome.error and outcome.result is None:
-        event["attempts"] = outcome.error.attempts
-    return event | {
+        "key": message.key,
+        "model": message.model,
+        "user": text_of(message.content),
+        **(_answer(result) if result else _no_answer(error)),
         "checks": list(outcome.checks),
-        "error": outcome.error.to_json() if outcome.error else None,
+        "error": error.to_json() if error else None,
     }
 
 
 def error_event(script: Script, session: str | None, error: GemcliError) -> Event:
-    """What went wrong with a conversation that is not about one of its turns."""
+    """A failure of a conversation that does not belong to one of its turns."""
     return {"event": "error", "run": script.name, "session": session, "error": error.to_json()}
 
 
-def _answer(result: Result | None) -> Event:
-    """The answer, as far as scripts ask for it; null where there is none."""
-    if result is None:
-        names = (
-            "reply",
-            "finish",
-            "calls",
-            "model_version",
-            "usage",
-            "latency_ms",
-            "waited_ms",
-            "attempts",
-            "saved",
-        )
-        return dict.fromkeys(names) | {"notes": []}
-    heard = heard_of(result)
+def _answer(result: Result) -> Event:
+    """The keys of a turn event that describe the answer."""
+    observation = observe(result)
     return {
         "reply": result.verdict.text,
-        "finish": heard.finish,
+        "finish": observation.finish,
         "calls": function_calls(result.verdict.content),
         "model_version": result.answer.get("modelVersion"),
-        "usage": dict(heard.tokens),
-        "latency_ms": heard.latency_ms,
-        "waited_ms": max(0, result.elapsed_ms - heard.latency_ms),
+        "usage": dict(observation.tokens),
+        "latency_ms": observation.latency_ms,
+        "waited_ms": max(0, result.elapsed_ms - observation.latency_ms),
         "attempts": len(result.attempts),
         "saved": result.unsaved is None,
         "notes": list(result.notes),
     }
 
 
-def heard_of(result: Result) -> Heard:
-    """What checks look at."""
-    usage = result.answer.get("usageMetadata")
-    told = usage if isinstance(usage, dict) else None
-    tokens = {
-        name: None if told is None else token_count(told, wire) for name, wire in TOKENS.items()
+def _no_answer(error: GemcliError | None) -> Event:
+    """The same keys for a turn without an answer."""
+    return {
+        "reply": None,
+        "finish": None,
+        "calls": None,
+        "model_version": None,
+        "usage": None,
+        "latency_ms": None,
+        "waited_ms": None,
+        "attempts": error.attempts if error else None,
+        "saved": None,
+        "notes": [],
     }
-    block = (result.answer.get("promptFeedback") or {}).get("blockReason")
-    return Heard(result.verdict, result.verdict.finish_reason or block, result.latency_ms, tokens)
 
 
 def progress(index: int, script: Script, outcome: Outcome) -> str:
-    """A turn in one line, for somebody who watches."""
+    """A turn in one line, for a person who watches."""
     line = f"{script.name} {index}/{len(script.turns)} {outcome.plan.turn.id}: {outcome.status}"
     if outcome.sent and outcome.result:
         line += f", {outcome.result.latency_ms / 1000:.1f} s"
-    return f"{line} ({outcome.error.message})" if outcome.error else line
+    if outcome.error:
+        line += f" ({outcome.error.message})"
+    return line
 
 
 @dataclass
@@ -173,7 +163,7 @@ class Tally:
 
     suite: Suite
     started: float = field(default_factory=time.monotonic)
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATUSES, 0))
+    counts: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(STATUSES, 0))
     sent: int = 0
     passed: int = 0
     usage: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TOKENS, 0))
@@ -181,32 +171,39 @@ class Tally:
     errors: list[GemcliError] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
-        """Count a turn; tokens are those of what was sent now."""
+        """Count a turn; only the tokens of what was sent now are added."""
         self.counts[outcome.status] += 1
         self.sent += outcome.sent
         if outcome.sent and outcome.result:
-            for name, count in heard_of(outcome.result).tokens.items():
+            for name, count in observe(outcome.result).tokens.items():
                 self.usage[name] += count or 0
 
     @property
     def worst(self) -> GemcliError | None:
-        """The error that the exit status is for; of several of a kind the first."""
-        return min(self.errors, key=lambda error: ORDER.index(error.status), default=None)
+        """The error that decides the exit status: the first of the gravest."""
+        return min(self.errors, key=lambda error: SEVERITY.index(error.status), default=None)
 
-    def summary(self, following: str | None) -> Event:
-        """The end. `following` is the command that goes on, if there is one."""
-        total = sum(len(script.turns) for script in self.suite.scripts)
-        worst, counts = self.worst, dict(self.counts)
-        # Turns of conversations that were never begun, and those after the last one that was told
-        # of.
-        counts["skipped"] += total - sum(counts.values())
-        event: Event = {"event": "summary", "run": self.suite.name, "ok": worst is None}
-        event |= {"exit": worst.exit if worst else 0, "reason": worst.reason if worst else None}
-        event |= {"conversations": {"total": len(self.suite.scripts), "passed": self.passed}}
-        event |= {"turns": {"total": total, "sent": self.sent} | counts, "usage": self.usage}
-        event |= {
+    def summary(self, next_command: str | None) -> Event:
+        """The end of a run. `next_command` continues it, if anything can."""
+        worst = self.worst
+        total = _turn_count(self.suite)
+        # Turns of conversations that never began, or ended early, have no event of their own.
+        unreported = total - sum(self.counts.values())
+        counts = {**self.counts, "skipped": self.counts["skipped"] + unreported}
+        return {
+            "event": "summary",
+            "run": self.suite.name,
+            "ok": worst is None,
+            "exit": worst.exit if worst else 0,
+            "reason": worst.reason if worst else None,
+            "conversations": {"total": len(self.suite.scripts), "passed": self.passed},
+            "turns": {"total": total, "sent": self.sent, **counts},
+            "usage": self.usage,
             "wall_s": round(time.monotonic() - self.started, 3),
             "sessions": self.sessions,
-            "next": following,
+            "next": next_command,
         }
-        return event
+
+
+def _turn_count(suite: Suite) -> int:
+    return sum(len(script.turns) for script in suite.scripts)

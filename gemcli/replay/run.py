@@ -1,138 +1,135 @@
-"""The run: the conversations of a suite, one after the other, and what is told of them."""
+"""The run: the conversations of a suite, one after the other, and what is reported of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from gemcli.api.request_thread import interrupted
 from gemcli.errors import GemcliError
 from gemcli.replay import events
-from gemcli.replay.conversation import Conversation, Way
-from gemcli.replay.events import Event, Tally
+from gemcli.replay.context import RunContext
+from gemcli.replay.conversation import Conversation
+from gemcli.replay.events import Tally
 from gemcli.replay.script import Script, Suite
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.session import Session
 from gemcli.signals import Interrupted, deferred
 
-HOPELESS = frozenset({"RATE_LIMIT", "CONNECT", "DNS", "CONNECT_TIMEOUT", "SESSION_BUSY"})
-"""Reasons after which the conversations that follow would fare no better."""
+ENDING_REASONS = frozenset(
+    {"RATE_LIMIT", "CONNECT", "DNS", "CONNECT_TIMEOUT", "SESSION_BUSY", "TIMEOUT"}
+)
+"""Reasons that the conversations after this one would meet as well."""
 
-HOPELESS_STATUSES = frozenset({"signal", "io", "credentials", "quota"})
+ENDING_STATUSES = frozenset({"signal", "io", "credentials", "quota"})
 """Exit statuses of which the same is true."""
 
 
-class Stage(Way, Protocol):
-    """What a run needs of the world."""
+def run(suite: Suite, context: RunContext, *, dry_run: bool = False) -> Tally:
+    """Play the conversations of a suite in order, and report each turn as an event.
 
-    def look(self, script: Script) -> Journal:
-        """The session of a script as it is, or as it would be made; nothing is written."""
+    A conversation that fails in a way the others would, too, is the last. With `dry_run` nothing is
+    sent or written. The tally has the errors, in order.
+    """
+    tally = Tally(suite)
+    resuming = sum(context.session_exists(script) for script in suite.scripts)
+    context.emit(events.run_event(suite, resuming, dry_run=dry_run))
+    playing = _Run(context, tally)
+    if dry_run:
+        playing.preview(suite)
+    else:
+        playing.play(suite)
+    return tally
 
-    def open(self, script: Script) -> AbstractContextManager[Session]:
-        """The session of a script, locked; made first if it is missing."""
 
+class _Run:
+    """A run under way."""
 
-class Run:
-    """Plays the scripts of a suite. `tally` has the counts when it is done."""
+    def __init__(self, context: RunContext, tally: Tally) -> None:
+        self._context = context
+        self._tally = tally
 
-    def __init__(
-        self,
-        suite: Suite,
-        stage: Stage,
-        tell: Callable[[Event], None],
-        watch: Callable[[str], None],
-    ) -> None:
-        self.suite = suite
-        self.tally = Tally(suite)
-        self._stage = stage
-        self._tell = tell
-        self._watch = watch
-
-    def play(self) -> None:
-        """Play every conversation, until one meets what would keep the others from going on as well."""
-        # The first session stays locked to the end, so a second run of the same suite ends at once.
-        try:
-            with ExitStack() as held:
-                self._all(held)
-        except (
-            Interrupted
-        ) as stop:  # while a session was being closed: what was done is told all the same
-            self.tally.errors.append(interrupted(stop.signum, sent=False))
-
-    def _all(self, held: ExitStack) -> None:
-        for number, script in enumerate(self.suite.scripts):
-            with ExitStack() as brief:
-                errors = self._conversation(script, brief if number else held)
-                self.tally.errors += errors
-                self.tally.passed += not errors
-            if any(_hopeless(error) for error in errors):
-                return
-
-    def look(self) -> None:
-        """Tell what playing would do; nothing is sent or written."""
-        for script in self.suite.scripts:
+    def preview(self, suite: Suite) -> None:
+        """Report what playing would do."""
+        for script in suite.scripts:
             try:
-                errors = self._told(script, self._stage.look(script), None)
+                journal = self._context.read_session(script)
             except GemcliError as error:
-                errors = [self._failed(script, error)]
-            self.tally.errors += errors
-            self.tally.passed += not errors
+                self._report_error(script, error)
+            else:
+                self._tally.passed += self._play_turns(script, journal, None)
 
-    def _conversation(self, script: Script, stack: ExitStack) -> list[GemcliError]:
-        """Play one conversation; why it did not pass, if it did not."""
-        errors: list[GemcliError] = []
+    def play(self, suite: Suite) -> None:
+        """Play until a conversation meets what would end the others as well."""
         try:
-            if over := self._stage.over():
-                return [over]
-            session = stack.enter_context(self._stage.open(script))
-            with deferred:
-                errors = self._told(script, session.journal, session)
-        except GemcliError as error:
-            errors.append(self._failed(script, error))
+            self._play_conversations(suite)
         except Interrupted as stop:
-            if not any(error.status == "signal" for error in errors):
-                errors.append(interrupted(stop.signum, sent=False))
-        return errors
+            if not any(error.status == "signal" for error in self._tally.errors):
+                self._tally.errors.append(interrupted(stop.signum, sent=False))
 
-    def _told(self, script: Script, journal: Journal, session: Session | None) -> list[GemcliError]:
-        """Play one conversation, or look at it, and tell of each turn; what went wrong."""
-        name, errors = self._stage.name(script), []
-        self.tally.sessions += [name] if name else []
-        conversation = Conversation(
-            script,
-            journal,
-            session,
-            self._stage,
-            lambda event: self._tell({**event, "run": script.name}),
-        )
+    def _play_conversations(self, suite: Suite) -> None:
+        first, *others = suite.scripts
+        # The first session stays locked to the end, so a second run of the suite ends at once.
+        with self._opened(first) as session:
+            self._play_session(first, session)
+            for script in others:
+                if any(_would_recur(error) for error in self._tally.errors):
+                    return
+                with self._opened(script) as session:
+                    self._play_session(script, session)
+
+    @contextmanager
+    def _opened(self, script: Script) -> Iterator[Session | None]:
+        """The session of a script, locked; None if it cannot be played, which is reported."""
+        with ExitStack() as lock:
+            session = None
+            if stop := self._context.stop_reason():
+                self._tally.errors.append(stop)
+            else:
+                try:
+                    session = lock.enter_context(self._context.open_session(script))
+                except GemcliError as error:
+                    self._report_error(script, error)
+            yield session
+
+    def _play_session(self, script: Script, session: Session | None) -> None:
+        if session is not None:
+            with deferred:
+                passed = self._play_turns(script, session.journal, session)
+            self._tally.passed += passed
+
+    def _play_turns(self, script: Script, journal: Journal, session: Session | None) -> bool:
+        """Play one conversation, and report each turn; whether it passed."""
+        name = self._context.session_name(script)
+        if name:
+            self._tally.sessions.append(name)
+        errors_before = len(self._tally.errors)
+        conversation = Conversation(script, journal, session, self._context)
         try:
             for index, outcome in enumerate(conversation.play(), 1):
-                self.tally.add(outcome)
-                self._tell(events.turn_event(script, name, index, outcome))
-                self._watch(events.progress(index, script, outcome))
+                self._tally.add(outcome)
+                self._context.emit(events.turn_event(script, name, index, outcome))
+                self._context.show_progress(events.progress(index, script, outcome))
                 if outcome.error:
-                    errors.append(_placed(outcome.error, f"{script.name}: {outcome.plan.turn.id}"))
+                    where = f"{script.name}: {outcome.plan.turn.id}"
+                    self._tally.errors.append(_located(outcome.error, where))
         except GemcliError as error:
-            errors.append(self._failed(script, error))
-        return errors
+            self._report_error(script, error)
+        return len(self._tally.errors) == errors_before
 
-    def _failed(self, script: Script, error: GemcliError) -> GemcliError:
-        """Tell of what went wrong with a conversation outside of its turns.
-
-        The error for the end of the run.
-        """
-        self._tell(events.error_event(script, self._stage.name(script), error))
-        return _placed(error, script.name)
+    def _report_error(self, script: Script, error: GemcliError) -> None:
+        """Report a failure of a conversation outside of its turns."""
+        self._context.emit(events.error_event(script, self._context.session_name(script), error))
+        self._tally.errors.append(_located(error, script.name))
 
 
-def _hopeless(error: GemcliError) -> bool:
-    """Whether the conversations that follow would fare no better."""
-    # After a request that was sent for nothing, each of theirs might be, and all would be in doubt.
-    lost = error.reason == "TIMEOUT" or error.outcome == "unknown"
-    return lost or error.reason in HOPELESS or error.status in HOPELESS_STATUSES
+def _would_recur(error: GemcliError) -> bool:
+    """Whether the conversations that follow would meet the same error."""
+    # If one request was sent in vain, each of theirs may be, and all would be in doubt.
+    sent_in_vain = error.outcome == "unknown"
+    return sent_in_vain or error.reason in ENDING_REASONS or error.status in ENDING_STATUSES
 
 
-def _placed(error: GemcliError, where: str) -> GemcliError:
+def _located(error: GemcliError, where: str) -> GemcliError:
     """The error with where it happened, for the end of the run."""
     return error.replace(message=f"{where}: {error.message}")

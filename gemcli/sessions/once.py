@@ -1,12 +1,12 @@
-"""Keys: how a message that was sent before is known again, so that nobody pays for it twice. Pure.
+"""Sending once: whether a message was sent before, and what that means for sending it now. Pure.
 
-A message may be sent under a key, which its `request` record carries. The newest request with that
-key decides what may be done with it: what was answered is not sent again; of what is in doubt
-nobody knows, so it is not sent again without being told to; what was rejected never counted.
+A message may have a key, which its `request` record carries. The last try under that key decides:
+an answered message is not sent again; a message in doubt is not sent again unless the user says so;
+a rejected one never counted.
 
-Replay makes its keys itself: each covers the model, the config, the message and, by the key before
-it, everything that was said before. What a session was created with (a fork, an import) was asked
-under no key of this session.
+`send --key` takes its keys from the user. Replay computes them: each covers the model, the config,
+the message and, through the key before it, everything said earlier. Turns that a session was
+created with (a fork, an import) have no key of this session.
 """
 
 from __future__ import annotations
@@ -14,109 +14,103 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from gemcli.chat import answers
 from gemcli.chat.contents import Content
-from gemcli.errors import GemcliError, counted
+from gemcli.errors import GemcliError
 from gemcli.sessions.journal import ANSWERED, FAILED, REFUSED, Exchange, Journal, Turn
+from gemcli.sessions.records import RequestRecord, SessionRecord
+from gemcli.settings.resolve import Config, merge
 
 
-class Standing(Enum):
-    """What a message's past means for sending it now."""
+class Delivery(Enum):
+    """What the last try of a message means for sending it now."""
 
-    UNSENT = "it was never sent, or rejected, or its answer was taken out of the history"
+    UNSENT = "never sent, or rejected, or its answer was rewound"
     ANSWERED = "its answer is in the history"
-    REFUSED = "it was answered with a refusal that sending again would not change"
-    RETRYABLE = "it was answered with a refusal that sending again may change"
-    IN_DOUBT = "it was sent, and what became of it is not known"
+    REFUSED = "answered with a refusal that sending again would not change"
+    RETRYABLE = "answered with a refusal that sending again may change"
+    IN_DOUBT = "sent, and the outcome is unknown"
 
 
-def first(history: Sequence[Content]) -> str:
-    """What a chain of keys begins with when the conversation goes on from `history`."""
+@dataclass(frozen=True)
+class Message:
+    """A message as it would be sent now. `config` is the whole one, the session's included."""
+
+    key: str
+    content: Content
+    model: str
+    config: Config
+
+
+def first_key(history: Sequence[Content]) -> str:
+    """The start of a chain of keys for a conversation that continues `history`."""
     return _digest(["gemcli", 1, history])
 
 
-def chained(before: str, model: str, config: dict[str, Any], content: Content) -> str:
-    """The key of a message: `before` is the key of the one before it, `config` the whole one it is sent with."""
-    return _digest([model, config, content, before])
+def next_key(previous: str, model: str, config: Config, content: Content) -> str:
+    """The key of the message that follows the one with the key `previous`."""
+    return _digest([model, config, content, previous])
 
 
-def newest(journal: Journal, key: str, content: Content | None = None) -> Exchange | None:
-    """The newest exchange that was asked under `key` in this session.
+def last_try(journal: Journal, message: Message) -> Exchange | None:
+    """The newest exchange with the message's key that was sent in this session.
 
-    One with its answer in the history comes first, as a rewind that is taken back puts it under
-    newer tries; then those with `content`, as what became of another message under the same key
-    says nothing of this one.
+    One whose answer is in the history comes first: undoing a rewind brings it back below newer
+    tries. Then those with the same content: the fate of another message under the same key says
+    nothing about this one.
     """
-    found = (
-        one
-        for one in journal.exchanges
-        if one.request.get("key") == key and not one.request.get("imported")
-    )
-    return max(
-        found,
-        key=lambda one: (_in_history(journal, one), one.request["content"] == content, one.turn),
-        default=None,
-    )
+
+    def rank(exchange: Exchange) -> tuple[bool, bool, int]:
+        same_content = exchange.request["content"] == message.content
+        return _in_history(journal, exchange), same_content, exchange.turn
+
+    tries = [
+        exchange
+        for exchange in journal.exchanges
+        if exchange.request.get("key") == message.key and not exchange.request.get("imported")
+    ]
+    return max(tries, key=rank, default=None)
 
 
-def following(journal: Journal, place: int, content: Content) -> Exchange | None:
-    """The exchange behind the first `place` turns of the history.
-
-    The answered one, or the newest try of `content`.
-
-    Raises `GemcliError` (DIVERGED) when the history has fewer turns.
-    """
-    live = journal.live
-    if len(live) > place:
-        return live[place].exchanges[0]
-    if len(live) < place:
-        have = counted(len(live), "turn")
-        raise GemcliError(
-            "DIVERGED",
-            f"the history has {have}, not {place}",
-            hint="messages before it are missing",
-        )
-    for turn in reversed(journal.turns.values()):
-        if live and turn is live[-1]:
-            break
-        tried = turn.exchanges[0]
-        if tried.request["content"] == content and not _of_another_history(journal, tried):
-            return None if turn.contents else tried  # what was answered here was taken out
-    return None
-
-
-def standing(journal: Journal, exchange: Exchange | None) -> Standing:
-    """What `exchange`, the newest of its key, means for sending the message now."""
+def delivery(journal: Journal, exchange: Exchange | None) -> Delivery:
+    """What `exchange`, the last try of a message, means for sending it now."""
     if exchange is None or exchange.state == FAILED:
-        return Standing.UNSENT
+        return Delivery.UNSENT
     if exchange.state == ANSWERED:
-        return Standing.ANSWERED if _in_history(journal, exchange) else Standing.UNSENT
+        return Delivery.ANSWERED if _in_history(journal, exchange) else Delivery.UNSENT
     if exchange.state == REFUSED:
-        if _of_another_history(journal, exchange):
-            return Standing.UNSENT
+        if _history_changed_since(journal, exchange):
+            return Delivery.UNSENT
         error = answers.judge(exchange.answer or {}).error
-        return Standing.RETRYABLE if error is None or error.retryable else Standing.REFUSED
-    return Standing.IN_DOUBT
+        return Delivery.RETRYABLE if error is None or error.retryable else Delivery.REFUSED
+    return Delivery.IN_DOUBT
 
 
-def recall(journal: Journal, exchange: Exchange | None, *, resend: bool) -> Exchange | None:
-    """The `exchange`, the newest of its key, if its answer stands.
+def stored_answer(
+    journal: Journal, exchange: Exchange, message: Message, *, resend: bool, hint: str
+) -> Exchange | None:
+    """`exchange`, the last try, if its answer stands for `message`; None to send the message.
 
-    None if the message is to be sent.
-
-    Raises `GemcliError` (IN_DOUBT) when it may have been answered, unless it is to be sent again
-    then.
+    Raises `GemcliError`: IN_DOUBT if it may have been answered, unless `resend`; DIVERGED, with
+    `hint`, if the answer was for another message.
     """
-    found = standing(journal, exchange)
-    if exchange and found is Standing.IN_DOUBT and not resend:
-        what = "is not recorded" if exchange.outcome is None else "is unknown"
-        raise GemcliError(
-            "IN_DOUBT", f"it was sent before, as turn {exchange.turn}, and what came of it {what}"
-        )
-    return exchange if found in (Standing.ANSWERED, Standing.REFUSED) else None
+    found = delivery(journal, exchange)
+    if found is Delivery.IN_DOUBT and not resend:
+        outcome = "is not recorded" if exchange.outcome is None else "is unknown"
+        what = f"it was sent before, as turn {exchange.turn}, and its outcome {outcome}"
+        raise GemcliError("IN_DOUBT", what)
+    if found not in (Delivery.ANSWERED, Delivery.REFUSED):
+        return None
+    difference = _difference(journal.header, exchange.request, message)
+    if difference is None:
+        return exchange
+    if found is Delivery.REFUSED:
+        return None
+    what = f"turn {exchange.turn} was {difference}; this message was not sent"
+    raise GemcliError("DIVERGED", what, hint=hint)
 
 
 def own_turns(journal: Journal) -> list[Turn]:
@@ -127,25 +121,41 @@ def own_turns(journal: Journal) -> list[Turn]:
     return [turn for turn in journal.live if not turn.exchanges[0].request.get("imported")]
 
 
+def _difference(header: SessionRecord, request: RequestRecord, message: Message) -> str | None:
+    """How the message of a `request` differs from `message`; None if they are the same."""
+    if "key" not in request:
+        return "sent without a key"
+    if request["content"] != message.content:
+        return "answered for another message"
+    if request["model"] != message.model:
+        return f"answered by another model, {request['model']}"
+    config = merge(header["config"], request.get("config") or {})
+    if config != message.config:
+        names = {*config, *message.config}
+        changed = {name for name in names if config.get(name) != message.config.get(name)}
+        what = "system instruction" if changed == {"systemInstruction"} else "config"
+        return f"answered with another {what}"
+    if request["key"] != message.key:
+        return "answered after another history"
+    return None
+
+
 def _in_history(journal: Journal, exchange: Exchange) -> bool:
     return exchange.state == ANSWERED and not journal.turns[exchange.turn].rewound
 
 
-def _of_another_history(journal: Journal, exchange: Exchange) -> bool:
-    """Whether what was said before `exchange` is not what was in the history when it was asked."""
-    turned: set[int] = set()
+def _history_changed_since(journal: Journal, exchange: Exchange) -> bool:
+    """Whether the history before `exchange` is no longer what it was when it was sent."""
+    changed: set[int] = set()
     for record in journal.records[journal.records.index(exchange.request) :]:
-        if record["kind"] in (
-            "rewind",
-            "undo",
-        ):  # what is taken out and brought back, in any order, is as it was
-            turned ^= set(record["turns"])
-    return any(number < exchange.turn for number in turned)
+        if record["kind"] in ("rewind", "undo"):
+            # A turn that is taken out and brought back, in any order, is as it was.
+            changed ^= set(record["turns"])
+    return any(number < exchange.turn for number in changed)
 
 
-def _digest(value: Any) -> str:
+def _digest(value: object) -> str:
     """A fingerprint of plain values, whatever the order of keys."""
-    # ASCII, so that a lone surrogate, which JSON can hold, can be hashed too.
-    return hashlib.sha256(
-        json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
-    ).hexdigest()
+    # ASCII, so that an unpaired surrogate, which JSON can hold, can be hashed too.
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -26,7 +26,7 @@ from gemcli.commands.export import FORMATS
 from gemcli.create_session import NewOptions
 from gemcli.errors import GemcliError
 from gemcli.formats import contents_list
-from gemcli.replay import events, plan, read_script
+from gemcli.replay import checks, events, plan, read_script
 from gemcli.replay.script import Script
 from gemcli.sessions import names, records
 from gemcli.sessions.journal import Journal
@@ -112,7 +112,7 @@ def shown(journal: Journal) -> str:
         for one in turn.exchanges:
             told.append(resolve.merge(journal.header["config"], one.request.get("config") or {}))
             result = exchange.stored_result(one)
-            told.append([result.latency_ms, events.heard_of(result)[1:]])
+            told.append([result.latency_ms, checks.observe(result)[1:]])
     return output.as_json([told, [output.visible(text) for text in texts]])
 
 
@@ -247,9 +247,10 @@ def planned(one: Script) -> None:
     header = create_session.header(APP, NewOptions(one.model, None, one.config), one.header, {"kind": "replay"})
     journal = Journal([header])
     for step in plan.plans(one, journal):
-        printed([step.key, step.content, step.call])
+        message = step.message
+        printed([message.key, message.content, step.call_config])
         try:
-            request = exchange.prepare(journal, step.content, BACKEND, model=step.model, config=step.call)
+            request = exchange.prepare(journal, message.content, BACKEND, model=message.model, config=step.call_config)
         except GemcliError as found:
             told(found)
         else:

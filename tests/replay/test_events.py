@@ -1,4 +1,4 @@
-"""What a run tells: the keys of each event, the words in it, and the exit status of many conversations."""
+"""What a run reports: the keys of each event, the words in it, and the exit status of many conversations."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from gemcli.chat.contents import user_text
 from gemcli.errors import REASONS, STATUSES, GemcliError
 from gemcli.exchange import Result
 from gemcli.replay import events
-from gemcli.replay.events import ORDER, Outcome, Tally
+from gemcli.replay.events import SEVERITY, Outcome, Status, Tally
 from gemcli.replay.plan import Plan
 from gemcli.replay.script import Script, Suite, Turn
+from gemcli.sessions.once import Message
 from gemcli.sessions.session import Unsaved
 from tests.commands import CALL
 from tests.support import answer
@@ -38,7 +39,7 @@ USAGE = ["input", "output", "thoughts", "total"]
 TURNS = tuple(Turn(name, user_text(name)) for name in ("t1", "t2", "t3"))
 ONE, TWO = Script("one", TURNS), Script("two", TURNS[:1])
 SUITE = Suite("s.jsonl", "s", "sha256:0", (ONE, TWO), many=True, ignored=("topic",))
-PLAN = Plan(TURNS[0], user_text("hello"), "k", "m1", {})
+PLAN = Plan(TURNS[0], Message("k", user_text("hello"), "m1", {}), {})
 
 
 def result(body: Any, *, unsaved: Unsaved | None = None, attempts: list[Any] | None = None) -> Result:
@@ -70,7 +71,7 @@ def test_run() -> None:
 
 @pytest.mark.parametrize("status", events.STATUSES)
 @pytest.mark.parametrize("answered", [False, True])
-def test_every_turn_has_the_same_keys(status: str, answered: bool) -> None:
+def test_every_turn_has_the_same_keys(status: Status, answered: bool) -> None:
     """Whatever a turn came to, the event has every key; what does not apply is null."""
     error = GemcliError("IN_DOUBT", "who knows")
     event = told(Outcome(status, PLAN, result=result(answer("hi")) if answered else None, error=error))
@@ -134,13 +135,13 @@ def test_a_blocked_prompt() -> None:
 
 
 @pytest.mark.parametrize("usage", [None, "many", []])
-def test_tokens_that_are_none(usage: Any) -> None:
+def test_malformed_usage(usage: Any) -> None:
     """Whatever an answer has in the place of its tokens, the event is whole."""
     body = answer("hi", usageMetadata=usage)
     assert told(Outcome("ok", PLAN, True, 3, result(body)))["usage"] == dict.fromkeys(USAGE)
 
 
-def test_a_count_that_is_no_number() -> None:
+def test_a_malformed_count() -> None:
     """It counts nothing, and the checks and the sums go on."""
     body = answer("hi", usageMetadata={"promptTokenCount": "5", "candidatesTokenCount": True, "totalTokenCount": 7})
     outcome = Outcome("ok", PLAN, True, 3, result(body))
@@ -227,5 +228,5 @@ def test_the_first_of_a_kind_counts() -> None:
 
 def test_every_status_that_a_run_can_end_in_has_a_place() -> None:
     """All but success: a bug, too, ends in a summary."""
-    assert {*ORDER} == {status.name for status in STATUSES} - {"ok"}
-    assert len(ORDER) == len({*ORDER})
+    assert {*SEVERITY} == {status.name for status in STATUSES} - {"ok"}
+    assert len(SEVERITY) == len({*SEVERITY})

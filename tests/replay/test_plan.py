@@ -6,15 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gemcli.errors import GemcliError
-from gemcli.replay import read_script, script_schema
-from gemcli.replay.plan import Past, Plan, plans, require_settings
+from gemcli.replay import read_script
+from gemcli.replay.plan import Plan, RecordedTurns, plans, require_settings
 from gemcli.replay.script import Script
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
+from gemcli.sessions.records import Record, SessionRecord
 from gemcli.settings.resolve import Config
 from tests.commands import asked, failed, header, told, turn
 
@@ -43,14 +42,14 @@ def read(document: Any, **given: str) -> Script:
     return script
 
 
-def planned(document: Any, *content: Any, **given: str) -> list[Plan]:
+def planned(document: Any, *content: Record, **given: str) -> list[Plan]:
     """What a script would send to a session with these records."""
     return list(plans(read(document, **given), Journal([*(content or [header()])])))
 
 
-def keys_of(document: Any, *content: Any, **given: str) -> list[str]:
+def keys_of(document: Any, *content: Record, **given: str) -> list[str]:
     """The keys of its messages."""
-    return [plan.key for plan in planned(document, *content, **given)]
+    return [plan.message.key for plan in planned(document, *content, **given)]
 
 
 def turn_with(document: Document, place: int, **more: Any) -> Document:
@@ -129,14 +128,6 @@ def test_what_makes_another_message(place: int, document: Document) -> None:
     assert not {*before[place:]} & {*after[place:]}
 
 
-def test_every_key_of_scripts_has_a_row_here() -> None:
-    """The grammar says which keys are part of a message; each is tried above."""
-    for kind, table in script_schema.KEYED.items():
-        for name, keyed in table.items():
-            rows = CHANGED if keyed else SAME
-            assert name in rows or f"turn-{name}" in rows, (kind, name)
-
-
 def test_a_var_of_the_command_line() -> None:
     """A text given with --var is what it makes of the message."""
     assert keys_of(FULL, city="Lyon") == keys_of(FULL)
@@ -148,41 +139,7 @@ def test_json_lines_and_lists_are_the_same_messages() -> None:
     listed = keys_of(["a", "b"])
     assert keys_of('"a"\n{"user": "b", "id": "x"}\n') == listed
     (plain,) = read_script.load("a\n\nb\n", "s.txt", {}, as_lines=True).scripts
-    assert [plan.key for plan in plans(plain, Journal([header()]))] == listed
-
-
-MESSAGES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).filter(
-    lambda text: text.strip() and "{{" not in text
-)
-TURNS = st.lists(
-    st.builds(
-        lambda user, top_k: {"user": user} | ({"config": {"top_k": top_k}} if top_k else {}),
-        MESSAGES,
-        st.integers(0, 3),
-    ),
-    min_size=1,
-    max_size=4,
-)
-BESIDES = st.fixed_dictionaries(
-    {},
-    optional={
-        "wait": st.integers(0, 9),
-        "raw": st.just(True),
-        "expect": st.fixed_dictionaries({"words": st.just("<9"), "contains": MESSAGES}),
-    },
-)
-
-
-@given(TURNS, st.data())
-def test_keys_are_of_what_is_sent(turns: list[Document], data: st.DataObject) -> None:
-    """Two scripts share keys exactly as far as their messages and configs are the same ones."""
-    other = [data.draw(st.just(one) | TURNS.map(lambda drawn: drawn[0])) for one in turns]
-    same = next((place for place, pair in enumerate(zip(turns, other, strict=True)) if pair[0] != pair[1]), len(turns))
-    told = [turn | data.draw(BESIDES) for turn in other]
-    names = data.draw(st.sampled_from([{}, {"name": "x", "on_fail": "stop"}]))
-    before, after = keys_of({"turns": turns}), keys_of({"turns": told} | names)
-    assert before[:same] == after[:same]
-    assert not {*before[same:]} & {*after[same:]}
+    assert [plan.message.key for plan in plans(plain, Journal([header()]))] == listed
 
 
 # What is sent
@@ -191,19 +148,19 @@ def test_keys_are_of_what_is_sent(turns: list[Document], data: st.DataObject) ->
 def test_a_plan() -> None:
     """A message goes out with its templates filled in, to the script's model, with what the call adds."""
     first, second, third = planned(FULL, header(config={"generationConfig": {"topP": 0.5}}))
-    assert first.content == {"role": "user", "parts": [{"text": "In Lyon"}]}
-    assert [plan.model for plan in (first, second, third)] == ["m1"] * 3
+    assert first.message.content == {"role": "user", "parts": [{"text": "In Lyon"}]}
+    assert [plan.message.model for plan in (first, second, third)] == ["m1"] * 3
     system = {"parts": [{"text": "You are a clerk."}]}
-    assert first.call == {"systemInstruction": system, "generationConfig": {"temperature": 0.0}}
-    assert second.call == {"systemInstruction": system, "generationConfig": {"temperature": 0.0, "topK": 3}}
-    assert third.call == first.call
+    assert first.call_config == {"systemInstruction": system, "generationConfig": {"temperature": 0.0}}
+    assert second.call_config == {"systemInstruction": system, "generationConfig": {"temperature": 0.0, "topK": 3}}
+    assert third.call_config == first.call_config
 
 
 def test_a_call_adds_nothing_to_a_session_that_has_it_all() -> None:
     """What the session has already is not recorded with each message again, and what it has besides is in the key."""
     script = {"config": {"temperature": 0}, "turns": ["a"]}
     config = {"generationConfig": {"temperature": 0.0}}
-    assert [plan.call for plan in planned(script, header(config=config))] == [{}]
+    assert [plan.call_config for plan in planned(script, header(config=config))] == [{}]
     assert keys_of(script, header(config=config)) == keys_of(script)
     assert keys_of(script, header(config={"generationConfig": {"topP": 0.5}})) != keys_of(script)
 
@@ -211,8 +168,8 @@ def test_a_call_adds_nothing_to_a_session_that_has_it_all() -> None:
 def test_the_sessions_model_without_one_of_the_script() -> None:
     """A script without a model asks the session's, which is in the key."""
     (plan,) = planned(["a"], header("m1"))
-    assert plan.model == "m1"
-    assert plan.key == keys_of({"model": "m1", "turns": ["a"]}, header("m2"))[0]
+    assert plan.message.model == "m1"
+    assert plan.message.key == keys_of({"model": "m1", "turns": ["a"]}, header("m2"))[0]
 
 
 def test_the_base_is_part_of_every_key() -> None:
@@ -240,77 +197,85 @@ def made_by(origin: str | None, model: str = "m1", config: Document | None = Non
 CONFIG = {"systemInstruction": {"parts": [{"text": "You are a clerk."}]}, "generationConfig": {"temperature": 0.0}}
 
 
-@pytest.mark.parametrize(
-    "first", [made_by("replay", config=CONFIG), made_by(None, "m2"), made_by("fork", "m2"), made_by("import", "m2")]
-)
-def test_settings_that_go_with_a_session(first: Any) -> None:
-    """A script may differ from sessions that were made by hand; those it made itself have its settings."""
-    require_settings(read(FULL), first)
+SETTINGS: dict[str, tuple[Any, SessionRecord]] = {
+    "the-same": (FULL, made_by("replay", config=CONFIG)),
+    # A session that was made by hand may have any.
+    "by-hand": (FULL, made_by(None, "m2", {"labels": {"a": "b"}})),
+    "fork": (FULL, made_by("fork", "m2")),
+    "import": (FULL, made_by("import", "m2")),
+    # Changed and added settings go out with each message, so a slip can be corrected while nothing was answered.
+    "other-model": (FULL, made_by("replay", "m2", CONFIG)),
+    "added": (FULL, made_by("replay", config={})),
+    # The default model may change from day to day; a session keeps the one it began with.
+    "no-model": (["a"], made_by("replay", "m2")),
+}
+
+
+@pytest.mark.parametrize(("document", "first"), SETTINGS.values(), ids=SETTINGS)
+def test_settings_that_go_with_a_session(document: Any, first: SessionRecord) -> None:
+    """A script may be replayed in any session whose settings it still has."""
+    require_settings(read(document), first)
 
 
 @pytest.mark.parametrize(
     "config", [{**CONFIG, "labels": {"a": "b"}}, {**CONFIG, "generationConfig": {"temperature": 0.0, "topK": 3}}]
 )
 def test_settings_that_are_gone_from_the_script(config: Config) -> None:
-    """A session made with a setting that the script has no more would send it still: it is none of this script's."""
-    with pytest.raises(GemcliError, match="settings that the script has no more") as caught:
+    """A session that replay made with a setting would still send it."""
+    with pytest.raises(GemcliError, match="settings that the script no longer has") as caught:
         require_settings(read(FULL), made_by("replay", config=config))
     assert caught.value.reason == "DIVERGED"
-
-
-@pytest.mark.parametrize("first", [made_by("replay", "m2", CONFIG), made_by("replay", config={})])
-def test_settings_that_were_changed_or_added(first: Any) -> None:
-    """They go with each message, so a slip in the model or the config can be mended while nothing was answered."""
-    require_settings(read(FULL), first)
-
-
-def test_a_script_without_a_model_takes_what_the_session_has() -> None:
-    """The default model may change from day to day; a session keeps the one it began with."""
-    require_settings(read(["a"]), made_by("replay", "m2"))
 
 
 # The past
 
 
-def sent(document: Any, *answers: str, base: tuple[Any, ...] = ()) -> list[Any]:
+def sent(document: Any, *answers: str, base: tuple[Record, ...] = ()) -> list[Record]:
     """A session in which a script was played as far as there are answers."""
-    content: list[Any] = [header(), *base]
+    content: list[Record] = [header(), *base]
     start = len(base) // 2
     for number, (plan, text) in enumerate(zip(planned(document, *content), answers, strict=False), start + 1):
-        content += [asked(number, plan.content["parts"][0]["text"], model=plan.model) | {"key": plan.key}]
+        content += [
+            asked(number, plan.message.content["parts"][0]["text"], model=plan.message.model)
+            | {"key": plan.message.key}
+        ]
         content += [told(number, text)]
     return content
 
 
-def past_of(document: Any, content: list[Any], *, resend: bool = False) -> list[Any]:
+def past_of(document: Any, content: list[Record], *, resend: bool = False) -> list[Any]:
     """What is found for each message: the id of its exchange, None if it is to be sent, or the error."""
     script, journal = read(document), Journal(content)
     found: list[Any] = []
-    past = Past(script, journal)
+    recorded = RecordedTurns(script, journal, "it's.jsonl")
     for place, plan in enumerate(plans(script, journal)):
         try:
-            exchange = past.exchange(place, plan, resend=resend)
+            exchange = recorded.stored_answer(place, plan.message, resend=resend)
             found.append(exchange.id if exchange else None)
         except GemcliError as error:
             found.append(error)
     return found
 
 
-def test_what_was_answered_is_found() -> None:
-    """The turns of the history, in their order; what comes after them is to be sent."""
-    assert past_of(["a", "b", "c"], sent(["a", "b"], "A", "B")) == ["1.1", "2.1", None]
+BASE = tuple(record | {"imported": True} for record in turn(1))
+TRIED = [asked(2, "by hand"), failed(2, "rejected"), asked(3, "x"), told(3, "x", valid=False, finish="SAFETY")]
+TRIED += [asked(4, "b"), failed(4, "unknown")]
+
+FOUND: dict[str, tuple[Any, list[Record], list[str | None]]] = {
+    "answered": (["a", "b", "c"], sent(["a", "b"], "A", "B"), ["1.1", "2.1", None]),
+    "behind-a-base": (["a", "b"], sent(["a"], "A", base=BASE), ["2.1", None]),
+    "rewound": (["a", "b"], [*sent(["a", "b"], "A", "B"), records.rewind([2])], ["1.1", None]),
+    # What is in doubt is a message, not a place: an edited one was never sent.
+    "another-after-doubt": (["a", "c"], sent(["a", "b"], "A", "B")[:-1], ["1.1", None]),
+    # Messages that were rejected or refused, whoever sent them, are not turns of the history.
+    "tries-by-hand": (["a", "b"], [*sent(["a"], "A"), *TRIED], ["1.1", None]),
+}
 
 
-def test_behind_a_base() -> None:
-    """What a session was created with is not looked at."""
-    base = [record | {"imported": True} for record in turn(1)]
-    assert past_of(["a", "b"], sent(["a"], "A", base=tuple(base))) == ["2.1", None]
-
-
-def test_after_a_rewind() -> None:
-    """What was taken out is to be sent, and what stands before it is not."""
-    content = [*sent(["a", "b"], "A", "B"), records.rewind([2])]
-    assert past_of(["a", "b"], content) == ["1.1", None]
+@pytest.mark.parametrize(("document", "content", "expected"), FOUND.values(), ids=FOUND)
+def test_stored_answers(document: Any, content: list[Record], expected: list[str | None]) -> None:
+    """The turns of the history are found in their order; what comes after them must be sent."""
+    assert past_of(document, content) == expected
 
 
 def test_in_doubt() -> None:
@@ -321,69 +286,63 @@ def test_in_doubt() -> None:
     assert past_of(["a", "b"], content, resend=True) == ["1.1", None]
 
 
-def test_another_message_after_one_in_doubt_is_sent() -> None:
-    """What is in doubt is a message, not a place: an edited one was never sent."""
-    assert past_of(["a", "c"], sent(["a", "b"], "A", "B")[:-1]) == ["1.1", None]
-
-
-def _second(message: str) -> list[Any]:
+def _second(message: str) -> list[Record]:
     """The first message of a script, answered as turn 2."""
     return [asked(2, message) | {"key": keys_of([message])[0]}, told(2, "A")]
 
 
-BASE = tuple(record | {"imported": True} for record in turn(1))
-
-DIFFERENCES: dict[str, tuple[Any, list[Any], str, str]] = {
-    "message": (["a", "x"], sent(["a", "b"], "A", "B"), "the message of t2 is not the one", "--to 1 "),
-    "first": (["x", "b"], sent(["a", "b"], "A", "B"), "the message of t1 is not the one", "--to 0 "),
-    "base": (["x"], sent(["a"], "A", base=BASE), "the message of t1 is not the one", "--to 1 "),
-    "by-hand": (["a", "b"], [*sent(["a"], "A"), *turn(2)], "turn 2 of the session was not sent by this", "--to 1 "),
+DIFFERENCES: dict[str, tuple[Any, list[Record], str, int]] = {
+    "message": (["a", "x"], sent(["a", "b"], "A", "B"), "turn 2 was answered for another message", 1),
+    "first": (["x", "b"], sent(["a", "b"], "A", "B"), "turn 1 was answered for another message", 0),
+    "base": (["x"], sent(["a"], "A", base=BASE), "turn 2 was answered for another message", 1),
+    "by-hand": (["a", "b"], [*sent(["a"], "A"), *turn(2)], "turn 2 was sent without a key", 1),
     "numbers": (
         ["a", "b"],
         [header(), asked(1, "a"), failed(1, "rejected"), *_second("a"), *turn(3)],
-        "turn 3 of the session was not sent by this",
-        "--to 2 ",
+        "turn 3 was sent without a key",
+        2,
     ),
     "model": (
         {"model": "m9", "turns": ["a"]},
         sent(["a"], "A"),
-        "t1 was answered by simulator/echo in turn 1, and is to go to m9 now",
-        "--to 0 ",
+        "turn 1 was answered by another model, simulator/echo",
+        0,
     ),
     "config": (
         ["a", {"user": "b", "config": {"seed": 1}}],
         sent(["a", "b"], "A", "B"),
-        "t2 was answered with another config in turn 2",
-        "--to 1 ",
+        "turn 2 was answered with another config",
+        1,
     ),
     "system": (
         {"system": "Be brief.", "turns": ["a"]},
         sent(["a"], "A"),
-        "t1 was answered with another system instruction in turn 1",
-        "--to 0 ",
+        "turn 1 was answered with another system instruction",
+        0,
+    ),
+    "key": (
+        ["a"],
+        [header(), asked(1, "a") | {"key": "by hand"}, told(1, "A")],
+        "turn 1 was answered after another history",
+        0,
     ),
 }
 
 
-@pytest.mark.parametrize(("document", "content", "said", "hint"), DIFFERENCES.values(), ids=DIFFERENCES)
-def test_what_was_answered_is_something_else(document: Any, content: list[Any], said: str, hint: str) -> None:
-    """Where another message was answered, the error names the turn, what differs, and how to go on."""
+@pytest.mark.parametrize(("document", "content", "what", "kept"), DIFFERENCES.values(), ids=DIFFERENCES)
+def test_another_message_was_answered(document: Any, content: list[Record], what: str, kept: int) -> None:
+    """The error names the turn and the difference, and its hint the command that takes the turn out."""
     error = next(found for found in past_of(document, content) if isinstance(found, GemcliError))
     assert error.reason == "DIVERGED"
-    assert said in error.message
-    assert hint in str(error.hint)
+    assert what in error.message
+    command = f"""run gemcli rewind -s 'it'"'"'s.jsonl' --to {kept} and"""
+    assert str(error.hint).startswith(command)
 
 
 def test_more_answers_than_messages() -> None:
-    """A script that was cut short, or a message sent by hand after its last one: the turn is named."""
-    content = sent(["a", "b", "c"], "A", "B", "C")
-    with pytest.raises(GemcliError, match="turn 3 of the session is no turn of this script") as caught:
-        Past(read(["a", "b"]), Journal(content), "it's.jsonl").require_no_more()
-    assert str(caught.value.hint).startswith("""gemcli rewind -s 'it'"'"'s.jsonl' --to 2 takes it out""")
-    Past(read(["a", "b", "c"]), Journal(content)).require_no_more()
-
-
-def test_tries_that_never_made_it_are_no_turns() -> None:
-    """What was rejected or refused in a session, by anyone, is no part of its history."""
-    tried = [asked(2, "by hand"), failed(2, "rejected"), asked(3, "x"), told(3, "x", valid=False, finish="SAFETY")]
-    assert past_of(["a", "b"], [*sent(["a"], "A"), *tried]) == ["1.1", None]
+    """The first turn that the script has no message for is named, with how to take it out."""
+    journal = Journal(sent(["a", "b", "c"], "A", "B", "C"))
+    with pytest.raises(GemcliError, match="the script has no message for turn 3 of the session") as caught:
+        RecordedTurns(read(["a", "b"]), journal).require_no_more()
+    assert str(caught.value.hint).startswith("run gemcli rewind --to 2 and replay again")
+    RecordedTurns(read(["a", "b", "c"]), journal).require_no_more()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,116 +17,75 @@ from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
 from gemcli.chat import turn_order
 from gemcli.errors import GemcliError
-from gemcli.exchange import Transport
-from gemcli.replay.events import Event
 from gemcli.replay.plan import plans
-from gemcli.replay.run import Run
 from gemcli.sessions import once, records
 from gemcli.sessions.journal import Journal
 from gemcli.signals import deferred
 from gemcli.simulator.simulated_api import Cut
 from tests.commands import header, turn
-from tests.replay.test_conversation import Reply, World, error, load
+from tests.replay.world import Played, Reply, World, blocked, error, load
 from tests.support import Model, answer, examples, json_reply
 from tests.support import Reply as HttpReply
 from tests.system import clients_collected
 
 
-@dataclass
-class Played:
-    """What came of a run."""
-
-    events: list[Event]
-    errors: list[GemcliError]
-    summary: Event
-    watched: list[str] = field(default_factory=list)
-
-    @property
-    def turns(self) -> list[Event]:
-        """The events of turns."""
-        return [event for event in self.events if event["event"] == "turn"]
-
-    @property
-    def statuses(self) -> dict[str, list[str]]:
-        """What the turns came to, by conversation."""
-        found: dict[str, list[str]] = {}
-        for event in self.turns:
-            found.setdefault(event["run"], []).append(event["status"])
-        return found
-
-
-class Runs(World):
-    """A world in which whole suites are played."""
-
-    def suite(self, *documents: Any, dry: bool = False, replies: list[Reply] | None = None, **more: Any) -> Played:
-        """Play conversations, each a document; `replies` are the model's."""
-        suite = load([{"name": f"c{number}"} | document for number, document in enumerate(documents, 1)])
-        suite = replace(suite, scripts=tuple(replace(script, **more) for script in suite.scripts))
-        self.model.replies = replies or []
-        events: list[Event] = []
-        watched: list[str] = []
-        run = Run(suite, self, events.append, watched.append)
-        if dry:
-            run.look()
-        else:
-            run.play()
-        return Played(events, run.tally.errors, run.tally.summary(None), watched)
-
-    def path(self, name: str) -> Path:
-        """The file of a conversation's session."""
-        return self.directory / f"{name}.jsonl"
-
-
 @pytest.fixture
-def runs(tmp_path: Path) -> Runs:
+def world(tmp_path: Path) -> World:
     """An empty world."""
-    return Runs(tmp_path)
+    return World(tmp_path)
 
 
 A, B, AB = {"turns": ["a"]}, {"turns": ["b"]}, {"turns": ["a", "b"]}
 
 
-def test_conversations_in_order(runs: Runs) -> None:
-    """Each has a session and a history of its own, and the events of one stand together."""
-    played = runs.suite(AB, B)
-    assert played.statuses == {"c1": ["ok", "ok"], "c2": ["ok"]}
-    assert [(event["run"], event["index"], event["id"]) for event in played.turns] == [
-        ("c1", 1, "t1"),
-        ("c1", 2, "t2"),
-        ("c2", 1, "t1"),
-    ]
-    assert [len(body["contents"]) for body in runs.model.bodies] == [1, 3, 1]
+def test_conversations_in_order(world: World) -> None:
+    """Each has a session and a history of its own, and the events of one stand together; again, nothing is sent."""
+    played = world.suite(AB, B)
+    assert [event["event"] for event in played.events] == ["run", "turn", "turn", "turn"]
+    turns = [(event["run"], event["index"], event["id"], event["status"]) for event in played.turns]
+    assert turns == [("c1", 1, "t1", "ok"), ("c1", 2, "t2", "ok"), ("c2", 1, "t1", "ok")]
+    assert [len(body["contents"]) for body in world.model.bodies] == [1, 3, 1]
     assert played.summary["conversations"] == {"total": 2, "passed": 2}
-    assert played.summary["sessions"] == [str(runs.path("c1")), str(runs.path("c2"))]
-    assert (played.summary["exit"], len(played.watched)) == (0, 3)
-    again = runs.suite(AB, B)
-    assert (again.statuses, again.summary["turns"]["sent"]) == ({"c1": ["reused", "reused"], "c2": ["reused"]}, 0)
-    assert again.summary["usage"]["total"] == 0
+    assert played.summary["sessions"] == [str(world.path("c1")), str(world.path("c2"))]
+    assert (played.summary["exit"], len(played.progress)) == (0, 3)
+    again = world.suite(AB, B)
+    assert (again.statuses, again.events[0]["resuming"]) == ({"c1": ["reused", "reused"], "c2": ["reused"]}, 2)
+    assert (again.summary["turns"]["sent"], again.summary["usage"]["total"]) == (0, 0)
 
 
-def test_a_look(runs: Runs) -> None:
-    """What would be sent is told for every conversation, and nothing is written."""
-    runs.suite(A)
-    played = runs.suite(AB, B, dry=True)
+def test_a_dry_run(world: World) -> None:
+    """What would be sent is reported for every conversation, and nothing is written."""
+    world.suite(A)
+    played = world.suite(AB, B, dry=True)
     assert played.statuses == {"c1": ["reused", "planned"], "c2": ["planned"]}
     assert (played.summary["exit"], played.summary["turns"]["planned"]) == (0, 2)
-    assert [path.name for path in runs.directory.iterdir()] == ["c1.jsonl"]
+    assert played.summary["conversations"]["passed"] == 2
+    assert [path.name for path in world.directory.iterdir()] == ["c1.jsonl"]
 
 
-def test_a_look_at_a_session_that_is_none(runs: Runs) -> None:
-    """A session that cannot be read is an error of its conversation; the others are looked at all the same."""
-    runs.path("c1").write_text("hello\n")
+def test_a_session_that_cannot_be_played(world: World) -> None:
+    """It is reported by an event of its own, and the other conversations are played all the same."""
+    world.path("c1").write_text("hello\n")
+    world.write("c2", header(), *turn(1))
+    with world.path("c2").open("ab") as file:
+        file.write(b"junk\n{}\n")
     for dry in (True, False):
-        played = runs.suite(A, B, dry=dry)
-        assert played.statuses == {"c2": ["planned" if dry else "ok"]}
-        assert played.summary["turns"]["skipped"] == 1
-        assert (played.summary["reason"], played.errors[0].message.startswith("c1: ")) == ("NOT_A_SESSION", True)
+        played = world.suite(A, A, B, dry=dry)
+        errors = [event for event in played.events if event["event"] == "error"]
+        assert [(event["run"], event["session"], event["error"]["reason"]) for event in errors] == [
+            ("c1", str(world.path("c1")), "NOT_A_SESSION"),
+            ("c2", str(world.path("c2")), "CORRUPT"),
+        ]
+        assert played.statuses == {"c3": ["planned" if dry else "ok"]}
+        assert (played.summary["exit"], played.summary["turns"]["skipped"]) == (65, 2)
+        assert played.summary["conversations"]["passed"] == 1
+        assert played.errors[0].message.startswith("c1: ")
 
 
-GOES_ON: dict[str, Reply] = {
+CONTINUES: dict[str, Reply] = {
     "server-error": error("SERVER_ERROR"),
     "overloaded": error("UNAVAILABLE"),
-    "blocked": answer("half", finish="SAFETY"),
+    "blocked": blocked(),
     "empty": answer(""),
     "no-such-model": error("MODEL_NOT_FOUND"),
     "too-long": error("CONTEXT_TOO_LONG"),
@@ -148,150 +107,117 @@ ENDS: dict[str, Reply] = {
 }
 
 
-@pytest.mark.parametrize("reply", GOES_ON.values(), ids=GOES_ON)
-def test_one_conversation_fails(runs: Runs, reply: Reply) -> None:
-    """What is wrong with one conversation does not keep the others from being played."""
-    played = runs.suite(AB, B, replies=[reply])
-    assert played.statuses == {"c1": ["error", "skipped"], "c2": ["ok"]}
-    assert played.summary["conversations"] == {"total": 2, "passed": 1}
+@pytest.mark.parametrize("reply", [*CONTINUES.values(), *ENDS.values()], ids=[*CONTINUES, *ENDS])
+def test_a_conversation_that_fails(world: World, reply: Reply) -> None:
+    """Its own failure leaves the others alone; one that all would meet ends the run, and their turns are skipped."""
+    played = world.suite(AB, B, replies=[reply])
+    ends = reply in ENDS.values()
+    assert played.statuses == {"c1": ["error", "skipped"]} | ({} if ends else {"c2": ["ok"]})
+    assert played.summary["conversations"] == {"total": 2, "passed": int(not ends)}
+    assert (played.summary["turns"]["skipped"], len(world.model.bodies)) == ((2, 1) if ends else (1, 2))
+    assert world.path("c2").exists() is not ends
     assert [one.message.startswith("c1: t1: ") for one in played.errors] == [True]
 
 
-@pytest.mark.parametrize("reply", ENDS.values(), ids=ENDS)
-def test_all_would_fail(runs: Runs, reply: Reply) -> None:
-    """What would meet the others as well ends the run: they are not begun, and their turns count as skipped."""
-    played = runs.suite(AB, B, replies=[reply])
-    assert played.statuses == {"c1": ["error", "skipped"]}
-    assert (played.summary["turns"]["skipped"], len(runs.model.bodies)) == (2, 1)
-    assert not runs.path("c2").exists()
-    assert len(played.errors) == 1
-
-
-def test_the_gravest_error_of_several(runs: Runs) -> None:
+def test_the_gravest_error_of_several(world: World) -> None:
     """The exit status is that of the gravest; the errors stand in the order of the conversations."""
-    played = runs.suite(A, B, A, replies=[answer(""), error("SERVER_ERROR")])
+    played = world.suite(A, B, A, replies=[answer(""), error("SERVER_ERROR")])
     assert [one.reason for one in played.errors] == ["EMPTY_ANSWER", "SERVER_ERROR"]
     assert (played.summary["exit"], played.summary["reason"]) == (75, "SERVER_ERROR")
-    again = runs.suite(A, B, A)
+    again = world.suite(A, B, A)
     assert (again.statuses, again.summary["exit"]) == ({"c1": ["ok"], "c2": ["ok"], "c3": ["reused"]}, 0)
 
 
-def test_diverged_and_in_doubt(runs: Runs) -> None:
-    """Each conversation has its own past: one was edited, one is in doubt, one goes on."""
-    runs.suite(A, A, A, replies=[answer("A"), error("TIMEOUT", "unknown")])
-    assert runs.suite(A, A, A).statuses == {"c1": ["reused"], "c2": ["in_doubt"], "c3": ["ok"]}
-    played = runs.suite(B, A, AB)
-    assert played.statuses == {"c1": ["error"], "c2": ["in_doubt"], "c3": ["reused", "ok"]}
+def test_each_conversation_has_its_own_past(world: World) -> None:
+    """One was edited, one is in doubt, one is continued, one has a history, one a turn sent by hand."""
+    world.suite(A, A, A, replies=[answer("A"), error("TIMEOUT", "unknown")])
+    assert world.suite(A, A, A).statuses == {"c1": ["reused"], "c2": ["in_doubt"], "c3": ["ok"]}
+    world.write("c4", header(), *(record | {"imported": True} for record in turn(1)))
+    world.write("c5", header(), *turn(1))
+    played = world.suite(B, A, AB, A, A)
+    assert [*played.statuses.values()] == [["error"], ["in_doubt"], ["reused", "ok"], ["ok"], ["error"]]
     assert (played.summary["exit"], played.summary["reason"]) == (14, "DIVERGED")
-    assert "c1: t1: the message of t1" in played.errors[0].message
+    assert played.errors[0].message.startswith("c1: t1: turn 1 was answered for another message")
 
 
-def test_settings_of_a_session_that_changed(runs: Runs) -> None:
+def test_settings_of_a_session_that_changed(world: World) -> None:
     """Its turns are skipped without an event each; the summary counts them."""
-    runs.suite(A | {"config": {"top_k": 3}})
-    played = runs.suite(A, B)
+    world.suite(A | {"config": {"top_k": 3}})
+    played = world.suite(A, B)
     assert played.statuses == {"c2": ["ok"]}
     assert (played.summary["exit"], played.summary["turns"]["skipped"]) == (14, 1)
 
 
-def test_over_before_it_begins(runs: Runs) -> None:
-    """When nobody listens, or no time is left, nothing is made."""
-    runs.reason = error("TIMEOUT")
-    played = runs.suite(A, B)
-    assert (played.turns, [*runs.directory.iterdir()]) == ([], [])
-    assert [one.reason for one in played.errors] == ["TIMEOUT"]
-    assert played.summary["turns"]["skipped"] == 2
+@pytest.mark.parametrize(("left", "closed", "reason"), [(1e6, True, "READER_GONE"), (-1, False, "TIMEOUT")])
+def test_over_before_it_begins(world: World, left: float, closed: bool, reason: str) -> None:
+    """When nobody reads the events, or no time is left, no session is created."""
+    world.left, world.output_closed = left, closed
+    played = world.suite(A, B)
+    assert (played.turns, [*world.directory.iterdir()]) == ([], [])
+    assert ([one.reason for one in played.errors], played.summary["turns"]["skipped"]) == ([reason], 2)
 
 
-def test_over_between_conversations(runs: Runs) -> None:
-    """When time is up after a conversation, the next is not begun, and that is said once."""
+def test_over_between_conversations(world: World) -> None:
+    """When the run is over after a conversation, the next is not begun, and that is reported once."""
 
     def last() -> Any:
-        runs.reason = error("TIMEOUT")
+        world.output_closed = True
         return answer("A")
 
-    played = runs.suite(A, B, A, replies=[last])
-    assert (played.statuses, [one.reason for one in played.errors]) == ({"c1": ["ok"]}, ["TIMEOUT"])
+    played = world.suite(A, B, A, replies=[last])
+    assert (played.statuses, [one.reason for one in played.errors]) == ({"c1": ["ok"]}, ["READER_GONE"])
 
 
-def test_a_signal_ends_the_run(runs: Runs) -> None:
-    """What is under way is recorded, the rest of the run is left out, and the signal is told once."""
+@pytest.mark.parametrize(("first", "statuses"), [(AB, ["ok", "skipped"]), (A, ["ok"])], ids=["between", "at-the-end"])
+def test_a_signal_ends_the_run(world: World, first: Any, statuses: list[str]) -> None:
+    """The request under way is recorded, the rest of the run is left out, and the signal is reported once."""
 
     def interrupt() -> Any:
         deferred.arrive(signal.SIGTERM)
         return answer("A")
 
-    played = runs.suite(AB, B, replies=[interrupt])
-    assert played.statuses == {"c1": ["ok", "skipped"]}
+    played = world.suite(first, B, replies=[interrupt])
+    assert (played.statuses, played.summary["conversations"]["passed"]) == ({"c1": statuses}, 0)
     assert [(one.reason, one.exit) for one in played.errors] == [("INTERRUPTED", 143)]
-    assert runs.suite(AB, B).statuses == {"c1": ["reused", "ok"], "c2": ["ok"]}
+    assert world.suite(AB, B).statuses == {"c1": ["reused", "ok"], "c2": ["ok"]}
 
 
-def test_a_signal_in_the_last_turn(runs: Runs) -> None:
-    """With nothing left of its conversation the run ends all the same."""
-
-    def interrupt() -> Any:
-        deferred.arrive(signal.SIGTERM)
-        return answer("A")
-
-    played = runs.suite(A, B, replies=[interrupt])
-    assert (played.statuses, [one.exit for one in played.errors]) == ({"c1": ["ok"]}, [143])
-
-
-def test_what_is_wrong_with_a_conversation(runs: Runs) -> None:
-    """A session that cannot be played is told of by an event of its own, and the others are played."""
-    runs.suite(A, A, A)
-    for name in ("c1", "c2"):
-        runs.path(name).write_bytes(runs.path(name).read_bytes() + b"junk\n{}\n")
-    for dry in (False, True):
-        played = runs.suite(A, A, AB, dry=dry)
-        told = [event for event in played.events if event["event"] == "error"]
-        assert [(event["run"], event["session"]) for event in told] == [
-            (name, str(runs.path(name))) for name in ("c1", "c2")
-        ]
-        assert {event["error"]["reason"] for event in told} == {"CORRUPT"}
-        assert (played.statuses["c3"][0], played.summary["exit"]) == ("reused", 65)
-
-
-def test_a_busy_session(runs: Runs) -> None:
+def test_a_busy_session(world: World) -> None:
     """The session that another run holds ends this one at once, before anything is sent."""
-    runs.suite(A)
-    with runs.store.open(str(runs.path("c1")), 0):
-        played = runs.suite(AB, B)
-    assert (played.turns, played.summary["reason"], len(runs.model.bodies)) == ([], "SESSION_BUSY", 1)
+    world.suite(A)
+    with world.app.open(str(world.path("c1")), 0):
+        played = world.suite(AB, B)
+    assert (played.turns, played.summary["reason"], len(world.model.bodies)) == ([], "SESSION_BUSY", 1)
 
 
-def test_the_first_session_is_held_to_the_end(runs: Runs) -> None:
+def test_the_first_session_is_held_to_the_end(world: World) -> None:
     """A second run of the same suite meets the first one at once, however far that has come."""
     seen: list[str | None] = []
 
     def look() -> Any:
         for name in ("c1", "c2", "c3"):
             try:
-                with runs.store.open(str(runs.path(name)), 0):
+                with world.app.open(str(world.path(name)), 0):
                     seen.append(None)
             except GemcliError as busy:
                 seen.append(busy.reason)
         return answer("B")
 
-    runs.suite(A, A, B, replies=[answer("A"), answer("A"), look])
+    world.suite(A, A, B, replies=[answer("A"), answer("A"), look])
     assert seen == ["SESSION_BUSY", None, "SESSION_BUSY"]
 
 
+def test_clients_are_closed(world: World) -> None:
+    """A run leaves no connection behind."""
+    script, context = world.script(["a"]), world.context()
+    transport = context.transport(context.read_session(script), "m1", lambda event: None)
+    other = context.transport(context.read_session(script), "m2", lambda event: None)
+    assert transport.gemini is other.gemini
+    context.close()
+    assert world.model.closed
+
+
 # Random runs
-
-
-class Loopback(Runs):
-    """A world whose model is spoken to over HTTP."""
-
-    def __init__(self, directory: Path, model: Model) -> None:
-        super().__init__(directory)
-        self.server = model
-        self.gemini = Gemini(endpoint_for(Backend("gemini"), model.env, self.notices.append))
-
-    def line(self, journal: Journal, model: str, on_event: Callable[[Mapping[str, Any]], None]) -> Transport:
-        """The line to the server."""
-        return replace(super().line(journal, model, on_event), gemini=self.gemini)
 
 
 INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0s"}
@@ -392,8 +318,8 @@ class Oracle:
 class Machine:
     """One session with its script, played against the model and compared with the oracle after each step."""
 
-    def __init__(self, world: Loopback, length: int) -> None:
-        self.world = world
+    def __init__(self, world: World, server: Model, length: int) -> None:
+        self.world, self.server = world, server
         self.file = world.path("c1")
         self.file.unlink(missing_ok=True)
         self.oracle = Oracle()
@@ -423,15 +349,16 @@ class Machine:
         elif self.file.exists():
             journal = self.journal()
             if name == "rewind" and self.oracle.rewind(given[0]):
-                self.append(records.rewind([one.number for one in journal.live[-given[0] :]]))
+                numbers = [one.number for one in journal.live[-given[0] :]]
+                self.world.append(records.rewind(numbers), name="c1")
             elif name == "undo" and self.oracle.undo():
-                self.append(records.undo(journal.undoable))
+                self.world.append(records.undo(journal.undoable), name="c1")
 
     def run(self, replies: list[str], resend: bool, retries: int) -> Played:
         """Play the script, and compare everything."""
         told = self.oracle.run(len(self.checks), replies, resend=resend, retries=retries)
         expected, requests, status = told
-        server = self.world.server
+        server = self.server
         server.replies = [HTTP[reply] for reply in replies]
         server.requests.clear()
         self.world.retries = retries
@@ -466,19 +393,14 @@ class Machine:
         assert turn_order.check(journal.history) == []
         assert len(journal.live) == len(self.oracle.live)
         script = load(self.document()).scripts[0]
-        planned = [plan.key for plan in plans(script, journal)]
+        planned = [plan.message.key for plan in plans(script, journal)]
         live = [one.exchanges[0].request["key"] for one in once.own_turns(journal)]
         assert live == planned[: len(live)]
         assert len({*live}) == len(live)
 
     def journal(self) -> Journal:
         """The session as it is on the disk."""
-        return self.world.store.read(str(self.file))
-
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Add a record by hand, as `gemcli rewind` does."""
-        with self.file.open("ab") as file:
-            file.write(records.encode(record))
+        return self.world.app.read(str(self.file))
 
 
 @pytest.fixture(scope="module")
@@ -488,21 +410,24 @@ def server() -> Iterator[Model]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def loopback(server: Model, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """One world for all random runs: a client takes longer to make than a run."""
+    client = Gemini(endpoint_for(Backend("gemini"), server.env, print))
+    return World(tmp_path_factory.mktemp("runs"), client)
+
+
 @settings(max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 3), STEPS)
 def test_random_runs(
-    server: Model,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
-    length: int,
-    rounds: list[Any],
+    loopback: World, server: Model, monkeypatch: pytest.MonkeyPatch, length: int, rounds: list[Any]
 ) -> None:
     """Whatever the model does, and whatever is done to script and session in between, every turn is answered once.
 
     The turn order is always valid, the model was asked what the events say, and a second complete run sends nothing.
     """
     monkeypatch.setattr(deferred, "sleep", lambda seconds: False)
-    machine = Machine(WORLDS.setdefault(server.url, Loopback(tmp_path_factory.mktemp("runs"), server)), length)
+    machine = Machine(loopback, server, length)
     for steps in rounds:
         for step in steps:
             machine.step(*step)
@@ -510,16 +435,3 @@ def test_random_runs(
     before = machine.file.read_bytes()
     again = machine.run([], False, 0)
     assert (again.summary["turns"]["sent"], machine.file.read_bytes()) == (0, before)
-
-
-WORLDS: dict[str, Loopback] = {}
-"""One world for all examples: a client takes longer to make than a run."""
-
-
-def test_a_base_and_a_foreign_turn(runs: Runs) -> None:
-    """In a suite too a session with a history is gone on from, and one with somebody's turn is not."""
-    base = [record | {"imported": True} for record in turn(1)]
-    runs.path("c1").write_bytes(b"".join(records.encode(record) for record in [header(), *base]))
-    runs.path("c2").write_bytes(b"".join(records.encode(record) for record in [header(), *turn(1)]))
-    played = runs.suite(A, A)
-    assert (played.statuses, played.summary["exit"]) == ({"c1": ["ok"], "c2": ["error"]}, 14)

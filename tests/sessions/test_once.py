@@ -1,4 +1,4 @@
-"""Keys: what was sent before is known again, and what it came to decides whether it is sent again."""
+"""Sending once: what was sent before is found again, and its fate decides whether it is sent now."""
 
 from __future__ import annotations
 
@@ -13,42 +13,47 @@ from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
 from gemcli.sessions import once, records
 from gemcli.sessions.journal import Exchange, Journal
-from gemcli.sessions.once import Standing
-from tests.commands import asked, failed, header, told, turn
+from gemcli.sessions.once import Delivery, Message
+from gemcli.sessions.records import Record
+from tests.commands import ECHO, asked, failed, header, told, turn
 from tests.support import answer
 
 K = "a key"
 
 
-def under(key: str, request: Any) -> Any:
-    """The request with a key."""
-    return request | {"key": key}
+def under(key: str, *content: Record) -> list[Record]:
+    """Records with a key on every request."""
+    return [record | {"key": key} if record["kind"] == "request" else record for record in content]
 
 
-def keyed(number: int, key: str = K) -> list[Any]:
-    """A turn that was answered under a key."""
-    request, response = turn(number)
-    return [under(key, request), response]
+def keyed(number: int, key: str = K) -> list[Record]:
+    """A turn in which the message was answered."""
+    return under(key, asked(number, "q"), told(number, "a"))
 
 
-def refused(number: int, finish: str = "SAFETY") -> list[Any]:
-    """A turn that was answered under the key, with nothing of use."""
-    return [under(K, asked(number, "q")), told(number, "half", valid=False, finish=finish)]
+def refused(number: int, finish: str = "SAFETY") -> list[Record]:
+    """A turn in which it was refused."""
+    return under(K, asked(number, "q"), told(number, "half", valid=False, finish=finish))
 
 
-def broken(number: int, outcome: str) -> list[Any]:
-    """A turn under the key without an answer."""
-    return [under(K, asked(number, "q")), failed(number, outcome)]
+def refused_with(body: Any) -> list[Record]:
+    """The first turn, with an answer that was not valid."""
+    return under(K, asked(1, "q"), records.response("1.1", body, valid=False, attempts=[], elapsed_ms=1))
 
 
-def imported(*content: Any) -> list[Any]:
-    """Records as a fork has them."""
-    return [record | {"imported": True} for record in content]
+def broken(number: int, outcome: str) -> list[Record]:
+    """A turn in which it got no answer."""
+    return under(K, asked(number, "q"), failed(number, outcome))
 
 
-def journal(*content: Any) -> Journal:
+def journal(*content: Record) -> Journal:
     """A session."""
     return Journal([header(), *content])
+
+
+def message(key: str = K, text: str = "q", model: str = ECHO, config: dict[str, Any] | None = None) -> Message:
+    """A message to send."""
+    return Message(key, user_text(text), model, config or {})
 
 
 # Chains
@@ -66,9 +71,9 @@ LINKS = st.tuples(st.sampled_from(["m1", "m2"]), CONFIGS, TEXTS.map(user_text))
 
 def chain(history: list[Any], links: list[tuple[str, dict[str, Any], Any]]) -> list[str]:
     """The keys of a conversation."""
-    made = [once.first(history)]
+    made = [once.first_key(history)]
     for model, config, content in links:
-        made.append(once.chained(made[-1], model, config, content))
+        made.append(once.next_key(made[-1], model, config, content))
     return made
 
 
@@ -114,197 +119,155 @@ def test_the_same_message_said_twice_has_two_keys(links: list[Any]) -> None:
 
 # Finding
 
+LOST = under(K, asked(1, "q"), failed(1, "unknown"))
+IMPORTED: list[Any] = [record | {"imported": True} for record in keyed(1)]
 
-def test_newest_is_the_last_under_the_key() -> None:
-    """Of several tries the last one counts; others' keys, and requests without one, do not."""
-    session = journal(*broken(1, "rejected"), *broken(2, "unknown"), *keyed(3, "other"), *turn(4))
-    found = once.newest(session, K)
-    assert found is not None
-    assert found.id == "2.1"
-    assert once.newest(session, "no such key") is None
-
-
-def test_the_newest_of_this_message() -> None:
-    """Another message under the same key says nothing of what became of this one, unless it was answered."""
-    lost = [under(K, asked(1, "q")), failed(1, "unknown")]
-    other = [under(K, asked(2, "x")), told(2, "half", valid=False, finish="SAFETY")]
-    session = journal(*lost, *other)
-    ids = [found and found.id for found in (once.newest(session, K, user_text(said)) for said in ("q", "x", "z"))]
-    assert ids == ["1.1", "2.1", "2.1"]
-    answered = [under(K, asked(2, "x")), told(2, "a")]
-    found = once.newest(journal(*lost, *answered), K, user_text("q"))
-    assert found is not None
-    assert found.id == "2.1"
-
-
-def test_imported_turns_were_asked_under_no_key() -> None:
-    """What a session was created with is not what this session sent."""
-    assert once.newest(journal(*imported(*keyed(1))), K) is None
-
-
-def test_an_answer_that_a_rewind_gave_back_is_the_one_that_counts() -> None:
-    """Rewound, tried again without success, and the rewind taken back: the answer is there, so nothing is sent."""
-    session = journal(*keyed(1), records.rewind([1]), *broken(2, "rejected"), records.undo([1]))
-    found = once.newest(session, K)
-    assert found is not None
-    assert (found.turn, once.standing(session, found)) == (1, Standing.ANSWERED)
-
-
-def test_own_turns() -> None:
-    """The turns sent in this session, without those it was created with and those that were taken out."""
-    session = journal(*imported(*turn(1)), *turn(2), *turn(3), records.rewind([3]), *turn(4))
-    assert [one.number for one in once.own_turns(session)] == [2, 4]
-
-
-# Standing
-
-STANDINGS = {
-    "never-sent": ([], Standing.UNSENT),
-    "answered": (keyed(1), Standing.ANSWERED),
-    "rewound": ([*keyed(1), records.rewind([1])], Standing.UNSENT),
-    "brought-back": ([*keyed(1), records.rewind([1]), records.undo([1])], Standing.ANSWERED),
-    "rejected": (broken(1, "rejected"), Standing.UNSENT),
-    "unknown": (broken(1, "unknown"), Standing.IN_DOUBT),
-    "no-outcome": (broken(1, "unknown")[:1], Standing.IN_DOUBT),
-    "no-outcome-and-gone-on": ([broken(1, "unknown")[0], *turn(2)], Standing.IN_DOUBT),
-    "blocked": (refused(1), Standing.REFUSED),
-    "malformed": (refused(1, "MALFORMED_FUNCTION_CALL"), Standing.RETRYABLE),
-    "empty": (
-        [
-            under(K, asked(1, "q")),
-            records.response("1.1", answer(""), valid=False, attempts=[], elapsed_ms=1),
-        ],
-        Standing.RETRYABLE,
-    ),
-    "blocked-prompt": (
-        [
-            under(K, asked(1, "q")),
-            records.response(
-                "1.1", {"promptFeedback": {"blockReason": "SAFETY"}}, valid=False, attempts=[], elapsed_ms=1
-            ),
-        ],
-        Standing.REFUSED,
-    ),
-    # A refusal is one of the history that the message was sent with.
-    "blocked-and-gone-on": ([*turn(1), *refused(2), *turn(3)], Standing.REFUSED),
-    "blocked-and-what-follows-rewound": ([*turn(1), *refused(2), *turn(3), records.rewind([3])], Standing.REFUSED),
-    "blocked-after-a-rewind": ([*turn(1), records.rewind([1]), *refused(2)], Standing.REFUSED),
-    "blocked-in-a-history-taken-back": ([*turn(1), *refused(2), records.rewind([1])], Standing.UNSENT),
-    "blocked-in-a-history-brought-back": (
-        [*turn(1), *refused(2), records.rewind([1]), records.undo([1])],
-        Standing.REFUSED,
-    ),
-    "blocked-and-what-was-out-brought-back": (
-        [*turn(1), records.rewind([1]), *refused(2), records.undo([1])],
-        Standing.UNSENT,
-    ),
-    "blocked-and-what-was-out-is-out-again": (
-        [*turn(1), records.rewind([1]), *refused(2), records.undo([1]), records.rewind([1])],
-        Standing.REFUSED,
+TRIES: dict[str, tuple[list[Record], Message, str | None]] = {
+    "newest": ([*broken(1, "rejected"), *broken(2, "unknown"), *keyed(3, "other"), *turn(4)], message(), "2.1"),
+    "no-such-key": (keyed(1), message("another key"), None),
+    # The fate of another message under the same key says nothing about this one, unless that was answered.
+    "of-this-message": ([*LOST, *under(K, asked(2, "x"), failed(2, "rejected"))], message(), "1.1"),
+    "of-another": ([*LOST, *under(K, asked(2, "x"), failed(2, "rejected"))], message(text="z"), "2.1"),
+    "another-was-answered": ([*LOST, *under(K, asked(2, "x"), told(2, "a"))], message(), "2.1"),
+    "imported": (IMPORTED, message(), None),
+    # An answer that an undone rewind brought back counts, not what was tried while it was gone.
+    "brought-back": (
+        [*keyed(1), records.rewind([1]), *broken(2, "rejected"), records.undo([1])],
+        message(),
+        "1.1",
     ),
 }
 
 
-@pytest.mark.parametrize(("content", "standing"), STANDINGS.values(), ids=STANDINGS)
-def test_standing(content: list[Any], standing: Standing) -> None:
-    """What became of the newest try decides what is done with the message now."""
+@pytest.mark.parametrize(("content", "wanted", "found"), TRIES.values(), ids=TRIES)
+def test_last_try(content: list[Record], wanted: Message, found: str | None) -> None:
+    """The newest exchange under the key that says something about this message."""
+    last = once.last_try(journal(*content), wanted)
+    assert (last and last.id) == found
+
+
+def test_own_turns() -> None:
+    """The turns sent in this session, without those it was created with and those that were rewound."""
+    session = journal(*IMPORTED, *turn(2), *turn(3), records.rewind([3]), *turn(4))
+    assert [one.number for one in once.own_turns(session)] == [2, 4]
+
+
+# What it means
+
+DELIVERIES = {
+    "never-sent": ([], Delivery.UNSENT),
+    "answered": (keyed(1), Delivery.ANSWERED),
+    "rewound": ([*keyed(1), records.rewind([1])], Delivery.UNSENT),
+    "brought-back": ([*keyed(1), records.rewind([1]), records.undo([1])], Delivery.ANSWERED),
+    "rejected": (broken(1, "rejected"), Delivery.UNSENT),
+    "unknown": (broken(1, "unknown"), Delivery.IN_DOUBT),
+    "no-outcome": (broken(1, "unknown")[:1], Delivery.IN_DOUBT),
+    "no-outcome-and-gone-on": ([broken(1, "unknown")[0], *turn(2)], Delivery.IN_DOUBT),
+    "blocked": (refused(1), Delivery.REFUSED),
+    "malformed": (refused(1, "MALFORMED_FUNCTION_CALL"), Delivery.RETRYABLE),
+    "empty": (refused_with(answer("")), Delivery.RETRYABLE),
+    "blocked-prompt": (refused_with({"promptFeedback": {"blockReason": "SAFETY"}}), Delivery.REFUSED),
+    # The verdict on record counts: an answer that was refused then, and is fine to us, may be sent again.
+    "verdict-of-an-older-version": (refused_with(answer("fine")), Delivery.RETRYABLE),
+    # A refusal belongs to the history that the message was sent with.
+    "blocked-and-gone-on": ([*turn(1), *refused(2), *turn(3)], Delivery.REFUSED),
+    "blocked-and-what-follows-rewound": ([*turn(1), *refused(2), *turn(3), records.rewind([3])], Delivery.REFUSED),
+    "blocked-after-a-rewind": ([*turn(1), records.rewind([1]), *refused(2)], Delivery.REFUSED),
+    "blocked-in-a-history-taken-back": ([*turn(1), *refused(2), records.rewind([1])], Delivery.UNSENT),
+    "blocked-in-a-history-brought-back": (
+        [*turn(1), *refused(2), records.rewind([1]), records.undo([1])],
+        Delivery.REFUSED,
+    ),
+    "blocked-and-what-was-out-brought-back": (
+        [*turn(1), records.rewind([1]), *refused(2), records.undo([1])],
+        Delivery.UNSENT,
+    ),
+    "blocked-and-what-was-out-is-out-again": (
+        [*turn(1), records.rewind([1]), *refused(2), records.undo([1]), records.rewind([1])],
+        Delivery.REFUSED,
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), DELIVERIES.values(), ids=DELIVERIES)
+def test_delivery(content: list[Record], expected: Delivery) -> None:
+    """The fate of the last try decides what is done with the message now."""
     session = journal(*content)
-    assert once.standing(session, once.newest(session, K)) is standing
+    assert once.delivery(session, once.last_try(session, message())) is expected
 
 
-def test_every_standing_has_a_row_here() -> None:
-    """The table above is whole."""
-    assert {standing for _, standing in STANDINGS.values()} == {*Standing}
+def test_every_delivery_has_a_row() -> None:
+    """The table above is complete."""
+    assert {expected for _, expected in DELIVERIES.values()} == {*Delivery}
 
 
-def test_the_past_of_a_model_that_said_less() -> None:
-    """The verdict that is on record counts: an answer refused then, and fine to us, may be sent again."""
-    session = journal(under(K, asked(1, "q")), told(1, "fine", valid=False))
-    assert once.standing(session, once.newest(session, K)) is Standing.RETRYABLE
+# Stored answers
 
 
-# Recalling
+def stored(content: list[Record], wanted: Message | None = None, *, resend: bool = False) -> Exchange | None:
+    """The exchange that answers a message in a session."""
+    session, wanted = journal(*content), wanted or message()
+    last = once.last_try(session, wanted)
+    assert last is not None
+    return once.stored_answer(session, last, wanted, resend=resend, hint="look")
 
 
-def recalled(*content: Any, resend: bool = False) -> Exchange | None:
-    """What is recalled of the key in a session."""
-    session = journal(*content)
-    return once.recall(session, once.newest(session, K), resend=resend)
+REWORDED = message(text="q, please")
+
+STORED: dict[str, tuple[list[Record], Message, str | None]] = {
+    "answered": (keyed(1), message(), "1.1"),
+    "refused": (refused(1), message(), "1.1"),
+    "rejected": (broken(1, "rejected"), message(), None),
+    "retryable": (refused(1, "MALFORMED_RESPONSE"), message(), None),
+    # A refused message may be put in other words.
+    "refused-and-reworded": (refused(1), REWORDED, None),
+    "rewound-and-reworded": ([*keyed(1), records.rewind([1])], REWORDED, None),
+}
 
 
-@pytest.mark.parametrize("content", [keyed(1), refused(1)], ids=["answered", "refused"])
-def test_what_is_recalled(content: list[Any]) -> None:
-    """An answer is given again, and so is a refusal that would not change."""
-    found = recalled(*content)
-    assert found is not None
-    assert found.id == "1.1"
-
-
-@pytest.mark.parametrize("content", [[], broken(1, "rejected"), refused(1, "MALFORMED_RESPONSE")])
-def test_what_is_sent_again(content: list[Any]) -> None:
-    """What never counted, or may come out better, is for sending."""
-    assert recalled(*content) is None
+@pytest.mark.parametrize(("content", "wanted", "found"), STORED.values(), ids=STORED)
+def test_stored_answer(content: list[Record], wanted: Message, found: str | None) -> None:
+    """An answer stands, and so does a refusal that would not change; all else is sent."""
+    exchange = stored(content, wanted)
+    assert (exchange and exchange.id) == found
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (broken(1, "unknown"), "what came of it is unknown"),
-        (broken(1, "unknown")[:1], "what came of it is not recorded"),
-    ],
+    ("content", "outcome"),
+    [(broken(1, "unknown"), "its outcome is unknown"), (broken(1, "unknown")[:1], "its outcome is not recorded")],
     ids=["unknown", "no-outcome"],
 )
-def test_in_doubt(content: list[Any], said: str) -> None:
-    """What may have been answered is an error that names the turn, unless it is to be sent again."""
-    with pytest.raises(GemcliError, match=said) as caught:
-        recalled(*content)
-    assert (caught.value.reason, "turn 1" in caught.value.message) == ("IN_DOUBT", True)
-    assert recalled(*content, resend=True) is None
+def test_in_doubt(content: list[Record], outcome: str) -> None:
+    """What may have been answered is an error that names the turn, unless it may be sent again."""
+    with pytest.raises(GemcliError, match=f"as turn 1, and {outcome}") as caught:
+        stored(content)
+    assert caught.value.reason == "IN_DOUBT"
+    assert stored(content, resend=True) is None
 
 
-# What follows N turns
+DIFFERENT: dict[str, tuple[Message, str]] = {
+    "message": (REWORDED, "answered for another message"),
+    "model": (message(model="m2"), "answered by another model, simulator/echo"),
+    "config": (message(config={"generationConfig": {"topK": 1}}), "answered with another config"),
+    "system": (message(config={"systemInstruction": {}}), "answered with another system instruction"),
+}
 
 
-def following(place: int, *content: Any, said: str = "q") -> str | None:
-    """The id of what was sent behind `place` turns."""
-    found = once.following(journal(*content), place, user_text(said))
-    return found.id if found else None
+@pytest.mark.parametrize(("wanted", "what"), DIFFERENT.values(), ids=DIFFERENT)
+def test_the_answer_of_another_message(wanted: Message, what: str) -> None:
+    """It is an error that names the turn and the difference."""
+    for resend in (False, True):
+        with pytest.raises(GemcliError, match=f"turn 1 was {what}; this message was not sent") as caught:
+            stored(keyed(1), wanted, resend=resend)
+        assert (caught.value.reason, caught.value.hint) == ("DIVERGED", "look")
 
 
-def test_following() -> None:
-    """The answered turn in that place, whatever was asked; behind the last one the newest try of this message."""
-    assert following(0, *turn(1), *turn(2)) == "1.1"
-    assert following(1, *turn(1), *broken(2, "rejected"), *turn(3)) == "3.1"
-    assert following(1, *turn(1), *broken(2, "unknown")) == "2.1"
-    assert following(1, *turn(1), *broken(2, "unknown"), said="another") is None
-    assert following(1, *turn(1)) is None
-    assert following(0) is None
-    assert following(0, *imported(*turn(1))) == "1.1"
-
-
-def test_following_after_a_rewind() -> None:
-    """A turn that was taken out is no try of what takes its place."""
-    assert following(0, asked(1, "q"), told(1, "a"), records.rewind([1])) is None
-
-
-def test_following_what_other_messages_hide() -> None:
-    """The newest try of this message counts, also under tries of others, and under turns that were taken out."""
-    lost = [asked(1, "q"), failed(1, "unknown")]
-    assert following(0, *lost, asked(2, "x"), failed(2, "rejected")) == "1.1"
-    assert following(0, *lost, asked(2, "x"), told(2, "half", valid=False, finish="SAFETY")) == "1.1"
-    assert following(0, *lost, asked(2, "x"), told(2, "a"), records.rewind([2])) == "1.1"
-    assert following(0, *lost, asked(2, "q"), failed(2, "rejected")) == "2.1"
-
-
-def test_a_try_in_another_place_is_none_of_this_one() -> None:
-    """A message that was lost at the beginning is another one behind an answered turn, and the other way round."""
-    assert following(1, asked(1, "q"), failed(1, "unknown"), *turn(2)) is None
-    assert following(0, *turn(1), asked(2, "q"), failed(2, "unknown"), records.rewind([1])) is None
-
-
-@pytest.mark.parametrize(("content", "have"), [([], "0 turns"), (turn(1), "1 turn,")], ids=["none", "one"])
-def test_following_more_than_there_is(content: list[Any], have: str) -> None:
-    """A message cannot follow turns that are not there: one before it is missing."""
-    with pytest.raises(GemcliError, match=have) as caught:
-        following(2, *content)
-    assert caught.value.reason == "DIVERGED"
+def test_configs_are_compared_as_a_whole() -> None:
+    """It does not matter what the session has and what the call added."""
+    config = {"generationConfig": {"topK": 1}}
+    request: Any
+    request, response = keyed(1)
+    session = Journal([header(config=config), request | {"config": config}, response])
+    last = once.last_try(session, message(config=config))
+    assert last is not None
+    assert once.stored_answer(session, last, message(config=config), resend=False, hint="") is last

@@ -1,0 +1,113 @@
+"""What a run needs from the world, as one value."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from gemcli.api import backends
+from gemcli.api.backends import Backend
+from gemcli.api.gemini import Gemini, preload
+from gemcli.api.retry import RetryPolicy
+from gemcli.app import App
+from gemcli.create_session import NewOptions, create_if_missing, header
+from gemcli.errors import GemcliError
+from gemcli.exchange import Event as ExchangeEvent
+from gemcli.exchange import Limits, Transport
+from gemcli.replay.events import Event
+from gemcli.replay.script import Script
+from gemcli.sessions import names
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.records import SessionRecord
+from gemcli.sessions.session import Session
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """The sessions of a run, its way to the models, its limits, and where it reports to.
+
+    Every script has a session in `directory`; without that, the one script has `session`. New
+    sessions record their `origin`. `lock_wait` is how many seconds to wait for a session that
+    another process holds, `output_closed` whether events can no longer be printed.
+    """
+
+    app: App
+    session: str | None
+    directory: str | None
+    origin: Mapping[str, object]
+    limits: Limits
+    retry: RetryPolicy
+    lock_wait: float
+    emit: Callable[[Event], None]
+    show_progress: Callable[[str], None]
+    output_closed: Callable[[], bool]
+    _clients: dict[Backend, Gemini] = field(default_factory=dict, init=False)
+
+    def close(self) -> None:
+        """Close the connections to the models."""
+        for client in self._clients.values():
+            client.close()
+
+    def session_name(self, script: Script) -> str | None:
+        """The session of a script as the command line names it; a dry run may have none."""
+        if self.directory is None:
+            return self.session
+        return os.path.join(self.directory, script.name + names.SUFFIX)
+
+    def session_exists(self, script: Script) -> bool:
+        """Whether the session of a script exists."""
+        name = self.session_name(script)
+        return name is not None and self.app.store.exists(self.app.path(name))
+
+    def read_session(self, script: Script) -> Journal:
+        """The session of a script, or as it would be created; nothing is written."""
+        name = self.session_name(script)
+        if name is None or not self.session_exists(script):
+            return Journal([self._session_record(script)])
+        return self.app.read(name)
+
+    @contextmanager
+    def open_session(self, script: Script) -> Iterator[Session]:
+        """The session of a script, locked; created first if it is missing."""
+        name = self.session_name(script)
+        if name is None:
+            raise RuntimeError("only a dry run can do without a session")
+        self._create_session(name, script)
+        wait = min(self.lock_wait, max(0.0, self.limits.remaining))
+        with self.app.open(name, wait) as session:
+            yield session
+
+    def transport(
+        self, journal: Journal, model: str, on_event: Callable[[ExchangeEvent], None]
+    ) -> Transport:
+        """The transport to a model; the client of each backend is made once."""
+        backend = backends.backend_for(journal.header, model, self.app.environ)
+        if backend not in self._clients:
+            # Before the clock of the first request starts: loading is not the model's latency.
+            preload().join()
+            self._clients[backend] = self.app.gemini(backend)
+        client, notice = self._clients[backend], self.app.output.notice
+        return Transport(client, backend, self.limits, self.retry, notice, on_event)
+
+    def stop_reason(self, wait: float = 0.0) -> GemcliError | None:
+        """Why nothing more should be sent after `wait` seconds; None if it may be."""
+        if self.output_closed():
+            return GemcliError("READER_GONE", "output closed", exit_code=141)
+        if self.limits.time_to_start > wait:
+            return None
+        what = f"a wait of {wait:g} s leaves no time" if wait else "there is no time left"
+        message = f"{what} for a request before the deadline"
+        return GemcliError("TIMEOUT", message, outcome="rejected", hint="raise --deadline")
+
+    def _create_session(self, name: str, script: Script) -> None:
+        if self.directory:
+            self.app.store.make_directory(self.directory)
+        options = NewOptions(script.model, None, script.config)
+        create_if_missing(self.app, name, options, script.header, self.origin)
+
+    def _session_record(self, script: Script) -> SessionRecord:
+        """The first record of a script's session."""
+        options = NewOptions(script.model, None, script.config)
+        return header(self.app, options, script.header, self.origin)
