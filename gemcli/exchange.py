@@ -24,8 +24,8 @@ from gemcli.errors import GemcliError
 from gemcli.sessions import records, signatures
 from gemcli.sessions.journal import ANSWERED, Exchange, Journal
 from gemcli.sessions.session import Session, Unsaved
-from gemcli.settings import resolve
-from gemcli.settings.resolve import Config
+from gemcli.settings import config as settings
+from gemcli.settings.config import Config
 from gemcli.signals import deferred
 
 Event = Mapping[str, Any]
@@ -159,9 +159,9 @@ def prepare(
     history, dropped = signatures.history(answered, name, backend.name)
     sent, stood_in = signatures.with_stand_ins([*history, content], name)
     turn_order.require(turn_order.check_request(sent), "the turn order of the session is broken")
-    merged = resolve.merge(journal.header["config"], config or {})
+    merged = settings.merge(journal.header["config"], config or {})
     turn_order.require(
-        resolve.check(merged), "the session's config with that of this call", "SETTINGS"
+        settings.check(merged), "the session's config with that of this call", "SETTINGS"
     )
     notes = ["thought signatures of another model or backend were left out"] if dropped else []
     notes += (

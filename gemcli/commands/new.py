@@ -20,7 +20,7 @@ from gemcli.sessions import names, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import fold, scan
 from gemcli.sessions.records import Record
-from gemcli.settings.resolve import Config, merge
+from gemcli.settings.config import Config, merge
 from gemcli.terminal import documents, inputs, options
 from gemcli.text import strict_json
 
@@ -104,7 +104,8 @@ def command(
         raise click.UsageError("--from and --history exclude each other.")
     if (project or location) and backend == "gemini":
         raise click.UsageError("--project and --location are Vertex AI's.")
-    wanted = Wanted(model, _backend(backend, project, location), options.config_from(given))
+    config = options.config_from(given, app.output.notice)
+    wanted = Wanted(model, _backend(backend, project, location), config)
     if source is not None:
         content = forked(
             app, _source(app, source, at), wanted, {"kind": "fork", "session": source, "turn": at}
@@ -120,7 +121,7 @@ class Wanted:
 
     model: str | None = None
     backend: Backend | None = None
-    config: Config = field(default_factory=dict)
+    config: Config = field(default_factory=Config)
 
 
 def _backend(name: str | None, project: str | None, location: str | None) -> Backend | None:

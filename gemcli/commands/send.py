@@ -25,7 +25,7 @@ from gemcli.exchange import Limits, Line, Request, Result, exchange, prepare, re
 from gemcli.sessions import once
 from gemcli.sessions.journal import REFUSED, Exchange, Journal
 from gemcli.sessions.records import Record
-from gemcli.settings.resolve import Config, merge
+from gemcli.settings.config import Config, merge
 from gemcli.signals import deferred
 from gemcli.terminal import documents, inputs, options
 from gemcli.terminal.output import Stream
@@ -113,7 +113,7 @@ def command(
             return
         raise GemcliError("EMPTY_MESSAGE", "there is no message: give MESSAGE, or pipe one in")
     with inputs.within(until - time.monotonic(), "what an option names"):
-        config = options.config_from(given)
+        config = options.config_from(given, app.output.notice)
     order = Order(
         session,
         text,
@@ -353,11 +353,9 @@ def _difference(journal: Journal, request: Record, order: Order, content: Conten
         return None
     if request["model"] != (order.model or journal.header["model"]):
         return "model"
-    before, now = (
-        merge(journal.header["config"], config)
-        for config in (request.get("config") or {}, order.config)
-    )
-    return None if before == now else "config"
+    own: Config = journal.header["config"]
+    recorded: Config = request.get("config") or {}
+    return None if merge(own, recorded) == merge(own, order.config) else "config"
 
 
 def _create(app: App, order: Order) -> bool:

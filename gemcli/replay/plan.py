@@ -17,8 +17,7 @@ from gemcli.replay.script import Script, Turn
 from gemcli.sessions import once
 from gemcli.sessions.journal import Exchange, Journal
 from gemcli.sessions.records import Record
-from gemcli.settings import resolve
-from gemcli.settings.resolve import Config
+from gemcli.settings.config import Config, merge
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,8 @@ def plans(script: Script, journal: Journal) -> Iterator[Plan]:
     model = script.model or header["model"]
     for turn in script.turns:
         content = turn.rendered(script.vars)
-        call = resolve.merge(script.config, turn.config)
-        config = resolve.merge(header["config"], call)
+        call = merge(script.config, turn.config)
+        config = merge(header["config"], call)
         key = once.chained(key, model, config, content)
         yield Plan(turn, content, key, model, {} if config == header["config"] else call)
 
@@ -58,7 +57,7 @@ def require_settings(script: Script, header: Record) -> None:
     All else that changed since then goes with each message, and into its key.
     """
     made = (header.get("origin") or {}).get("kind") == "replay"
-    if made and resolve.merge(header["config"], script.config) != script.config:
+    if made and merge(header["config"], script.config) != script.config:
         what = "the session was made with settings that the script has no more"
         raise GemcliError("DIVERGED", what, hint="play it in a new session")
 
@@ -118,9 +117,8 @@ def _difference(plan: Plan, header: Record, request: Record, number: int) -> str
         return f"the message of {name} is not the one that was answered in turn {number}"
     if request["model"] != plan.model:
         return f"{name} was answered by {request['model']} in turn {number}, and is to go to {plan.model} now"
-    before, now = (
-        resolve.merge(header["config"], call) for call in (request.get("config") or {}, plan.call)
-    )
+    recorded: Config = request.get("config") or {}
+    before, now = merge(header["config"], recorded), merge(header["config"], plan.call)
     if before != now:
         system = {key for key in {**before, **now} if before.get(key) != now.get(key)} == {
             "systemInstruction"

@@ -11,7 +11,7 @@ from gemcli.errors import Problem
 from gemcli.replay.checks import NOTHING, Expected
 from gemcli.replay.template import render
 from gemcli.sessions.records import Record
-from gemcli.settings.resolve import Config
+from gemcli.settings.config import Config
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Turn:
     content: Content
     raw: bool = False
     wait: float = 0.0
-    config: Config = field(default_factory=dict)
+    config: Config = field(default_factory=Config)
     expect: Expected = NOTHING
     line: int = 1
 
@@ -50,7 +50,7 @@ class Script:
     name: str
     turns: tuple[Turn, ...]
     model: str | None = None
-    config: Config = field(default_factory=dict)
+    config: Config = field(default_factory=Config)
     vars: Mapping[str, str] = field(default_factory=dict)
     on_fail: str | None = None
     on_unknown: str | None = None

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -38,7 +38,7 @@ def first(history: Sequence[Content]) -> str:
     return _digest(["gemcli", 1, history])
 
 
-def chained(before: str, model: str, config: dict[str, Any], content: Content) -> str:
+def chained(before: str, model: str, config: Mapping[str, object], content: Content) -> str:
     """The key of a message: `before` is the key of the one before it, `config` the whole one it is sent with."""
     return _digest([model, config, content, before])
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gemcli.chat.contents import Content, group_turns
@@ -65,7 +65,7 @@ def session(
     *,
     model: str,
     backend: str,
-    config: dict[str, Any],
+    config: Mapping[str, object],
     origin: dict[str, Any] | None,
     project: str | None = None,
     location: str | None = None,
@@ -95,7 +95,7 @@ def request(
     *,
     model: str,
     backend: str,
-    config: dict[str, Any] | None = None,
+    config: Mapping[str, object] | None = None,
     key: str | None = None,
 ) -> Record:
     """A user Content about to be sent.
