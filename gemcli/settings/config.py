@@ -13,6 +13,7 @@ from typing import Any, TypedDict, cast
 from gemcli.errors import Problem
 from gemcli.settings.api_objects import aliases, camel_case
 from gemcli.settings.definitions import (
+    BODY,
     EXCLUSIVE,
     GENERATION,
     MISPLACED,
@@ -186,9 +187,9 @@ def _has_category(setting: object) -> bool:
 # The schemas: of thinking, of config files, of what is stored, and of options
 
 
-def _group(prefix: tuple[str, ...], elsewhere: Mapping[str, str], **groups: Kind[Any]) -> Schema:
-    """The settings whose path is `prefix` and one more key, by the API's names, and `groups`."""
-    kinds = {setting.path[-1]: setting.kind for setting in SETTINGS if setting.path[:-1] == prefix}
+def _group(group: tuple[str, ...], elsewhere: Mapping[str, str], **groups: Kind[Any]) -> Schema:
+    """The settings of a group, by the API's names, and the groups within it."""
+    kinds = {setting.key: setting.kind for setting in SETTINGS if setting.group == group}
     return Schema(
         dict,
         {**kinds, **groups},
@@ -226,12 +227,10 @@ _REFUSED = _both_spellings(REFUSED)
 _IN_THINKING = {
     setting.name: "it belongs under `thinking_config`"
     for setting in SETTINGS
-    if setting.path[:-1] == THINKING
+    if setting.group == THINKING
 }
 _AT_TOP = {
-    setting.name: "it belongs at the top level"
-    for setting in SETTINGS
-    if setting.path[:-1] != THINKING
+    setting.name: "it belongs at the top level" for setting in SETTINGS if setting.group != THINKING
 }
 # People also try the names of options: `stop` for `stop_sequences`.
 _OPTION_NAMES = {
@@ -242,16 +241,14 @@ _OPTION_NAMES = {
 
 _THINKING = _group(THINKING, _both_spellings(_AT_TOP))
 _GENERATION = _group(GENERATION, {}, thinkingConfig=_THINKING)
-_STORED = _group((), {}, generationConfig=_GENERATION)
+_STORED = _group(BODY, {}, generationConfig=_GENERATION)
 
-_FILE_PATHS = {setting.path[-1]: setting.path for setting in SETTINGS} | {
-    "thinkingConfig": THINKING
-}
+_FILE_PATHS = {setting.key: setting.path for setting in SETTINGS} | {"thinkingConfig": THINKING}
 _FILE_KEYS = {key: kind for key, kind in _STORED.keys.items() if key != "generationConfig"} | {
     **_GENERATION.keys,
     "thinkingConfig": replace(_THINKING, aliases=aliases(_THINKING.keys)),
 }
-_FILE_ALIASES = {setting.alias: setting.path[-1] for setting in SETTINGS if setting.alias}
+_FILE_ALIASES = {setting.alias: setting.key for setting in SETTINGS if setting.alias}
 CONFIG = Schema(
     _from_keys,
     _FILE_KEYS,

@@ -18,13 +18,14 @@ from gemcli.text.tree import Mapping, Node, Text
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting, at `path` in a request's body; `help` is one line.
+    """One setting: the key in its group of a request's body, and what it may be; `help` is one line.
 
     Those with an `option` can be given on the command line, several times if `repeatable`. `alias`
     is the SDK's name where it is not the API's in snake_case.
     """
 
-    path: tuple[str, ...]
+    group: tuple[str, ...]
+    key: str
     kind: Kind[Any]
     help: str
     option: str | None = None
@@ -35,7 +36,12 @@ class Setting:
     @property
     def name(self) -> str:
         """What the SDK and the option's parameter call it."""
-        return self.alias or snake_case(self.path[-1])
+        return self.alias or snake_case(self.key)
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The keys that lead to the value in a request's body."""
+        return (*self.group, self.key)
 
 
 def whole(low: int) -> Kind[float]:
@@ -98,215 +104,88 @@ STOP_SEQUENCES = list_of(FILLED_TEXT, usual=5)
 SAFETY_SETTINGS = list_of(_safety, unique="category")
 MODALITIES = list_of(kind_of("Modality"))
 
+BODY: tuple[str, ...] = ()
 GENERATION = ("generationConfig",)
 THINKING = ("generationConfig", "thinkingConfig")
 
+# fmt: off
 SETTINGS = (
-    Setting(
-        ("systemInstruction",),
-        _instruction,
-        "what the model is told before the conversation",
-        "--system",
-        "TEXT|@FILE",
-    ),
-    Setting(
-        (*GENERATION, "temperature"),
-        number(0, 2),
-        "randomness, 0 to 2: low is focused, high is creative",
-        "--temperature",
-        "NUMBER",
-    ),
-    Setting(
-        (*GENERATION, "topP"),
-        number(0, 1),
-        "sample from the likeliest tokens up to this probability, 0 to 1",
-        "--top-p",
-        "NUMBER",
-    ),
-    Setting(
-        (*GENERATION, "topK"),
-        whole(1),
-        "sample from this many likeliest tokens",
-        "--top-k",
-        "INTEGER",
-    ),
-    Setting(
-        (*GENERATION, "seed"),
-        whole(-(2**31)),
-        "the same seed gives similar answers",
-        "--seed",
-        "INTEGER",
-    ),
-    Setting(
-        (*GENERATION, "maxOutputTokens"),
-        whole(1),
-        "longest answer in tokens, thoughts included",
-        "--max-output-tokens",
-        "INTEGER",
-    ),
-    Setting(
-        (*GENERATION, "stopSequences"),
-        STOP_SEQUENCES,
-        "end the answer before this text (up to 5)",
-        "--stop",
-        "TEXT",
-        repeatable=True,
-    ),
-    Setting(
-        ("safetySettings",),
-        SAFETY_SETTINGS,
-        "what to block, like harassment=none",
-        "--safety",
-        "CATEGORY=THRESHOLD",
-        repeatable=True,
-    ),
-    Setting(
-        (*THINKING, "thinkingBudget"),
-        whole(-1),
-        "tokens for thoughts; 0 is none, -1 lets the model choose",
-        "--thinking-budget",
-        "INTEGER",
-    ),
-    Setting(
-        (*THINKING, "thinkingLevel"),
-        kind_of("ThinkingLevel"),
-        "how much to think: minimal, low, medium, high, xhigh",
-        "--thinking-level",
-        "LEVEL",
-    ),
-    Setting(
-        (*THINKING, "includeThoughts"),
-        FLAG,
-        "whether the answer tells the thoughts",
-    ),
-    Setting(
-        (*GENERATION, "candidateCount"),
-        ONE,
-        "number of answers: always 1",
-    ),
-    Setting(
-        (*GENERATION, "presencePenalty"),
-        number(-2, 2),
-        "above 0, tokens that appeared become less likely; -2 to 2",
-    ),
-    Setting(
-        (*GENERATION, "frequencyPenalty"),
-        number(-2, 2),
-        "above 0, tokens become less likely the more often they appeared; -2 to 2",
-    ),
-    Setting(
-        (*GENERATION, "responseLogprobs"),
-        FLAG,
-        "whether the answer tells how likely its tokens were",
-    ),
-    Setting(
-        (*GENERATION, "logprobs"),
-        whole(0),
-        "how many of the likeliest tokens are told at each step",
-    ),
-    Setting(
-        (*GENERATION, "responseMimeType"),
-        FILLED_TEXT,
-        "the answer's type, such as application/json",
-    ),
-    Setting(
-        (*GENERATION, "responseSchema"),
-        kind_of("Schema"),
-        "the answer's schema, in the API's subset of OpenAPI",
-    ),
-    Setting(
-        (*GENERATION, "responseJsonSchema"),
-        schema.any_object,
-        "the answer's schema, as a JSON Schema",
-    ),
-    Setting(
-        (*GENERATION, "responseModalities"),
-        MODALITIES,
-        "what the answer consists of: text, image, audio, video",
-    ),
-    Setting(
-        (*GENERATION, "mediaResolution"),
-        kind_of("MediaResolution"),
-        "how closely images and videos are looked at: low, medium, high",
-    ),
-    Setting(
-        (*GENERATION, "speechConfig"),
-        kind_of("SpeechConfig"),
-        "voices and language of a spoken answer",
-    ),
-    Setting(
-        (*GENERATION, "imageConfig"),
-        kind_of("ImageConfig"),
-        "aspect ratio and size of an image that is made",
-    ),
-    Setting(
-        (*GENERATION, "audioTimestamp"),
-        FLAG,
-        "whether audio is understood with its times (Vertex AI)",
-    ),
-    Setting(
-        (*GENERATION, "audioTranscriptionConfig"),
-        kind_of("AudioTranscriptionConfig"),
-        "how speech is transcribed",
-    ),
-    Setting(
-        (*GENERATION, "enableEnhancedCivicAnswers"),
-        FLAG,
-        "whether civic questions are answered with more care (Gemini API)",
-    ),
-    Setting(
-        (*GENERATION, "routingConfig"),
-        kind_of("RoutingConfig"),
-        "how a model is chosen (Vertex AI)",
-    ),
-    Setting(
-        (*GENERATION, "modelConfig"),
-        kind_of("ModelConfig"),
-        "what matters when a model is chosen (Vertex AI)",
-        alias="model_selection_config",
-    ),
-    Setting(
-        ("tools",),
-        kind_of("Tool*"),
-        "what the model may call or look up",
-    ),
-    Setting(
-        ("toolConfig",),
-        kind_of("ToolConfig"),
-        "when and which tools are called",
-    ),
-    Setting(
-        ("cachedContent",),
-        FILLED_TEXT,
-        "the name of a cache that holds the beginning of the context",
-    ),
-    Setting(
-        ("labels",),
-        LABELS,
-        "names and values for billing reports",
-    ),
-    Setting(
-        ("modelArmorConfig",),
-        kind_of("ModelArmorConfig"),
-        "Model Armor templates, instead of safety settings (Vertex AI)",
-    ),
-    Setting(
-        ("serviceTier",),
-        kind_of("ServiceTier"),
-        "how the request is served: flex, standard, priority",
-    ),
-    Setting(
-        ("outputConfig",),
-        kind_of("OutputConfig"),
-        "where large results are stored (Vertex AI)",
-        alias="generation_output_config",
-    ),
-    Setting(
-        ("store",),
-        FLAG,
-        "whether the API logs the request (Gemini API)",
-    ),
+    Setting(BODY, "systemInstruction", _instruction,
+            "what the model is told before the conversation", "--system", "TEXT|@FILE"),
+    Setting(GENERATION, "temperature", number(0, 2),
+            "randomness, 0 to 2: low is focused, high is creative", "--temperature", "NUMBER"),
+    Setting(GENERATION, "topP", number(0, 1),
+            "sample from the likeliest tokens up to this probability, 0 to 1", "--top-p", "NUMBER"),
+    Setting(GENERATION, "topK", whole(1),
+            "sample from this many likeliest tokens", "--top-k", "INTEGER"),
+    Setting(GENERATION, "seed", whole(-(2**31)),
+            "the same seed gives similar answers", "--seed", "INTEGER"),
+    Setting(GENERATION, "maxOutputTokens", whole(1),
+            "longest answer in tokens, thoughts included", "--max-output-tokens", "INTEGER"),
+    Setting(GENERATION, "stopSequences", STOP_SEQUENCES,
+            "end the answer before this text (up to 5)", "--stop", "TEXT", repeatable=True),
+    Setting(BODY, "safetySettings", SAFETY_SETTINGS,
+            "what to block, like harassment=none",
+            "--safety", "CATEGORY=THRESHOLD", repeatable=True),
+    Setting(THINKING, "thinkingBudget", whole(-1),
+            "tokens for thoughts; 0 is none, -1 lets the model choose",
+            "--thinking-budget", "INTEGER"),
+    Setting(THINKING, "thinkingLevel", kind_of("ThinkingLevel"),
+            "how much to think: minimal, low, medium, high, xhigh", "--thinking-level", "LEVEL"),
+    Setting(THINKING, "includeThoughts", FLAG,
+            "whether the answer tells the thoughts"),
+    Setting(GENERATION, "candidateCount", ONE,
+            "number of answers: always 1"),
+    Setting(GENERATION, "presencePenalty", number(-2, 2),
+            "above 0, tokens that appeared become less likely; -2 to 2"),
+    Setting(GENERATION, "frequencyPenalty", number(-2, 2),
+            "above 0, tokens become less likely the more often they appeared; -2 to 2"),
+    Setting(GENERATION, "responseLogprobs", FLAG,
+            "whether the answer tells how likely its tokens were"),
+    Setting(GENERATION, "logprobs", whole(0),
+            "how many of the likeliest tokens are told at each step"),
+    Setting(GENERATION, "responseMimeType", FILLED_TEXT,
+            "the answer's type, such as application/json"),
+    Setting(GENERATION, "responseSchema", kind_of("Schema"),
+            "the answer's schema, in the API's subset of OpenAPI"),
+    Setting(GENERATION, "responseJsonSchema", schema.any_object,
+            "the answer's schema, as a JSON Schema"),
+    Setting(GENERATION, "responseModalities", MODALITIES,
+            "what the answer consists of: text, image, audio, video"),
+    Setting(GENERATION, "mediaResolution", kind_of("MediaResolution"),
+            "how closely images and videos are looked at: low, medium, high"),
+    Setting(GENERATION, "speechConfig", kind_of("SpeechConfig"),
+            "voices and language of a spoken answer"),
+    Setting(GENERATION, "imageConfig", kind_of("ImageConfig"),
+            "aspect ratio and size of an image that is made"),
+    Setting(GENERATION, "audioTimestamp", FLAG,
+            "whether audio is understood with its times (Vertex AI)"),
+    Setting(GENERATION, "audioTranscriptionConfig", kind_of("AudioTranscriptionConfig"),
+            "how speech is transcribed"),
+    Setting(GENERATION, "enableEnhancedCivicAnswers", FLAG,
+            "whether civic questions are answered with more care (Gemini API)"),
+    Setting(GENERATION, "routingConfig", kind_of("RoutingConfig"),
+            "how a model is chosen (Vertex AI)"),
+    Setting(GENERATION, "modelConfig", kind_of("ModelConfig"),
+            "what matters when a model is chosen (Vertex AI)", alias="model_selection_config"),
+    Setting(BODY, "tools", kind_of("Tool*"),
+            "what the model may call or look up"),
+    Setting(BODY, "toolConfig", kind_of("ToolConfig"),
+            "when and which tools are called"),
+    Setting(BODY, "cachedContent", FILLED_TEXT,
+            "the name of a cache that holds the beginning of the context"),
+    Setting(BODY, "labels", LABELS,
+            "names and values for billing reports"),
+    Setting(BODY, "modelArmorConfig", kind_of("ModelArmorConfig"),
+            "Model Armor templates, instead of safety settings (Vertex AI)"),
+    Setting(BODY, "serviceTier", kind_of("ServiceTier"),
+            "how the request is served: flex, standard, priority"),
+    Setting(BODY, "outputConfig", kind_of("OutputConfig"),
+            "where large results are stored (Vertex AI)", alias="generation_output_config"),
+    Setting(BODY, "store", FLAG,
+            "whether the API logs the request (Gemini API)"),
 )
+# fmt: on
 """Every setting, in the order of the help."""
 
 OPTIONS = tuple(setting for setting in SETTINGS if setting.option)

@@ -375,7 +375,7 @@ def test_a_history_that_is_no_json(here: InProcess) -> None:
     ("data", "words"),
     [
         (b"[1,", "is not JSON"),
-        (b'[{"role":"user","role":"model"}]', 'the key "role" stands twice'),
+        (b'[{"role":"user","role":"model"}]', 'duplicate key "role"'),
         (b"[NaN]", "NaN is not JSON"),
         (b"[" * 300 + b"]" * 300, "nested more than 200 levels deep"),
         (b"[" * 100_000, "nested too deeply"),
