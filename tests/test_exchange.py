@@ -254,8 +254,8 @@ def test_broken_history(talk: Talk, model: Model) -> None:
 
 
 def test_broken_config(talk: Talk, model: Model) -> None:
-    """A config in the file that is out of range is refused: SETTINGS, nothing written, nothing sent."""
-    talk.begin(config={"generationConfig": {"temperature": 99}})
+    """A config in the file that has a wrong type is refused: SETTINGS, nothing written, nothing sent."""
+    talk.begin(config={"generationConfig": {"temperature": "99"}})
     before = talk.bytes
     error = talk.failed("hello")
     assert (error.reason, error.exit) == ("SETTINGS", 2)

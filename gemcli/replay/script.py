@@ -19,8 +19,8 @@ class Turn:
     """One message of a script.
 
     `raw` messages are sent as they are, the others are templates. `wait` is the pause in seconds
-    before the message is sent, `config` (REST form) what this message adds to the script's, `line`
-    where it stands.
+    before the message is sent, `config` what this message adds to the script's, `line` where it
+    begins.
     """
 
     id: str

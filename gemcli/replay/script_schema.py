@@ -9,8 +9,8 @@
             | words, chars, latency_ms: bound  |  tokens: {input, output, thoughts, total: bound}
     bound   = "<n", "<=n", ">n", ">=n" or "low..high"
 
-`{{name}}` in a message, and in the texts of `expect`, is replaced by one of `vars`. A message is text
-whatever it looks like: `- yes`, `- 12:30` and `- null` say just that.
+`{{name}}` in a message, and in the texts of `expect`, is replaced by one of `vars`. A message is
+text whatever it looks like: `- yes`, `- 12:30` and `- null` say just that.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A line of a suite: one conversation, in the words of gemcli or of the data sets that others publish.
+"""A line of a suite: one conversation, in the form of gemcli or of published data sets.
 
     {"turns": ["…", {"user": "…", "expect": …}], …}     a script, as in YAML
     {"messages": [{"role": "user", "content": "…"}, …]}  Chat Completions
@@ -111,7 +111,7 @@ def _turn(_problems: Problems, _script: Mapping, item: Node) -> Iterator[Node]:
 
 
 def _message(problems: Problems, script: Mapping, item: Node) -> Iterator[Node]:
-    """The message of Chat Completions, if it is the user's; a system message becomes the script's."""
+    """A message of Chat Completions, if it is the user's; a system message goes to the script."""
     role = item.get(Text("role")) if isinstance(item, Mapping) else None
     if not isinstance(item, Mapping) or not isinstance(role, Text):
         problems.add("shape", "a message must be an object with `role` and `content`", item)
@@ -153,7 +153,7 @@ def _joined(content: Node | None) -> Text | None:
 
 
 def _content(problems: Problems, _script: Mapping, item: Node) -> Iterator[Node]:
-    """The text of a Content, if the user said it."""
+    """The text of a Content, if it is the user's."""
     before = len(problems)
     content: Content = tree.plain_value(item, problems)
     if len(problems) > before:

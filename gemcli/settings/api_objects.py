@@ -1,6 +1,6 @@
 """The objects that settings consist of: the API's names at every depth, and the types behind them.
 
-Written by hand, because asking the SDK takes half a second; tests compare the tables with its types.
+Written by hand, because asking the SDK takes half a second. Tests compare the tables with it.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ ENUMS = {
         BLOCK_ONLY_EXTREMELY_HIGH""",
     ),
 }
-"""The API's enums: the prefix that their names share, and the rest of each (`=` marks a whole name)."""
+"""The API's enums: the prefix of their names, and the rest of each (`=` marks a whole name)."""
 
 
 def names_of(enum: str) -> list[str]:

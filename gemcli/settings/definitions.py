@@ -18,7 +18,7 @@ from gemcli.text.tree import Mapping, Node, Text
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: the key in its group of a request's body, and what it may be; `help` is one line.
+    """One setting: its key in a group of a request's body, and what it may be; `help` is one line.
 
     Those with an `option` can be given on the command line, several times if `repeatable`. `alias`
     is the SDK's name where it is not the API's in snake_case.
@@ -133,7 +133,7 @@ SETTINGS = (
     Setting(THINKING, "thinkingLevel", kind_of("ThinkingLevel"),
             "how much to think: minimal, low, medium, high, xhigh", "--thinking-level", "LEVEL"),
     Setting(THINKING, "includeThoughts", FLAG,
-            "whether the answer tells the thoughts"),
+            "whether the answer has the thoughts"),
     Setting(GENERATION, "candidateCount", ONE,
             "number of answers: always 1"),
     Setting(GENERATION, "presencePenalty", number(-2, 2),
@@ -141,9 +141,9 @@ SETTINGS = (
     Setting(GENERATION, "frequencyPenalty", number(-2, 2),
             "above 0, tokens become less likely the more often they appeared; -2 to 2"),
     Setting(GENERATION, "responseLogprobs", FLAG,
-            "whether the answer tells how likely its tokens were"),
+            "whether the answer says how likely its tokens were"),
     Setting(GENERATION, "logprobs", whole(0),
-            "how many of the likeliest tokens are told at each step"),
+            "how many of the likeliest tokens are listed at each step"),
     Setting(GENERATION, "responseMimeType", FILLED_TEXT,
             "the answer's type, such as application/json"),
     Setting(GENERATION, "responseSchema", kind_of("Schema"),

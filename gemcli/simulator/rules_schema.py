@@ -92,16 +92,16 @@ def _answer(
     parts: Sequence[Part] | None = None,
     **ending: Any,
 ) -> Answer:
-    """The Answer of these keys; `finish`, `finish_message` and `usage` are taken as they are."""
+    """The Answer of these keys; `ending` is taken as it is."""
     if parts is None:
-        said = [{"text": thoughts, "thought": True}] if thoughts else []
-        said += [{"text": text}] if text else []
-        parts = [*said, *_signed(calls, signature)]
+        thought = [{"text": thoughts, "thought": True}] if thoughts else []
+        answer = [{"text": text}] if text else []
+        parts = [*thought, *answer, *_signed(calls, signature)]
     return Answer(tuple(parts), **ending)
 
 
 def _signed(calls: Sequence[Part], signature: str | None) -> list[Part]:
-    """The calls with the signature where the API puts it: on the first, or on an empty last part."""
+    """The calls, with the signature on the first one, or on an empty last part."""
     if signature is None:
         return list(calls)
     first, *others = calls or [{"text": ""}]

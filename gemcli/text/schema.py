@@ -248,8 +248,8 @@ def list_of(
         if len(node) < least:
             problems.add("shape", f"{label} must have an item", node)
         if usual is not None and len(node) > usual:
-            message = f"{label} should have at most {usual} items, not {len(node)}; they are sent as given"
-            problems.note("range", message, node)
+            message = f"{label} should have at most {usual} items, not {len(node)}"
+            problems.note("range", f"{message}; they are sent as given", node)
         items = []
         seen = set()
         for each in node:
@@ -300,8 +300,8 @@ class Schema:
     """Mappings with known keys; `make` is called with their values by name if all are sound.
 
     `aliases` are other names of keys. Of a pair of `exclusive` keys at most one is present. If
-    `short` names a key, its value may take the place of the whole mapping. `hint` helps with what is
-    no mapping, `elsewhere` with keys that belong somewhere else.
+    `short` names a key, its value may take the place of the whole mapping. `hint` helps those who
+    give no mapping, `elsewhere` has hints for keys that belong somewhere else.
     """
 
     make: Callable[..., Any]

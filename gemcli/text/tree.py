@@ -23,7 +23,7 @@ RULES = {"number": "numbers are finite and of bearable length"}
 class Text(str):
     """A scalar as written, with the `line` and `column` where it began.
 
-    `plain` scalars had no quotes and may stand for a number; a `comment` follows some on their line.
+    `plain` scalars had no quotes and may be numbers; after some, a `comment` follows in their line.
     """
 
     __slots__ = ("column", "comment", "line", "plain")
@@ -124,7 +124,7 @@ _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)|NaN|-?Infinity")
 
 
 def _number(text: Text) -> int | float | str:
-    """The number that plain text stands for, or the text. Raises `ValueError` if it is too large."""
+    """The number that plain text stands for, or the text. Raises `ValueError` if too large."""
     if _INTEGER.fullmatch(text):
         return int(text)  # Python refuses thousands of digits
     if _OCTAL_OR_HEX.fullmatch(text):

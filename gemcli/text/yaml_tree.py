@@ -1,8 +1,8 @@
 """YAML as a tree of text.
 
 YAML guesses: `yes` becomes a boolean, `12:30` the number 750. What people write to a model must not
-change on the way, so scalars stay as written, and what turns text into something else (tags), or one
-thing into many (anchors, aliases, merge keys), is refused.
+change on the way. So scalars stay as written, and what turns text into something else (tags), or
+one thing into many (anchors, aliases, merge keys), is refused.
 """
 
 from __future__ import annotations

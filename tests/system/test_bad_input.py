@@ -495,6 +495,21 @@ def test_an_option_with_a_wrong_value(here: InProcess, options: list[str], words
     assert len(here.records("b")) == 1
 
 
+def test_a_value_outside_todays_limits_is_noted(here: InProcess) -> None:
+    """The API may accept what the table does not know: it goes out as given, and each command says so once."""
+    note = "gemcli: note: `--temperature` should be a number from 0 to 2, not 3; it is sent as given [range]\n"
+    created = here("new", "-s", "a", "--model", ECHO, "--temperature", "3")
+    assert (created.status, created.err) == (0, note)
+    assert here.records("a")[0]["config"] == {"generationConfig": {"temperature": 3.0}}
+    sent = here("send", "-s", "a", "x", "--thinking-level", "ultra")
+    assert sent.err.startswith("gemcli: note: `--thinking-level` should be a thinking level")
+    assert here.records("a")[1]["config"] == {"generationConfig": {"thinkingConfig": {"thinkingLevel": "ultra"}}}
+    (here.directory / "s.yaml").write_text("config: {top_k: 0}\nturns: [a]\n")
+    played = here("replay", "s.yaml", "-s", "c", "--model", ECHO)
+    assert "s.yaml:1:17: `top_k` should be a whole number of at least 1, not 0" in played.err
+    assert here.records("c")[0]["config"] == {"generationConfig": {"topK": 0}}
+
+
 # Keys, models, endpoints
 
 
