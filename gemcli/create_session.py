@@ -21,7 +21,7 @@ from gemcli.sessions import names, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import fold, scan
 from gemcli.sessions.records import Record, SessionRecord
-from gemcli.settings.resolve import Config, merge
+from gemcli.settings.config import Config, merge
 from gemcli.terminal import inputs
 from gemcli.text import strict_json
 
@@ -32,7 +32,7 @@ class NewOptions:
 
     model: str | None = None
     backend: Backend | None = None
-    config: Config = field(default_factory=dict)
+    config: Config = field(default_factory=Config)
 
 
 def create(

@@ -35,8 +35,8 @@ from gemcli.sessions import records, signatures
 from gemcli.sessions.journal import ANSWERED, Exchange, Journal
 from gemcli.sessions.records import Attempt
 from gemcli.sessions.session import Session, Unsaved
-from gemcli.settings import resolve
-from gemcli.settings.resolve import Config
+from gemcli.settings import config as settings
+from gemcli.settings.config import Config
 from gemcli.signals import deferred
 
 
@@ -168,8 +168,8 @@ def prepare(
     sent, stood_in = signatures.with_stand_ins([*history, content], name)
     breaches = turn_order.check_request(sent)
     turn_order.require(breaches, "the turn order of the session is broken")
-    merged = resolve.merge(journal.header["config"], config or {})
-    problems = resolve.check(merged)
+    merged = settings.merge(journal.header["config"], config or {})
+    problems = settings.check(merged)
     turn_order.require(problems, "the session's config with that of this call", "SETTINGS")
     notes = []
     if dropped:

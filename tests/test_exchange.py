@@ -24,6 +24,7 @@ from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.session import Unsaved
 from gemcli.sessions.store import Store
+from gemcli.settings.config import Config
 from gemcli.signals import Interrupted, deferred, raised
 from tests.support import Model, Reply, answer, contents, json_reply
 from tests.system import Listener, listening
@@ -48,9 +49,9 @@ class Talk:
         self.notes: list[str] = []
         self.fs = FileSystem()
 
-    def begin(self, *history: Any, config: dict[str, Any] | None = None) -> None:
+    def begin(self, *history: Any, config: Any = None) -> None:
         """Make the session, with a history if one is given."""
-        header = records.session(model="gemini-test", backend="gemini", config=config or {}, origin=None)
+        header = records.session(model="gemini-test", backend="gemini", config=config or Config(), origin=None)
         imported = records.imported(history, model="gemini-test", backend="gemini")
         Store(self.fs, self.notes.append).create(self.path, [header, *imported])
 
@@ -207,7 +208,7 @@ REFUSED: dict[str, tuple[list[Any], Any, str, int]] = {
 def test_refused_before_it_is_sent(name: str, talk: Talk, model: Model) -> None:
     """What the API would refuse, and what cannot be answered in time, is neither written nor sent."""
     history, message, reason, status = REFUSED[name]
-    talk.begin(*history, config={"generationConfig": {"temperature": 99}} if name == "broken-config" else None)
+    talk.begin(*history, config={"generationConfig": {"temperature": "99"}} if name == "broken-config" else None)
     before = talk.bytes
     error = talk.failed(message, left=-0.1 if name == "no-time-left" else 60)
     assert (error.reason, error.exit) == (reason, status)

@@ -220,8 +220,8 @@ def test_what_is_not_in_the_manual_is_found() -> None:
 def script_keys() -> dict[str, set[str]]:
     """The keys of scripts as they are read, by the heading of their table in gemcli-script(5)."""
     return {
-        "Keys of a script": {*script_schema.HEADER_KEYS, "turns"},
-        "Keys of a turn": {*script_schema.TURN_KEYS},
+        "Keys of a script": {*script_schema.SCRIPT.keys},
+        "Keys of a turn": {*script_schema.TURN.keys},
         "Checks": {*script_schema.EXPECT.keys},
         "Token counts": {*checks.TOKENS},
         "Templates": {*template.FILTERS},

@@ -98,7 +98,11 @@ def command(
         raise click.UsageError("--from and --history exclude each other")
     if (project or location) and backend == "gemini":
         raise click.UsageError("--project and --location are for Vertex AI")
-    chosen = NewOptions(model, _backend(backend, project, location), options.config_from(settings))
+    chosen = NewOptions(
+        model,
+        _backend(backend, project, location),
+        options.config_from(settings, app.output.notice),
+    )
     if source is not None:
         origin = {"kind": "fork", "session": source}
         content = create_session.forked(app, chosen, _source(app, source, at), origin, at)

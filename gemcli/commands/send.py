@@ -36,7 +36,7 @@ from gemcli.exchange import (
 )
 from gemcli.sessions import once
 from gemcli.sessions.journal import Exchange, Journal
-from gemcli.settings.resolve import Config, merge
+from gemcli.settings.config import Config, merge
 from gemcli.signals import deferred
 from gemcli.terminal import documents, inputs
 from gemcli.terminal import options as common_options
@@ -145,7 +145,7 @@ def command(
             return
         raise GemcliError("EMPTY_MESSAGE", "there is no message: give MESSAGE, or pipe one in")
     with inputs.within(limits.remaining, "a file named by an option"):
-        config = common_options.config_from(settings)
+        config = common_options.config_from(settings, app.output.notice)
     options = SendOptions(
         session=session,
         message=text,

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from gemcli.settings.config import Config
 
 
 class Header(TypedDict):
     """What formats show of a session besides its history."""
 
     model: str
-    config: dict[str, Any]
+    config: Config

@@ -16,8 +16,8 @@ from gemcli.sessions import once
 from gemcli.sessions.journal import Exchange, Journal
 from gemcli.sessions.once import Message
 from gemcli.sessions.records import SessionRecord
-from gemcli.settings import resolve
-from gemcli.settings.resolve import Config
+from gemcli.settings import config as settings
+from gemcli.settings.config import Config
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def plans(script: Script, journal: Journal) -> Iterator[Plan]:
     model = script.model or header["model"]
     for turn in script.turns:
         content = turn.rendered(script.vars)
-        call_config = resolve.merge(script.config, turn.config)
-        config = resolve.merge(header["config"], call_config)
+        call_config = settings.merge(script.config, turn.config)
+        config = settings.merge(header["config"], call_config)
         key = once.next_key(key, model, config, content)
         message = Message(key, content, model, config)
         yield Plan(turn, message, {} if config == header["config"] else call_config)
@@ -51,7 +51,7 @@ def require_settings(script: Script, header: SessionRecord) -> None:
     Every other change goes out with each message, and into its key.
     """
     created_by_replay = (header.get("origin") or {}).get("kind") == "replay"
-    if created_by_replay and resolve.merge(header["config"], script.config) != script.config:
+    if created_by_replay and settings.merge(header["config"], script.config) != script.config:
         what = "the session was created with settings that the script no longer has"
         raise GemcliError("DIVERGED", what, hint="replay the script in a new session")
 

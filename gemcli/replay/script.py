@@ -11,7 +11,7 @@ from gemcli.errors import Problem
 from gemcli.replay.checks import NOTHING, Expected
 from gemcli.replay.template import render
 from gemcli.sessions.records import SessionRecord
-from gemcli.settings.resolve import Config
+from gemcli.settings.config import Config
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,15 @@ class Turn:
     """One message of a script.
 
     `raw` messages are sent as they are, the others are templates. `wait` is the pause in seconds
-    before the message is sent, `config` (REST form) what this message adds to the script's, `line`
-    where it stands.
+    before the message is sent, `config` what this message adds to the script's, `line` where it
+    begins.
     """
 
     id: str
     content: Content
     raw: bool = False
     wait: float = 0.0
-    config: Config = field(default_factory=dict)
+    config: Config = field(default_factory=Config)
     expect: Expected = NOTHING
     line: int = 1
 
@@ -52,7 +52,7 @@ class Script:
     name: str
     turns: tuple[Turn, ...]
     model: str | None = None
-    config: Config = field(default_factory=dict)
+    config: Config = field(default_factory=Config)
     vars: Mapping[str, str] = field(default_factory=dict)
     on_fail: str | None = None
     on_unknown: str | None = None

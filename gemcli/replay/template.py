@@ -1,4 +1,4 @@
-"""Templates: `{{name}}` in a message stands for a text, which is put in once and never looked at again."""
+"""Templates: `{{name}}` in a message is replaced by a text once, which is never looked at again."""
 
 from __future__ import annotations
 
@@ -10,15 +10,11 @@ FILTERS: dict[str, Callable[[str], str]] = {
     "json": lambda text: json.dumps(text, ensure_ascii=False),
     "trim": str.strip,
 }
-"""What `{{name|filter}}` does to the text.
-
-`json` writes it as a JSON string, `trim` takes off white space.
-"""
+"""What `{{name|filter}}` does: `json` writes a JSON string, `trim` removes white space around it."""
 
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
-# What does not look like a name between the braces is text: LaTeX, Go, and other people's
-# templates.
+# Braces around anything but a name are text: LaTeX, Go, and other people's templates.
 _TEMPLATE = re.compile(rf"\{{\{{[ \t]*({NAME})[ \t]*(?:\|[ \t]*([A-Za-z_]+)[ \t]*)?\}}\}}")
 
 
@@ -36,10 +32,7 @@ def render(text: str, texts: Mapping[str, str]) -> str:
 
 
 def faults(text: str, defined: Iterable[str]) -> list[tuple[str, str]]:
-    """What is wrong with the templates in a text: a rule, and the name that breaks it.
-
-    `undefined`: nothing has that name; `filter`: there is no such filter.
-    """
+    """What is wrong with the templates in a text: the rule, and the name that breaks it."""
     known = set(defined)
     found = []
     for match in _TEMPLATE.finditer(text):

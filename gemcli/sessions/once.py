@@ -22,7 +22,7 @@ from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.sessions.journal import ANSWERED, FAILED, REFUSED, Exchange, Journal, Turn
 from gemcli.sessions.records import RequestRecord, SessionRecord
-from gemcli.settings.resolve import Config, merge
+from gemcli.settings.config import Config, merge
 
 
 class Delivery(Enum):

@@ -10,13 +10,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NotRequired, TypedDict, cast
 
 from gemcli.chat import turn_order
 from gemcli.chat.answers import Answer, invalid_response
 from gemcli.chat.contents import Content, group_turns
 from gemcli.errors import ReasonName
 from gemcli.text import strict_json
+
+if TYPE_CHECKING:
+    from gemcli.settings.config import Config
 
 FORMAT = 1
 """The newest format that this program reads, and the one it writes."""
@@ -36,7 +39,7 @@ class SessionRecord(TypedDict):
     backend: str
     project: NotRequired[str]
     location: NotRequired[str]
-    config: dict[str, Any]
+    config: Config
     origin: NotRequired[dict[str, Any]]
 
 
@@ -50,7 +53,7 @@ class RequestRecord(TypedDict):
     content: Content
     model: str
     backend: str
-    config: NotRequired[dict[str, Any]]
+    config: NotRequired[Config]
     key: NotRequired[str]
     imported: NotRequired[bool]
 
@@ -279,7 +282,7 @@ def session(
     *,
     model: str,
     backend: str,
-    config: dict[str, Any],
+    config: Config,
     origin: dict[str, Any] | None,
     project: str | None = None,
     location: str | None = None,
@@ -310,7 +313,7 @@ def request(
     *,
     model: str,
     backend: str,
-    config: dict[str, Any] | None = None,
+    config: Config | None = None,
     key: str | None = None,
 ) -> RequestRecord:
     """A user Content about to be sent; `key` is what it is recognised by later."""

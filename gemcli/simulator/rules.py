@@ -1,8 +1,8 @@
 """Rules files: what the model `simulator/rules` answers, how, and where it fails.
 
-A rules file is YAML in which every scalar is text as written; it becomes a number where one
-belongs, and in `args` and `parts`, where plain YAML is meant. It is a list of rules. The first one
-that takes a message replies to it:
+A rules file is YAML in which every scalar is text as written, except where a number is expected and
+in `args` and `parts`, which are plain YAML. It is a list of rules. The first one that takes a
+message replies to it:
 
     rules:
       - when: {contains: weather}                # the model asks for a function
@@ -73,10 +73,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gemcli.errors import GemcliError, counted, in_order
 from gemcli.simulator.rules_schema import FILE, Rule
 from gemcli.text import yaml_tree
-from gemcli.text.schema import Reading
+from gemcli.text.problems import Problems
 
 
 @dataclass(frozen=True)
@@ -89,9 +88,8 @@ class Rules:
     @property
     def models(self) -> tuple[str, ...]:
         """The model names that conditions ask for, each once."""
-        return tuple(
-            dict.fromkeys(rule.when.model for rule in self.rules if rule.when.model is not None)
-        )
+        models = [rule.when.model for rule in self.rules if rule.when.model is not None]
+        return tuple(dict.fromkeys(models))
 
 
 def load(text: str, name: str) -> Rules:
@@ -99,11 +97,8 @@ def load(text: str, name: str) -> Rules:
 
     Raises `GemcliError` SETTINGS with every problem at once, each with line and column.
     """
-    tree = yaml_tree.load(text, name)
-    reading = Reading()
-    rules = FILE(reading, "a rules file", yaml_tree.Text("") if tree is None else tree)
-    if reading.problems:
-        problems = in_order(reading.problems)
-        count = counted(len(problems), "problem")
-        raise GemcliError("SETTINGS", f"{name}: {count}", problems=problems)
+    problems = Problems()
+    node = yaml_tree.load(text, problems)
+    rules = () if node is None else FILE(problems, "a rules file", node)
+    problems.require_none(name)
     return Rules(name, rules)

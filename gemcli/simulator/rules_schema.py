@@ -1,9 +1,6 @@
-"""What may stand in a rules file.
+"""What may be in a rules file: the values that rules are made of, and the tables that read them.
 
-The values that rules are made of, and the tables they are read with.
-
-The grammar is explained in `gemcli.simulator.rules`; `forms` has the kinds that tables are made
-from.
+The grammar is explained in `gemcli.simulator.rules`.
 """
 
 from __future__ import annotations
@@ -14,75 +11,35 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS
 from gemcli.chat.contents import FunctionCall, Part
 from gemcli.simulator import api_errors
 from gemcli.simulator.api_errors import STATUSES, ApiError
 from gemcli.simulator.replies import NOTHING, Amount, CutPoint, Reply
 from gemcli.simulator.tokens import COUNTS
-from gemcli.text import schema, yaml_tree
+from gemcli.text import schema, tree
+from gemcli.text.problems import Problems
 from gemcli.text.schema import (
     BASE64,
     COUNT,
     REGEX,
     TEXT,
-    Form,
-    Reading,
+    Schema,
     choice,
     list_of,
     map_of,
     matching,
     scalar,
+    whole_match,
 )
+from gemcli.text.tree import Node, Text
 
-RULES = schema.RULES | {"unreachable": "no rule stands after one that takes every message"}
-"""Every rule by its stable name, the name that problems carry.
-
-YAML has its own in `yamltext.RULES`.
-"""
-
-FINISH_REASONS = (
-    *(
-        "STOP",
-        "MAX_TOKENS",
-        "SAFETY",
-        "RECITATION",
-        "LANGUAGE",
-        "OTHER",
-        "BLOCKLIST",
-        "PROHIBITED_CONTENT",
-        "SPII",
-    ),
-    *(
-        "MALFORMED_FUNCTION_CALL",
-        "MALFORMED_RESPONSE",
-        "UNEXPECTED_TOOL_CALL",
-        "TOO_MANY_TOOL_CALLS",
-    ),
-    *(
-        "MISSING_THOUGHT_SIGNATURE",
-        "IMAGE_SAFETY",
-        "IMAGE_PROHIBITED_CONTENT",
-        "IMAGE_OTHER",
-        "NO_IMAGE",
-    ),
-    *("IMAGE_RECITATION", "ESCALATION", "PUP_LIMITED_DISABLED", "CONTINUATION", "MODEL_ARMOR"),
-    "FINISH_REASON_UNSPECIFIED",
-)
-"""The API's finish reasons; a test holds them against those of the SDK."""
-
-BLOCK_REASONS = (
-    *(
-        "SAFETY",
-        "OTHER",
-        "BLOCKLIST",
-        "PROHIBITED_CONTENT",
-        "IMAGE_SAFETY",
-        "MODEL_ARMOR",
-        "JAILBREAK",
-    ),
-    "BLOCKED_REASON_UNSPECIFIED",
-)
-"""The API's block reasons; a test holds them against those of the SDK."""
+RULES = {
+    rule: meaning
+    for rule, meaning in schema.RULES.items()
+    if rule not in ("duplicate", "range", "unknown-value")
+} | {"unreachable": "no rule follows one that takes every message"}
+"""Every rule by its stable name, the name that problems carry."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +65,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule, which stands at `line` of its file.
+    """One rule, at `line` of its file.
 
     At most one of `answer`, `block`, `error` and `raw` is set.
     """
@@ -134,19 +91,15 @@ def _answer(
     parts: Sequence[Part] | None = None,
     **ending: Any,
 ) -> Answer:
-    """The Answer of these keys; `finish`, `finish_message` and `usage` are taken as they are."""
+    """The Answer of these keys; `ending` is taken as it is."""
     if parts is None:
-        said: list[Part] = [{"text": thoughts, "thought": True}] if thoughts else []
-        said += [{"text": text}] if text else []
-        parts = [*said, *_signed(calls, signature)]
+        parts = [{"text": thoughts, "thought": True}, {"text": text}, *_signed(calls, signature)]
+        parts = [part for part in parts if part.get("text") != "" or "thoughtSignature" in part]
     return Answer(tuple(parts), **ending)
 
 
 def _signed(calls: Sequence[Part], signature: str | None) -> list[Part]:
-    """The calls with the signature where the API puts it.
-
-    On the first, or by itself at the end of the answer.
-    """
+    """The calls, with the signature on the first one, or on an empty last part."""
     if signature is None:
         return list(calls)
     first, *others = calls or [{"text": ""}]
@@ -160,15 +113,15 @@ def _call(*, name: str, args: Mapping[str, Any] | None = None, id: str | None = 
     return {"functionCall": call}
 
 
-def _part(reading: Reading, label: str, node: yaml_tree.Node) -> Part | None:
-    """A Part as on the wire; its text is text, whatever it looks like."""
-    part: Part | None = schema.data(reading, label, node)
-    if part is None or not isinstance(node, yaml_tree.Mapping):
+def _part(problems: Problems, label: str, node: Node) -> Part | None:
+    """A Part in the API's form; its text is text, whatever it looks like."""
+    part: Part | None = schema.any_object(problems, label, node)  # type: ignore[assignment]
+    if part is None or not isinstance(node, tree.Mapping):
         return None
     if not part:
-        reading.refuse("value", f"{label} must have a key", node)
+        problems.add("value", f"{label} must have a key", node)
     if "text" in part:
-        part["text"] = TEXT(reading, "`text`", node[yaml_tree.Text("text")])
+        part["text"] = TEXT(problems, "`text`", node[Text("text")]) or ""
     return part
 
 
@@ -194,46 +147,45 @@ def _error(
     return ApiError(status, words, [detail for detail in details if detail is not None], headers)
 
 
+def _usage(**counts: int) -> dict[str, int]:
+    return {COUNTS[name]: count for name, count in counts.items()}
+
+
 def _raw(*, status: int = 200, headers: Mapping[str, str] | None = None, body: str = "") -> Reply:
     return Reply(status, headers or {}, (body.encode(),))
 
 
-def _cut(reading: Reading, label: str, node: yaml_tree.Node) -> CutPoint | None:
-    cut: CutPoint | None = CUT(reading, label, node)
-    if (
-        cut is not None
-        and cut.error is not None
-        and cut.after != NOTHING
-        and cut.after.unit == "bytes"
-    ):
-        reading.refuse(
-            "value", f"{label} must count chunks before an error, like 2 chunks, not bytes", node
-        )
+def _cut(problems: Problems, label: str, node: Node) -> CutPoint | None:
+    cut: CutPoint | None = CUT(problems, label, node)
+    counts_bytes = cut is not None and cut.after != NOTHING and cut.after.unit == "bytes"
+    if cut is not None and cut.error is not None and counts_bytes:
+        message = f"{label} must count chunks before an error, like 2 chunks, not bytes"
+        problems.add("value", message, node)
     return cut
 
 
-def _rule(reading: Reading, _label: str, node: yaml_tree.Node) -> Rule | None:
-    values = RULE(reading, "a rule", node)
+def _rule(problems: Problems, _label: str, node: Node) -> Rule | None:
+    values = RULE(problems, "a rule", node)
     return None if values is None else Rule(line=node.line, **values)
 
 
-def _rules(reading: Reading, label: str, node: yaml_tree.Node) -> tuple[Rule, ...]:
-    """The rules of a list, none of them behind one that takes everything."""
-    rules = list_of(_rule)(reading, label, node)
-    if rules is None or not isinstance(node, yaml_tree.Sequence):
+def _rules(problems: Problems, label: str, node: Node) -> tuple[Rule, ...]:
+    """The rules of a list, none of them after one that takes everything."""
+    rules = list_of(_rule, least=1)(problems, label, node)
+    if rules is None or not isinstance(node, tree.Sequence):
         return ()
-    for (rule, _), (_, following) in pairwise(zip(rules, node, strict=True)):
+    for (rule, _), (_, following) in pairwise(zip(rules, node, strict=False)):
         if rule is not None and rule.when == When() and rule.times is None:
             message = f"never reached: the rule in line {rule.line} takes every message"
-            reading.refuse("unreachable", message, following)
+            problems.add("unreachable", message, following)
             break
-    return tuple(rules)
+    return tuple(rule for rule in rules if rule is not None)
 
 
-def _header(node: yaml_tree.Text) -> str:
+def _header(node: Text) -> str:
     if node.lower() == "transfer-encoding":
         raise ValueError("the server decides that")
-    return str(matching("[!#$%&'*+.^_`|~0-9A-Za-z-]+")(node))
+    return matching("[!#$%&'*+.^_`|~0-9A-Za-z-]+", whole_match)(node)
 
 
 def _amount(match: re.Match[str]) -> Amount:
@@ -244,50 +196,61 @@ def _seconds(match: re.Match[str]) -> float:
     return float(match[1]) / (1000 if match[2] == "ms" else 1)
 
 
+def _with_unit(match: re.Match[str]) -> str:
+    return match[0] if match[2] else f"{match[0]}s"
+
+
+def _first_number(match: re.Match[str]) -> int:
+    return int(match[0])
+
+
+def _first_group(match: re.Match[str]) -> str:
+    return match[1]
+
+
 # Of the statuses that share an HTTP code the first one is what the API mostly means by it.
 _BY_CODE = {str(status.code): name for name, status in reversed(STATUSES.items())}
 _DURATION = r"([0-9]{1,6}(?:\.[0-9]{1,9})?)(ms|s)?"
+_AMOUNT = "([0-9]{1,9})(?: ?(bytes?|chunks?))?"
+_MODEL = "(?:models/)?([A-Za-z0-9][A-Za-z0-9._/-]*)"
+
 TIME = scalar("a time like 0.5, 2s or 500ms", matching(_DURATION, _seconds))
-DELAY = scalar(
-    "a time like 2.5s", matching(_DURATION, lambda match: match[0] if match[2] else f"{match[0]}s")
-)
-AMOUNT = scalar(
-    "an amount like 30 bytes or 2 chunks", matching(r"([0-9]{1,9})(?: ?(bytes?|chunks?))?", _amount)
-)
-TOKENS = scalar("a whole number", matching("[0-9]{1,9}", lambda match: int(match[0])))
-STATUS = scalar(
-    "an HTTP status from 200 to 599", matching("[2-5][0-9]{2}", lambda match: int(match[0]))
-)
-MODEL = scalar(
-    "a model's name", matching("(?:models/)?([A-Za-z0-9][A-Za-z0-9._/-]*)", lambda match: match[1])
-)
+DELAY = scalar("a time like 2.5s", matching(_DURATION, _with_unit))
+AMOUNT = scalar("an amount like 30 bytes or 2 chunks", matching(_AMOUNT, _amount))
+TOKENS = scalar("a whole number", matching("[0-9]{1,9}", _first_number))
+STATUS = scalar("an HTTP status from 200 to 599", matching("[2-5][0-9]{2}", _first_number))
+MODEL = scalar("a model's name", matching(_MODEL, _first_group))
 HEADER = scalar("a header's name", _header)
-HEADER_VALUE = scalar("printable ASCII", matching("[!-~]([ -~]*[!-~])?"))
+HEADER_VALUE = scalar("printable ASCII", matching("[!-~]([ -~]*[!-~])?", whole_match))
 HEADERS = map_of(HEADER, HEADER_VALUE)
 
-WHEN = Form(
-    When, {"contains": TEXT, "matches": REGEX, "turn": COUNT, "after_call": TEXT, "model": MODEL}
+WHEN = Schema(
+    When,
+    {
+        "contains": TEXT,
+        "matches": REGEX,
+        "turn": COUNT,
+        "after_call": TEXT,
+        "model": MODEL,
+    },
 )
-CALL = Form(_call, {"name": TEXT, "args": schema.data, "id": TEXT}, required=("name",))
-ANSWER = Form(
+CALL = Schema(_call, {"name": TEXT, "args": schema.any_object, "id": TEXT}, required=("name",))
+ANSWER = Schema(
     _answer,
     {
         "text": TEXT,
         "thoughts": TEXT,
-        "calls": list_of(CALL),
+        "calls": list_of(CALL, least=1),
         "signature": BASE64,
-        "parts": list_of(_part),
+        "parts": list_of(_part, least=1),
         "finish": choice("a finish reason of the API", FINISH_REASONS),
         "finish_message": TEXT,
-        "usage": Form(
-            lambda **counts: {COUNTS[name]: count for name, count in counts.items()},
-            dict.fromkeys(COUNTS, TOKENS),
-        ),
+        "usage": Schema(_usage, dict.fromkeys(COUNTS, TOKENS)),
     },
     exclusive=[("parts", other) for other in ("text", "thoughts", "calls", "signature")],
     short="text",
 )
-ERROR = Form(
+ERROR = Schema(
     _error,
     {
         "status": choice("a google.rpc status", STATUSES, also=_BY_CODE),
@@ -301,8 +264,8 @@ ERROR = Form(
     required=("status",),
     short="status",
 )
-RAW = Form(_raw, {"status": STATUS, "headers": HEADERS, "body": TEXT}, short="body")
-CUT = Form(
+RAW = Schema(_raw, {"status": STATUS, "headers": HEADERS, "body": TEXT}, short="body")
+CUT = Schema(
     CutPoint,
     {
         "after": AMOUNT,
@@ -312,7 +275,7 @@ CUT = Form(
     exclusive=[("how", "error")],
     short="how",
 )
-RULE = Form(
+RULE = Schema(
     dict,
     {
         "when": WHEN,
@@ -327,10 +290,16 @@ RULE = Form(
     },
     exclusive=schema.any_two("answer", "block", "error", "raw"),
 )
-FILE = Form(
-    lambda rules: rules,
+
+
+def _all(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    return rules
+
+
+FILE = Schema(
+    _all,
     {"rules": _rules},
     required=("rules",),
     hint="it begins with a line `rules:`",
 )
-"""The whole file: makes the tuple of its rules."""
+"""The whole file: a tuple of its rules."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from gemcli.chat import turn_order
 from gemcli.chat.answers import Answer, Candidate, content_of
@@ -23,6 +23,9 @@ from gemcli.chat.contents import (
     text_of,
 )
 from gemcli.sessions.journal import ANSWERED, Exchange, Journal, Turn
+
+if TYPE_CHECKING:
+    from gemcli.settings.config import Config
 
 
 class AnswerFields(TypedDict):
@@ -91,7 +94,7 @@ class SessionDocument(TypedDict):
     backend: str
     project: str | None
     location: str | None
-    config: dict[str, Any]
+    config: Config
     turns: int
     last_turn: int | None
     origin: dict[str, Any] | None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from gemcli.settings.resolve import Config
+    from gemcli.settings.config import Config
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -114,7 +114,7 @@ def generation(function: F) -> F:
 
     They arrive by their `Setting.name`.
     """
-    from gemcli.settings import resolve
+    from gemcli.settings.definitions import OPTIONS
 
     function = click.option(
         "--config",
@@ -122,7 +122,7 @@ def generation(function: F) -> F:
         metavar="FILE",
         help="Read settings from a YAML file; options win over it.",
     )(function)
-    for setting in reversed(resolve.OPTIONS):
+    for setting in reversed(OPTIONS):
         text = setting.help[0].upper() + setting.help[1:] + "."
         option = click.option(
             str(setting.option),
@@ -135,21 +135,20 @@ def generation(function: F) -> F:
     return function
 
 
-def config_from(values: Mapping[str, Any]) -> Config:
-    """The Config of the options that `generation` adds.
+def config_from(values: Mapping[str, Any], notice: Callable[[str], None]) -> Config:
+    """The Config of the options that `generation` adds, those of `--config` under the others.
 
-    Those of `--config` with the others over them.
-
-    Raises `GemcliError` (SETTINGS) with every problem, and what `inputs.file_text` raises.
+    What is unusual but accepted goes to `notice`. Raises `GemcliError` (SETTINGS) with every
+    problem, and what `inputs.file_text` raises.
     """
-    from gemcli.settings import resolve
+    from gemcli.settings import config
     from gemcli.terminal import inputs
 
     given = dict(values)
     instruction = given.get("system_instruction")
     if instruction and instruction.startswith("@"):
         given["system_instruction"] = inputs.file_text(instruction[1:])
-    asked = resolve.from_options(given)
+    asked = config.from_options(given, notice)
     if name := given.get("config_file"):
-        return resolve.merge(resolve.from_yaml(inputs.file_text(name), name), asked)
+        return config.merge(config.from_yaml(inputs.file_text(name), name, notice), asked)
     return asked

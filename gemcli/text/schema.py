@@ -1,8 +1,12 @@
-"""Typed values out of a YAML tree, by tables, with everything that is wrong in one go.
+"""Schemas: what a document may hold, as tables, and the values that it stands for.
 
-A kind reads one node: it gives the node's value, or notes a problem in the `Reading` and gives
-None. Kinds are made from kinds, so that a grammar is a table of them: that of replay scripts is
-one, that of the simulator's rules another.
+A *kind* reads one node of a tree. It returns the value that the node stands for, or adds to the
+problems what is wrong with it and returns None. Kinds are made from kinds, so that the grammar of a
+document is a table that can be read from top to bottom:
+
+    TURN = Schema(Turn, {"user": TEXT, "wait": SECONDS, "tags": list_of(TEXT)}, required=("user",))
+
+Config files, options, session configs, replay scripts and the simulator's rules are all read so.
 """
 
 from __future__ import annotations
@@ -13,195 +17,57 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
-from gemcli.errors import GemcliError, Problem, did_you_mean
-from gemcli.text import strict_json, yaml_tree
-from gemcli.text.yaml_tree import Node, Text
+from gemcli.text import strict_json, tree
+from gemcli.text.problems import Problems
+from gemcli.text.tree import Literal, Node, Text
 
 RULES = {
-    "value": "a value is of the kind that belongs there",
-    "shape": "mappings, lists and text stand where they belong",
-    "unknown-key": "a key is one of those that may stand there",
-    "missing-key": "a key that must be there is there",
-    "exclusive": "keys that exclude each other do not stand together",
+    "value": "a value is of its kind",
+    "shape": "mappings, lists and text are where they belong",
+    "unknown-key": "each key is known",
+    "missing-key": "required keys are present",
+    "exclusive": "keys that exclude each other are not both present",
+    "duplicate": "nothing is set twice",
+    "range": "a number is within the usual limits (a note)",
+    "unknown-value": "a name is one that is known today (a note)",
 }
-"""Every rule by its stable name, the name that problems carry.
-
-YAML has its own in `yamltext.RULES`.
-"""
+"""Every rule by its stable name, the name that problems carry."""
 
 MAX_NAMES = 20
-"""So many names are told in a hint at most."""
+"""Most names that a hint lists."""
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+Kind: TypeAlias = Callable[[Problems, str, Node], T | None]
+"""Reads a node. The text is what messages call it, like "`turn`" or "an item of `calls`"."""
 
 
-class Reading:
-    """The problems of one document, in the order in which they were found."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-
-    def refuse(self, rule: str, message: str, node: Node, hint: str | None = None) -> None:
-        """Note a problem where `node` stands."""
-        self.problems.append(Problem(rule, message, line=node.line, column=node.column, hint=hint))
-
-    def near(self, word: str, known: Iterable[str]) -> str | None:
-        """`did_you_mean`, which takes its time, as long as somebody may read it.
-
-        Not after a hundred problems.
-        """
-        return None if len(self.problems) >= yaml_tree.MAX_PROBLEMS else did_you_mean(word, known)
+# Scalars
 
 
-Kind = Callable[[Reading, str, Node], Any]
-"""Reads a node; the text is what messages call it, like "`turn`" or "an item of `calls`"."""
+def scalar(expected: str, convert: Callable[[Text], T]) -> Kind[T]:
+    """Scalars that `convert` takes; it raises `ValueError` for others, perhaps with a reason."""
 
-
-def scalar(expected: str, convert: Callable[[Text], Any]) -> Kind:
-    """The kind of scalars that `convert` takes.
-
-    It raises `ValueError` for others, perhaps with words of its own.
-    """
-
-    def read(reading: Reading, label: str, node: Node) -> Any:
-        why = ""
+    def read(problems: Problems, label: str, node: Node) -> T | None:
+        reason = ""
         if isinstance(node, Text):
             try:
                 return convert(node)
-            except ValueError as trouble:
-                why = f": {trouble}" if str(trouble) else ""
-        reading.refuse("value", f"{label} must be {expected}, not {_shown(node)}{why}", node)
+            except ValueError as error:
+                reason = f": {error}" if str(error) else ""
+        problems.add("value", f"{label} must be {expected}, not {_shown(node)}{reason}", node)
         return None
 
     return read
 
 
-def choice(expected: str, names: Iterable[str], also: Mapping[str, str] | None = None) -> Kind:
-    """The kind of scalars that are one of these names.
+def matching(pattern: str, convert: Callable[[re.Match[str]], T]) -> Callable[[Text], T]:
+    """A converter for scalars that match `pattern` as a whole."""
 
-    `also` knows which name other words stand for, as hints.
-    """
-    known, others = tuple(names), also or {}
-
-    def read(reading: Reading, label: str, node: Node) -> Any:
-        if isinstance(node, Text) and node in known:
-            return str(node)
-        meant = others.get(node, node.upper()) if isinstance(node, Text) else ""
-        hint = reading.near(meant, known) or f"one of {', '.join(known)}"
-        reading.refuse("value", f"{label} must be {expected}, not {_shown(node)}", node, hint)
-        return None
-
-    return read
-
-
-def list_of(item: Kind) -> Kind:
-    """The kind of lists whose items are all of kind `item`; there is at least one."""
-
-    def read(reading: Reading, label: str, node: Node) -> Any:
-        if isinstance(node, yaml_tree.Sequence) and node:
-            return [item(reading, f"an item of {label}", each) for each in node]
-        expected = "must have an item" if node == [] else f"must be a list, not {_shown(node)}"
-        reading.refuse("shape", f"{label} {expected}", node)
-        return None
-
-    return read
-
-
-def map_of(name: Kind, item: Kind) -> Kind:
-    """The kind of mappings whose keys are all of kind `name`, and whose values are all of kind `item`."""
-
-    def read(reading: Reading, label: str, node: Node) -> Any:
-        if isinstance(node, yaml_tree.Mapping):
-            pairs = [
-                (name(reading, f"a key of {label}", key), key, value) for key, value in node.items()
-            ]
-            return {key: item(reading, f"`{written}`", value) for key, written, value in pairs}
-        reading.refuse("shape", f"{label} must be a mapping, not {_shown(node)}", node)
-        return None
-
-    return read
-
-
-def data(reading: Reading, label: str, node: Node) -> Any:
-    """The kind of JSON objects: what stands without quotes may be a number, a boolean or null."""
-    if not isinstance(node, yaml_tree.Mapping):
-        reading.refuse("shape", f"{label} must be a mapping, not {_shown(node)}", node)
-        return None
-    try:
-        return yaml_tree.plain_value(node)
-    except GemcliError as error:
-        reading.problems += error.problems
-        return None
-
-
-@dataclass(frozen=True)
-class Form:
-    """The kind of mappings with these keys.
-
-    `make` gets their values by name once nothing is wrong with them.
-
-    `required` keys must be there, those of a pair in `exclusive` not both. Where `short` names a
-    key, its value may stand for the mapping, unless that is a mapping itself. `hint` is for what is
-    no mapping at all, `elsewhere` has the hints for keys that have their place in another one.
-    """
-
-    make: Callable[..., Any]
-    keys: Mapping[str, Kind]
-    required: tuple[str, ...] = ()
-    exclusive: Sequence[tuple[str, str]] = ()
-    short: str | None = None
-    hint: str | None = None
-    elsewhere: Mapping[str, str] = field(default_factory=dict)
-
-    def __call__(self, reading: Reading, label: str, node: Node) -> Any:
-        """What `make` makes of the mapping, None when something is wrong with it."""
-        if self.short and isinstance(node, Text):
-            value = self.keys[self.short](reading, label, node)
-            return None if value is None else self.make(**{self.short: value})
-        if not isinstance(node, yaml_tree.Mapping):
-            shapes = "text or a mapping" if self.short else "a mapping"
-            reading.refuse(
-                "shape", f"{label} must be {shapes}, not {_shown(node)}", node, self.hint
-            )
-            return None
-        before = len(reading.problems)
-        values = {str(key): self._value(reading, label, key, value) for key, value in node.items()}
-        self._together(reading, label, node)
-        return self.make(**values) if len(reading.problems) == before else None
-
-    def _value(self, reading: Reading, label: str, key: Text, value: Node) -> Any:
-        if key in self.keys:
-            return self.keys[key](reading, f"`{key}`", value)
-        near = reading.near(re.sub("[A-Z]", r"_\g<0>", key).lower(), self.keys)
-        hint = self.elsewhere.get(key) or near or f"there are {', '.join(self.keys)}"
-        reading.refuse("unknown-key", f"`{key[:40]}` is not a key of {label}", key, hint)
-        return None
-
-    def _together(self, reading: Reading, label: str, node: yaml_tree.Mapping) -> None:
-        """Refuse what is missing, and what may not stand beside another."""
-        for key in self.required:
-            if key not in node:
-                reading.refuse("missing-key", f"{label} must have `{key}`", node)
-        for one, other in self.exclusive:
-            if one in node and other in node:
-                first, second = (key for key in node if key in (one, other))
-                reading.refuse("exclusive", f"`{second}` cannot stand beside `{first}`", second)
-
-
-def any_two(*keys: str) -> tuple[tuple[str, str], ...]:
-    """Every pair of these keys: at most one of them may stand in a mapping."""
-    return tuple(combinations(keys, 2))
-
-
-def matching(
-    pattern: str, convert: Callable[[re.Match[str]], Any] = lambda match: match[0]
-) -> Callable[[Text], Any]:
-    """A converter for scalars that match `pattern` as a whole.
-
-    What `convert` makes of the match.
-    """
-
-    def read(node: Text) -> Any:
+    def read(node: Text) -> T:
         match = re.fullmatch(pattern, node)
         if match is None:
             raise ValueError
@@ -210,45 +76,298 @@ def matching(
     return read
 
 
-def _text(node: Text) -> str:
+def whole_match(match: re.Match[str]) -> str:
+    """The converter for `matching` that keeps the text."""
+    return match[0]
+
+
+def to_text(node: Text) -> Text:
+    """Text as it is; in YAML, empty text needs quotes, and in JSON all text does."""
+    if isinstance(node, Literal):
+        raise ValueError("in JSON, text is in quotes")
     if node.plain and not node:
-        raise ValueError('"" is text without a character')
+        raise ValueError('"" is empty text')
+    return node
+
+
+def unquoted(node: Text) -> str:
+    """What is written without quotes, as everything but text is."""
+    if not node.plain:
+        raise ValueError("remove the quotes")
     return str(node)
 
 
-def _whole(node: Text) -> int:
-    if not node.plain:
-        raise ValueError
-    return int(matching("[1-9][0-9]{0,8}")(node))
-
-
-def _base64(node: Text) -> str:
-    try:
-        base64.b64decode(node.translate(str.maketrans("-_", "+/")), validate=True)
-    except ValueError:
-        raise ValueError from None
-    return _text(node)
-
-
 def compiled(pattern: str) -> re.Pattern[str]:
-    """A regular expression of Python's. Raises `ValueError` saying what is wrong with it."""
+    """A regular expression of Python's. Raises `ValueError` with what is wrong with it."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what may mean something else one day
+            warnings.simplefilter("ignore")  # about what may change its meaning one day
             return re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(str(error)) from None
 
 
-TEXT = scalar("text", _text)
-COUNT = scalar("a whole number of at least 1", _whole)
-BASE64 = scalar("base64", _base64)
-REGEX = scalar("a regular expression", lambda node: compiled(_text(node)))
+def _filled(node: Text) -> str:
+    if not node or isinstance(node, Literal):
+        raise ValueError
+    return str(node)
+
+
+def _flag(node: Text) -> bool:
+    return {"true": True, "false": False}[unquoted(node).lower()]
+
+
+def _count(node: Text) -> int:
+    count = int(unquoted(node))
+    if not (node.isascii() and node.isdecimal() and count > 0 and len(node) < 10):
+        raise ValueError
+    return count
+
+
+def _base64(node: Text) -> str:
+    base64.b64decode(node.translate(str.maketrans("-_", "+/")), validate=True)
+    return str(to_text(node))
+
+
+def _without_reason(convert: Callable[[Text], T]) -> Callable[[Text], T]:
+    """The same converter, for reasons in a library's words."""
+
+    def read(node: Text) -> T:
+        try:
+            return convert(node)
+        except (ValueError, KeyError):
+            raise ValueError from None
+
+    return read
+
+
+TEXT = scalar("text", to_text)
+FILLED_TEXT = scalar("text", _filled)
+FLAG = scalar("true or false", _without_reason(_flag))
+COUNT = scalar("a whole number of at least 1", _without_reason(_count))
+BASE64 = scalar("base64", _without_reason(_base64))
+REGEX = scalar("a regular expression", lambda node: compiled(to_text(node)))
+
+
+def number(low: float, high: float, *, whole: bool = False) -> Kind[float]:
+    """Numbers, with a note about those that are not from `low` to `high`."""
+    limits = f"from {low:.15g} to {high:.15g}" if high < INT32_MAX else f"of at least {low:.15g}"
+    expected = f"a whole number {limits}" if whole else f"a number {limits}"
+    read_number = scalar(expected, _whole if whole else _float)
+
+    def read(problems: Problems, label: str, node: Node) -> float | None:
+        value = read_number(problems, label, node)
+        if value is not None and not low <= value <= high:
+            message = f"{label} should be {expected}, not {node}; it is sent as given"
+            problems.note("range", message, node)
+        return value
+
+    return read
+
+
+INT32_MAX = 2**31 - 1
+_DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+
+
+def _float(node: Text) -> float:
+    if not _DECIMAL.fullmatch(unquoted(node)):
+        raise ValueError
+    value = float(node)
+    if value - value != 0.0:
+        raise ValueError("too large")
+    return value
+
+
+def _whole(node: Text) -> int:
+    value = _float(node)
+    if not value.is_integer():
+        raise ValueError
+    return int(value)
+
+
+NUMBER = scalar("a number", _float)
+WHOLE = scalar("a whole number", _whole)
+
+
+# Names
+
+
+def choice(expected: str, names: Iterable[str], also: Mapping[str, str] | None = None) -> Kind[str]:
+    """One of these names; `also` maps other words to the name that they were meant for."""
+    known, others = tuple(names), also or {}
+
+    def read(problems: Problems, label: str, node: Node) -> str | None:
+        if isinstance(node, Text) and node in known:
+            return str(node)
+        meant = others.get(node, node.upper()) if isinstance(node, Text) else ""
+        hint = problems.suggest(meant, known) or f"use one of {', '.join(known)}"
+        problems.add("value", f"{label} must be {expected}, not {_shown(node)}", node, hint)
+        return None
+
+    return read
+
+
+def enum(expected: str, names: Iterable[str], prefix: str = "") -> Kind[str]:
+    """A name of one of the API's enums, in any case and without its prefix.
+
+    A name that is unknown today goes out as given, with a note: the API has new ones every month.
+    """
+    values = {name.removeprefix(prefix).lower(): name for name in names}
+    words = [word for word in values if not word.endswith("unspecified")]
+    read_text = scalar(expected, _filled)
+
+    def read(problems: Problems, label: str, node: Node) -> str | None:
+        given = read_text(problems, label, node)
+        if given is None:
+            return None
+        word = given.lower().replace("-", "_").removeprefix(prefix.lower())
+        if word not in values:
+            hint = problems.suggest(word, words) or f"known today: {', '.join(words)}"
+            message = f"{label} should be {expected}, not {_shown(node)}; it is sent as given"
+            problems.note("unknown-value", message, node, hint)
+        return values.get(word, given)
+
+    return read
+
+
+# Lists and mappings
+
+
+def list_of(
+    item: Kind[T], *, least: int = 0, usual: int | None = None, unique: str | None = None
+) -> Kind[list[T]]:
+    """Lists of one kind; no two of its objects have the same value of the key `unique`.
+
+    There are at least `least` items; more than `usual` are worth a note.
+    """
+
+    def read(problems: Problems, label: str, node: Node) -> list[T] | None:
+        if not isinstance(node, tree.Sequence):
+            problems.add("shape", f"{label} must be a list, not {_shown(node)}", node)
+            return None
+        if len(node) < least:
+            problems.add("shape", f"{label} must have an item", node)
+        if usual is not None and len(node) > usual:
+            message = f"{label} should have at most {usual} items, not {len(node)}"
+            problems.note("range", f"{message}; they are sent as given", node)
+        items = []
+        seen = set()
+        for each in node:
+            value: Any = item(problems, f"an item of {label}", each)
+            items.append(value)
+            if unique and value:
+                if value[unique] in seen:
+                    message = f"duplicate {unique} {value[unique]} in {label}"
+                    problems.add("duplicate", message, each)
+                seen.add(value[unique])
+            if problems.full:
+                break
+        return items
+
+    return read
+
+
+def map_of(name: Kind[K], item: Kind[T]) -> Kind[dict[K, T]]:
+    """Mappings whose keys are of one kind, and whose values are of another."""
+
+    def read(problems: Problems, label: str, node: Node) -> dict[Any, Any] | None:
+        if not isinstance(node, tree.Mapping):
+            problems.add("shape", f"{label} must be a mapping, not {_shown(node)}", node)
+            return None
+        keys = [name(problems, f"a key of {label}", key) for key in node]
+        values = [item(problems, f"`{key}`", value) for key, value in node.items()]
+        return dict(zip(keys, values, strict=True))
+
+    return read
+
+
+def any_value(problems: Problems, _label: str, node: Node) -> Any:
+    """Any JSON, whose names and values are the user's own."""
+    return tree.plain_value(node, problems)
+
+
+def any_object(problems: Problems, label: str, node: Node) -> dict[str, Any] | None:
+    """Any JSON object, whose names and values are the user's own."""
+    if not isinstance(node, tree.Mapping):
+        problems.add("shape", f"{label} must be a mapping, not {_shown(node)}", node)
+        return None
+    value: dict[str, Any] = tree.plain_value(node, problems)
+    return value
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Mappings with known keys; `make` is called with their values by name if all are sound.
+
+    `aliases` are other names of keys. Of a pair of `exclusive` keys at most one is present. If
+    `short` names a key, its value may take the place of the whole mapping. `hint` helps those who
+    give no mapping, `elsewhere` has hints for keys that belong somewhere else.
+    """
+
+    make: Callable[..., Any]
+    keys: Mapping[str, Kind[Any]]
+    required: tuple[str, ...] = ()
+    exclusive: Sequence[tuple[str, str]] = ()
+    short: str | None = None
+    hint: str | None = None
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, problems: Problems, label: str, node: Node) -> Any:
+        """What `make` makes of a mapping, None if something is wrong with it."""
+        if self.short and isinstance(node, Text):
+            value = self.keys[self.short](problems, label, node)
+            return None if value is None else self.make(**{self.short: value})
+        if not isinstance(node, tree.Mapping):
+            shape = "text or a mapping" if self.short else "a mapping"
+            problems.add("shape", f"{label} must be {shape}, not {_shown(node)}", node, self.hint)
+            return None
+        before = len(problems)
+        values: dict[str, Any] = {}
+        written: dict[str, Text] = {}
+        for key, inner in node.items():
+            name = self.aliases.get(key, str(key))
+            if name not in self.keys:
+                self._refuse_key(problems, label, key)
+            elif name in written:
+                message = f"`{key}` and `{written[name]}` are the same setting"
+                problems.add("duplicate", message, key)
+            else:
+                values[name] = self.keys[name](problems, f"`{key}`", inner)
+                written[name] = key
+            if problems.full:
+                return None
+        self._check_together(problems, label, node, written)
+        return self.make(**values) if len(problems) == before else None
+
+    def _refuse_key(self, problems: Problems, label: str, key: Text) -> None:
+        hint = self.elsewhere.get(key) or problems.suggest(key, [*self.keys, *self.aliases])
+        if hint is None and len(self.keys) <= MAX_NAMES:
+            hint = f"the keys are {', '.join(self.keys)}" if self.keys else "it has no keys"
+        problems.add("unknown-key", f"`{key[:40]}` is not a key of {label}", key, hint)
+
+    def _check_together(
+        self, problems: Problems, label: str, node: tree.Mapping, written: Mapping[str, Text]
+    ) -> None:
+        for key in self.required:
+            if key not in written:
+                problems.add("missing-key", f"{label} must have `{key}`", node)
+        for pair in self.exclusive:
+            present = [key for name, key in written.items() if name in pair]
+            if len(present) == 2:
+                message = f"`{present[0]}` and `{present[1]}` exclude each other"
+                problems.add("exclusive", message, present[1])
+
+
+def any_two(*keys: str) -> tuple[tuple[str, str], ...]:
+    """Every pair of these keys, as `Schema.exclusive` wants them."""
+    return tuple(combinations(keys, 2))
 
 
 def _shown(node: Node) -> str:
-    """A node in a message: scalars as JSON, cut after 40 characters; the others by their kind."""
+    """A node in a message: scalars as JSON, shortened; others by their kind."""
     if not isinstance(node, Text):
-        return "a mapping" if isinstance(node, yaml_tree.Mapping) else "a list"
-    text = strict_json.dumps(str(node)) if node else "empty"
-    return text if len(text) <= 40 else f"{text[:39]}…"
+        return "a mapping" if isinstance(node, tree.Mapping) else "a list"
+    if not node:
+        return "empty"
+    return tree.shortened(str(node) if isinstance(node, Literal) else strict_json.dumps(node))

@@ -72,7 +72,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"the key {json.dumps(key)[:80]} stands twice in one object")
+                raise ValueError(f"duplicate key {json.dumps(key)[:80]}")
             seen.add(key)
     return mapping
 

@@ -1,37 +1,27 @@
-"""YAML whose scalars are text, and which remembers its lines.
+"""YAML as a tree of text.
 
-YAML guesses: `yes` becomes a boolean, `12:30` the number 750, `null` nothing, `1e3` sometimes text.
-What people write to a model, and what they configure it with, must not change on the way. So a
-document is built here from the parser's events, where every scalar is still the text as written,
-and what turns text into something else (tags), or one thing into many (anchors, aliases, merge
-keys), is refused. Whoever reads the tree decides what is a number; `plain_value` does for parts
-that have no other rule than JSON's.
+YAML guesses: `yes` becomes a boolean, `12:30` the number 750. What people write to a model must not
+change on the way. So scalars stay as written, and what turns text into something else (tags), or
+one thing into many (anchors, aliases, merge keys), is refused.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from itertools import islice
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from gemcli.errors import GemcliError, Problem, ReasonName, counted
+from gemcli.text.problems import Place, Problems
+from gemcli.text.tree import MAX_DEPTH, Mapping, Node, Sequence, Text, shortened
 
-MAX_DEPTH = 100
-"""Deepest nesting of mappings and lists accepted; the API stops there too."""
+if TYPE_CHECKING:
+    import yaml
 
 MAX_CHARACTERS = 16 * 1024 * 1024
 """Longest document accepted: more is a mistake, and would take the parser minutes."""
 
-MAX_PROBLEMS = 100
-"""After so many problems a document is read no further.
-
-It is something else than what it was taken for.
-"""
-
 RULES = {
     "yaml-syntax": "the text is YAML",
-    "yaml-character": "there are no control characters (YAML writes them as escapes in double quotes)",
+    "yaml-character": "there are no control characters (write them as escapes in double quotes)",
     "yaml-size": f"a document has at most {MAX_CHARACTERS} characters",
     "yaml-depth": f"mappings and lists nest at most {MAX_DEPTH} levels deep",
     "yaml-document": "there is one document",
@@ -39,275 +29,146 @@ RULES = {
     "yaml-merge": "no mapping is merged into another with <<",
     "yaml-tag": "nothing has an explicit tag",
     "yaml-key": "keys are text",
-    "yaml-duplicate": "a key stands once in a mapping",
-    "yaml-number": "numbers are finite and of bearable length (`plain_value` only)",
+    "yaml-duplicate": "each key of a mapping is different",
 }
 """Every rule by its stable name, the name that problems carry."""
 
 
-class Text(str):
-    """A scalar as written, with where it began (`line`, `column`, from 1).
+def load(text: str, problems: Problems) -> Node | None:
+    """Read one YAML document; None if there is a problem with it.
 
-    `plain` says that it stood there without quotes and not as a block: only then may it mean a
-    number. `comment` says that a comment follows it on its last line, which may have been meant as
-    text.
+    An empty document is empty plain text.
     """
-
-    __slots__ = ("column", "comment", "line", "plain")
-
-    line: int
-    column: int
-    plain: bool
-    comment: bool
-
-    def __new__(
-        cls,
-        value: str,
-        line: int = 1,
-        column: int = 1,
-        plain: bool = True,
-        *,
-        comment: bool = False,
-    ) -> Self:
-        """Make the text `value` that began at `line` and `column`."""
-        text = super().__new__(cls, value)
-        text.line, text.column, text.plain, text.comment = line, column, plain, comment
-        return text
-
-
-class Mapping(dict[Text, "Node"]):
-    """A mapping with text keys in their order, and where it began (`line`, `column`, from 1)."""
-
-    def __init__(self, line: int = 1, column: int = 1) -> None:
-        super().__init__()
-        self.line, self.column = line, column
-
-
-class Sequence(list["Node"]):
-    """A list, and where it began (`line`, `column`, from 1)."""
-
-    def __init__(self, line: int = 1, column: int = 1) -> None:
-        super().__init__()
-        self.line, self.column = line, column
-
-
-Node: TypeAlias = Text | Mapping | Sequence
-"""Anything in a YAML tree."""
-
-
-def load(text: str, name: str, *, reason: ReasonName = "SETTINGS") -> Node | None:
-    """Read one YAML document; None when it is empty (nothing but space and comments).
-
-    `name` is what messages call the document. Raises `GemcliError` with `reason` and every problem
-    that was found: all that is refused up to the first breach of YAML's own syntax, each with line
-    and column.
-    """
+    text = text.removeprefix("\ufeff")
     if len(text) > MAX_CHARACTERS:
-        raise _error(
-            name, reason, [Problem("yaml-size", f"longer than {MAX_CHARACTERS} characters")]
-        )
-    problems = list(islice(_control_characters(text), MAX_PROBLEMS))
-    if problems:
-        raise _error(name, reason, problems)
-    reader = _Reader(text)
-    root = reader.read()
-    if reader.problems:
-        raise _error(name, reason, reader.problems)
-    return None if isinstance(root, Text) and root.plain and not root else root
+        problems.add("yaml-size", f"longer than {MAX_CHARACTERS} characters", Text(""))
+        return None
+    if _UNPRINTABLE.search(text):
+        _refuse_characters(text, problems)
+        return None
+    before = len(problems)
+    root = _compose(text, problems)
+    tree = Text("", 1, 1) if root is None else _Walk(text, problems).node(root, depth=1)
+    return tree if len(problems) == before else None
 
 
-def plain_value(node: Node, *, reason: ReasonName = "SETTINGS") -> Any:
-    """The JSON value that a tree stands for: dicts, lists, texts, numbers, booleans, None.
+class _TooDeep(Exception):
+    """The document nests too deep to be composed; the node is where it does."""
 
-    Scalars without quotes follow the core schema of YAML 1.2: empty, `~` and `null` are None,
-    `true` and `false` booleans, `7`, `0x1F`, `1e3` and `.5` numbers, all else is text; so are all
-    scalars in quotes. Raises `GemcliError` with `reason` and a problem for each number JSON cannot
-    hold (`.nan`, `.inf`, `1e999`).
-    """
-    problems: list[Problem] = []
-    value = _plain(node, problems)
-    if problems:
-        raise _error("numbers", reason, problems)
-    return value
+    def __init__(self, node: yaml.Node) -> None:
+        super().__init__()
+        self.node = node
 
 
-# What comes after these cannot be read, or would take the parser minutes: its time grows with depth
-# squared.
-_FATAL = ("yaml-syntax", "yaml-depth", "yaml-document")
+def _compose(text: str, problems: Problems) -> yaml.Node | None:
+    """The nodes of a document, None if there are none."""
+    import yaml
+
+    # libyaml reads ten times faster; both give the same nodes.
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[misc]
+        """Stops at the depth where composing, which is recursive, could crash."""
+
+        depth = 0
+
+        def descend_resolver(self, parent: yaml.Node, _index: object) -> None:
+            self.depth += 1
+            if self.depth > MAX_DEPTH + 1:
+                raise _TooDeep(parent)
+
+        def ascend_resolver(self) -> None:
+            self.depth -= 1
+
+    try:
+        return yaml.compose(text, Loader)
+    except _TooDeep as error:
+        _refuse_depth(_place(error.node), problems)
+    except yaml.MarkedYAMLError as error:
+        _refuse_syntax(error, text, problems)
+    except yaml.YAMLError as error:
+        problems.add("yaml-syntax", str(error).partition("\n")[0], Text("", 1, 1))
+    except (ValueError, OverflowError):
+        # The parser written in Python lets these through, for escapes like "\UFFFFFFFF".
+        message = "an escape, or a number in a directive, is out of range"
+        problems.add("yaml-syntax", message, Text("", 1, 1))
+    return None
 
 
-class _StopReading(Exception):
-    """The rest of the document is not worth reading."""
+class _Walk:
+    """Turns the parser's nodes into a tree, and refuses what is more than text."""
 
-
-class _Reader:
-    """Builds the tree of one document from the parser's events and collects what it refuses on the way.
-
-    Events are `Any`: the stubs of PyYAML do not know that each has a mark, and each node an anchor.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.problems: list[Problem] = []
+    def __init__(self, text: str, problems: Problems) -> None:
         self.text = text
-        self.lines: list[str] | None = None
-        self.events = self._parse()
-        self.mark: tuple[int, int] = (1, 1)
+        self.problems = problems
+        self.lines = _LINE_BREAK.split(text) if "#" in text else []
+        self.anchored: set[int] = set()
 
-    def read(self) -> Node | None:
-        """The document's root, None for a stream without a document.
-
-        See `problems` before using it.
-        """
-        import yaml
-
-        root: Node | None = None
-        documents = 0
-        try:
-            for event in self.events:
-                if isinstance(event, yaml.DocumentStartEvent):
-                    documents += 1
-                    if documents > 1:
-                        self._refuse(
-                            "yaml-document",
-                            "a second document begins here",
-                            "keep one document in a file",
-                        )
-                elif isinstance(event, yaml.NodeEvent):
-                    root = self._node(event, 1)
-        except _StopReading:
-            pass
-        return root
-
-    def _parse(self) -> Iterator[Any]:
-        """The parser's events, `mark` following them.
-
-        A breach of syntax becomes a problem and ends them.
-        """
-        import yaml
-
-        # libyaml reads ten times faster; both give the same events.
-        loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        try:
-            events: Iterator[Any] = yaml.parse(self.text, Loader=loader)
-            for event in events:
-                self.mark = event.start_mark.line + 1, event.start_mark.column + 1
-                yield event
-        except yaml.YAMLError as error:
-            self.problems.append(_syntax(error, self.text, self.mark))
-            raise _StopReading from None
-        except (ValueError, OverflowError):
-            # The parser written in Python lets these through, for escapes like "\UFFFFFFFF".
-            self._refuse("yaml-syntax", "an escape, or a number in a directive, is out of range")
-
-    def _node(self, event: Any, depth: int) -> Node:
-        import yaml
-
-        line, column = self.mark
-        if isinstance(event, yaml.AliasEvent):
-            self._refuse(
-                "yaml-anchor",
-                f"the alias *{event.anchor}",
-                "write the value out, or quote text that begins with *",
-            )
-            return Text("", line, column)
-        self._refuse_marks(event)
-        if isinstance(event, yaml.ScalarEvent):
-            if _SURROGATE.search(event.value):
-                self._refuse("yaml-character", "half a surrogate pair is not text")
-            return Text(
-                event.value, line, column, event.implicit[0], comment=self._is_cut_short(event)
-            )
+    def node(self, node: Any, depth: int) -> Node:
+        """The tree below a node."""
+        place = _place(node)
+        if id(node) in self.anchored:
+            return place  # an alias: its anchor was refused
+        self._refuse_properties(node, place)
+        if isinstance(node.value, str):
+            return self._text(node, place)
         if depth > MAX_DEPTH:
-            self._refuse("yaml-depth", f"nested more than {MAX_DEPTH} levels deep")
-        if isinstance(event, yaml.MappingStartEvent):
-            return self._mapping(Mapping(line, column), depth)
-        return self._sequence(Sequence(line, column), depth)
-
-    def _is_cut_short(self, event: Any) -> bool:
-        """Whether a comment follows a scalar without quotes on its line."""
-        if not event.implicit[0] or not event.value or "#" not in self.text:
-            return False
-        if self.lines is None:
-            self.lines = _LINE_BREAK.split(self.text)
-        end = event.end_mark
-        return (
-            end.line < len(self.lines)
-            and _COMMENT.match(self.lines[end.line], end.column) is not None
-        )
-
-    def _refuse_marks(self, event: Any) -> None:
-        """Refuse the anchor and the tag of a node.
-
-        The node itself is read on, for what else is wrong with it.
-        """
-        if event.anchor is not None:
-            self._refuse(
-                "yaml-anchor", f"the anchor &{event.anchor}", "quote text that begins with &"
-            )
-        if event.tag is not None:
-            self._refuse(
-                "yaml-tag", f"the tag {_short(event.tag)}", "quote text that begins with !"
-            )
-
-    def _sequence(self, sequence: Sequence, depth: int) -> Sequence:
-        import yaml
-
-        for event in self.events:
-            if isinstance(event, yaml.SequenceEndEvent):
-                break
-            sequence.append(self._node(event, depth + 1))
-        return sequence
-
-    def _mapping(self, mapping: Mapping, depth: int) -> Mapping:
-        import yaml
-
-        for event in self.events:
-            if isinstance(event, yaml.MappingEndEvent):
-                break
-            where, aliased = self.mark, isinstance(event, yaml.AliasEvent)
-            key = self._node(event, depth + 1)
-            accepted = not aliased and self._is_key(key, mapping, where)
-            value = self._node(next(self.events), depth + 1)
-            if accepted and isinstance(key, Text):
+            _refuse_depth(place, self.problems)
+            return place
+        if node.id == "sequence":
+            items = [self.node(item, depth + 1) for item in node.value]
+            return Sequence(place.line, place.column, items)
+        mapping = Mapping(place.line, place.column)
+        for key_node, value_node in node.value:
+            key = self.node(key_node, depth + 1)
+            value = self.node(value_node, depth + 1)
+            if isinstance(key, Text) and self._is_new_key(key, mapping):
                 mapping[key] = value
+            elif not isinstance(key, Text):
+                hint = "quote text that begins with { or ["
+                self.problems.add("yaml-key", "a mapping or a list as a key", key, hint)
         return mapping
 
-    def _is_key(self, key: Node, mapping: Mapping, where: tuple[int, int]) -> bool:
-        """Whether `key`, which began at `where`, may be added to `mapping`; refuses it when not."""
-        if not isinstance(key, Text):
-            self._refuse(
-                "yaml-key",
-                "a mapping or a list as a key",
-                "quote text that begins with { or [",
-                where,
-            )
-        elif key == "<<" and key.plain:
-            self._refuse("yaml-merge", "the merge key <<", "write the keys out", where)
-        elif key in mapping:
-            first = next(known.line for known in mapping if known == key)
-            self._refuse(
-                "yaml-duplicate",
-                f"the key `{_short(key)}` stands in line {first} already",
-                where=where,
-            )
-        else:
-            return True
-        return False
+    def _text(self, node: Any, place: Text) -> Text:
+        if _SURROGATE.search(node.value):
+            self.problems.add("yaml-character", "unpaired surrogate", place)
+        plain = not node.style  # None, or "" from libyaml
+        comment = plain and node.value != "" and self._has_comment_at(node.end_mark)
+        return Text(node.value, place.line, place.column, plain, comment=comment)
 
-    def _refuse(
-        self, rule: str, message: str, hint: str | None = None, where: tuple[int, int] | None = None
-    ) -> None:
-        line, column = where or self.mark
-        self.problems.append(Problem(rule, message, line=line, column=column, hint=hint))
-        if rule in _FATAL or len(self.problems) >= MAX_PROBLEMS:
-            raise _StopReading
+    def _has_comment_at(self, end: yaml.Mark) -> bool:
+        if end.line >= len(self.lines):
+            return False
+        return _COMMENT.match(self.lines[end.line], end.column) is not None
+
+    def _refuse_properties(self, node: yaml.Node, place: Place) -> None:
+        """Refuse an anchor or a tag: no node begins with these characters otherwise."""
+        mark = self.text[node.start_mark.index : node.start_mark.index + 1]
+        if mark not in ("&", "!"):
+            return
+        self.anchored.add(id(node))
+        what = "anchor" if mark == "&" else "tag"
+        written = _PROPERTY.match(self.text, node.start_mark.index)
+        message = f"the {what} {shortened(written[0] if written else mark)}"
+        self.problems.add(f"yaml-{what}", message, place, f"quote text that begins with {mark}")
+
+    def _is_new_key(self, key: Text, mapping: Mapping) -> bool:
+        if key == "<<" and key.plain:
+            self.problems.add("yaml-merge", "the merge key <<", key, "write the keys out")
+        elif key in mapping and not self.problems.full:
+            first = next(known.line for known in mapping if known == key)
+            message = f"duplicate key `{shortened(key)}`, first in line {first}"
+            self.problems.add("yaml-duplicate", message, key)
+        else:
+            return key not in mapping
+        return False
 
 
 _COMMENT = re.compile("[ \t]+#")
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_PROPERTY = re.compile(r"[^\s,\[\]{}]+")
 # What YAML calls printable, which is what both of PyYAML's parsers accept.
 _UNPRINTABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
 # The parser written in Python lets escapes like "\\ud800" through.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -321,86 +182,37 @@ _HINTS = {
 """What usually led to a breach of syntax, by the character at which the parser gave up."""
 
 
-def _control_characters(text: str) -> Iterator[Problem]:
+def _place(node: yaml.Node) -> Text:
+    return Text("", node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _refuse_depth(place: Place, problems: Problems) -> None:
+    problems.add("yaml-depth", f"nested more than {MAX_DEPTH} levels deep", place)
+
+
+def _refuse_characters(text: str, problems: Problems) -> None:
     # The parsers would name the first one only, and libyaml gives its position in bytes.
     line, start = 1, 0
     for match in _UNPRINTABLE.finditer(text):
         for line_break in _LINE_BREAK.finditer(text, start, match.start()):
             line, start = line + 1, line_break.end()
         message = f"the character U+{ord(match.group()):04X} is not allowed"
-        yield Problem("yaml-character", message, line=line, column=match.start() - start + 1)
+        problems.add("yaml-character", message, Text("", line, match.start() - start + 1))
+        if problems.full:
+            return
 
 
-def _syntax(error: Exception, text: str, reached: tuple[int, int]) -> Problem:
-    """The problem that a parser's error tells of; `reached` serves when it does not say where."""
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    message, context = (
-        getattr(error, "problem", None) or "not YAML",
-        getattr(error, "context", None),
-    )
-    line, column = (mark.line + 1, mark.column + 1) if mark else reached
-    hint = _HINTS.get(text[mark.index : mark.index + 1]) if mark else None
-    return Problem(
-        "yaml-syntax",
-        f"{message}, {context}" if context else message,
-        line=line,
-        column=column,
-        hint=hint,
-    )
-
-
-def _error(name: str, reason: ReasonName, problems: list[Problem]) -> GemcliError:
-    count = counted(len(problems), "problem")
-    return GemcliError(reason, f"{name}: {count}", problems=problems)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:39] + "…"
-
-
-_CORE: dict[str, bool | None] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-
-
-def _plain(node: Node, problems: list[Problem]) -> Any:
-    if isinstance(node, Mapping):
-        return {str(key): _plain(value, problems) for key, value in node.items()}
-    if isinstance(node, Sequence):
-        return [_plain(item, problems) for item in node]
-    if not node.plain:
-        return str(node)
-    if node in _CORE:
-        return _CORE[node]
-    value = _number(node)
-    if value is None:
-        message = f"{_short(node)} is a number that JSON cannot hold"
-        problems.append(
-            Problem(
-                "yaml-number",
-                message,
-                line=node.line,
-                column=node.column,
-                hint="quote it if it is text",
-            )
-        )
-    return value
-
-
-def _number(text: Text) -> int | float | str | None:
-    """The number that plain text stands for, the text itself if for none, None if it cannot be held."""
-    try:
-        if _INTEGER.fullmatch(text):
-            return int(text, 0 if text.startswith("0") and text[1:2] in ("o", "x") else 10)
-        if _FLOAT.fullmatch(text):
-            number = float(text)
-            return number if number - number == 0.0 else None
-    except ValueError:
-        # Python refuses to convert thousands of digits.
-        return None
-    return None if _NOT_FINITE.fullmatch(text) else str(text)
+def _refuse_syntax(error: yaml.MarkedYAMLError, text: str, problems: Problems) -> None:
+    """Refuse what the parser did not read, in its words unless ours are better."""
+    mark = error.problem_mark or error.context_mark
+    place = Text("", mark.line + 1, mark.column + 1) if mark else Text("", 1, 1)
+    problem, context = error.problem or "not YAML", error.context
+    if "anchor" in (context or "") or problem.startswith("found undefined alias"):
+        hint = "write the value out, or quote text that begins with * or &"
+        problems.add("yaml-anchor", "an anchor or alias", place, hint)
+    elif "another document" in problem:
+        hint = "keep one document in a file"
+        problems.add("yaml-document", "a second document begins here", place, hint)
+    else:
+        usual = _HINTS.get(text[mark.index : mark.index + 1]) if mark else None
+        problems.add("yaml-syntax", f"{problem}, {context}" if context else problem, place, usual)

@@ -152,7 +152,7 @@ NOT_JSON = {
     "html": (b"<html>", "the answer is not JSON (Expecting value: line 1 column 1 (char 0))"),
     "cut": (b'{"candidates": [', "the answer is not JSON (Expecting value: line 1 column 17 (char 16))"),
     "nan": (b'{"a": NaN}', "the answer is not JSON (NaN is not JSON)"),
-    "duplicate-key": (b'{"a": 1, "a": 2}', 'the answer is not JSON (the key "a" stands twice in one object)'),
+    "duplicate-key": (b'{"a": 1, "a": 2}', 'the answer is not JSON (duplicate key "a")'),
     "two-documents": (b"{}{}", "the answer is not JSON (Extra data: line 1 column 3 (char 2))"),
     "deep": (b'{"a": ' + b"[" * 100000 + b"]" * 100000 + b"}", "the answer is not JSON (nested too deeply)"),
 }

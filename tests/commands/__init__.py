@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from gemcli.cli import main
 from gemcli.sessions import records
+from gemcli.settings.config import Config
 from tests.support import Done, answer
 
 ECHO = "simulator/echo"
@@ -38,9 +38,9 @@ class Here:
         return Done(subprocess.CompletedProcess(words, status, out, err))
 
 
-def header(model: str = ECHO, config: Mapping[str, Any] | None = None) -> Any:
+def header(model: str = ECHO, config: Any = None) -> Any:
     """The first record of a session."""
-    return records.session(model=model, backend="simulator", config=dict(config or {}), origin=None)
+    return records.session(model=model, backend="simulator", config=config or Config(), origin=None)
 
 
 def asked(turn: int, *parts: str | dict[str, Any], ordinal: int = 1, model: str = ECHO) -> Any:

@@ -173,7 +173,7 @@ def test_the_simulator(inside: Inside) -> None:
     [
         (["-s", "nope", "hello"], 66, "SESSION_MISSING"),
         (["-s", "a", " "], 2, "EMPTY_MESSAGE"),
-        (["-s", "a", "hello", "--temperature", "9"], 2, "SETTINGS"),
+        (["-s", "a", "hello", "--temperature", "warm"], 2, "SETTINGS"),
         (["-s", "a", "hello", "--model", "../x"], 2, "MODEL_NAME"),
         (["-s", "a", "hello", "--max-turns", "0"], 65, "TOO_MANY_TURNS"),
         (["-s", "open", "hello"], 65, "OPEN_CALL"),

@@ -11,7 +11,7 @@ import pytest
 
 from gemcli.api.models import DEFAULT_MODEL
 from gemcli.sessions import records
-from gemcli.settings.resolve import OPTIONS
+from gemcli.settings.definitions import OPTIONS
 from tests.commands import CALL, RESPONSE, asked, header, mixed, told, turn, write
 from tests.support import Gemcli, InProcess, contents, records_of, texts
 

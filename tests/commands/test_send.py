@@ -263,7 +263,7 @@ def test_create_with_the_model_of_the_environment(here: InProcess) -> None:
 
 @pytest.mark.parametrize(
     ("args", "env", "status"),
-    [(["--temperature", "9"], {}, 2), (["--model", "a b"], {}, 2), ([""], {}, 2), (["--config", "no"], {}, 66)],
+    [(["--temperature", "warm"], {}, 2), (["--model", "a b"], {}, 2), ([""], {}, 2), (["--config", "no"], {}, 66)],
     ids=["setting", "model", "empty", "config"],
 )
 def test_create_makes_nothing_when_nothing_is_sent(

@@ -39,7 +39,8 @@ def result(name: str = "f", **more: Any) -> dict[str, Any]:
 def messages(*history: Content, **config: Any) -> list[dict[str, Any]]:
     """The messages of a history that turn order allows."""
     assert turn_order.check(history) == []
-    document = dump(list(history), {"model": "m", "config": config})
+    header: Any = {"model": "m", "config": config}
+    document = dump(list(history), header)
     assert document["model"] == "m"
     found: list[dict[str, Any]] = document["messages"]
     return found
@@ -207,7 +208,7 @@ def test_what_has_no_counterpart(history: list[Content], what: str) -> None:
 
 def test_a_system_instruction_that_is_no_text() -> None:
     """A system instruction that is more than text is refused, too."""
-    instruction = {"parts": [{"text": "see"}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]}
+    instruction: Any = {"parts": [{"text": "see"}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]}
     with pytest.raises(GemcliError) as caught:
         dump([user("q")], {"model": "m", "config": {"systemInstruction": instruction}})
     assert caught.value.reason == "NOT_EXPRESSIBLE"

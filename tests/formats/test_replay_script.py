@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
 from gemcli.formats.replay_script import dump
-from gemcli.settings import resolve
-from gemcli.text import yaml_tree
+from gemcli.settings import config as settings
+from gemcli.text import tree, yaml_tree
+from gemcli.text.problems import Problems
 from tests.support import contents
 
 
@@ -23,7 +24,10 @@ def header(model: str = "m", **config: Any) -> Any:
 
 def read(text: str) -> Any:
     """A script as it is read again: every scalar is text."""
-    return yaml_tree.load(text, "script")
+    problems = Problems()
+    node = yaml_tree.load(text, problems)
+    assert not problems
+    return node
 
 
 def message(text: str) -> Any:
@@ -129,7 +133,7 @@ def test_config_can_be_given_again() -> None:
     }
     script = dump([], header("m", **config))
     body = script.partition("config:\n")[2].partition("turns:")[0]
-    assert resolve.from_yaml("\n".join(line[2:] for line in body.split("\n")), "config.yaml") == config
+    assert settings.from_yaml("\n".join(line[2:] for line in body.split("\n")), "config.yaml", print) == config
 
 
 def test_shared_values_are_written_out() -> None:
@@ -156,7 +160,7 @@ JSON = st.recursive(
 @example({"1e3": ["0o17", "+.5"]})
 def test_any_config_value(value: Any) -> None:
     """Data in a config (a schema, an enum's names) is read again as the same data: text stays text."""
-    config = yaml_tree.plain_value(read(dump([], header(data=value)))["config"])
+    config = tree.plain_value(read(dump([], header(data=value)))["config"], Problems())
     assert config == {"data": value}
     assert repr(config) == repr({"data": value})
 

@@ -40,7 +40,7 @@ def shell(script: str, directory: Path, env: Mapping[str, str]) -> Done:
 
 def test_the_body_ends_with_the_last_question() -> None:
     """The body has everything up to the message that was answered last, and the whole config."""
-    config = {"systemInstruction": {"parts": [{"text": "s"}]}, "generationConfig": {"seed": 1}}
+    config: Any = {"systemInstruction": {"parts": [{"text": "s"}]}, "generationConfig": {"seed": 1}}
     history = contents("a", "b", "c", "d")
     assert dump(history, {"model": "m", "config": config}) == {"contents": history[:3], **config}
 

@@ -31,7 +31,7 @@ from gemcli.replay.script import Script
 from gemcli.sessions import names, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import fold, scan
-from gemcli.settings import resolve
+from gemcli.settings import config as settings
 from gemcli.simulator.rules_model import rules_app
 from gemcli.simulator.simulated_api import simulate
 from gemcli.terminal import documents, inputs, output
@@ -44,7 +44,7 @@ RULES = "/v1beta/models/simulator/rules"
 KEY = {"x-goog-api-key": "k"}
 QUESTION = json.dumps({"contents": [user_text("weather")]}).encode()
 BACKEND = Backend("gemini")
-CALL = {
+CALL: settings.Config = {
     "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
     "generationConfig": {"thinkingConfig": {"thinkingBudget": 0}},
 }
@@ -110,7 +110,7 @@ def shown(journal: Journal) -> str:
     told += [[turn.number for turn in journal.at(number).live] for number in (0, journal.last_number)]
     for turn in journal.turns.values():
         for one in turn.exchanges:
-            told.append(resolve.merge(journal.header["config"], one.request.get("config") or {}))
+            told.append(settings.merge(journal.header["config"], one.request.get("config") or {}))
             result = exchange.stored_result(one)
             told.append([result.latency_ms, checks.observe(result)[1:]])
     return output.as_json([told, [output.visible(text) for text in texts]])
@@ -265,10 +265,10 @@ def lines(data: bytes) -> bool:
 def config(data: bytes) -> bool:
     """A config file: what is accepted passes the check that sessions get, and merges with itself."""
     text = inputs.as_text(data, "config")
-    read = resolve.from_yaml(text, "config")
-    assert resolve.check(read) == []
-    assert resolve.merge(read, read) == read or "safetySettings" in read
-    resolve.merge({"generationConfig": {"seed": 1, "thinkingConfig": {"thinkingBudget": 1}}}, read)
+    read = settings.from_yaml(text, "config", lambda _: None)
+    assert settings.check(read) == []
+    assert settings.merge(read, read) == read or "safetySettings" in read
+    settings.merge({"generationConfig": {"seed": 1, "thinkingConfig": {"thinkingBudget": 1}}}, read)
     printed(read)
     return True
 
@@ -279,7 +279,7 @@ def header(data: bytes) -> bool:
         read = json.loads(data)
     except (ValueError, RecursionError):
         return False
-    found = resolve.check(read)
+    found = settings.check(read)
     for problem in found:
         assert problem.describe()
     return not found

@@ -18,7 +18,7 @@ from gemcli.errors import GemcliError
 from gemcli.formats import chat_completions, contents_list
 from gemcli.replay import read_script
 from gemcli.sessions.read_records import fold, scan
-from gemcli.settings import resolve
+from gemcli.settings import config as settings
 from gemcli.simulator.rules_model import rules_app
 from tests.commands import CALL, RESPONSE, asked, header, told, turn
 
@@ -118,9 +118,9 @@ CASES: dict[str, tuple[Callable[[str], Any], Callable[[], str]]] = {
     "session-brackets": (session, lambda: jsonl(header()) + "[" * 300_000),
     "session-keys": (session, lambda: jsonl(header()) + "{" + many('"k#":0,', 30_000) + '"kind":"x"}\n'),
     "history-lines-that-are-no-json": (lambda text: contents_list.load(text, "h"), lambda: "x\n" * 40_000),
-    "config-unknown-keys": (lambda text: resolve.from_yaml(text, "c"), lambda: many("temperatur#: 1\n", 20_000)),
-    "config-brackets": (lambda text: resolve.from_yaml(text, "c"), lambda: "[" * 300_000),
-    "config-flow": (lambda text: resolve.from_yaml(text, "c"), lambda: "a: [" + "a, " * 40_000 + "]"),
+    "config-unknown-keys": (lambda text: settings.from_yaml(text, "c", print), lambda: many("temperatur#: 1\n", 20_000)),
+    "config-brackets": (lambda text: settings.from_yaml(text, "c", print), lambda: "[" * 300_000),
+    "config-flow": (lambda text: settings.from_yaml(text, "c", print), lambda: "a: [" + "a, " * 40_000 + "]"),
     "rules-unknown-keys": (lambda text: rules_app(text, "r"), lambda: "rules:\n- {" + many("time#: 1, ", 20_000) + "}"),
     "script-unknown-keys": (script, lambda: "- {user: a, " + many("expec#: 1, ", 20_000) + "}"),
     "script-undefined-names": (

@@ -14,7 +14,7 @@ from gemcli.replay.script import Script
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import Record, SessionRecord
-from gemcli.settings.resolve import Config
+from gemcli.settings.config import Config
 from tests.commands import asked, failed, header, told, turn
 
 Document = dict[str, Any]
@@ -189,7 +189,7 @@ def test_a_surrogate_has_a_key() -> None:
 # Settings of the session
 
 
-def made_by(origin: str | None, model: str = "m1", config: Document | None = None) -> Any:
+def made_by(origin: str | None, model: str = "m1", config: Any = None) -> Any:
     """A session record that came from somewhere."""
     return header(model, config) | ({"origin": {"kind": origin}} if origin else {})
 

@@ -17,7 +17,7 @@ from gemcli.errors import GemcliError
 from gemcli.formats.replay_script import dump
 from gemcli.replay import read_script
 from gemcli.replay.script import Script, Suite
-from gemcli.text.yaml_tree import MAX_PROBLEMS
+from gemcli.text.problems import MAX_PROBLEMS
 from tests.support import contents, examples
 
 SESSIONS = Path(__file__).parents[1] / "data" / "sessions" / "v1" / "valid"
@@ -138,7 +138,7 @@ def test_a_history_comes_back() -> None:
     """A session that was exported as a script sends the same messages to the same model, with the same config."""
     texts = [text for text in HOSTILE if text.strip() and text != "\ufeff"]
     history = [content for text in texts for content in (user_text(text), contents("q", "a")[1])]
-    config = {
+    config: Any = {
         "systemInstruction": {"parts": [{"text": "Be brief.\n{{not a template}}"}]},
         "generationConfig": {"temperature": 0.5, "stopSequences": ["no", "1e3"], "seed": 7},
         "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
@@ -307,7 +307,7 @@ def test_comments_are_warned_of() -> None:
     """A comment behind a message is no mistake, but told; in strict reading it is one."""
     suite = load("- a # b\n- c\n", "s.yaml")
     assert [warning.describe() for warning in suite.warnings] == [
-        "s.yaml:1:3: what follows this message is a comment [comment] (put the message in quotes if # belongs to it)"
+        "s.yaml:1:3: a comment follows this message [comment] (put the message in quotes if # belongs to it)"
     ]
     with pytest.raises(GemcliError):
         load("- a # b\n- c\n", strict=True)

@@ -15,6 +15,7 @@ from gemcli.sessions import once, records
 from gemcli.sessions.journal import Exchange, Journal
 from gemcli.sessions.once import Delivery, Message
 from gemcli.sessions.records import Record
+from gemcli.settings.config import Config
 from tests.commands import ECHO, asked, failed, header, told, turn
 from tests.support import answer
 
@@ -51,9 +52,9 @@ def journal(*content: Record) -> Journal:
     return Journal([header(), *content])
 
 
-def message(key: str = K, text: str = "q", model: str = ECHO, config: dict[str, Any] | None = None) -> Message:
+def message(key: str = K, text: str = "q", model: str = ECHO, config: Any = None) -> Message:
     """A message to send."""
-    return Message(key, user_text(text), model, config or {})
+    return Message(key, user_text(text), model, config or Config())
 
 
 # Chains
@@ -69,7 +70,7 @@ LINKS = st.tuples(st.sampled_from(["m1", "m2"]), CONFIGS, TEXTS.map(user_text))
 """What one key of a chain is made from: model, config and message."""
 
 
-def chain(history: list[Any], links: list[tuple[str, dict[str, Any], Any]]) -> list[str]:
+def chain(history: list[Any], links: list[tuple[str, Any, Any]]) -> list[str]:
     """The keys of a conversation."""
     made = [once.first_key(history)]
     for model, config, content in links:

@@ -225,7 +225,7 @@ INVALID = {
     ),
     "conflict-marks": ("CORRUPT", "line 4: Expecting value: line 1 column 1 (char 0)"),
     "blank-line": ("CORRUPT", "line 2: Expecting value: line 1 column 1 (char 0)"),
-    "duplicate-key": ("CORRUPT", 'line 2: the key "turn" stands twice in one object'),
+    "duplicate-key": ("CORRUPT", 'line 2: duplicate key "turn"'),
     "nan": ("CORRUPT", "line 3: NaN is not JSON"),
     "chat-log": ("NOT_A_SESSION", "line 1: not a record: an object with `kind` is expected"),
     "no-session-record": ("NOT_A_SESSION", "line 1: not a gemcli session: the first line is not a session record"),

@@ -83,9 +83,11 @@ TOLD: Any = {"answer": {"a": 1}, "valid": True, "attempts": [{}], "elapsed_ms": 
 FAILED: Any = {"outcome": "rejected", "code": "UNAVAILABLE", "reason": "DNS", "message": "no", "attempts": []}
 FAILURE = {"kind": "failure", "request": "3.2", **FAILED}
 
+CONFIG: Any = {"a": 1}
+
 MADE: dict[str, tuple[Any, dict[str, Any]]] = {
     "request": (records.request(3, "3.2", CONTENT, **SENT), ASKED),
-    "request-config": (records.request(3, "3.2", CONTENT, **SENT, config={"a": 1}), {**ASKED, "config": {"a": 1}}),
+    "request-config": (records.request(3, "3.2", CONTENT, **SENT, config=CONFIG), {**ASKED, "config": {"a": 1}}),
     "request-empty-config": (records.request(3, "3.2", CONTENT, **SENT, config={}), ASKED),
     "request-key": (records.request(3, "3.2", CONTENT, **SENT, key=""), {**ASKED, "key": ""}),
     "response": (records.response("3.2", **TOLD), {"kind": "response", "request": "3.2", **TOLD}),

@@ -140,7 +140,7 @@ def quoted(text: str) -> str:
 @pytest.mark.parametrize("text", LOUD.values(), ids=LOUD)
 def test_messages_cannot_leave_their_quotation_in_markdown(text: str) -> None:
     """What would swallow the messages that follow, or pass for one, is quoted line by line in `export markdown`."""
-    config: dict[str, Any] = {"systemInstruction": {"parts": [{"text": text}]}}
+    config: Any = {"systemInstruction": {"parts": [{"text": text}]}}
     written = markdown.dump(contents(text, text, "next", "end"), {"model": "m", "config": config})
     parts = [f"## {who}\n\n{quoted(text)}" for who in ("System", "User", "Model")]
     assert written == "\n\n".join(["# Conversation with m", *parts, "## User\n\n> next", "## Model\n\n> end\n"])

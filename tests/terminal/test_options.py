@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -11,7 +12,8 @@ import pytest
 from gemcli.cli import COMMANDS
 from gemcli.cli import gemcli as program
 from gemcli.errors import GemcliError
-from gemcli.settings import resolve
+from gemcli.settings.config import Config
+from gemcli.settings.definitions import OPTIONS
 from gemcli.terminal import options
 
 SHARED = {
@@ -50,10 +52,10 @@ def test_shared_options(name: str) -> None:
 def test_every_setting_is_an_option(name: str) -> None:
     """Each setting with an option is one of `new` and of `send`, under its name, in the order of the table."""
     known = [option.opts[0] for option in options_of(name)]
-    wanted = [setting.option for setting in resolve.OPTIONS]
+    wanted = [setting.option for setting in OPTIONS]
     assert [opt for opt in known if opt in wanted] == wanted
     by_name = {option.name: option for option in options_of(name)}
-    for setting in resolve.OPTIONS:
+    for setting in OPTIONS:
         assert by_name[setting.name].multiple == setting.repeatable
 
 
@@ -112,11 +114,19 @@ def test_the_environment_has_every_option_under_its_own_name(name: str) -> None:
 # What the options of a generation come to
 
 
+def config_from(given: Mapping[str, object]) -> Config:
+    """The config of options about which there is nothing to say."""
+    notes: list[str] = []
+    config = options.config_from(given, notes.append)
+    assert notes == []
+    return config
+
+
 def test_config_from_options() -> None:
     """Options become a config in REST form; what is absent is not there."""
     given = {"temperature": "0.5", "stop_sequences": ("a", "b"), "seed": None, "safety_settings": (), "other": 1}
-    assert options.config_from(given) == {"generationConfig": {"temperature": 0.5, "stopSequences": ["a", "b"]}}
-    assert options.config_from({}) == {}
+    assert config_from(given) == {"generationConfig": {"temperature": 0.5, "stopSequences": ["a", "b"]}}
+    assert config_from({}) == {}
 
 
 def test_config_from_a_file_and_options(tmp_path: Path) -> None:
@@ -124,15 +134,15 @@ def test_config_from_a_file_and_options(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("temperature: 1\nseed: 3\n")
     given = {"config_file": str(path), "temperature": "0.5"}
-    assert options.config_from(given) == {"generationConfig": {"temperature": 0.5, "seed": 3}}
+    assert config_from(given) == {"generationConfig": {"temperature": 0.5, "seed": 3}}
 
 
 def test_a_system_instruction_that_names_a_file(tmp_path: Path) -> None:
     """`@FILE` is the file's text; an `@` elsewhere is text."""
     (tmp_path / "s").write_text("@not a file\n")
-    read = options.config_from({"system_instruction": f"@{tmp_path}/s"})
+    read = config_from({"system_instruction": f"@{tmp_path}/s"})
     assert read == {"systemInstruction": {"parts": [{"text": "@not a file\n"}]}}
-    plain = options.config_from({"system_instruction": "mail me@example.org"})
+    plain = config_from({"system_instruction": "mail me@example.org"})
     assert plain == {"systemInstruction": {"parts": [{"text": "mail me@example.org"}]}}
 
 
@@ -140,7 +150,7 @@ def test_an_empty_file_is_no_instruction(tmp_path: Path) -> None:
     """An empty file as a system instruction is an error that names the option."""
     (tmp_path / "s").write_text("")
     with pytest.raises(GemcliError) as caught:
-        options.config_from({"system_instruction": f"@{tmp_path}/s"})
+        config_from({"system_instruction": f"@{tmp_path}/s"})
     assert caught.value.exit == 2
     assert "--system" in caught.value.problems[0].message
 
@@ -148,5 +158,15 @@ def test_an_empty_file_is_no_instruction(tmp_path: Path) -> None:
 def test_options_are_not_changed() -> None:
     """What was typed is left as it was."""
     given = {"system_instruction": "x"}
-    options.config_from(given)
+    config_from(given)
     assert given == {"system_instruction": "x"}
+
+
+def test_what_is_unusual_is_noted(tmp_path: Path) -> None:
+    """A value outside today's limits is no mistake: of options and of the file it is told, and goes out."""
+    path = tmp_path / "c.yaml"
+    path.write_text("top_k: 0\n")
+    notes: list[str] = []
+    config = options.config_from({"config_file": str(path), "temperature": "3"}, notes.append)
+    assert config == {"generationConfig": {"topK": 0, "temperature": 3.0}}
+    assert [note.partition(" should be ")[0] for note in notes] == ["`--temperature`", "line 1, column 8: `top_k`"]

@@ -1,0 +1,241 @@
+"""The objects that settings consist of: the API's names at every depth, and the types behind them.
+
+Written by hand, because asking the SDK takes half a second. Tests compare the tables with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from gemcli.text import schema
+from gemcli.text.problems import Problems
+from gemcli.text.schema import FLAG, NUMBER, WHOLE, Kind, Schema, list_of, map_of, scalar
+from gemcli.text.tree import Node, Text
+
+OBJECTS = {
+    # Tools
+    "Tool": """functionDeclarations: FunctionDeclaration*, googleSearch: GoogleSearch,
+        googleMaps: GoogleMaps, codeExecution: Empty, urlContext: Empty, fileSearch: FileSearch,
+        computerUse: ComputerUse, googleSearchRetrieval: GoogleSearchRetrieval,
+        enterpriseWebSearch: EnterpriseWebSearch, retrieval: Retrieval, mcpServers: McpServer*,
+        parallelAiSearch: ParallelAiSearch, exaAiSearch: ExaAiSearch""",
+    "FunctionDeclaration": """name: text, description: text, behavior: Behavior,
+        parameters: Schema, parametersJsonSchema: any, response: Schema, responseJsonSchema: any""",
+    "GoogleSearch": """searchTypes: SearchTypes, blockingConfidence: PhishBlockThreshold,
+        excludeDomains: text*, timeRangeFilter: Interval""",
+    "SearchTypes": "webSearch: Empty, imageSearch: Empty",
+    "Interval": "startTime: text, endTime: text",
+    "GoogleMaps": "authConfig: AuthConfig, enableWidget: flag, groundingTypes: GroundingTypes",
+    "GroundingTypes": "places: Empty, routing: Empty",
+    "FileSearch": "fileSearchStoreNames: text*, topK: whole, metadataFilter: text",
+    "ComputerUse": """environment: Environment, excludedPredefinedFunctions: text*,
+        enablePromptInjectionDetection: flag, disabledSafetyPolicies: text*""",
+    "GoogleSearchRetrieval": "dynamicRetrievalConfig: DynamicRetrievalConfig",
+    "DynamicRetrievalConfig": "mode: text, dynamicThreshold: number",
+    "EnterpriseWebSearch": "excludeDomains: text*, blockingConfidence: PhishBlockThreshold",
+    "McpServer": "name: text, streamableHttpTransport: StreamableHttpTransport",
+    "StreamableHttpTransport": """url: text, headers: text{}, timeout: text,
+        sseReadTimeout: text, terminateOnClose: flag""",
+    "ParallelAiSearch": """apiKey: text, customConfigs: any, enableDataRetention: flag,
+        enableZeroDataRetention: flag""",
+    "ExaAiSearch": "apiKey: text, customConfigs: any",
+    "Empty": "",
+    # Retrieval (Vertex AI)
+    "Retrieval": """disableAttribution: flag, externalApi: ExternalApi,
+        vertexAiSearch: VertexAiSearch, vertexRagStore: VertexRagStore""",
+    "ExternalApi": """apiSpec: text, endpoint: text, apiAuth: ApiAuth, authConfig: AuthConfig,
+        elasticSearchParams: ElasticSearchParams, simpleSearchParams: Empty""",
+    "ElasticSearchParams": "index: text, searchTemplate: text, numHits: whole",
+    "ApiAuth": "apiKeyConfig: ApiAuthKeyConfig",
+    "ApiAuthKeyConfig": "apiKeySecretVersion: text, apiKeyString: text",
+    "AuthConfig": """authType: text, apiKey: text, apiKeyConfig: ApiKeyConfig,
+        googleServiceAccountConfig: ServiceAccountConfig, httpBasicAuthConfig: HttpBasicAuthConfig,
+        oauthConfig: OauthConfig, oidcConfig: OidcConfig""",
+    "ApiKeyConfig": """name: text, apiKeySecret: text, apiKeyString: text,
+        httpElementLocation: text""",
+    "ServiceAccountConfig": "serviceAccount: text",
+    "HttpBasicAuthConfig": "credentialSecret: text",
+    "OauthConfig": "accessToken: text, serviceAccount: text",
+    "OidcConfig": "idToken: text, serviceAccount: text",
+    "VertexAiSearch": """datastore: text, engine: text, filter: text, maxResults: whole,
+        dataStoreSpecs: DataStoreSpec*""",
+    "DataStoreSpec": "dataStore: text, filter: text",
+    "VertexRagStore": """ragCorpora: text*, ragResources: RagResource*, similarityTopK: whole,
+        ragRetrievalConfig: RagRetrievalConfig, storeContext: flag,
+        vectorDistanceThreshold: number""",
+    "RagResource": "ragCorpus: text, ragFileIds: text*",
+    "RagRetrievalConfig": """topK: whole, filter: RagFilter, hybridSearch: RagHybridSearch,
+        ranking: RagRanking""",
+    "RagFilter": """metadataFilter: text, vectorDistanceThreshold: number,
+        vectorSimilarityThreshold: number""",
+    "RagHybridSearch": "alpha: number",
+    "RagRanking": "llmRanker: RankModel, rankService: RankModel",
+    "RankModel": "modelName: text",
+    # How tools are called
+    "ToolConfig": """functionCallingConfig: FunctionCallingConfig,
+        retrievalConfig: RetrievalConfig, includeServerSideToolInvocations: flag""",
+    "FunctionCallingConfig": """mode: FunctionCallingMode, allowedFunctionNames: text*,
+        streamFunctionCallArguments: flag""",
+    "RetrievalConfig": "latLng: LatLng, languageCode: text",
+    "LatLng": "latitude: number, longitude: number",
+    # Schemas, in the API's subset of OpenAPI
+    "Schema": """type: Type, format: text, title: text, description: text, nullable: flag,
+        enum: text*, items: Schema, minItems: long, maxItems: long, properties: Schema{},
+        required: text*, propertyOrdering: text*, minProperties: long, maxProperties: long,
+        minimum: number, maximum: number, minLength: long, maxLength: long, pattern: text,
+        anyOf: Schema*, default: any, example: any, additionalProperties: any, defs: Schema{},
+        ref: text""",
+    # Media
+    "SpeechConfig": """languageCode: text, voiceConfig: VoiceConfig,
+        multiSpeakerVoiceConfig: MultiSpeakerVoiceConfig""",
+    "VoiceConfig": """voice: text, prebuiltVoiceConfig: PrebuiltVoiceConfig,
+        replicatedVoiceConfig: ReplicatedVoiceConfig""",
+    "PrebuiltVoiceConfig": "voiceName: text",
+    "ReplicatedVoiceConfig": """mimeType: text, voiceSampleAudio: bytes, consentAudio: bytes,
+        voiceConsentSignature: VoiceConsentSignature""",
+    "VoiceConsentSignature": "signature: text",
+    "MultiSpeakerVoiceConfig": "speakerVoiceConfigs: SpeakerVoiceConfig*",
+    "SpeakerVoiceConfig": "speaker: text, voiceConfig: VoiceConfig",
+    "ImageConfig": """aspectRatio: text, imageSize: text, personGeneration: text,
+        prominentPeople: text, outputMimeType: text, outputCompressionQuality: whole,
+        imageOutputOptions: ImageOutputOptions""",
+    "ImageOutputOptions": "mimeType: text, compressionQuality: whole",
+    "AudioTranscriptionConfig": """languageCodes: text*, languageAuto: Empty,
+        languageHints: LanguageHints, customVocabulary: text*, adaptationPhrases: text*,
+        wordTimestamp: flag, diarization: flag, mode: text, sourceText: text""",
+    "LanguageHints": "languageCodes: text*",
+    # Vertex AI
+    "RoutingConfig": "autoMode: AutoRoutingMode, manualMode: ManualRoutingMode",
+    "AutoRoutingMode": "modelRoutingPreference: text",
+    "ManualRoutingMode": "modelName: text",
+    "ModelConfig": "featureSelectionPreference: text",
+    "ModelArmorConfig": "promptTemplateName: text, responseTemplateName: text",
+    "OutputConfig": "outputUriPrefix: text",
+    # A system instruction
+    "Content": "parts: Part*, role: text",
+    "Part": """text: filled, inlineData: Blob, fileData: FileData, thought: flag,
+        thoughtSignature: bytes, functionCall: any, functionResponse: any, executableCode: any,
+        codeExecutionResult: any, toolCall: any, toolResponse: any, videoMetadata: any,
+        mediaResolution: any, partMetadata: any, audioTranscription: any, mediaProcessing: any,
+        speechMetadata: any, documentMetadata: any, spreadsheetMetadata: any,
+        audioMetadata: any""",
+    "Blob": "mimeType: text, data: bytes, displayName: text",
+    "FileData": "mimeType: text, fileUri: text, displayName: text",
+    "SafetySetting": "category: HarmCategory, threshold: HarmBlockThreshold, method: HarmMethod",
+}
+"""The fields of every object. `*` marks a list, `{}` a mapping of the user's own names."""
+
+ENUMS = {
+    "HarmCategory": (
+        "HARM_CATEGORY_",
+        """UNSPECIFIED HARASSMENT HATE_SPEECH SEXUALLY_EXPLICIT DANGEROUS_CONTENT CIVIC_INTEGRITY
+        JAILBREAK IMAGE_HATE IMAGE_DANGEROUS_CONTENT IMAGE_HARASSMENT IMAGE_SEXUALLY_EXPLICIT""",
+    ),
+    "HarmBlockThreshold": (
+        "BLOCK_",
+        """=HARM_BLOCK_THRESHOLD_UNSPECIFIED LOW_AND_ABOVE MEDIUM_AND_ABOVE ONLY_HIGH NONE =OFF""",
+    ),
+    "HarmMethod": ("", "HARM_BLOCK_METHOD_UNSPECIFIED SEVERITY PROBABILITY"),
+    "ThinkingLevel": ("", "THINKING_LEVEL_UNSPECIFIED MINIMAL LOW MEDIUM HIGH XHIGH"),
+    "Modality": ("", "MODALITY_UNSPECIFIED TEXT IMAGE AUDIO VIDEO"),
+    "MediaResolution": ("MEDIA_RESOLUTION_", "UNSPECIFIED LOW MEDIUM HIGH"),
+    "ServiceTier": ("", "unspecified flex standard priority"),
+    "FunctionCallingMode": ("", "MODE_UNSPECIFIED AUTO ANY NONE VALIDATED"),
+    "Type": ("", "TYPE_UNSPECIFIED STRING NUMBER INTEGER BOOLEAN ARRAY OBJECT NULL"),
+    "Behavior": ("", "UNSPECIFIED BLOCKING NON_BLOCKING"),
+    "Environment": ("ENVIRONMENT_", "UNSPECIFIED BROWSER MOBILE DESKTOP"),
+    "PhishBlockThreshold": (
+        "",
+        """PHISH_BLOCK_THRESHOLD_UNSPECIFIED BLOCK_LOW_AND_ABOVE BLOCK_MEDIUM_AND_ABOVE
+        BLOCK_HIGH_AND_ABOVE BLOCK_HIGHER_AND_ABOVE BLOCK_VERY_HIGH_AND_ABOVE
+        BLOCK_ONLY_EXTREMELY_HIGH""",
+    ),
+}
+"""The API's enums: the prefix of their names, and the rest of each (`=` marks a whole name)."""
+
+
+def names_of(enum: str) -> list[str]:
+    """The names of an enum, as the API writes them."""
+    prefix, words = ENUMS[enum]
+    return [word[1:] if word[0] == "=" else prefix + word for word in words.split()]
+
+
+def fields_of(name: str) -> dict[str, str]:
+    """The fields of an object, with their types."""
+    fields = re.split(r",\s+", OBJECTS[name])
+    return dict(field.split(": ") for field in fields if field)
+
+
+def snake_case(name: str) -> str:
+    """`topP` as `top_p`."""
+    return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
+
+
+def camel_case(name: str) -> str:
+    """`top_p` as `topP`."""
+    return re.sub("_([a-z])", lambda letter: letter[1].upper(), name)
+
+
+def aliases(names: Mapping[str, Any]) -> dict[str, str]:
+    """The SDK's name of each of the API's names."""
+    return {snake_case(name): name for name in names}
+
+
+def kind_of(written: str) -> Kind[Any]:
+    """The kind of a type as the tables write it: `text`, `Tool`, `Tool*`, `Schema{}`."""
+    if written.endswith("*"):
+        return list_of(kind_of(written[:-1]))
+    if written.endswith("{}"):
+        return map_of(PLAIN["text"], kind_of(written[:-2]))
+    if written in ENUMS:
+        noun = snake_case(written).strip("_").replace("_", " ")
+        article = "an" if noun[0] in "aeiou" else "a"
+        return schema.enum(f"{article} {noun}", names_of(written), ENUMS[written][0])
+    return PLAIN.get(written) or api_object(written)
+
+
+def api_object(name: str) -> Kind[dict[str, Any]]:
+    """The kind of objects with the fields of the table, in either spelling.
+
+    It is made when it is first used: most settings are not, and a Schema has Schemas in it.
+    """
+
+    def read(problems: Problems, label: str, node: Node) -> dict[str, Any] | None:
+        value: dict[str, Any] | None = _schema_of(name)(problems, label, node)
+        return value
+
+    return read
+
+
+@cache
+def _schema_of(name: str) -> Schema:
+    fields = fields_of(name)
+    return Schema(
+        dict, {key: kind_of(kind) for key, kind in fields.items()}, aliases=aliases(fields)
+    )
+
+
+def _long(node: Text) -> int | str:
+    """A 64-bit integer, which JSON may have in quotes."""
+    if not re.fullmatch("-?[0-9]{1,19}", node):
+        raise ValueError
+    return int(node) if node.plain else str(node)
+
+
+def _string(node: Text) -> str:
+    return str(schema.to_text(node))
+
+
+PLAIN: dict[str, Kind[Any]] = {
+    "text": scalar("text", _string),
+    "filled": schema.FILLED_TEXT,
+    "flag": FLAG,
+    "number": NUMBER,
+    "whole": WHOLE,
+    "long": scalar("a whole number", _long),
+    "bytes": schema.BASE64,
+    "any": schema.any_value,
+}

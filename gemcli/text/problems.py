@@ -1,0 +1,68 @@
+"""What is wrong with a document, collected so that users learn of everything at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from gemcli.errors import GemcliError, Problem, ReasonName, counted, did_you_mean, in_order
+
+MAX_PROBLEMS = 100
+"""Most problems kept of one document: with more, it is not what it was taken for."""
+
+
+class Place(Protocol):
+    """Anything that knows where it began: line and column from 1, or 0 if it was in no file."""
+
+    @property
+    def line(self) -> int:
+        """The line, counted from 1."""
+
+    @property
+    def column(self) -> int:
+        """The column, counted from 1."""
+
+
+class Problems:
+    """The problems of one document, and the notes about what is unusual but accepted."""
+
+    def __init__(self) -> None:
+        self.found: list[Problem] = []
+        self.notes: list[Problem] = []
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    @property
+    def full(self) -> bool:
+        """Whether further problems would not be kept: time to stop looking for them."""
+        return len(self.found) >= MAX_PROBLEMS
+
+    def add(self, rule: str, message: str, at: Place, hint: str | None = None) -> None:
+        """Keep a problem with what is at a place."""
+        if not self.full:
+            self.found.append(_problem(rule, message, at, hint))
+
+    def note(self, rule: str, message: str, at: Place, hint: str | None = None) -> None:
+        """Keep a note: something that is accepted, and that may be a mistake."""
+        if len(self.notes) < MAX_PROBLEMS:
+            self.notes.append(_problem(rule, message, at, hint))
+
+    def suggest(self, word: str, known: Iterable[str]) -> str | None:
+        """The hint that names the nearest known word; None once nobody would read it."""
+        return None if self.full else did_you_mean(word, known)
+
+    def include(self, other: Problems) -> None:
+        """Take over everything found in a part of the document."""
+        self.found += other.found[: MAX_PROBLEMS - len(self.found)]
+        self.notes += other.notes[: MAX_PROBLEMS - len(self.notes)]
+
+    def require_none(self, name: str, reason: ReasonName = "SETTINGS") -> None:
+        """Raise `GemcliError` with every problem if there is one; `name` is the document's."""
+        if self.found:
+            count = counted(len(self.found), "problem")
+            raise GemcliError(reason, f"{name}: {count}", problems=in_order(self.found))
+
+
+def _problem(rule: str, message: str, at: Place, hint: str | None) -> Problem:
+    return Problem(rule, message, line=at.line or None, column=at.column or None, hint=hint)
