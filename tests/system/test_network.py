@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.support import Done, Gemcli, InProcess, Model, Reply, answer, contents, json_reply
-from tests.system import Handler, Inside, Listener, listening
+from tests.builders import answer, contents
+from tests.support import CANARY, Done, Gemcli, InProcess, Model, Reply, json_reply
+from tests.system import Handler, Listener, listening
 
 LIMIT = 8
 """Seconds given to a command: long enough to have loaded the SDK and sent the request on a slow machine."""
@@ -64,20 +65,20 @@ SLOW: dict[str, Handler] = {
 
 
 @pytest.mark.parametrize("handle", SLOW.values(), ids=SLOW)
-def test_time_limits(handle: Handler, inside: Inside, gemcli: Gemcli) -> None:
+def test_time_limits(handle: Handler, here: InProcess, model: Model) -> None:
     """Whatever a server is slow at, the command ends in time: 75, outcome unknown, recorded, and asked only once."""
-    inside.ok("send", "-s", "s", "--create", "warm up")  # loads the SDK, which takes its time
+    here.ok("send", "-s", "s", "--create", "warm up")  # loads the SDK, which takes its time
     with listening(handle) as listener:
-        inside.env = listener.env
+        here.env = listener.env
         start = time.monotonic()
-        status, out, error = inside.error("send", "-s", "s", "hello", "--timeout", "1.5")
+        done = here.failed("send", "-s", "s", "hello", "--timeout", "1.5")
         assert time.monotonic() - start < 5
         assert len(listener.seen) == 1
-    assert (status, out, error["reason"]) == (75, "", "TIMEOUT")
-    assert (error["code"], error["outcome"]) == ("DEADLINE_EXCEEDED", "unknown")
-    record = gemcli.records("s")[-1]
+    assert (done.status, done.out, done.error["reason"]) == (75, "", "TIMEOUT")
+    assert (done.error["code"], done.error["outcome"]) == ("DEADLINE_EXCEEDED", "unknown")
+    record = here.records("s")[-1]
     assert (record["kind"], record["outcome"], record["reason"]) == ("failure", "unknown", "TIMEOUT")
-    inside.ok("history", "-s", "s", "--check")
+    here.ok("history", "-s", "s", "--check")
 
 
 @pytest.mark.slow
@@ -188,21 +189,6 @@ def test_proxy_never_sees_plain_http(variable: str, here: InProcess, model: Mode
     assert len(model.requests) == 1
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["http://example.org", "http://127.0.0.1.example.org/", "http://127.0.0.1@example.org", "http://", "nonsense"],
-)
-def test_unprotected_base_url(url: str, here: InProcess, model: Model) -> None:
-    """A base URL that would send the key unprotected is 78; nothing is written and nothing is sent."""
-    here("new", "-s", "s", env=model.env)
-    before = here.session("s").read_bytes()
-    with Model() as proxy:
-        done = timed(here, env=model.env | {"GOOGLE_GEMINI_BASE_URL": url, "HTTP_PROXY": proxy.url})
-        assert proxy.targets == []
-    assert (done.status, done.out, done.error["reason"]) == (78, "", "BASE_URL")
-    assert here.session("s").read_bytes() == before
-
-
 # The environment
 
 
@@ -226,18 +212,18 @@ def test_environment_changes_nothing(extra: dict[str, str], gemcli: Gemcli, mode
 
 
 @pytest.mark.parametrize(("version", "path"), [(None, "/v1/"), ("v1", "/v1/"), ("v1beta", "/v1beta/")])
-def test_api_version(version: str | None, path: str, inside: Inside, model: Model) -> None:
+def test_api_version(version: str | None, path: str, here: InProcess, model: Model) -> None:
     """GOOGLE_GENAI_API_VERSION is the version in the path."""
-    inside.env |= {"GOOGLE_GENAI_API_VERSION": version} if version else {}
-    inside.ok("send", "-s", "s", "--create", "hello")
+    here.env |= {"GOOGLE_GENAI_API_VERSION": version} if version else {}
+    here.ok("send", "-s", "s", "--create", "hello")
     assert model.targets == [f"{path}models/gemini-test:generateContent"]
 
 
-def test_base_url_with_a_path(inside: Inside, model: Model) -> None:
+def test_base_url_with_a_path(here: InProcess, model: Model) -> None:
     """The path of a base URL stays in front of the API's own."""
-    inside.env["GOOGLE_GEMINI_BASE_URL"] = model.url + "/gateway/"
+    here.env["GOOGLE_GEMINI_BASE_URL"] = model.url + "/gateway/"
     model.script(answer("hi"))
-    inside.ok("send", "-s", "s", "--create", "hello")
+    here.ok("send", "-s", "s", "--create", "hello")
     assert model.targets == ["/gateway/v1/models/gemini-test:generateContent"]
 
 
@@ -249,79 +235,26 @@ def test_two_keys(here: InProcess, model: Model) -> None:
     assert model.headers[0]["x-goog-api-key"] == "first-key"
     assert "key" not in model.targets[0]
     assert "test-key" not in str(model.headers[0])
-
-
-@pytest.mark.parametrize(
-    ("key", "reason"),
-    [
-        ("", "NO_KEY"),
-        ("abc\n", "BAD_KEY"),
-        ("abc\ndef", "BAD_KEY"),
-        ("   ", "BAD_KEY"),
-        ("abc def", "BAD_KEY"),
-        ("“abc”", "BAD_KEY"),
-    ],
-    ids=["empty", "newline", "inner-newline", "blank", "two-words", "smart-quotes"],
-)
-def test_keys(key: str, reason: str, here: InProcess, model: Model) -> None:
-    """A key that is none is 77 with a hint; nothing is written and nothing is sent."""
-    here("new", "-s", "s", env=model.env)
-    before = here.session("s").read_bytes()
-    done = timed(here, env=model.env | {"GEMINI_API_KEY": key})
-    assert (done.status, done.out, done.error["reason"], done.error["code"]) == (77, "", reason, "UNAUTHENTICATED")
-    assert done.error["hint"]
-    assert (here.session("s").read_bytes(), model.requests) == (before, [])
-
-
-BAD_MODELS = [
-    "..",
-    "../x",
-    "a/../b",
-    "a?b",
-    "a#b",
-    "a b",
-    "a\nb",
-    "a\r\nHost: b",
-    "a:b",
-    "a%2fb",
-    "/a",
-    "a/",
-    "é",
-    "x" * 300,
-]
-
-
-@pytest.mark.parametrize("name", BAD_MODELS, ids=ascii)
-def test_model_names(name: str, inside: Inside, model: Model, gemcli: Gemcli) -> None:
-    """A name that could change the URL is no model name: 2, from any source, and nothing is sent."""
-    inside.ok("new", "-s", "s")
-    before = gemcli.session("s").read_bytes()
-    for line in (["send", "-s", "s", "hi", "--model", name], ["new", "-s", "t", "--model", name]):
-        status, _, error = inside.error(*line)
-        assert (status, error["reason"]) == (2, "MODEL_NAME")
-    inside.env["GEMCLI_MODEL"] = name
-    assert inside.error("send", "-s", "t", "--create", "hi")[2]["reason"] == "MODEL_NAME"
-    assert (gemcli.session("s").read_bytes(), model.requests) == (before, [])
-    assert not gemcli.session("t").exists()
+    assert here("send", "-s", "s", "x", env=model.env | {"GOOGLE_API_KEY": CANARY}).err == ""  # the same key twice
 
 
 @pytest.mark.parametrize("name", ["../x", "a?b", "a:countTokens?", "a\r\nHost: b", ""], ids=ascii)
-def test_model_name_in_the_file(name: str, inside: Inside, model: Model, gemcli: Gemcli) -> None:
+def test_model_name_in_the_file(name: str, here: InProcess, model: Model) -> None:
     """A session file from somebody else whose model could change the URL is refused; nothing is sent."""
-    inside.ok("new", "-s", "s")
-    (header,) = gemcli.records("s")
-    gemcli.session("s").write_text(json.dumps(header | {"model": name}) + "\n")
-    before = gemcli.session("s").read_bytes()
-    status, _, error = inside.error("send", "-s", "s", "hi")
-    assert status in (2, 65), error
-    assert (gemcli.session("s").read_bytes(), model.requests) == (before, [])
+    here.ok("new", "-s", "s")
+    (header,) = here.records("s")
+    here.session("s").write_text(json.dumps(header | {"model": name}) + "\n")
+    before = here.session("s").read_bytes()
+    done = here.failed("send", "-s", "s", "hi")
+    assert done.status in (2, 65), done.error
+    assert (here.session("s").read_bytes(), model.requests) == (before, [])
 
 
-@pytest.mark.parametrize("name", ["models/gemini-test", "tunedModels/mine-1", "gemini-2.5-flash@001"])
-def test_model_paths(name: str, inside: Inside, model: Model) -> None:
+@pytest.mark.parametrize("name", ["models/gemini-test", "tunedModels/a-b_c.9", "a@001", "gemini-2.5-flash@001"])
+def test_model_paths(name: str, here: InProcess, model: Model) -> None:
     """The full names of models work as well as the short ones."""
     model.script(answer("hi"))
-    inside.ok("send", "-s", "s", "--create", "hi", "--model", name)
+    here.ok("send", "-s", "s", "--create", "hi", "--model", name)
     (target,) = model.targets
     assert target == f"/v1/{name if '/' in name else f'models/{name}'}:generateContent"
 
@@ -338,14 +271,14 @@ seed: 7
 """
 
 
-def test_body(inside: Inside, model: Model, tmp_path: Path) -> None:
+def test_body(here: InProcess, model: Model, tmp_path: Path) -> None:
     """The body is the history and the config in REST form; options of one call are merged over it and do not stick."""
     (tmp_path / "config.yaml").write_text(CONFIG)
-    (created,) = inside.ok("new", "-s", "s", "--config", str(tmp_path / "config.yaml"))
+    (created,) = here.ok("new", "-s", "s", "--config", str(tmp_path / "config.yaml"))
     model.script(answer("one"), answer("two"), answer("three"))
-    inside.ok("send", "-s", "s", "1")
-    inside.ok("send", "-s", "s", "2", "--temperature", "1.5", "--top-p", "0.5", "--model", "other")
-    inside.ok("send", "-s", "s", "3")
+    here.ok("send", "-s", "s", "1")
+    here.ok("send", "-s", "s", "2", "--temperature", "1.5", "--top-p", "0.5", "--model", "other")
+    here.ok("send", "-s", "s", "3")
 
     generation = {"temperature": 0.25, "maxOutputTokens": 100, "stopSequences": ["END", "{x}"], "seed": 7}
     config = {"systemInstruction": {"parts": [{"text": "Be brief.\nSehr kurz."}]}, "generationConfig": generation}
@@ -363,7 +296,7 @@ def test_body(inside: Inside, model: Model, tmp_path: Path) -> None:
     ]
 
 
-def test_history_goes_out_as_it_came_in(inside: Inside, model: Model, tmp_path: Path) -> None:
+def test_history_goes_out_as_it_came_in(here: InProcess, model: Model, tmp_path: Path) -> None:
     """Unknown keys, signatures and numbers of an imported history reach the wire value for value."""
     history: list[dict[str, Any]] = [
         {
@@ -376,9 +309,9 @@ def test_history_goes_out_as_it_came_in(inside: Inside, model: Model, tmp_path: 
         {"role": "model", "parts": [{"executableCode": {"code": "1"}}, {"text": "done"}]},
     ]
     (tmp_path / "history.json").write_text(json.dumps(history))
-    inside.ok("new", "-s", "s", "--history", str(tmp_path / "history.json"))
+    here.ok("new", "-s", "s", "--history", str(tmp_path / "history.json"))
     model.script(answer("fine"))
-    inside.ok("send", "-s", "s", "next")
+    here.ok("send", "-s", "s", "next")
     assert json.dumps(model.requests[0]["contents"]) == json.dumps([*history, *contents("next")])
 
 
@@ -404,9 +337,9 @@ def test_message_goes_out_unaltered(text: str, gemcli: Gemcli, model: Model) -> 
     assert model.requests[0]["contents"] == contents(text)
 
 
-def test_one_exchange_is_one_request(inside: Inside, model: Model) -> None:
+def test_one_exchange_is_one_request(here: InProcess, model: Model) -> None:
     """No answer makes the SDK send again by itself: not a continuation, not a call, not an error."""
-    inside.ok("new", "-s", "s")
+    here.ok("new", "-s", "s")
     replies: list[Callable[[], Reply]] = [
         lambda: json_reply(answer("part", finish="CONTINUATION", continuationToken="t")),
         lambda: json_reply({"error": {"code": 503, "status": "UNAVAILABLE"}}, 503),
@@ -416,6 +349,6 @@ def test_one_exchange_is_one_request(inside: Inside, model: Model) -> None:
     ]
     for place, reply in enumerate(replies, 1):
         model.script(reply(), answer("too much"))
-        inside("send", "-s", "s", "hi")
+        here("send", "-s", "s", "hi")
         assert len(model.requests) == place
         model.replies.clear()
