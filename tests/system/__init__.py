@@ -17,7 +17,7 @@ from tests.support import CANARY, assert_untold, clients_collected
 
 
 class Inside:
-    """The program run in this process, which is twenty times as fast: `inside("send", …)` gives status, out, err."""
+    """What `InProcess` was before, for tests that still use it: `inside("send", …)` gives status, out, err."""
 
     def __init__(self, capture: pytest.CaptureFixture[str], env: Mapping[str, str]) -> None:
         self._capture = capture

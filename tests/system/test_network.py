@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,6 @@ import pytest
 from tests.builders import answer, contents
 from tests.support import CANARY, Done, Gemcli, InProcess, Model, Reply, json_reply
 from tests.system import Handler, Listener, listening
-
-LIMIT = 8
-"""Seconds given to a command: long enough to have loaded the SDK and sent the request on a slow machine."""
-
-
-def timed(gemcli: Gemcli, *args: str, env: Mapping[str, str]) -> Done:
-    """Send to the session `s` with errors as JSON. It must end within its limit and a little more."""
-    start = time.monotonic()
-    done = gemcli("send", "-s", "s", "hello", "--errors", "json", *args, env=env)
-    assert time.monotonic() - start < LIMIT + 15
-    return done
-
 
 # Time
 
@@ -65,29 +53,26 @@ SLOW: dict[str, Handler] = {
 
 
 @pytest.mark.parametrize("handle", SLOW.values(), ids=SLOW)
-def test_time_limits(handle: Handler, here: InProcess, model: Model) -> None:
+def test_time_limits(handle: Handler, warm: InProcess) -> None:
     """Whatever a server is slow at, the command ends in time: 75, outcome unknown, recorded, and asked only once."""
-    here.ok("send", "-s", "s", "--create", "warm up")  # loads the SDK, which takes its time
     with listening(handle) as listener:
-        here.env = listener.env
-        start = time.monotonic()
-        done = here.failed("send", "-s", "s", "hello", "--timeout", "1.5")
-        assert time.monotonic() - start < 5
+        warm.env = listener.env
+        done = in_time(warm, "--timeout", "1.5")
         assert len(listener.seen) == 1
     assert (done.status, done.out, done.error["reason"]) == (75, "", "TIMEOUT")
     assert (done.error["code"], done.error["outcome"]) == ("DEADLINE_EXCEEDED", "unknown")
-    record = here.records("s")[-1]
+    record = warm.records("s")[-1]
     assert (record["kind"], record["outcome"], record["reason"]) == ("failure", "unknown", "TIMEOUT")
-    here.ok("history", "-s", "s", "--check")
+    warm.ok("history", "-s", "s", "--check")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("option", ["--timeout", "--deadline"])
-def test_program_ends(option: str, gemcli: Gemcli) -> None:
+def test_program_ends(gemcli: Gemcli) -> None:
     """The program itself ends too, although its request is still waiting for a server that drips."""
     with listening(SLOW["drips-the-head"]) as listener:
-        gemcli("new", "-s", "s", env=listener.env)
-        done = timed(gemcli, option, str(LIMIT), env=listener.env)
+        start = time.monotonic()
+        done = gemcli("send", "-s", "s", "--create", "hi", "--timeout", "8", "--errors", "json", env=listener.env)
+        assert time.monotonic() - start < 8 + 15
     assert (done.status, done.out, done.error["code"]) == (75, "", "DEADLINE_EXCEEDED")
     assert done.error["outcome"] == gemcli.records("s")[-1]["outcome"] == "unknown"
 
@@ -108,35 +93,50 @@ def full_backlog() -> Iterator[int]:
         yield port
 
 
+@pytest.fixture
+def warm(here: InProcess, model: Model) -> InProcess:
+    """The program in this process with the SDK loaded, which takes its time, and with a session `s`."""
+    here.ok("send", "-s", "warm", "--create", "up")
+    here.ok("new", "-s", "s")
+    model.requests.clear()
+    return here
+
+
+def in_time(here: InProcess, *options: str) -> Done:
+    """Send a message that fails in time."""
+    start = time.monotonic()
+    done = here.failed("send", "-s", "s", "hello", *options)
+    assert time.monotonic() - start < 5
+    return done
+
+
 @pytest.mark.parametrize("option", ["--timeout", "--deadline"])
-def test_hanging_connect(option: str, gemcli: Gemcli, model: Model) -> None:
+def test_hanging_connect(option: str, warm: InProcess) -> None:
     """A connection that never comes about ends in time: 75, rejected, because nothing was sent."""
     with full_backlog() as port:
-        env = model.env | {"GOOGLE_GEMINI_BASE_URL": f"http://127.0.0.1:{port}"}
-        gemcli("new", "-s", "s", env=env)
-        done = timed(gemcli, option, str(LIMIT), env=env)
+        warm.env["GOOGLE_GEMINI_BASE_URL"] = f"http://127.0.0.1:{port}"
+        done = in_time(warm, option, "1.5")
     assert (done.status, done.error["reason"], done.error["outcome"]) == (75, "CONNECT_TIMEOUT", "rejected")
-    assert gemcli.records("s")[-1]["outcome"] == "rejected"
+    assert warm.records("s")[-1]["outcome"] == "rejected"
 
 
-def test_hanging_handshake(gemcli: Gemcli, model: Model) -> None:
+def test_hanging_handshake(warm: InProcess) -> None:
     """A server that accepts and never does TLS ends in time: 75, rejected, and it has not seen the key."""
     with listening(silence) as listener:
-        env = model.env | {"GOOGLE_GEMINI_BASE_URL": listener.url.replace("http:", "https:")}
-        gemcli("new", "-s", "s", env=env)
-        done = timed(gemcli, "--timeout", str(LIMIT), env=env)
+        warm.env["GOOGLE_GEMINI_BASE_URL"] = listener.url.replace("http:", "https:")
+        done = in_time(warm, "--timeout", "1.5")
     assert (done.status, done.error["reason"], done.error["outcome"]) == (75, "CONNECT_TIMEOUT", "rejected")
+    assert all(CANARY.encode() not in seen for seen in listener.seen)
 
 
-def test_deadline_includes_the_lock(gemcli: Gemcli, model: Model) -> None:
+def test_deadline_includes_the_lock(warm: InProcess, model: Model) -> None:
     """The deadline also ends the wait for a session that somebody else holds: 75, nothing written, nothing sent."""
-    gemcli("new", "-s", "s", env=model.env)
-    before = gemcli.session("s").read_bytes()
-    with gemcli.session("s").open("rb") as file:
+    before = warm.session("s").read_bytes()
+    with warm.session("s").open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        done = timed(gemcli, "--wait", "60", "--deadline", str(LIMIT), env=model.env)
+        done = in_time(warm, "--wait", "60", "--deadline", "1")
     assert (done.status, done.error["reason"]) == (75, "SESSION_BUSY")
-    assert (gemcli.session("s").read_bytes(), model.requests) == (before, [])
+    assert (warm.session("s").read_bytes(), model.requests) == (before, [])
 
 
 def test_deadline_includes_standard_input(gemcli: Gemcli, model: Model) -> None:
@@ -152,13 +152,11 @@ def test_deadline_includes_standard_input(gemcli: Gemcli, model: Model) -> None:
     assert model.requests == []
 
 
-def test_session_is_free_after_a_timeout(gemcli: Gemcli, model: Model) -> None:
+def test_session_is_free_after_a_timeout(warm: InProcess, model: Model) -> None:
     """A command that gave up waiting leaves nothing behind: the next one sends at once."""
-    gemcli("new", "-s", "s", env=model.env)
     model.script(Reply(200, {}, (30.0,)), answer("fine"))
-    assert timed(gemcli, "--timeout", str(LIMIT), env=model.env).error["outcome"] == "unknown"
-    done = gemcli("send", "-s", "s", "again", "--wait", "0", env=model.env)
-    assert (done.status, done.json["text"]) == (0, "fine")
+    assert in_time(warm, "--timeout", "1.5").error["outcome"] == "unknown"
+    assert warm.ok("send", "-s", "s", "again", "--wait", "0")[0]["text"] == "fine"
     assert model.requests[-1]["contents"] == contents("again")
 
 
@@ -168,23 +166,19 @@ def test_session_is_free_after_a_timeout(gemcli: Gemcli, model: Model) -> None:
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_redirects(code: int, here: InProcess, model: Model) -> None:
     """A redirect to another server is an error that names where it points; that server hears nothing."""
-    here("new", "-s", "s", env=model.env)
     with Model() as other:
         model.script(Reply(code, {"location": f"{other.url}/v1/models/x:generateContent"}, (b"",)))
-        done = timed(here, env=model.env)
+        done = here.failed("send", "-s", "s", "--create", "hello")
         assert (other.requests, other.targets) == ([], [])
     assert (done.status, done.error["reason"], done.error["outcome"]) == (78, "REDIRECT", "rejected")
-    assert done.error["http"] == code
-    assert other.url in done.error["message"]
-    assert len(model.requests) == 1
+    assert (done.error["http"], other.url in done.error["message"], len(model.requests)) == (code, True, 1)
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"])
 def test_proxy_never_sees_plain_http(variable: str, here: InProcess, model: Model) -> None:
     """Requests to this machine go there, whatever proxy the environment names."""
     with Model() as proxy:
-        env = model.env | {variable: proxy.url}
-        done = here("send", "-s", "s", "--create", "hello", env=env)
+        done = here("send", "-s", "s", "--create", "hello", env={variable: proxy.url})
         assert (done.status, proxy.targets) == (0, [])
     assert len(model.requests) == 1
 
@@ -229,13 +223,13 @@ def test_base_url_with_a_path(here: InProcess, model: Model) -> None:
 
 def test_two_keys(here: InProcess, model: Model) -> None:
     """Of two keys GOOGLE_API_KEY goes out, in a header and nowhere else, and a note says so."""
-    done = here("send", "-s", "s", "--create", "hello", env=model.env | {"GOOGLE_API_KEY": "first-key"})
+    done = here("send", "-s", "s", "--create", "hello", env={"GOOGLE_API_KEY": "first-key"})
     assert done.status == 0
     assert done.err == "gemcli: note: GOOGLE_API_KEY and GEMINI_API_KEY are both set: GOOGLE_API_KEY is used\n"
     assert model.headers[0]["x-goog-api-key"] == "first-key"
     assert "key" not in model.targets[0]
     assert "test-key" not in str(model.headers[0])
-    assert here("send", "-s", "s", "x", env=model.env | {"GOOGLE_API_KEY": CANARY}).err == ""  # the same key twice
+    assert here("send", "-s", "s", "x", env={"GOOGLE_API_KEY": CANARY}).err == ""  # the same key twice
 
 
 @pytest.mark.parametrize("name", ["../x", "a?b", "a:countTokens?", "a\r\nHost: b", ""], ids=ascii)
@@ -329,26 +323,25 @@ MESSAGES: dict[str, str] = {
 
 
 @pytest.mark.parametrize("text", MESSAGES.values(), ids=MESSAGES)
-def test_message_goes_out_unaltered(text: str, gemcli: Gemcli, model: Model) -> None:
+def test_message_goes_out_unaltered(text: str, here: InProcess, model: Model) -> None:
     """The message on standard input reaches the model character for character."""
     model.script(answer("fine"))
-    done = gemcli("send", "-s", "s", "--create", stdin=text, env=model.env)
-    assert done.status == 0, done.err
+    here.ok("send", "-s", "s", "--create", stdin=text)
     assert model.requests[0]["contents"] == contents(text)
 
 
 def test_one_exchange_is_one_request(here: InProcess, model: Model) -> None:
     """No answer makes the SDK send again by itself: not a continuation, not a call, not an error."""
     here.ok("new", "-s", "s")
-    replies: list[Callable[[], Reply]] = [
-        lambda: json_reply(answer("part", finish="CONTINUATION", continuationToken="t")),
-        lambda: json_reply({"error": {"code": 503, "status": "UNAVAILABLE"}}, 503),
-        lambda: json_reply({"error": {"code": 408}}, 408),
-        lambda: Reply(200, {}, (b"",)),
-        lambda: json_reply(answer({"functionCall": {"name": "f", "args": {}}})),
+    replies = [
+        json_reply(answer("part", finish="CONTINUATION", continuationToken="t")),
+        json_reply({"error": {"code": 503, "status": "UNAVAILABLE"}}, 503),
+        json_reply({"error": {"code": 408}}, 408),
+        Reply(200, {}, (b"",)),
+        json_reply(answer({"functionCall": {"name": "f", "args": {}}})),
     ]
     for place, reply in enumerate(replies, 1):
-        model.script(reply(), answer("too much"))
+        model.script(reply, answer("too much"))
         here("send", "-s", "s", "hi")
         assert len(model.requests) == place
         model.replies.clear()

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from gemcli.api import backends
 from gemcli.simulator.server import serve
 from gemcli.simulator.simulated_api import Reply, json_reply, simulate
-from tests.builders import answer, records_of, session_file
+from tests.builders import answer, api_error, header, records_of, session_file
 from tests.support import InProcess
 from tests.system import free_port
 
@@ -104,8 +104,8 @@ def test_a_request(here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatc
     assert "x-goog-api-key" not in cloud.headers[0]
     assert not any("-key" in value for value in cloud.headers[0].values())
     assert cloud.bodies[0]["contents"] == [{"role": "user", "parts": [{"text": "hello"}]}]
-    header, request, _ = records_of("a")
-    assert (header["backend"], header["project"], header["location"]) == ("vertex", "p1", "europe-west4")
+    first, request, _ = records_of("a")
+    assert (first["backend"], first["project"], first["location"]) == ("vertex", "p1", "europe-west4")
     assert request["backend"] == "vertex"
     assert b"the-token" not in session_file("a").read_bytes()
 
@@ -217,8 +217,8 @@ def test_a_fork_to_the_other_backend(here: InProcess, cloud: Cloud) -> None:
     """A fork for the Gemini API has neither project nor location."""
     here.ok("new", "-s", "a", "--project", "p1")
     here.ok("new", "-s", "b", "--from", "a", "--backend", "gemini")
-    header = records_of("b")[0]
-    assert (header["backend"], "project" in header, "location" in header) == ("gemini", False, False)
+    first = records_of("b")[0]
+    assert (first["backend"], "project" in first, "location" in first) == ("gemini", False, False)
 
 
 # Express mode
@@ -256,31 +256,17 @@ def test_no_project(here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPat
     assert (cloud.targets, cloud.grants, session_file("a").read_bytes()) == ([], [], before)
 
 
-EVIL = [
-    {"location": "evil.example/#"},
-    {"location": "evil.example/"},
-    {"location": "evil.example?"},
-    {"location": "user@evil.example:443/"},
-    {"location": "Us-East1"},
-    {"location": "us east1"},
-    {"location": "a" * 64},
-    {"project": "../../x"},
-    {"project": "p/locations/global#"},
-    {"project": "p1?"},
-    {"project": "p1\n"},
-]
+EVIL_LOCATIONS = (
+    *("evil.example/#", "evil.example/", "evil.example?", "user@evil.example:443/", "Us-East1", "us east1", "a" * 64),
+)
+EVIL_PROJECTS = ("../../x", "p/locations/global#", "p1?", "p1\n")
+EVIL = [{"location": name} for name in EVIL_LOCATIONS] + [{"project": name} for name in EVIL_PROJECTS]
 
 
 def somebody_elses(path: Path, place: dict[str, str]) -> str:
     """A session file that somebody else made for Vertex AI at this place; its path."""
-    header: dict[str, object] = {
-        "kind": "session",
-        "time": "2026-01-01T00:00:00Z",
-        "format": 1,
-        "id": "0",
-        "model": "gemini-test",
-    }
-    path.write_text(json.dumps(header | {"backend": "vertex", "project": "p1", "config": {}} | place) + "\n")
+    record = header("gemini-test", backend="vertex") | {"project": "p1"} | place
+    path.write_text(json.dumps(record) + "\n")
     return str(path)
 
 
@@ -305,8 +291,7 @@ def test_a_session_file_does_not_choose_the_host(
         "replay": ["replay", str(tmp_path / "script.yaml"), "-s", file],
     }[way]
     done = here.failed(*command)
-    status, error = done.status, done.error
-    assert (status, error["reason"]) == (2, f"{next(iter(place)).upper()}_NAME")
+    assert (done.status, done.error["reason"]) == (2, f"{next(iter(place)).upper()}_NAME")
     assert (cloud.grants, cloud.targets) == ([], [])
     assert not session_file("b").exists()
 
@@ -319,8 +304,7 @@ def test_options_and_environment_name_sound_places(
     name, value = next(iter(place.items()))
     reason = {"project": "PROJECT_NAME", "location": "LOCATION_NAME"}[name]
     done = here.failed("new", "-s", "a", "--backend", "vertex", f"--{name}", value)
-    status, error = done.status, done.error
-    assert (status, error["reason"], session_file("a").exists()) == (2, reason, False)
+    assert (done.status, done.error["reason"], session_file("a").exists()) == (2, reason, False)
     here.ok("new", "-s", "a", "--backend", "vertex")
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p1")
     monkeypatch.setenv(f"GOOGLE_CLOUD_{name.upper()}", value)
@@ -337,36 +321,41 @@ def test_projects_of_all_forms(here: InProcess, cloud: Cloud, project: str) -> N
     assert cloud.targets == [GENERATE.replace("p1", project)]
 
 
-@pytest.mark.parametrize("what", ["unset", "missing", "empty", "no-json", "no-key"])
+def refused(here: InProcess, cloud: Cloud, *options: str, sent: int = 0) -> tuple[int, Any]:
+    """Status and error of a message that is rejected, which the record says too; the model was asked so often."""
+    here.ok("new", "-s", "a", "--project", "p1")
+    status, error = failed_send(here, "--deadline", "20", *options)
+    last = records_of("a")[-1]
+    assert (error["outcome"], last["kind"], last["outcome"]) == ("rejected", "failure", "rejected")
+    assert len(cloud.targets) == sent
+    return status, error
+
+
+BAD_FILES = {"missing": None, "empty": "", "no-json": "{", "no-key": '{"type": "service_account"}'}
+
+
+@pytest.mark.parametrize("what", ["unset", *BAD_FILES])
 def test_no_credentials(
     here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
 ) -> None:
     """Without usable credentials it is 77; nothing was sent, and the record says that it may be sent again."""
-    bad = tmp_path / "bad.json"
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "bad.json"))
     if what == "unset":
         monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
-    else:
-        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(bad))
-    if what not in ("unset", "missing"):
-        bad.write_text({"empty": "", "no-json": "{", "no-key": '{"type": "service_account"}'}[what])
-    here.ok("new", "-s", "a", "--project", "p1")
-    status, error = failed_send(here)
-    assert (status, error["reason"], error["outcome"]) == (77, "NO_CREDENTIALS", "rejected")
-    assert (cloud.targets, cloud.grants) == ([], [])
-    assert (records_of("a")[-1]["kind"], records_of("a")[-1]["outcome"]) == ("failure", "rejected")
+    elif (text := BAD_FILES[what]) is not None:
+        (tmp_path / "bad.json").write_text(text)
+    status, error = refused(here, cloud)
+    assert (status, error["reason"], cloud.grants) == (77, "NO_CREDENTIALS", [])
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_a_refused_token(here: InProcess, cloud: Cloud, stream: bool) -> None:
-    """A token endpoint that refuses the account is 77: the model was not asked."""
+def test_a_refused_token(here: InProcess, cloud: Cloud) -> None:
+    """A token endpoint that refuses the account is 77: the model was not asked, also not for a stream."""
     cloud.token = json_reply({"error": "invalid_grant", "error_description": "Account not found"}, 400)
-    here.ok("new", "-s", "a", "--project", "p1")
-    done = here.failed("send", "-s", "a", "hello", *(["--stream"] if stream else []))
-    status, error = done.status, done.error
-    assert (status, error["reason"], error["outcome"]) == (77, "NO_CREDENTIALS", "rejected")
+    status, error = refused(here, cloud)
+    assert (status, error["reason"], len(cloud.grants)) == (77, "NO_CREDENTIALS", 1)
     assert "invalid_grant" in error["message"]
-    assert (len(cloud.grants), cloud.targets) == (1, [])
-    assert records_of("a")[-1]["outcome"] == "rejected"
+    done = here.failed("send", "-s", "a", "hello", "--stream")
+    assert (done.status, done.error["reason"], cloud.targets) == (77, "NO_CREDENTIALS", [])
 
 
 def test_a_token_endpoint_that_is_down(
@@ -375,25 +364,19 @@ def test_a_token_endpoint_that_is_down(
     """A token endpoint that cannot be reached is a failed connection, to be tried again: 75, nothing was sent."""
     file = account(tmp_path / "down.json", private_key, f"http://127.0.0.1:{free_port()}/token")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
-    here.ok("new", "-s", "a", "--project", "p1")
-    status, error = failed_send(here, "--deadline", "20")
-    assert (status, error["reason"], error["outcome"], error["retryable"]) == (75, "CONNECT", "rejected", True)
-    assert cloud.targets == []
-    assert records_of("a")[-1]["outcome"] == "rejected"
+    status, error = refused(here, cloud)
+    assert (status, error["reason"], error["retryable"]) == (75, "CONNECT", True)
 
 
 def test_a_busy_token_endpoint(here: InProcess, cloud: Cloud) -> None:
     """A token endpoint that answers 503 is no lack of credentials but something to try again: 75."""
     cloud.token = json_reply({"error": "internal_failure"}, 503)
-    here.ok("new", "-s", "a", "--project", "p1")
-    status, error = failed_send(here, "--deadline", "20")
-    assert (status, error["outcome"], error["retryable"], cloud.targets) == (75, "rejected", True, [])
+    status, error = refused(here, cloud)
+    assert (status, error["retryable"]) == (75, True)
 
 
 def test_a_token_that_the_model_refuses(here: InProcess, cloud: Cloud) -> None:
     """A 401 of Vertex AI is 77, and the request is not in doubt."""
-    cloud.replies += [json_reply({"error": {"code": 401, "message": "no", "status": "UNAUTHENTICATED"}}, 401)] * 3
-    here.ok("new", "-s", "a", "--project", "p1")
-    status, error = failed_send(here)
-    assert (status, error["outcome"], error["http"]) == (77, "rejected", 401)
-    assert len(cloud.targets) == 1
+    cloud.replies.append(api_error(401, "UNAUTHENTICATED"))
+    status, error = refused(here, cloud, sent=1)
+    assert (status, error["http"]) == (77, 401)
