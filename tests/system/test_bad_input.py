@@ -142,16 +142,6 @@ def test_paths_that_lead_nowhere(here: InProcess) -> None:
     assert sorted(os.listdir(here.directory)) == ["a", "file"]
 
 
-def test_two_new_at_once(gemcli: Gemcli) -> None:
-    """Of two `new` of one session at the same time one makes it, and the other is told that it exists."""
-    racing = [gemcli.start("new", "-s", "a", "--model", f"simulator/{number}") for number in range(4)]
-    ended = [(process, *process.communicate(timeout=30)) for process in racing]
-    assert sorted(process.returncode for process, *_ in ended) == [0, 73, 73, 73]
-    winner = next(json.loads(out) for process, out, _ in ended if process.returncode == 0)
-    assert [record["model"] for record in gemcli.records("a")] == [winner["model"]]
-    assert os.listdir(gemcli.session("a").parent) == ["a.jsonl"]
-
-
 def test_a_session_whose_config_the_api_would_refuse(here: InProcess) -> None:
     """A config that somebody wrote into a session by hand is found before anything is sent."""
     write_session("a", header(config={"generationConfig": {"temperature": 9}, "nope": 1}))
