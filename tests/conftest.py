@@ -21,8 +21,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from gemcli.signals import deferred
-from tests.support import CANARY, LONG, Gemcli, InProcess, Model
-from tests.system import Inside, clients_collected
+from tests.support import CANARY, LONG, Gemcli, InProcess, Model, clients_collected
+from tests.system import Inside
 
 # Who runs the tests in the background, or under nohup, has these ignored, and so would have every program started
 # here: gemcli leaves an ignored signal alone.
@@ -134,10 +134,12 @@ def gemcli(tmp_path: Path) -> Gemcli:
 
 
 @pytest.fixture
-def here(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[InProcess]:
-    """The program in this process, for what is not about processes, run in the directory of `gemcli`."""
-    with clients_collected():
-        yield InProcess(tmp_path, capfdbinary)
+def here(
+    request: pytest.FixtureRequest, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], collected: None
+) -> InProcess:
+    """The program in this process, run in the directory of `gemcli`; a test that asks for `model` has it as model."""
+    env = request.getfixturevalue("model").env if "model" in request.fixturenames else {}
+    return InProcess(tmp_path, capfdbinary, env)
 
 
 @pytest.fixture

@@ -1,21 +1,33 @@
-"""Helpers of the tests: the installed program as a function, and a scripted model that remembers what it was sent."""
+"""Runners: the installed program, and a command line in this process; and a scripted model that remembers requests.
+
+The third runner, which kills commands at any system call, is in `tests.crash.harness`.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
+from gemcli.chat import turn_order
 from gemcli.cli import main
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.store import Store
 from gemcli.simulator.server import serve
 from gemcli.simulator.simulated_api import Reply, json_reply, simulate
+from tests.builders import answer, contents, records_of, session_file, sse, streaming, texts
 
 PROGRAM = str(Path(sys.executable).with_name("gemcli"))
 """The installed program: what users run."""
@@ -67,10 +79,14 @@ class Done:
 
 
 class Gemcli:
-    """The installed program: `gemcli("send", "-s", "a", "hello")` runs it and returns what came of it."""
+    """The installed program: `gemcli("send", "-s", "a", "hello")` runs it and returns what came of it.
 
-    def __init__(self, directory: Path) -> None:
+    `env` is added to the environment of every run.
+    """
+
+    def __init__(self, directory: Path, env: Mapping[str, str] | None = None) -> None:
         self.directory = directory
+        self.env = dict(env or {})
 
     def __call__(
         self,
@@ -81,36 +97,71 @@ class Gemcli:
         **given: Any,
     ) -> Done:
         """Run the program. `stdin` is what it reads, or a descriptor; None is `/dev/null`."""
+        assert_untold(*map(os.fsencode, args))  # they stand in the process list
+        return self._run([PROGRAM, *args], stdin=stdin, env=env, timeout=timeout, **given)
+
+    def shell(self, script: str, env: Mapping[str, str] | None = None, **given: Any) -> Done:
+        """Run a line of bash, which finds the program; a pipeline fails with its first failure."""
+        world = {"PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}", **(env or {})}
+        return self._run(["bash", "-c", f"set -o pipefail; {script}"], env=world, **given)
+
+    def ok(self, *args: str | Path, **given: Any) -> list[Any]:
+        """Run a command line that must succeed; the JSON documents that it printed."""
+        done = self(*args, **given)
+        assert done.status == 0, (args, done.status, done.err)
+        return done.lines
+
+    def failed(self, *args: str | Path, **given: Any) -> Done:
+        """Run a command line that must not succeed, with its error as JSON."""
+        done = self(*args, "--errors", "json", **given)
+        assert done.status != 0, (args, done.out)
+        return done
+
+    def start(self, *args: str | Path, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[Any]:
+        """Start the program and leave it running."""
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        assert_untold(*map(os.fsencode, args))
+        return subprocess.Popen([PROGRAM, *args], cwd=self.directory, env=self._world(env), **(pipes | options))
+
+    def session(self, name: str) -> Path:
+        """The file of a named session."""
+        return session_file(name)
+
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """The records of a named session."""
+        return records_of(name)
+
+    def _run(
+        self,
+        command: list[Any],
+        stdin: bytes | str | int | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 60,
+        **given: Any,
+    ) -> Done:
         options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | given
         if isinstance(stdin, str | bytes):
             options["input"] = stdin.encode() if isinstance(stdin, str) else stdin
         else:
             options["stdin"] = subprocess.DEVNULL if stdin is None else stdin
-        command, world = [PROGRAM, *args], {**os.environ, **(env or {})}
-        assert_untold(*map(os.fsencode, args))  # they stand in the process list
+        world = self._world(env)
         return Done(subprocess.run(command, cwd=self.directory, env=world, timeout=timeout, check=False, **options))
 
-    def start(self, *args: str | Path, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[Any]:
-        """Start the program and leave it running."""
-        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        world = {**os.environ, **(env or {})}
-        assert_untold(*map(os.fsencode, args))
-        return subprocess.Popen([PROGRAM, *args], cwd=self.directory, env=world, **(pipes | options))
-
-    def session(self, name: str) -> Path:
-        """The file of a named session."""
-        return Path(os.environ["GEMCLI_HOME"]) / "sessions" / f"{name}.jsonl"
-
-    def records(self, name: str) -> list[dict[str, Any]]:
-        """The records of a named session."""
-        return [json.loads(line) for line in self.session(name).read_bytes().splitlines()]
+    def _world(self, env: Mapping[str, str] | None) -> dict[str, str]:
+        return {**os.environ, **self.env, **(env or {})}
 
 
 class InProcess(Gemcli):
-    """The same program in this process, where the SDK is loaded already; what reads stdin is started all the same."""
+    """The same program in this process, where the SDK is loaded already: twenty times as fast.
 
-    def __init__(self, directory: Path, capture: pytest.CaptureFixture[bytes]) -> None:
-        super().__init__(directory)
+    Nothing ends a command after `timeout`: what may hang is for `Gemcli`, which also runs whatever is given other
+    descriptors.
+    """
+
+    def __init__(
+        self, directory: Path, capture: pytest.CaptureFixture[bytes], env: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(directory, env)
         self._capture = capture
 
     def __call__(
@@ -119,20 +170,60 @@ class InProcess(Gemcli):
         stdin: bytes | str | int | None = None,
         env: Mapping[str, str] | None = None,
         timeout: float = 60,
+        fs: FileSystem | None = None,
         **given: Any,
     ) -> Done:
-        """Run the program here. Nothing ends it after `timeout`: what may hang is for `Gemcli`."""
-        if stdin is not None or given:
+        """Run the program here."""
+        if isinstance(stdin, int) or given:
             return super().__call__(*args, stdin=stdin, env=env, timeout=timeout, **given)
         words = [os.fsdecode(arg) for arg in args]
         self._capture.readouterr()
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, _standard_input(stdin):
             patch.chdir(self.directory)
-            for name, value in (env or {}).items():
+            for name, value in {**self.env, **(env or {})}.items():
                 patch.setenv(name, value)
-            status = main(words, os.environ)
+            status = main(words, os.environ, fs or FileSystem())
         out, err = self._capture.readouterr()
         return Done(subprocess.CompletedProcess(words, status, out, err))
+
+
+@contextlib.contextmanager
+def _standard_input(data: bytes | str | None) -> Iterator[None]:
+    """Let standard input of this process be a file that holds this; None changes nothing."""
+    if data is None:
+        yield
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        file.seek(0)
+        before = os.dup(0)
+        os.dup2(file.fileno(), 0)
+        try:
+            yield
+        finally:
+            os.dup2(before, 0)
+            os.close(before)
+
+
+@contextlib.contextmanager
+def clients_collected() -> Iterator[None]:
+    """Collect the HTTP clients that the block leaves behind; a program closes their connections by ending."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    gc.freeze()  # what is left stays: the next collection need not look at it again
+
+
+def read_session(path: Path) -> Journal:
+    """A session as a reader sees it, who has nothing to tell; its turn order is valid."""
+    journal = Store(FileSystem(), _no_notice).read(str(path))
+    assert turn_order.check(journal.history) == []
+    return journal
+
+
+def _no_notice(message: str) -> None:
+    raise AssertionError(f"a reader has nothing to tell: {message}")
 
 
 @dataclass
@@ -148,10 +239,13 @@ class Model:
     headers: list[Mapping[str, str]] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     """Requests that had the key where it does not belong."""
+    during: Callable[[int], object] | None = None
+    """Called with the number of each request, counted from 1, before it is answered."""
 
-    def __enter__(self) -> Model:
+    def __enter__(self) -> Self:
         self._serving = serve(self._answer)
-        self.url = self._serving.__enter__().url
+        self._server = self._serving.__enter__()
+        self.url = self._server.url
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -174,49 +268,14 @@ class Model:
         if CANARY in target or CANARY.encode() in body:
             self.told.append(target)
         self.requests.append(json.loads(body) if body else None)
+        if self.during:
+            self.during(len(self.requests))
         if self.replies:
             return self.replies.pop(0)
         # Whatever the model is called, the simulator's echo answers.
         head, _, verb = target.rpartition(":")
         version = head.split("/")[1]
         return simulate(method, f"/{version}/models/simulator/echo:{verb}", headers, body)
-
-
-def answer(*parts: str | Mapping[str, Any], finish: str | None = "STOP", **more: Any) -> Any:
-    """The body of an answer with these parts (text, or whole Parts) and finish reason."""
-    content = {"role": "model", "parts": [{"text": part} if isinstance(part, str) else dict(part) for part in parts]}
-    candidate: dict[str, Any] = {"content": content, "index": 0}
-    if finish:
-        candidate["finishReason"] = finish
-    usage = {"promptTokenCount": 3, "candidatesTokenCount": 4, "totalTokenCount": 7}
-    return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "gemini-test-001"} | more
-
-
-def sse(*events: Any, newline: bytes = b"\r\n") -> bytes:
-    """The bytes of a stream: values are written as JSON, bytes as they are."""
-    datas = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
-    return b"".join(b"data: " + data + newline * 2 for data in datas)
-
-
-def streaming(*steps: Any, headers: Mapping[str, str] | None = None) -> Reply:
-    """A 200 with these steps as its stream."""
-    return Reply(200, {"content-type": "text/event-stream", **(headers or {})}, steps)
-
-
-def records_of(name: str = "s") -> list[dict[str, Any]]:
-    """The records of a session of the test's own home."""
-    path = Path(os.environ["GEMCLI_HOME"], "sessions", f"{name}.jsonl")
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
-
-
-def contents(*texts: str) -> list[Any]:
-    """A history that alternates between user and model, beginning with the user."""
-    return [{"role": ("user", "model")[place % 2], "parts": [{"text": text}]} for place, text in enumerate(texts)]
-
-
-def texts(history: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The text of each Content's first part."""
-    return [content["parts"][0]["text"] for content in history]
 
 
 __all__ = [
@@ -229,8 +288,12 @@ __all__ = [
     "Reply",
     "answer",
     "assert_untold",
+    "clients_collected",
     "contents",
+    "examples",
     "json_reply",
+    "read_session",
+    "records_of",
     "sse",
     "streaming",
     "texts",

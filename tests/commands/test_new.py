@@ -16,7 +16,7 @@ from tests.commands import CALL, RESPONSE, asked, header, mixed, told, turn, wri
 from tests.support import Gemcli, InProcess, contents, records_of, texts
 
 
-def first_record(name: str) -> dict[str, Any]:
+def first_record(name: str) -> Any:
     """The session record of a named session."""
     return records_of(name)[0]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.harness import Operation, Runner
+from tests.crash.harness import Runner
 
 MEMORY = "/dev/shm"
 
@@ -29,17 +29,3 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir=MEMORY, prefix="gemcli-") as directory:
         yield Path(directory)
-
-
-IN_SHORT = {"send-torn", "new-force"}
-"""The operations whose repair is killed in the short form, too."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the second kill to the long form, but for some operations: it squares the number of trials."""
-    for item in items:
-        if isinstance(item, pytest.Function) and item.originalname.startswith("test_a_kill_in_the_repair"):
-            operation = item.callspec.params["operation"]
-            assert isinstance(operation, Operation)
-            if operation.name not in IN_SHORT:
-                item.add_marker(pytest.mark.torture)

@@ -1,12 +1,13 @@
-"""A file system that strikes at a chosen call: it kills the process, fails the call, or loses what was not synced."""
+"""A file system that strikes at a chosen call: it kills the process, stops it, or fails the call.
+
+What a power loss leaves is worked out from a record of all calls (`Recorder`), in test_power.py.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,8 +28,6 @@ class Fault:
         error-half                           half of the bytes are written, and the next call fails
         short                                half of the bytes are written, which is no error
         signal-before, signal-half           signal `number` before the call, or between the halves of a write
-        power, power-zeros                   SIGKILL before the call, and what was not synced is lost; with `zeros`
-                                             names and sizes are on the disk, and only data is not
 
     With `record`, a path, nothing strikes; what each call does to the disk is written down there (`Recorder`).
     """
@@ -48,7 +47,6 @@ class Faults(FileSystem):
         self.trace = trace
         self.count = 0
         self._struck = ""
-        self._unsynced = Unsynced(zeros=fault.how == "power-zeros") if fault.how.startswith("power") else None
         self._recorder = Recorder(fault.record) if fault.record else None
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -63,21 +61,15 @@ class Faults(FileSystem):
             return self._strike(function, *args, **kwargs)
         if self._fails(name):
             return self._fail(function, *args, **kwargs)
-        return self._do(function, *args, **kwargs)
+        return function(*args, **kwargs)
 
     def finish(self) -> None:
-        """The command is done: for a power loss after it."""
+        """The command is done: that is recorded, too."""
         if self._recorder:
             self._recorder.call(_nothing)
-        if self._unsynced and self.count < self.fault.at:
-            self._unsynced.lose()
-            _kill()
 
     def _strike(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         what, _, when = self.fault.how.partition("-")
-        if what == "power" and self._unsynced:
-            self._unsynced.lose()
-            _kill()
         if what == "error" and not when:
             return self._fail(function, *args, **kwargs)
         if what == "signal" and when == "before":
@@ -92,7 +84,7 @@ class Faults(FileSystem):
                 os.kill(os.getpid(), self.fault.number)
             return cast(T, done)
         try:
-            return self._do(function, *args, **kwargs)
+            return function(*args, **kwargs)
         finally:
             if what == "kill":
                 _kill()
@@ -113,72 +105,6 @@ class Faults(FileSystem):
     def _half(self, *args: Any) -> int:
         fd, data = args
         return os.write(fd, data[: max(1, len(data) // 2)])
-
-    def _do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        if self._unsynced:
-            self._unsynced.note(function.__name__, *args)
-        return function(*args, **kwargs)
-
-
-class Unsynced:
-    """What a power loss would take: the data and names that no fsync has put on the disk.
-
-    A file's data needs the fsync of the file, and a name the fsync of its directory: no more than POSIX promises.
-    """
-
-    def __init__(self, *, zeros: bool) -> None:
-        self.zeros = zeros
-        self.steps: list[tuple[tuple[int, int], Callable[[], object]]] = []
-
-    def note(self, name: str, *args: Any) -> None:
-        """Remember how to take back the call that is about to be made, or that a sync makes others safe."""
-        if name in ("fsync", "fcntl"):
-            safe = _identity(os.fstat(args[0]))
-            self.steps = [step for step in self.steps if step[0] != safe]
-        elif name == "write":
-            self._data(args[0], os.fstat(args[0]).st_size, len(args[1]))
-        elif name == "ftruncate" and not self.zeros:
-            self._cut(*args)
-        elif name == "open" and args[1] & os.O_CREAT and not os.path.lexists(args[0]):
-            self._name(args[0], lambda: os.unlink(args[0]))
-        elif name == "link":
-            self._name(args[1], lambda: os.unlink(args[1]))
-        elif name == "mkdir":
-            self._name(args[0], lambda: shutil.rmtree(args[0]))
-        elif name == "unlink" and os.path.exists(args[0]):
-            kept = _second_name(args[0])
-            self._name(args[0], lambda: os.rename(kept, args[0]))
-        elif name == "replace":
-            draft, old = _second_name(args[0]), _second_name(args[1])
-
-            def undo() -> None:
-                os.rename(old, args[1])
-                os.rename(draft, args[0])
-
-            self._name(args[1], undo)
-
-    def lose(self) -> None:
-        """Take back everything that is not on the disk, the newest first."""
-        for _, undo in reversed(self.steps):
-            undo()
-
-    def _data(self, fd: int, size: int, length: int) -> None:
-        again = os.dup(fd)
-
-        def undo() -> None:
-            os.ftruncate(again, size)
-            if self.zeros:
-                os.ftruncate(again, size + length)
-
-        self.steps.append((_identity(os.fstat(fd)), undo))
-
-    def _cut(self, fd: int, size: int) -> None:
-        again, tail = os.dup(fd), os.pread(fd, os.fstat(fd).st_size, size)
-        self.steps.append((_identity(os.fstat(fd)), lambda: os.write(again, tail)))
-
-    def _name(self, path: str, undo: Callable[[], object]) -> None:
-        if not self.zeros:
-            self.steps.append((_identity(os.stat(os.path.dirname(path))), undo))
 
 
 class Recorder:
@@ -240,20 +166,6 @@ class Recorder:
 
 def _nothing() -> None:
     """The call that is none: the end of the command."""
-
-
-def _second_name(path: str) -> str:
-    """Another name for a file, in the directory above, where no session is looked for."""
-    directory, name = os.path.split(path)
-    kept = os.path.join(os.path.dirname(directory), f"{name}.second-{os.urandom(4).hex()}")
-    os.link(path, kept)
-    return kept
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        raise AssertionError("neither a file nor a directory")
-    return status.st_dev, status.st_ino
 
 
 def _kill() -> None:

@@ -11,18 +11,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
-from gemcli.chat import turn_order
-from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.store import Store
-from gemcli.simulator.simulated_api import Reply, json_reply
+from tests.builders import api_error, contents, texts
 from tests.crash.faults import Fault
-from tests.support import Model, contents, texts
+from tests.support import Model, Reply, json_reply, read_session
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 20.0
@@ -60,25 +56,38 @@ class Ran:
         return last if whole else None
 
 
-class Runner:
-    """Runs commands in forked children of one process that has loaded everything already.
+class Forking:
+    """A process that has loaded everything already, and forks a child for each command of the jobs that it is sent.
 
-    That process is started by `prefix`, a command that takes another one, if it is to have a world of its own.
+    It is started by `prefix`, a command that takes another one, if it is to have a world of its own.
     """
 
-    def __init__(self, directory: Path, prefix: Sequence[str] = ()) -> None:
-        self._directory = directory
-        self._pid = directory / "pid"
-        command = [*prefix, sys.executable, "-m", "tests.crash.zygote"]
+    def __init__(self, module: str, prefix: Sequence[str] = ()) -> None:
+        command = [*prefix, sys.executable, "-m", module]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def __enter__(self) -> Runner:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._process.communicate()
+
+    def _do(self, job: Mapping[str, Any]) -> Any:
+        """Send a job, and wait for its result."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(job).encode() + b"\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+
+class Runner(Forking):
+    """Runs one command at a time, perhaps with a fault."""
+
+    def __init__(self, directory: Path, prefix: Sequence[str] = ()) -> None:
+        super().__init__("tests.crash.zygote", prefix)
+        self._directory = directory
+        self._pid = directory / "pid"
 
     def inside(self, path: Path) -> Path:
         """Where a path of the commands' own world can be looked at from here."""
@@ -105,19 +114,21 @@ class Runner:
         out, err = self._directory / "out", self._directory / "err"
         for file in (out, err):
             file.write_bytes(b"")  # a command that is killed before it begins has printed nothing
-        job: dict[str, Any] = {
-            "args": args,
-            "env": dict(env),
-            "directory": str(directory),
-            "fault": asdict(fault or Fault()),
-        }
-        job |= {"out": str(out), "err": str(err), "umask": umask, "ignored": ignored, "seconds": SECONDS}
-        job |= {"pid": str(self._pid), "kill_after": kill_after}
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(json.dumps(job).encode() + b"\n")
-        self._process.stdin.flush()
-        done = json.loads(self._process.stdout.readline())
+        done = self._do(
+            {
+                "args": args,
+                "env": dict(env),
+                "directory": str(directory),
+                "fault": asdict(fault or Fault()),
+                "out": str(out),
+                "err": str(err),
+                "umask": umask,
+                "ignored": ignored,
+                "seconds": SECONDS,
+                "pid": str(self._pid),
+                "kill_after": kill_after,
+            }
+        )
         return Ran(**done, out=out.read_text(), err=err.read_text())
 
 
@@ -153,7 +164,7 @@ def _forget(data: bytes) -> bytes:
     return b"".join(data.splitlines(keepends=True)[:-1])
 
 
-DENIED = json_reply({"error": {"code": 403, "message": "Not for you.", "status": "PERMISSION_DENIED"}}, 403)
+DENIED = api_error(403, "PERMISSION_DENIED", "Not for you.")
 BLOCKED = json_reply({"promptFeedback": {"blockReason": "SAFETY"}})
 _NEW, _FIRST, _SECOND = ("new", "-s", "s"), ("send", "-s", "s", "first"), ("send", "-s", "s", "second")
 _OTHER = (("new", "-s", "other", "--temperature", "0"), ("send", "-s", "other", "elsewhere"))
@@ -201,23 +212,62 @@ by_operation = pytest.mark.parametrize("operation", [
 """Makes a test one for each operation; those that are `long` are left to the long form."""
 
 
-class World:
-    """A directory with sessions that an operation is run in, again and again from the same start.
+def environment(directory: Path, model: Model, home: Path) -> dict[str, str]:
+    """The whole environment of commands with this home and model; `directory` gets what belongs to it."""
+    certificate = str(one_certificate(directory))
+    return {"PATH": os.environ["PATH"], "GEMCLI_HOME": str(home), "SSL_CERT_FILE": certificate, **model.env}
+
+
+class Sandbox:
+    """A directory that commands run in, again and again from the same start."""
+
+    def __init__(self, runner: Runner, model: Model, directory: Path, sessions: str) -> None:
+        self.runner = runner
+        self.model = model
+        self.directory = directory / "world"
+        self.sessions = self.directory / sessions
+        self.env = environment(directory, model, self.directory / "home")
+        self._start = directory / "start"
+
+    def keep(self, place: Path) -> None:
+        """Remember how things are now, in a directory that does not exist."""
+        shutil.copytree(self.directory, place)
+
+    def restore(self, place: Path | None = None) -> None:
+        """Go back to the start, or to what was kept; the model forgets what it was asked."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        shutil.copytree(place or self._start, self.directory)
+        self.model.requests.clear()
+        self.model.replies.clear()
+
+    def command(self, *args: str, fault: Fault | None = None, kill_after: float | None = None) -> Ran:
+        """Run any command here."""
+        ran = self.runner(*args, env=self.env, directory=self.directory, fault=fault, kill_after=kill_after)
+        assert not ran.late, f"hangs: {ran.calls[-12:]}"
+        assert "Traceback" not in ran.err, ran.err
+        assert ran.status != 70, ran.err
+        return ran
+
+    def state(self) -> dict[str, bytes]:
+        """The files here, without what differs from run to run: two worlds of one state go on alike."""
+        files = sorted(path for path in self.directory.rglob("*") if path.is_file())
+        return {
+            re.sub(r"[0-9a-f]{8,}", "#", str(path.relative_to(self.directory))): VOLATILE.sub(b"#", path.read_bytes())
+            for path in files
+        }
+
+
+class World(Sandbox):
+    """A world for one operation on the session `s`.
 
     `before` and `after` are the session's history at the start and after an undisturbed run (`None`: there is no
     session), and `calls` the system calls of that run.
     """
 
     def __init__(self, operation: Operation, runner: Runner, model: Model, directory: Path) -> None:
+        super().__init__(runner, model, directory, "home/sessions")
         self.operation = operation
-        self.runner = runner
-        self.model = model
-        self.directory = directory / "world"
-        self.sessions = self.directory / "home" / "sessions"
         self.path = self.sessions / "s.jsonl"
-        self.env = {"PATH": os.environ["PATH"], "GEMCLI_HOME": str(self.directory / "home"), **model.env}
-        self.env["SSL_CERT_FILE"] = str(one_certificate(directory))
-        self._start = directory / "start"
         self._prepare()
         self.before = self.history()
         clean = self.run()
@@ -237,25 +287,6 @@ class World:
             self.path.write_bytes(self.operation.damage(self.path.read_bytes()))
         self.keep(self._start)
 
-    def keep(self, place: Path) -> None:
-        """Remember how things are now, in a directory that does not exist."""
-        shutil.copytree(self.directory, place)
-
-    def restore(self, place: Path | None = None) -> None:
-        """Go back to the start, or to what was kept."""
-        shutil.rmtree(self.directory)
-        shutil.copytree(place or self._start, self.directory)
-        self.model.requests.clear()
-        self.model.replies.clear()
-
-    def command(self, *args: str, fault: Fault | None = None) -> Ran:
-        """Run any command here."""
-        ran = self.runner(*args, env=self.env, directory=self.directory, fault=fault)
-        assert not ran.late, f"hangs: {ran.calls[-12:]}"
-        assert "Traceback" not in ran.err, ran.err
-        assert ran.status != 70, ran.err
-        return ran
-
     def run(self, fault: Fault | None = None) -> Ran:
         """Run the operation from the start."""
         self.restore()
@@ -272,14 +303,7 @@ class World:
 
     def journal(self) -> Journal | None:
         """The session as a reader sees it, `None` if there is none. Its turn order is checked."""
-        if not self.path.exists():
-            return None
-        return self._read(self.path)
-
-    def _read(self, path: Path) -> Journal:
-        journal = Store(FileSystem(), _no_notice).read(str(path))
-        assert turn_order.check(journal.history) == []
-        return journal
+        return read_session(self.path) if self.path.exists() else None
 
     def history(self) -> History | None:
         """The history of the session as a reader sees it, `None` if there is none."""
@@ -298,7 +322,7 @@ class World:
         if self.operation.damage is _tear:
             assert any(TORN in file.read_bytes() for file in self.sessions.iterdir()), f"the torn tail is gone: {ran}"
         if "--force" in self.operation.args and now == self.after:
-            kept = [self._read(file).history for file in self.sessions.glob("s.jsonl.bak-*")]
+            kept = [read_session(file).history for file in self.sessions.glob("s.jsonl.bak-*")]
             assert self.before in kept, f"the session before is gone: {ran}"
         self.verify_requests()
         if ran.printed and ran.printed.get("id") and ran.printed.get("saved"):
@@ -343,14 +367,6 @@ class World:
         strays = [name for name in os.listdir(self.sessions) if not KNOWN.fullmatch(name)]
         assert strays == []
 
-    def state(self) -> dict[str, bytes]:
-        """The files here, without what differs from run to run: two worlds of one state go on alike."""
-        files = sorted(path for path in self.directory.rglob("*") if path.is_file())
-        return {
-            re.sub(r"[0-9a-f]{8,}", "#", str(path.relative_to(self.directory))): VOLATILE.sub(b"#", path.read_bytes())
-            for path in files
-        }
-
 
 VOLATILE = re.compile(rb'"time":"[^"]*"?|"elapsed_ms":\d+|"id":"[0-9a-f]{16}"')
 
@@ -393,7 +409,3 @@ def one_certificate(directory: Path) -> Path:
     file = directory / "certificate.pem"
     file.write_text(Path(certifi.where()).read_text().partition(end)[0] + end)
     return file
-
-
-def _no_notice(message: str) -> None:
-    raise AssertionError(f"a reader has nothing to tell: {message}")

@@ -5,38 +5,17 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gemcli.sessions.filesystem import FileSystem
-from gemcli.sessions.journal import Journal
-from gemcli.sessions.store import Store
-from tests.crash.harness import Operation, Ran, Runner, World
-from tests.support import Model, Reply, json_reply
+from tests.crash.harness import DENIED, Operation, Ran, Runner, World
+from tests.support import Model, Reply, read_session
 
 SEND = Operation("send", ("send", "-s", "s", "second"), (("new", "-s", "s"), ("send", "-s", "s", "first")))
 
 IO = 74
-
-
-@dataclass
-class Meddled(Model):
-    """A model during whose call something else happens: `meddle`, once."""
-
-    meddle: Callable[[], object] | None = None
-
-    def __enter__(self) -> Meddled:
-        super().__enter__()
-        return self
-
-    def _answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        meddle, self.meddle = self.meddle, None
-        if meddle:
-            meddle()
-        return super()._answer(method, target, headers, body)
 
 
 def replace(path: Path) -> None:
@@ -90,12 +69,13 @@ CHANGES = (replace, replace_with_itself, truncate, cut, append, delete, turn_int
 
 def run_meddled(runner: Runner, directory: Path, meddle: Callable[[Path], None], *replies: Reply) -> tuple[World, Ran]:
     """Run a send during whose call `meddle` happens to the session."""
-    with Meddled() as model:
+    with Model() as model:
         world = World(SEND, runner, model, directory)
         world.restore()
         model.script(*replies)
-        model.meddle = lambda: meddle(world.path)
+        model.during = lambda number: meddle(world.path)
         ran = world.command(*SEND.args)
+        model.during = None
         assert len(model.requests) == 1
         return world, ran
 
@@ -103,11 +83,6 @@ def run_meddled(runner: Runner, directory: Path, meddle: Callable[[Path], None],
 def content_of(path: Path) -> bytes | None:
     """The bytes of a file, `None` if there is none."""
     return path.read_bytes() if path.is_file() else None
-
-
-def read(path: Path) -> Journal:
-    """A session as a reader sees it."""
-    return Store(FileSystem(), lambda _: None).read(str(path))
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
@@ -129,7 +104,7 @@ def test_a_session_changed_during_the_call_is_left_alone(
     assert [content_of(world.path)] == theirs
     lost = world.path.with_name("s.jsonl.lost-1")
     assert str(lost) in ran.err
-    assert read(lost).history == world.after
+    assert read_session(lost).history == world.after
     assert stat.S_IMODE(lost.stat().st_mode) == 0o600
     taken = world.command("rewind", "-s", str(lost))
     assert [turn["turn"] for turn in taken.printed["rewound"]] == [2]
@@ -154,13 +129,12 @@ def test_a_second_lost_turn_gets_a_file_of_its_own(runner: Runner, tmp_path: Pat
     world, ran = run_meddled(runner, tmp_path, meddle)
     assert ran.status == IO
     assert world.path.with_name("s.jsonl.lost-1").read_bytes() == b"theirs"
-    assert read(world.path.with_name("s.jsonl.lost-2")).history == world.after
+    assert read_session(world.path.with_name("s.jsonl.lost-2")).history == world.after
 
 
 def test_a_failure_in_a_changed_session_says_both(runner: Runner, tmp_path: Path) -> None:
     """The call's own error decides the status; that it could not be recorded is a note, and nothing is written."""
-    denied = json_reply({"error": {"code": 403, "message": "Not for you.", "status": "PERMISSION_DENIED"}}, 403)
-    world, ran = run_meddled(runner, tmp_path, replace, denied)
+    world, ran = run_meddled(runner, tmp_path, replace, DENIED)
     assert ran.status == 77
     assert ran.printed is None
     assert "the failure could not be recorded" in ran.err
@@ -180,7 +154,7 @@ def test_a_link_to_another_file_during_the_call_is_left_alone(runner: Runner, tm
     world, ran = run_meddled(runner, tmp_path, meddle)
     assert ran.status == IO
     assert b"Message 2" not in world.path.with_name("elsewhere.jsonl").read_bytes()
-    assert read(world.path.with_name("s.jsonl.lost-1")).history == world.after
+    assert read_session(world.path.with_name("s.jsonl.lost-1")).history == world.after
 
 
 @pytest.mark.parametrize("command", [("send", "-s", "./link.jsonl", "second"), ("rewind", "-s", "./link.jsonl")])
@@ -208,9 +182,9 @@ def test_new_force_through_a_link_replaces_the_file_behind_it(runner: Runner, mo
     ran = world.command("new", "-s", "./link.jsonl", "--force")
     assert ran.status == 0
     assert link.is_symlink()
-    assert read(world.path).history == []
+    assert read_session(world.path).history == []
     assert ran.printed["backup"] == str(world.path) + ".bak-1"
-    assert read(Path(ran.printed["backup"])).history == world.before
+    assert read_session(Path(ran.printed["backup"])).history == world.before
 
 
 def test_new_through_a_dangling_link_makes_the_file_behind_it(runner: Runner, model: Model, tmp_path: Path) -> None:
@@ -220,14 +194,14 @@ def test_new_through_a_dangling_link_makes_the_file_behind_it(runner: Runner, mo
     link.symlink_to("target.jsonl")
     assert world.command("send", "-s", "./link.jsonl", "--create", "hello").status == 0
     assert link.is_symlink()
-    assert len(read(target).history) == 2
+    assert len(read_session(target).history) == 2
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], ids=oct)
 def test_sessions_are_private_whatever_the_umask(umask: int, runner: Runner, model: Model, tmp_path: Path) -> None:
     """Sessions, backups, torn tails and lost turns are 0600, and the directories made for them 0700."""
     home = tmp_path / "a" / "home"
-    with Meddled() as meddled:
+    with Model() as meddled:
         env = {"GEMCLI_HOME": str(home), **meddled.env}
 
         def run(*args: str) -> Ran:
@@ -240,7 +214,7 @@ def test_sessions_are_private_whatever_the_umask(umask: int, runner: Runner, mod
         with path.open("ab") as file:
             file.write(b'{"torn')
         assert run("send", "-s", "s", "hello").status == 0
-        meddled.meddle = lambda: append(path)
+        meddled.during = lambda number: append(path)
         assert run("send", "-s", "s", "hello").status == IO
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (home / "sessions").iterdir()}
     names = ["made.jsonl", "s.jsonl", "s.jsonl.bak-1", "s.jsonl.lost-1", "s.jsonl.torn-1"]

@@ -17,12 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from gemcli.chat import turn_order
-from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import ANSWERED, Journal
-from gemcli.sessions.store import Store
-from tests.crash.harness import Ran, Runner, one_certificate
-from tests.support import Model, contents, texts
+from tests.crash.harness import Ran, Runner, environment
+from tests.support import Model, contents, read_session, texts
 
 IO = 74
 PAGE = resource.getpagesize()
@@ -45,8 +42,7 @@ class Small:
         self.sessions = disk / "sessions"
         self.path = self.sessions / "s.jsonl"
         self._directory = directory
-        self._env = {"PATH": os.environ["PATH"], "GEMCLI_HOME": str(home), **model.env}
-        self._env["SSL_CERT_FILE"] = str(one_certificate(directory))
+        self._env = environment(directory, model, home)
 
     def __call__(self, *args: str) -> Ran:
         """Run a command."""
@@ -57,9 +53,7 @@ class Small:
 
     def journal(self) -> Journal:
         """The session as a reader sees it; its turn order is valid."""
-        journal = Store(FileSystem(), lambda _: None).read(str(self.path))
-        assert turn_order.check(journal.history) == []
-        return journal
+        return read_session(self.path)
 
     def stored(self) -> list[str]:
         """The answers that are in the session."""

@@ -10,24 +10,21 @@ import hashlib
 import json
 import random
 import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pytest
 
 from gemcli.chat.contents import Content
-from gemcli.sessions.filesystem import FileSystem
-from gemcli.sessions.store import Store
-from tests.crash.harness import ROOT, one_certificate
+from tests.builders import answer, contents
+from tests.crash.harness import Forking, environment
 from tests.crash.swarm import READ
-from tests.support import Gemcli, Model, Reply, answer, json_reply
+from tests.support import Gemcli, Model, Reply, json_reply, read_session
 
 Command = list[str]
 
@@ -56,20 +53,8 @@ class Worker:
     err: str
 
 
-class Swarm:
+class Swarm(Forking):
     """Runs many command lines at once; see `tests.crash.swarm`."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.crash.swarm"]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def __enter__(self) -> Swarm:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.communicate()
 
     def __call__(
         self,
@@ -83,13 +68,18 @@ class Swarm:
         seconds: float = 1500,
     ) -> list[Worker]:
         """Run all of them in `directory`, and kill so many of the writers; readers pause between two commands."""
-        job: dict[str, Any] = {"directory": str(directory), "env": dict(env), "writers": writers, "readers": readers}
-        job |= {"kills": kills, "seed": random.random(), "pause": pause, "seconds": seconds}
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(json.dumps(job).encode() + b"\n")
-        self._process.stdin.flush()
-        done = json.loads(self._process.stdout.readline())
+        done = self._do(
+            {
+                "directory": str(directory),
+                "env": dict(env),
+                "writers": writers,
+                "readers": readers,
+                "kills": kills,
+                "seed": random.random(),
+                "pause": pause,
+                "seconds": seconds,
+            }
+        )
         assert not done["late"], "the writers hang"
         return [
             Worker(
@@ -111,7 +101,7 @@ def _lines(path: Path) -> list[Any]:
 @pytest.fixture(scope="module")
 def swarm() -> Iterator[Swarm]:
     """One for all tests here, since it takes a second to start."""
-    with Swarm() as running:
+    with Swarm("tests.crash.swarm") as running:
         yield running
 
 
@@ -123,9 +113,9 @@ def reply_to(message: str) -> str:
     return f"You said: {message}"
 
 
-def digest(contents: Sequence[Content]) -> str:
+def digest(history: Sequence[Content]) -> str:
     """A fingerprint of some Contents."""
-    return hashlib.sha256("".join(map(repr, contents)).encode()).hexdigest()
+    return hashlib.sha256("".join(map(repr, history)).encode()).hexdigest()
 
 
 @dataclass
@@ -133,19 +123,15 @@ class Ledger(Model):
     """A model that notes of each request its message and a fingerprint of what came before it."""
 
     asked: list[tuple[str, str]] = field(default_factory=list)
-    during: Callable[[str], object] = lambda message: None
+    when_asked: Callable[[str], object] = lambda message: None
     guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def __enter__(self) -> Ledger:
-        super().__enter__()
-        return self
-
     def _answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        contents = json.loads(body)["contents"]
-        message, before = contents[-1]["parts"][0]["text"], digest(contents[:-1])
+        *past, last = json.loads(body)["contents"]
+        message, before = last["parts"][0]["text"], digest(past)
         with self.guard:
             self.asked.append((message, before))
-            self.during(message)
+            self.when_asked(message)
         return json_reply(answer(reply_to(message)))
 
 
@@ -266,8 +252,7 @@ class Place:
     def __init__(self, directory: Path, ledger: Ledger) -> None:
         self.directory = directory
         self.path = directory / "home" / "sessions" / "s.jsonl"
-        self.env = {"GEMCLI_HOME": str(directory / "home"), "SSL_CERT_FILE": str(one_certificate(directory))}
-        self.env |= ledger.env
+        self.env = environment(directory, ledger, directory / "home")
         self.gemcli = Gemcli(directory)
         assert self.gemcli("new", "-s", "s", env=self.env).status == 0
         looking = [["history", "-s", "s"], ["history", "-s", "s", "--check"], [READ, str(self.path)]]
@@ -296,7 +281,7 @@ def test_each_of_many_sends_sees_exactly_those_before_it(
     total = writers * sends
     assert len(ledger.asked) == len(told.answered) == total
     assert told.live == list(range(1, total + 1))
-    assert len(Store(FileSystem(), print).read(str(place.path)).live) == total
+    assert len(read_session(place.path).live) == total
     looks = [[entry["turns"] for entry in worker.log if "turns" in entry] for worker in workers[writers:]]
     assert all(seen == sorted(seen) for seen in looks)
     assert len(set(looks[0])) > 1, "readers ran meanwhile"
@@ -346,7 +331,7 @@ def test_killed_writers_take_nothing_with_them(
     told = verify(place.path, ledger, workers[:writers])
     spared = [writer for writer in range(writers) if not workers[writer].killed]
     assert {args[3] for writer in spared for args in jobs[writer] if args[0] == "send"} <= told.answered.keys()
-    assert [turn.number for turn in Store(FileSystem(), print).read(str(place.path)).live] == told.live
+    assert [turn.number for turn in read_session(place.path).live] == told.live
     killed = writers - len(spared)
     assert killed > 0
     wait = longest_wait(workers)
@@ -398,10 +383,7 @@ class Editors:
         elif name == "commit":
             self._commit()
         if name in ("", "commit"):
-            self.history += [
-                {"role": "user" if role == "user" else "model", "parts": [{"text": text}]}
-                for role, text in (("user", message), ("model", reply_to(message)))
-            ]
+            self.history += contents(message, reply_to(message))
         else:
             self.unsaved.add(message)
 
@@ -428,13 +410,13 @@ def test_editors_among_many_writers_keep_their_changes(
     """
     place = Place(tmp_path, ledger)
     editors = Editors(place.path, seed=writers)
-    ledger.during = editors.during
+    ledger.when_asked = editors.during
     jobs = [[send(writer, number) for number in range(sends)] for writer in range(writers)]
     workers = swarm(tmp_path, place.env, jobs)
     # A checkout takes the file away for a moment, and makes an empty one that it then fills.
     verify_ended(workers, {"send": {0, IO, DATA, NO_INPUT}})
     assert ledger.asked == list(editors.sound.items()), "each request carried what the session was then"
-    assert Store(FileSystem(), print).read(str(place.path)).history == editors.history
+    assert read_session(place.path).history == editors.history
     statuses = {entry["args"][3]: entry["status"] for worker in workers for entry in worker.log}
     assert {message for message, status in statuses.items() if status == 0} == editors.sound.keys() - editors.unsaved
     assert {message for message, status in statuses.items() if status == IO} == editors.unsaved

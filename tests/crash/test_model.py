@@ -40,15 +40,12 @@ from hypothesis.stateful import (
 
 from gemcli.api.attempt import CURRENT_ATTEMPT
 from gemcli.api.gemini import Gemini
-from gemcli.chat import turn_order
 from gemcli.chat.contents import Content
 from gemcli.cli import main
 from gemcli.sessions.filesystem import FileSystem, P, T
-from gemcli.sessions.journal import Journal
-from gemcli.sessions.store import Store
 from tests.crash.faults import Fault
 from tests.crash.harness import OPERATIONS, Operation, Runner, World, kills
-from tests.support import Model, answer
+from tests.support import Model, answer, read_session
 
 MEMORY = "/dev/shm"
 
@@ -561,7 +558,7 @@ class Commands(RuleBasedStateMachine):
         self.wire.meddle = None
         assert (ran.status, ran.saved) == (IO, False)
         (lost,) = set(self.desk.sessions.glob("*.lost-*")) - kept
-        assert read(lost).history == [*self.talk.history, user(message), outcome.content]
+        assert read_session(lost).history == [*self.talk.history, user(message), outcome.content]
         self.talk.asked(message, None, None)
         self.counts["edited"] += 1
 
@@ -642,7 +639,7 @@ class Commands(RuleBasedStateMachine):
         assert fault or ran.status == 0, ran
         assert made or ran.killed or ran.status != 0
         if made:
-            assert read(self.desk.sessions / f"{talk.name}.jsonl").history == talk.history
+            assert read_session(self.desk.sessions / f"{talk.name}.jsonl").history == talk.history
             self.talk = self.talk if stay else talk
             self.counts["begun"] += 1
 
@@ -660,18 +657,12 @@ class Commands(RuleBasedStateMachine):
     @invariant()
     def holds(self) -> None:
         """The session loads, is valid, and holds what the model says, and what the SDK's chat would have kept."""
-        journal = read(self.path)
-        assert turn_order.check(journal.history) == []
+        journal = read_session(self.path)
         assert journal.history == self.talk.history
         assert [turn.number for turn in journal.live] == self.talk.live
         assert journal.last_number == self.talk.last
         assert journal.undoable == (self.talk.taken[-1] if self.talk.taken else [])
         assert self.talk.curated == journal.history
-
-
-def read(path: Path) -> Journal:
-    """A session as a reader sees it."""
-    return Store(FileSystem(), lambda _: None).read(str(path))
 
 
 def _whole(line: bytes) -> bool:

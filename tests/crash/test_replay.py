@@ -16,20 +16,17 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gemcli.chat import turn_order
-from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import IN_DOUBT, Journal
-from gemcli.sessions.store import Store
-from gemcli.simulator.server import serve
+from tests.builders import texts
 from tests.crash.faults import Fault
-from tests.crash.harness import CHANGING, VOLATILE, Ran, Runner, Seen, kills, one_certificate
-from tests.support import Model, texts
+from tests.crash.harness import CHANGING, Ran, Runner, Sandbox, Seen, kills
+from tests.support import Model, read_session
 
 IO, DOUBT = 74, 13
 RESEND = ("--on-unknown", "resend")
@@ -37,16 +34,9 @@ MESSAGES = ("My name is Alice", "Explain what a monad is", "What was my name?")
 
 
 class Watched(Model):
-    """A model that tells of each request before and after it answers: `asked` and `answered` get its number, from 1."""
+    """A model that also tells when it has answered a request: `afterwards` gets its number, from 1."""
 
-    asked: Callable[[int], None] | None = None
-    answered: Callable[[int], None] | None = None
-
-    def __enter__(self) -> Watched:
-        self._serving = serve(self._answer)
-        self._server = self._serving.__enter__()
-        self.url = self._server.url
-        return self
+    afterwards: Callable[[int], None] | None = None
 
     def settle(self) -> None:
         """Return when everything that was sent so far has been taken, also from clients that are dead by now."""
@@ -61,12 +51,10 @@ class Watched(Model):
     def _answer(self, *request: Any) -> Any:
         reply = super()._answer(*request)
         number = len(self.requests)
-        if self.asked:
-            self.asked(number)
-        if not self.answered:
+        if not self.afterwards:
             return reply
         # The mount sends the steps one after the other, so the last one comes when the answer is out.
-        return reply._replace(steps=_Told(reply.steps, lambda: self.answered and self.answered(number)))
+        return reply._replace(steps=_Told(reply.steps, lambda: self.afterwards and self.afterwards(number)))
 
 
 class _Told(tuple[Any, ...]):
@@ -84,25 +72,22 @@ class _Told(tuple[Any, ...]):
         self._done()
 
 
-class ReplayWorld:
+class ReplayWorld(Sandbox):
     """A directory in which conversations are played, again and again from the same start.
 
     `conversations` are the messages of each session, by its name; `replay` is the command line that plays them.
     """
 
+    model: Watched
+
     def __init__(
         self, runner: Runner, model: Watched, directory: Path, conversations: Mapping[str, Sequence[str]], *replay: str
     ) -> None:
-        self.runner = runner
-        self.model = model
-        self.directory = directory / "world"
-        self.sessions = self.directory / "out"
+        directory.mkdir(exist_ok=True)
+        super().__init__(runner, model, directory, "out")
+        self._start.mkdir()
         self.conversations = conversations
         self.replay = ("replay", *replay)
-        self.env = {"PATH": os.environ["PATH"], "GEMCLI_HOME": str(self.directory / "home"), **model.env}
-        self._start = directory / "start"
-        self._start.mkdir(parents=True)
-        self.env["SSL_CERT_FILE"] = str(one_certificate(directory))
 
     @classmethod
     def of_three(cls, runner: Runner, model: Watched, directory: Path) -> ReplayWorld:
@@ -128,38 +113,20 @@ class ReplayWorld:
         """Put a file into the start."""
         (self._start / name).write_text(text)
 
-    def keep(self, place: Path) -> None:
-        """Remember how things are now, in a directory that does not exist."""
-        shutil.copytree(self.directory, place)
-
-    def restore(self, place: Path | None = None) -> None:
-        """Go back to the start, or to what was kept; the model forgets what it was asked."""
-        shutil.rmtree(self.directory, ignore_errors=True)
-        shutil.copytree(place or self._start, self.directory)
-        self.model.requests.clear()
-        self.model.replies.clear()
-
     def play(self, *more: str, fault: Fault | None = None, kill_after: float | None = None) -> Ran:
         """Play the script from where things are now."""
         return self.command(*self.replay, *more, fault=fault, kill_after=kill_after)
 
     def command(self, *args: str, fault: Fault | None = None, kill_after: float | None = None) -> Ran:
-        """Run any command here."""
-        ran = self.runner(*args, env=self.env, directory=self.directory, fault=fault, kill_after=kill_after)
+        """Run any command here, until the model has taken all that it sent."""
+        ran = super().command(*args, fault=fault, kill_after=kill_after)
         self.model.settle()
-        assert not ran.late, f"hangs: {ran.calls[-12:]}"
-        assert "Traceback" not in ran.err, ran.err
-        assert ran.status != 70, ran.err
         return ran
 
     def journal(self, name: str) -> Journal | None:
         """A session as a reader sees it, `None` if there is none. Its turn order is checked."""
         path = self.sessions / f"{name}.jsonl"
-        if not path.exists():
-            return None
-        journal = Store(FileSystem(), lambda _: None).read(str(path))
-        assert turn_order.check(journal.history) == []
-        return journal
+        return read_session(path) if path.exists() else None
 
     def journals(self) -> dict[str, Journal]:
         """The sessions that are there, by name."""
@@ -198,7 +165,7 @@ class ReplayWorld:
         for request in self.model.requests:
             assert request["contents"][-1] in written, f"the model was asked something that is not on the disk: {ran}"
         answered = self.answered()
-        for event in told(ran):
+        for event in ran.events:
             if event.get("event") == "turn" and event["reply"] is not None and event["saved"]:
                 assert event["user"] in answered, f"what was printed is not there: {ran}"
         # Whatever was sent is answered, or in doubt, or was printed as not saved: nothing is forgotten.
@@ -216,6 +183,11 @@ class ReplayWorld:
         assert answered <= self.answered(), f"an answer is gone: {ran}"
         return ran
 
+    def torn(self) -> bool:
+        """Whether the session `s` ends in the middle of a line."""
+        path = self.sessions / "s.jsonl"
+        return path.exists() and not path.read_bytes().endswith(b"\n")
+
     def finish(self) -> None:
         """Go on until all is done: what is in doubt stops its conversation (13), and is sent again when allowed.
 
@@ -232,7 +204,7 @@ class ReplayWorld:
 
     def verify_doubt(self, ran: Ran, doubtful: set[str]) -> None:
         """What is in doubt was told, and nothing else as if it were."""
-        assert {event["user"] for event in told(ran) if event.get("status") == "in_doubt"} == doubtful
+        assert {event["user"] for event in ran.events if event.get("status") == "in_doubt"} == doubtful
         assert summary(ran)["turns"]["in_doubt"] == len(doubtful)
 
     def verify_done(self) -> None:
@@ -249,17 +221,9 @@ class ReplayWorld:
         requests = len(self.model.requests)
         again = self.play()
         assert (again.status, len(self.model.requests)) == (0, requests), again
-        assert all(event["sent"] is False for event in told(again) if "sent" in event), again
+        assert all(event["sent"] is False for event in again.events if "sent" in event), again
         strays = [name for name in os.listdir(self.sessions) if not re.fullmatch(KNOWN, name)]
         assert strays == []
-
-    def state(self) -> dict[str, bytes]:
-        """The files here, without what differs from run to run: two worlds of one state go on alike."""
-        files = sorted(path for path in self.directory.rglob("*") if path.is_file())
-        return {
-            re.sub(r"[0-9a-f]{8,}", "#", str(path.relative_to(self.directory))): VOLATILE.sub(b"#", path.read_bytes())
-            for path in files
-        }
 
 
 class KeyedLoop(ReplayWorld):
@@ -288,14 +252,9 @@ KNOWN = r"[a-z0-9]+\.jsonl(\.(torn|lost)-[0-9]+)?|\.[a-z0-9]+\.jsonl\.new-[0-9a-
 """Names that may stand in the directory of the sessions."""
 
 
-def told(ran: Ran) -> list[Any]:
-    """The events that were printed whole."""
-    return [json.loads(line) for line in ran.out.split("\n")[:-1]]
-
-
 def summary(ran: Ran) -> Any:
     """The last event, which must be the summary, with the status that the program ended with."""
-    last = told(ran)[-1]
+    last = ran.events[-1]
     assert last["event"] == "summary", ran
     assert last["exit"] == ran.status, ran
     return last
@@ -308,7 +267,10 @@ def striking(world: ReplayWorld, numbers: Sequence[int], *, late: bool = False) 
         if number in numbers:
             world.runner.strike(signal.SIGKILL)
 
-    setattr(world.model, "answered" if late else "asked", strike)
+    if late:
+        world.model.afterwards = strike
+    else:
+        world.model.during = strike
 
 
 @pytest.fixture
@@ -318,31 +280,47 @@ def model() -> Iterator[Watched]:
         yield running
 
 
-def test_a_kill_at_any_call_sends_nothing_twice(runner: Runner, model: Watched, tmp_path: Path) -> None:
-    """Killed at any call of the file system, a run of three turns is gone on with, each message sent as it may be."""
-    world, left = ReplayWorld.of_three(runner, model, tmp_path), Seen()
+@pytest.fixture
+def world(runner: Runner, model: Watched, tmp_path: Path) -> ReplayWorld:
+    """One conversation of three messages, at its start."""
+    made = ReplayWorld.of_three(runner, model, tmp_path)
+    made.restore()
+    return made
+
+
+@pytest.fixture
+def calls(world: ReplayWorld) -> list[str]:
+    """The system calls of an undisturbed run."""
+    made = world.play().calls
     world.restore()
-    calls = world.play().calls
-    points = kills(calls)
-    for fault in points:
+    return made
+
+
+def strike_everywhere(world: ReplayWorld, faults: Iterable[Fault], check: Callable[[Ran, Fault], object]) -> None:
+    """Play with each fault, check the run, and go on from every state that is left, until all is done."""
+    left = Seen()
+    for fault in faults:
         world.restore()
-        ran = world.play(fault=fault)
-        assert ran.status == -signal.SIGKILL, fault
-        assert max(world.asked().values(), default=1) == 1
-        world.verify(ran)
+        check(world.step(fault=fault), fault)
         if left.first(sorted(world.asked()), state=world.state()):
             world.finish()
+
+
+def killed(ran: Ran, fault: Fault) -> None:
+    """The fault has killed the program."""
+    assert ran.status == -signal.SIGKILL, fault
+
+
+def test_a_kill_at_any_call_sends_nothing_twice(world: ReplayWorld, calls: list[str]) -> None:
+    """Killed at any call of the file system, a run of three turns is gone on with, each message sent as it may be."""
+    strike_everywhere(world, kills(calls), killed)
     assert calls.count("write") >= 7, "the session and three times request and response"
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before the answer", "after the answer"])
 @pytest.mark.parametrize("turn", [1, 2, 3])
-def test_a_kill_in_the_request_is_in_doubt(
-    turn: int, late: bool, runner: Runner, model: Watched, tmp_path: Path
-) -> None:
+def test_a_kill_in_the_request_is_in_doubt(turn: int, late: bool, world: ReplayWorld, model: Watched) -> None:
     """Killed while the model has the request, a turn is in doubt (13), also when asked again and again; then resent."""
-    world = ReplayWorld.of_three(runner, model, tmp_path)
-    world.restore()
     striking(world, [turn], late=late)
     ran = world.play()
     assert ran.status == -signal.SIGKILL
@@ -360,10 +338,8 @@ def test_a_kill_in_the_request_is_in_doubt(
     assert world.asked() == Counter(MESSAGES) + Counter(doubtful)
 
 
-def test_each_resend_is_one_request(runner: Runner, model: Watched, tmp_path: Path) -> None:
+def test_each_resend_is_one_request(world: ReplayWorld) -> None:
     """Killed in the resend too, a message is in doubt again, and sent once more for each time that it is allowed."""
-    world = ReplayWorld.of_three(runner, model, tmp_path)
-    world.restore()
     striking(world, [2, 3, 4])
     for number, more in enumerate([(), RESEND, RESEND]):
         assert world.play(*more).status == -signal.SIGKILL
@@ -373,12 +349,12 @@ def test_each_resend_is_one_request(runner: Runner, model: Watched, tmp_path: Pa
     assert world.asked() == Counter({MESSAGES[0]: 1, MESSAGES[1]: 4, MESSAGES[2]: 1})
 
 
-def test_a_hundred_kills_at_random(runner: Runner, model: Watched, tmp_path: Path) -> None:
+def test_a_hundred_kills_at_random(world: ReplayWorld) -> None:
     """Killed at a hundred random moments, the runs that go on included, every message is sent once.
 
     And once more, at most, for each time that it was in doubt and that was allowed.
     """
-    world, moments = ReplayWorld.of_three(runner, model, tmp_path), random.Random(100)
+    moments = random.Random(100)
     whole, killed = duration(world), Counter[str]()
     while killed.total() < 100:
         world.restore()
@@ -405,17 +381,12 @@ def test_a_loop_over_keys_killed_at_any_call_sends_nothing_twice(
     runner: Runner, model: Watched, tmp_path: Path
 ) -> None:
     """`send --key` in a loop, killed at any call and run again: each message is answered once, in order."""
-    world, left = KeyedLoop.of_three(runner, model, tmp_path), Seen()
+    world = KeyedLoop.of_three(runner, model, tmp_path)
     world.restore()
     calls = world.play().calls
-    for fault in kills(calls):
-        # Killed after a call is killed before the next one, and only some calls change what is on the disk.
-        if fault.how == "kill-after" or calls[fault.at - 1] not in CHANGING:
-            continue
-        world.restore()
-        assert world.step(fault=fault).status == -signal.SIGKILL, fault
-        if left.first(sorted(world.asked()), state=world.state()):
-            world.finish()
+    # Killed after a call is killed before the next one, and only some calls change what is on the disk.
+    points = [fault for fault in kills(calls) if fault.how != "kill-after" and calls[fault.at - 1] in CHANGING]
+    strike_everywhere(world, points, killed)
     assert calls.count("write") == 7
 
 
@@ -444,11 +415,12 @@ def duration(world: ReplayWorld) -> float:
 
 
 @pytest.mark.torture
-def test_a_second_kill_at_any_call_sends_nothing_twice(runner: Runner, model: Watched, tmp_path: Path) -> None:
+def test_a_second_kill_at_any_call_sends_nothing_twice(
+    world: ReplayWorld, calls: list[str], model: Watched, tmp_path: Path
+) -> None:
     """Killed again at any call of the run that goes on, with RESEND where it is in doubt, the next one still can."""
-    world, left, ends, trials = ReplayWorld.of_three(runner, model, tmp_path), Seen(), Seen(), 0
-    world.restore()
-    for number, fault in enumerate(kills(world.play().calls)):
+    left, ends, trials = Seen(), Seen(), 0
+    for number, fault in enumerate(kills(calls)):
         world.restore()
         world.step(fault=fault)
         asked = sorted(world.asked())
@@ -470,23 +442,8 @@ def test_a_second_kill_at_any_call_sends_nothing_twice(runner: Runner, model: Wa
     assert trials > 100, trials
 
 
-@pytest.mark.parametrize("how", ["power", "power-zeros"])
-def test_a_power_loss_at_any_call_sends_nothing_twice(how: str, runner: Runner, model: Watched, tmp_path: Path) -> None:
-    """After a power loss that takes all that was not synced, what was printed is there, and the next run goes on."""
-    world, left = ReplayWorld.of_three(runner, model, tmp_path), Seen()
-    world.restore()
-    calls = world.play().calls
-    for at in range(1, len(calls) + 2):
-        world.restore()
-        assert world.step(fault=Fault(at, how)).status == -signal.SIGKILL, at
-        if left.first(sorted(world.asked()), state=world.state()):
-            world.finish()
-
-
-def test_a_torn_record_is_set_aside(runner: Runner, model: Watched, tmp_path: Path) -> None:
+def test_a_torn_record_is_set_aside(world: ReplayWorld, model: Watched) -> None:
     """A last line that a crash tore is kept beside the session, and the run goes on: each message is sent once."""
-    world = ReplayWorld.of_three(runner, model, tmp_path)
-    world.restore()
     assert world.play().status == 0
     lines = (world.sessions / "s.jsonl").read_bytes().splitlines(keepends=True)
     # The session and two turns; then of the third request what reached the disk. It was not sent before it was whole.
@@ -505,27 +462,23 @@ def test_a_torn_record_is_set_aside(runner: Runner, model: Watched, tmp_path: Pa
     pytest.param(signal.SIGHUP, marks=pytest.mark.torture),
 ], ids=lambda number: number.name)  # fmt: skip
 def test_a_signal_at_any_call_leaves_nothing_in_doubt(
-    number: signal.Signals, runner: Runner, model: Watched, tmp_path: Path
+    number: signal.Signals, world: ReplayWorld, calls: list[str]
 ) -> None:
     """Stopped at any call, also between the halves of a write: 128+n, a summary, nothing in doubt, and no torn line.
 
     The next run sends the rest, and only that.
     """
-    world, left = ReplayWorld.of_three(runner, model, tmp_path), Seen()
-    world.restore()
-    for at, call in enumerate(world.play().calls, 1):
-        for how in ("signal-before", *(["signal-half"] if call == "write" else [])):
-            world.restore()
-            ran = world.step(fault=Fault(at, how, number))
-            where = f"{how} {at} ({call}): {ran}"
-            assert ran.status == 128 + number, where
-            assert not told(ran) or summary(ran)["reason"] == "INTERRUPTED", where
-            assert world.in_doubt() == set(), where
-            if (world.sessions / "s.jsonl").exists():
-                assert (world.sessions / "s.jsonl").read_bytes().endswith(b"\n"), where
-            if left.first(sorted(world.asked()), state=world.state()):
-                world.finish()
-                assert world.asked() == world.everything, where
+    faults = [Fault(at, "signal-before", number) for at in range(1, len(calls) + 1)]
+    faults += [Fault(at, "signal-half", number) for at, call in enumerate(calls, 1) if call == "write"]
+
+    def stopped(ran: Ran, fault: Fault) -> None:
+        where = f"{fault} ({calls[fault.at - 1]}): {ran}"
+        assert ran.status == 128 + number, where
+        assert not ran.events or summary(ran)["reason"] == "INTERRUPTED", where
+        assert world.in_doubt() == set(), where
+        assert not world.torn(), where
+
+    strike_everywhere(world, faults, stopped)
 
 
 SOME = (errno.ENOSPC, errno.EIO)
@@ -539,20 +492,16 @@ EVERY = (*SOME, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EMFILE)
     pytest.param("all", SOME, id="everything", marks=pytest.mark.torture),
 ])  # fmt: skip
 def test_a_call_that_fails_stops_the_run(
-    lasting: str, numbers: tuple[int, ...], runner: Runner, model: Watched, tmp_path: Path
+    lasting: str, numbers: tuple[int, ...], world: ReplayWorld, calls: list[str]
 ) -> None:
     """A failing call is 74, and nothing more is sent, or it does not matter; what was paid is stored or printed."""
-    world, left = ReplayWorld.of_three(runner, model, tmp_path), Seen()
-    world.restore()
-    calls = world.play().calls
-    unsaved = 0
-    for fault in [Fault(at, "error", number, lasting) for at in range(1, len(calls) + 1) for number in numbers]:
-        world.restore()
-        ran = world.step(fault=fault)
-        unsaved += verify_failed(world, ran, fault)
-        if left.first(sorted(world.asked()), state=world.state()):
-            world.finish()
-    assert unsaved >= 3 * len(numbers), "each of three answers could not be written"
+    unsaved = Counter[bool]()
+    strike_everywhere(
+        world,
+        [Fault(at, "error", number, lasting) for at in range(1, len(calls) + 1) for number in numbers],
+        lambda ran, fault: unsaved.update([verify_failed(world, ran, fault)]),
+    )
+    assert unsaved[True] >= 3 * len(numbers), "each of three answers could not be written"
 
 
 def test_an_answer_that_cannot_be_saved_stops_the_suite(runner: Runner, model: Watched, tmp_path: Path) -> None:
@@ -575,7 +524,7 @@ def verify_failed(world: ReplayWorld, ran: Ran, fault: Fault) -> bool:
     """What holds after a failed call; whether an answer was printed that is not saved."""
     where = f"{fault}: {ran}"
     assert ran.status in (0, IO), where
-    events = [event for event in told(ran) if event["event"] == "turn" and event["sent"]]
+    events = [event for event in ran.events if event["event"] == "turn" and event["sent"]]
     # Every request that was made is told of, with its answer; at most the last one is not saved, which is 74.
     assert [event["user"] for event in events] == [request["contents"][-1]["parts"][0]["text"]
                                                    for request in world.model.requests], where  # fmt: skip
@@ -587,47 +536,41 @@ def verify_failed(world: ReplayWorld, ran: Ran, fault: Fault) -> bool:
         return False
     assert "gemcli: error: " in ran.err, where
     # The real one gives back what it was given rather than fail, so nothing need be told when it does.
-    assert not told(ran) or ran.calls[-1] == "realpath" or summary(ran)["exit"] == IO, where
+    assert not ran.events or ran.calls[-1] == "realpath" or summary(ran)["exit"] == IO, where
     # A copy of the session is for an answer that could not go into it.
     assert not any(world.sessions.glob("*.lost-*")) or False in saved, where
     return False in saved
 
 
-def test_a_write_cut_short_by_a_full_disk_is_taken_back(runner: Runner, model: Watched, tmp_path: Path) -> None:
+def test_a_write_cut_short_by_a_full_disk_is_taken_back(world: ReplayWorld, calls: list[str]) -> None:
     """A disk that is full after half a record leaves no torn line, and the run stops; the next one goes on."""
-    world = ReplayWorld.of_three(runner, model, tmp_path)
-    world.restore()
-    writes = [at for at, call in enumerate(world.play().calls, 1) if call == "write"]
-    for at in writes:
-        world.restore()
-        fault = Fault(at, "error-half", errno.ENOSPC)
-        ran = world.step(fault=fault)
+    faults = [Fault(at, "error-half", errno.ENOSPC) for at, call in enumerate(calls, 1) if call == "write"]
+
+    def failed(ran: Ran, fault: Fault) -> None:
         assert ran.status == IO, ran
         verify_failed(world, ran, fault)
-        if (world.sessions / "s.jsonl").exists():
-            assert (world.sessions / "s.jsonl").read_bytes().endswith(b"\n"), ran
-        world.finish()
-    assert len(writes) == 7
+        assert not world.torn(), ran
+
+    strike_everywhere(world, faults, failed)
+    assert len(faults) == 7
 
 
-def test_an_answer_to_a_session_that_was_replaced_is_kept(runner: Runner, model: Watched, tmp_path: Path) -> None:
+def test_an_answer_to_a_session_that_was_replaced_is_kept(world: ReplayWorld, model: Watched) -> None:
     """When another program puts a file in the session's place, the answer is printed and kept beside it: 74, no more.
 
     The session that is there now has the request without its answer, so the next run says that it is in doubt.
     """
-    world = ReplayWorld.of_three(runner, model, tmp_path)
-    world.restore()
 
     def replace(number: int) -> None:
         if number == 2:
             shutil.copy(world.sessions / "s.jsonl", world.sessions / "new")
             os.replace(world.sessions / "new", world.sessions / "s.jsonl")
 
-    model.asked = replace
+    model.during = replace
     ran = world.step()
     assert (ran.status, summary(ran)["reason"]) == (IO, "SESSION_CHANGED")
-    assert [event["saved"] for event in told(ran) if event["event"] == "turn"] == [True, False, None]
-    kept = Store(FileSystem(), lambda _: None).read(str(world.sessions / "s.jsonl.lost-1"))
+    assert [event["saved"] for event in ran.events if event["event"] == "turn"] == [True, False, None]
+    kept = read_session(world.sessions / "s.jsonl.lost-1")
     assert texts(kept.history[::2]) == list(MESSAGES[:2])
     assert world.asked() == Counter(MESSAGES[:2])
     world.finish()

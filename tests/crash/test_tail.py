@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
 from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.store import Store
+from tests.builders import header, turn
 from tests.crash.harness import Operation, Runner, World
-from tests.support import Model, answer
+from tests.support import Model
 
 SESSION = Operation("session", ("send", "-s", "s", "second"), (("new", "-s", "s"), ("send", "-s", "s", "first")))
 
@@ -42,12 +43,8 @@ def store(notes: list[str]) -> Store:
 
 def session(turns: int) -> list[bytes]:
     """The lines of a session with some turns."""
-    made: list[records.Record] = [records.session(model="gemini-test", backend="gemini", config={}, origin=None)]
-    for number in range(1, turns + 1):
-        content = user_text(f"message {number} äöü")
-        name = f"{number}.1"
-        made.append(records.request(number, name, content, model="gemini-test", backend="gemini"))
-        made.append(records.response(name, answer(f"answer {number} ☃"), valid=True, attempts=[], elapsed_ms=1))
+    numbers = range(1, turns + 1)
+    made = [header(), *chain.from_iterable(turn(n, f"message {n} äöü", f"answer {n} ☃") for n in numbers)]
     return [records.encode(record) for record in made]
 
 

@@ -20,7 +20,8 @@ from gemcli.replay import read_script
 from gemcli.sessions.read_records import fold, scan
 from gemcli.settings import config as settings
 from gemcli.simulator.rules_model import rules_app
-from tests.commands import CALL, RESPONSE, asked, header, told, turn
+from tests.builders import CALL, RESPONSE, chunk, header, request, response, turn
+from tests.builders import sse as stream_of
 
 SECONDS = 1.5
 """Processor time for any of them; what grows with the square of the size takes several times that."""
@@ -29,11 +30,6 @@ SECONDS = 1.5
 def jsonl(*values: Any) -> str:
     """JSON Lines."""
     return "".join(json.dumps(value) + "\n" for value in values)
-
-
-def events(*values: Any) -> str:
-    """A stream of Server-Sent Events."""
-    return "".join(f"data: {json.dumps(value)}\n\n" for value in values)
 
 
 def many(form: str, count: int) -> str:
@@ -66,9 +62,16 @@ def stream(text: str) -> None:
     answers.judge(streamed_answer.join(read))
 
 
-def said(**more: Any) -> dict[str, Any]:
+def said(**more: Any) -> Any:
     """A chunk of an answer."""
-    return {"candidates": [{"content": {"role": "model", "parts": [{"text": "x"}]}, "finishReason": "STOP", **more}]}
+    body = chunk("x", finish="STOP")
+    body["candidates"][0] |= more
+    return body
+
+
+def chunks(*values: Any) -> str:
+    """A stream of Server-Sent Events."""
+    return stream_of(*values).decode()
 
 
 def unknown() -> dict[str, int]:
@@ -81,7 +84,7 @@ def calls(count: int) -> list[Any]:
     return [
         record
         for place in range(2, count)
-        for record in (asked(1, RESPONSE, ordinal=place), told(1, CALL, ordinal=place))
+        for record in (request(1, RESPONSE, ordinal=place), response(1, CALL, ordinal=place))
     ]
 
 
@@ -102,15 +105,15 @@ def rewound(count: int) -> list[Any]:
 
 
 CASES: dict[str, tuple[Callable[[str], Any], Callable[[], str]]] = {
-    "session-steps-of-a-turn": (session, lambda: jsonl(header(), asked(1, "q"), told(1, CALL), *calls(3000))),
+    "session-steps-of-a-turn": (session, lambda: jsonl(header(), request(1, "q"), response(1, CALL), *calls(3000))),
     "session-parallel-calls": (
         session,
         lambda: jsonl(
             header(),
-            asked(1, "q"),
-            told(1, *parallel("functionCall", 8000)),
-            asked(1, *parallel("functionResponse", 8000), ordinal=2),
-            told(1, "done", ordinal=2),
+            request(1, "q"),
+            response(1, *parallel("functionCall", 8000)),
+            request(1, *parallel("functionResponse", 8000), ordinal=2),
+            response(1, "done", ordinal=2),
         ),
     ),
     "session-rewinds": (session, lambda: jsonl(header(), *rewound(300))),
@@ -135,13 +138,13 @@ CASES: dict[str, tuple[Callable[[str], Any], Callable[[], str]]] = {
     "script-brackets": (lambda text: script(text, "s.jsonl"), lambda: "[" * 300_000),
     "stream-citations": (
         stream,
-        lambda: events(*[said(citationMetadata={"c": list(range(start, start + 25_000))}) for start in (0, 25_000)]),
+        lambda: chunks(*[said(citationMetadata={"c": list(range(start, start + 25_000))}) for start in (0, 25_000)]),
     ),
     "stream-citation-by-citation": (
         stream,
-        lambda: events(*[said(citationMetadata={"citationSources": [{"uri": str(number)}]}) for number in range(2500)]),
+        lambda: chunks(*[said(citationMetadata={"citationSources": [{"uri": str(number)}]}) for number in range(2500)]),
     ),
-    "stream-texts": (stream, lambda: events(*[said()] * 2500)),
+    "stream-texts": (stream, lambda: chunks(*[said()] * 2500)),
     "stream-without-an-end": (stream, lambda: "data: " + "x" * 1_000_000),
 }  # fmt: skip
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import socket
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from gemcli.cli import main
-from tests.support import CANARY, assert_untold
+from tests.support import CANARY, assert_untold, clients_collected
 
 
 class Inside:
-    """The program run in this process, which is twenty times as fast: `inside("send", …)` gives status, out, err."""
+    """What `InProcess` was before, for tests that still use it: `inside("send", …)` gives status, out, err."""
 
     def __init__(self, capture: pytest.CaptureFixture[str], env: Mapping[str, str]) -> None:
         self._capture = capture
@@ -46,14 +44,11 @@ class Inside:
         return status, out, json.loads(err.splitlines()[-1])
 
 
-@contextlib.contextmanager
-def clients_collected() -> Iterator[None]:
-    """Collect the HTTP clients that the block leaves behind; a program closes their connections by ending."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
-    gc.freeze()  # what is left stays: the next collection need not look at it again
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
 
 
 class Listener:
@@ -129,3 +124,6 @@ def _received(connection: socket.socket) -> bytes:
     if not data:
         raise ConnectionResetError("the client has left")
     return data
+
+
+__all__ = ["Handler", "Inside", "Listener", "clients_collected", "free_port", "listening"]

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.commands import CALL, asked, header, mixed, told, turn, write
-from tests.support import Gemcli, Model, answer, json_reply
+from tests.builders import CALL, answer, header, mixed, overloaded, request, response, turn, write_session
+from tests.support import InProcess, Model
 
 SESSION = ["session", "path", "id", "model", "backend", "project", "location", "config", "turns", "last_turn", "origin"]
 NEW = [*SESSION, "backup"]
@@ -109,23 +109,23 @@ def assert_turn(document: dict[str, Any]) -> None:
     assert_snake_case(document)
 
 
-def test_new(gemcli: Gemcli) -> None:
+def test_new(here: InProcess) -> None:
     """`new` prints the session, with the same keys whatever it was made from."""
-    made = gemcli("new", "-s", "a", "--max-output-tokens", "5").json
+    made = here("new", "-s", "a", "--max-output-tokens", "5").json
     assert list(made) == NEW
     assert_snake_case(made)
     assert made["config"] == {"generationConfig": {"maxOutputTokens": 5}}
     assert (made["origin"], made["backup"], made["last_turn"]) == (None, None, None)
-    forked = gemcli("new", "-s", "b", "--from", "a").json
+    forked = here("new", "-s", "b", "--from", "a").json
     assert list(forked) == NEW
     assert list(forked["origin"]) == ["kind", "session", "id", "turn"]
 
 
-def test_send(gemcli: Gemcli, model: Model) -> None:
+def test_send(here: InProcess, model: Model) -> None:
     """`send` prints the answer, where it stands and what was used, under the SDK's names."""
     usage = {"promptTokenCount": 3, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 3}]}
     model.script(answer("Hi", usageMetadata=usage, responseId="r1"))
-    done = gemcli("send", "-s", "a", "--create", "hello", env=model.env)
+    done = here("send", "-s", "a", "--create", "hello")
     assert list(done.json) == SEND
     assert list(done.json["totals"]) == COUNTERS
     assert_snake_case(done.json)
@@ -148,11 +148,11 @@ def test_send(gemcli: Gemcli, model: Model) -> None:
     ids=["prompt-blocked", "empty", "thoughts-only", "max-tokens", "function-call"],
 )
 def test_send_what_is_no_plain_success(
-    gemcli: Gemcli, model: Model, reply: dict[str, Any], status: str, reason: str, exit_status: int
+    here: InProcess, model: Model, reply: dict[str, Any], status: str, reason: str, exit_status: int
 ) -> None:
     """A blocked, empty, cut or open answer is printed with the same keys, `text` as text, and its own status."""
     model.script(reply)
-    done = gemcli("send", "-s", "a", "--create", "--errors", "json", "hello", env=model.env)
+    done = here("send", "-s", "a", "--create", "--errors", "json", "hello")
     assert done.status == exit_status
     assert list(done.json) == SEND
     assert (done.json["status"], done.json["reason"], type(done.json["text"])) == (status, reason, str)
@@ -161,44 +161,44 @@ def test_send_what_is_no_plain_success(
     assert_snake_case(done.json)
 
 
-def test_history(gemcli: Gemcli) -> None:
+def test_history(here: InProcess) -> None:
     """`history` prints the same keys for a turn in any state."""
-    write("a", *mixed(), asked(7, "call it"), told(7, CALL))
-    lines = gemcli("history", "-s", "a", "--all").lines
+    write_session("a", *mixed(), request(7, "call it"), response(7, CALL))
+    lines = here("history", "-s", "a", "--all").lines
     assert len(lines) == 7
     for line in lines:
         assert_turn(line)
     assert lines[6]["function_calls"] == [CALL["functionCall"]]
 
 
-def test_history_views(gemcli: Gemcli) -> None:
+def test_history_views(here: InProcess) -> None:
     """The other views of `history` have their keys, too; a Content is in the API's form."""
-    write("a", header(), *turn(1))
-    write("bad", header(), {"kind": "nonsense"})
-    usage = gemcli("history", "-s", "a", "--usage").json
+    write_session("a", header(), *turn(1))
+    write_session("bad", header(), {"kind": "nonsense"})
+    usage = here("history", "-s", "a", "--usage").json
     assert list(usage) == ["session", *COUNTERS]
     assert all(type(usage[name]) is int for name in COUNTERS)
-    assert list(gemcli("history", "-s", "a", "--check").json) == ["session", "ok", "turns", "contents"]
-    good, bad = gemcli("history", "--sessions").lines
+    assert list(here("history", "-s", "a", "--check").json) == ["session", "ok", "turns", "contents"]
+    good, bad = here("history", "--sessions").lines
     assert (list(good), list(bad)) == (SESSION, ["session", "error", "message"])
-    assert [set(content) for content in gemcli("history", "-s", "a", "--contents").lines] == [{"parts", "role"}] * 2
+    assert [set(content) for content in here("history", "-s", "a", "--contents").lines] == [{"parts", "role"}] * 2
 
 
-def test_rewind(gemcli: Gemcli) -> None:
+def test_rewind(here: InProcess) -> None:
     """`rewind` prints the turns that it took, `--undo` those that it brought back."""
-    write("a", header(), *turn(1))
-    gone = gemcli("rewind", "-s", "a").json
+    write_session("a", header(), *turn(1))
+    gone = here("rewind", "-s", "a").json
     assert list(gone) == ["session", "rewound", "turns", "last_turn", "dry_run"]
     assert_turn(gone["rewound"][0])
-    back = gemcli("rewind", "-s", "a", "--undo").json
+    back = here("rewind", "-s", "a", "--undo").json
     assert list(back) == ["session", "restored", "turns", "last_turn", "dry_run"]
     assert_turn(back["restored"][0])
 
 
-def test_errors(gemcli: Gemcli) -> None:
+def test_errors(here: InProcess) -> None:
     """An error is one JSON object with all its keys, and so is each of its problems; stdout stays empty."""
-    (gemcli.directory / "h.json").write_text('[{"role":"user","parts":[]},{"role":"assistant","parts":[]}]')
-    done = gemcli("new", "-s", "a", "--history", "h.json", "--errors", "json")
+    (here.directory / "h.json").write_text('[{"role":"user","parts":[]},{"role":"assistant","parts":[]}]')
+    done = here("new", "-s", "a", "--history", "h.json", "--errors", "json")
     assert done.out == ""
     assert list(done.error) == ERROR
     assert [list(problem) for problem in done.error["problems"]] == [PROBLEM] * 2
@@ -207,10 +207,10 @@ def test_errors(gemcli: Gemcli) -> None:
     assert_snake_case(done.error)
 
 
-def test_errors_json_from_the_environment(gemcli: Gemcli) -> None:
+def test_errors_json_from_the_environment(here: InProcess) -> None:
     """GEMCLI_ERRORS=json makes every line on stderr a JSON object with `level`, notes included."""
-    write("a", *mixed()[:5])
-    done = gemcli("rewind", "-s", "a", env={"GEMCLI_ERRORS": "json"})
+    write_session("a", *mixed()[:5])
+    done = here("rewind", "-s", "a", env={"GEMCLI_ERRORS": "json"})
     notes = [json.loads(line) for line in done.err.splitlines()]
     assert [list(note) for note in notes] == [["level", "message"]]
     assert notes[0]["level"] == "note"
@@ -221,18 +221,18 @@ def test_errors_json_from_the_environment(gemcli: Gemcli) -> None:
     [["--nope"], ["nope"], ["send"], ["send", "-s", "a", "--timeout", "soon"], ["history", "--last=3"], []],
     ids=["option", "command", "no-session", "type", "flag-value", "nothing"],
 )
-def test_usage_errors_are_json_too(gemcli: Gemcli, args: list[str]) -> None:
+def test_usage_errors_are_json_too(here: InProcess, args: list[str]) -> None:
     """What is wrong with the command line itself is told as JSON, when that was asked for."""
-    done = gemcli("--errors", "json", *args)
+    done = here("--errors", "json", *args)
     assert done.status == 2
     assert (done.error["reason"], done.error["exit"], done.out) == ("USAGE", 2, "")
     assert done.error["message"]
 
 
-def test_an_api_error(gemcli: Gemcli, model: Model) -> None:
+def test_an_api_error(here: InProcess, model: Model) -> None:
     """An error of the API carries its HTTP status, the attempts made and whether sending again is safe."""
-    model.script(json_reply({"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}}, 503))
-    done = gemcli("send", "-s", "a", "--create", "--errors=json", "--retries=0", "x", env=model.env)
+    model.script(overloaded())
+    done = here("send", "-s", "a", "--create", "--errors=json", "--retries=0", "x")
     assert done.status == 75
     facts = {name: done.error[name] for name in ("code", "reason", "retryable", "http", "attempts", "outcome")}
     assert facts == {
@@ -246,10 +246,10 @@ def test_an_api_error(gemcli: Gemcli, model: Model) -> None:
 
 
 @pytest.mark.parametrize("command", ["new", "history", "rewind"])
-def test_one_document_on_one_line_of_ascii_safe_json(gemcli: Gemcli, command: str) -> None:
+def test_one_document_on_one_line_of_ascii_safe_json(here: InProcess, command: str) -> None:
     """Output is compact: no line holds blanks between its items, and each line is one document."""
-    write("a", header(), *turn(1))
-    done = gemcli(command, "-s", "b" if command == "new" else "a")
+    write_session("a", header(), *turn(1))
+    done = here(command, "-s", "b" if command == "new" else "a")
     assert done.status == 0
     for line in done.out.splitlines():
         assert line == json.dumps(json.loads(line), ensure_ascii=False, separators=(",", ":"))

@@ -23,8 +23,8 @@ from gemcli.cli import main
 from gemcli.errors import GemcliError
 from gemcli.formats import markdown
 from gemcli.terminal import inputs
-from tests.commands import ECHO, header, turn, write
-from tests.support import PROGRAM, Done, Gemcli, InProcess, Model, contents, json_reply, sse, streaming
+from tests.builders import ECHO, api_error, chunk, contents, header, sse, streaming, turn, write_session
+from tests.support import Done, Gemcli, InProcess, Model
 from tests.system.test_terminal import ESCAPES, Terminal, assert_harmless
 
 ALL = "".join(text for text, _ in ESCAPES.values())
@@ -41,21 +41,16 @@ def terminal(tmp_path: Path) -> Terminal:
 # On a terminal
 
 
-def chunk(text: str, **more: Any) -> dict[str, Any]:
-    """A chunk of a streamed answer."""
-    return {"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, **more}]}
-
-
 def test_a_stream_on_a_terminal(terminal: Terminal, model: Model) -> None:
     """`send --stream --text` shows escapes even if each of their characters comes in a chunk of its own."""
-    model.script(streaming(sse(*map(chunk, ALL), chunk("", finishReason="STOP"))))
+    model.script(streaming(sse(*map(chunk, ALL), chunk("", finish="STOP"))))
     status, printed = terminal("send", "-s", "a", "--create", "--stream", "--text", "hi", env=model.env)
     assert (status, printed.rstrip("\n")) == (0, SHOWN)
 
 
 def test_events_of_a_stream_on_a_terminal(terminal: Terminal, model: Model) -> None:
     """`send --stream` prints events in which nothing reaches the terminal, the final one included."""
-    model.script(streaming(sse(chunk(ALL), chunk("end", finishReason="STOP"), newline=b"\n")))
+    model.script(streaming(sse(chunk(ALL), chunk("end", finish="STOP"), newline=b"\n")))
     status, printed = terminal("send", "-s", "a", "--create", "--stream", "hi", env=model.env)
     assert status == 0
     assert_harmless(printed)
@@ -64,8 +59,8 @@ def test_events_of_a_stream_on_a_terminal(terminal: Terminal, model: Model) -> N
 
 def test_a_run_on_a_terminal(terminal: Terminal, model: Model) -> None:
     """`replay` tells of answers and of errors of the API, as events and as progress; none of it is an escape."""
-    refused = {"error": {"code": 400, "message": f"no {ALL}\ngemcli: all is well", "status": "INVALID_ARGUMENT"}}
-    model.script(chunk(ALL, finishReason="STOP"), json_reply(refused, 400))
+    refused = api_error(400, "INVALID_ARGUMENT", f"no {ALL}\ngemcli: all is well")
+    model.script(chunk(ALL, finish="STOP"), refused)
     (terminal.directory / "s.yaml").write_text('- "\\e[2J\\u202e"\n- b\n')
     status, printed = terminal("replay", "s.yaml", "-s", "a", env=model.env)
     assert status == 65
@@ -270,7 +265,7 @@ def test_what_cannot_be_read_as_text(
     """Directories, sockets, loops and dangling links as a script, a history, a config or rules are told by name."""
     monkeypatch.chdir(here.directory)  # the names of sockets have to be short
     make(kind, here.directory / "x")
-    write("rules", header("simulator/rules:x"))
+    write_session("rules", header("simulator/rules:x"))
     done = here(*command)
     assert (done.status, done.out) == (status, "")
     assert " x" in done.err
@@ -294,15 +289,8 @@ def test_files_through_fifos(gemcli: Gemcli) -> None:
         '[{"role":"user","parts":[{"text":"q"}]},{"role":"model","parts":[{"text":"a"}]}]'
     )
     (gemcli.directory / "c").write_text("seed: 7\n")
-    done = shell(gemcli, script)
+    done = gemcli.shell(script)
     assert (done.status, done.json["turns"], done.json["config"]["generationConfig"]) == (0, 1, {"seed": 7})
-
-
-def shell(gemcli: Gemcli, script: str) -> Done:
-    """Bash, which finds the program."""
-    world = {**os.environ, "PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}"}
-    ran = subprocess.run(["bash", "-c", script], cwd=gemcli.directory, env=world, capture_output=True, timeout=60)
-    return Done(ran)
 
 
 @pytest.mark.parametrize(
@@ -342,13 +330,13 @@ class Stranger(InProcess):
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             child = os.fork()
             if not child:
-                self._run([str(arg) for arg in args], world, out.fileno(), err.fileno())
+                self._become([str(arg) for arg in args], world, out.fileno(), err.fileno())
             _, status = os.waitpid(child, 0)
             out.seek(0)
             err.seek(0)
             return Done(subprocess.CompletedProcess(args, os.waitstatus_to_exitcode(status), out.read(), err.read()))
 
-    def _run(self, words: list[str], world: dict[str, str], out: int, err: int) -> NoReturn:
+    def _become(self, words: list[str], world: dict[str, str], out: int, err: int) -> NoReturn:
         """Become another user, run the program and end."""
         status = 99
         try:
@@ -375,7 +363,7 @@ class Stranger(InProcess):
 @pytest.fixture
 def stranger(here: InProcess, capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Stranger]:
     """A stranger in a directory of its own, which others can look into."""
-    write("warm", header(), *turn(1))
+    write_session("warm", header(), *turn(1))
     (here.directory / "q.jsonl").write_text(suite("name", ["a"]))
     for command in ("send -s warm hi", "export contents -s warm", "rewind -s warm", "replay q.jsonl --out out", "new"):
         here(*command.split(), "--debug")
@@ -392,7 +380,7 @@ def stranger(here: InProcess, capfdbinary: pytest.CaptureFixture[bytes]) -> Iter
 def others_session(stranger: Stranger, mode: int, *, own: bool) -> Path:
     """A session of one turn with this mode, the stranger's own or not."""
     path = stranger.directory / "s.jsonl"
-    shutil.copy(write("made", header(), *turn(1)), path)
+    shutil.copy(write_session("made", header(), *turn(1)), path)
     path.chmod(mode)
     return stranger.own(path) if own else path
 

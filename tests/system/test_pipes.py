@@ -9,204 +9,149 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
-from tests.commands import header, turn, write
-from tests.support import PROGRAM, Done, Gemcli, Model, json_reply
+from tests.builders import header, overloaded, turn, write_session
+from tests.support import Gemcli, InProcess, Model
+
+Conversation = Callable[[], list[str]]
 
 
 @pytest.fixture
-def sh(tmp_path: Path) -> Shell:
-    """A shell in an empty directory that finds the program."""
-    return Shell(tmp_path)
+def conversation(here: InProcess) -> Conversation:
+    """What the user said in each turn of the session `a`; an error unless the session is whole."""
+
+    def messages() -> list[str]:
+        here.ok("history", "-s", "a", "--check")
+        return [each["user"] for each in here.ok("history", "-s", "a")]
+
+    return messages
 
 
-class Shell:
-    """Bash, in which a pipeline fails with its first failure: `sh("gemcli … | head -c1")`."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-
-    def __call__(self, script: str, env: Mapping[str, str] | None = None) -> Done:
-        """Run a script."""
-        world = {**os.environ, "PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}", **(env or {})}
-        command = ["bash", "-c", f"set -o pipefail; {script}"]
-        return Done(
-            subprocess.run(
-                command, cwd=self.directory, env=world, stdin=subprocess.DEVNULL, capture_output=True, timeout=60
-            )
-        )
+REDIRECTED = {
+    ">&-": 74,
+    "> /dev/full": 74,
+    "--text > /dev/full": 74,
+    "<&-": 0,
+    "2>&-": 0,
+    ">&- 2>&-": 74,
+    "<&- >&- 2>&-": 74,
+    "2> /dev/full": 0,
+    "> /dev/full 2> /dev/full": 74,
+}
+"""Redirections of `send`, and its status."""
 
 
-def conversation(gemcli: Gemcli, name: str = "a") -> list[str]:
-    """What the user said in each turn of a session; an error unless the session is whole."""
-    assert gemcli("history", "-s", name, "--check").status == 0
-    return [each["user"] for each in gemcli("history", "-s", name).lines]
-
-
-@pytest.mark.parametrize(
-    ("redirection", "status", "words"),
-    [
-        (">&-", 74, "cannot write to standard output"),
-        ("> /dev/full", 74, "cannot write to standard output"),
-        ("--text > /dev/full", 74, "cannot write to standard output"),
-        ("<&-", 0, ""),
-        ("2>&-", 0, ""),
-        (">&- 2>&-", 74, ""),
-        ("<&- >&- 2>&-", 74, ""),
-        ("2> /dev/full", 0, ""),
-        ("> /dev/full 2> /dev/full", 74, ""),
-    ],
-)
-def test_send_with_a_missing_stream(gemcli: Gemcli, sh: Shell, redirection: str, status: int, words: str) -> None:
+@pytest.mark.parametrize("redirection", REDIRECTED)
+def test_send_with_a_missing_stream(gemcli: Gemcli, conversation: Conversation, redirection: str) -> None:
     """Whatever stream is closed or full, the turn is in the session, and a failed print has its own status."""
-    write("a", header())
-    done = sh(f"gemcli send -s a hello {redirection}")
-    assert done.status == status
-    assert words in done.err
-    assert "Traceback" not in done.err
-    assert "Exception ignored" not in done.err
-    assert conversation(gemcli) == ["hello"]
-    if words:
+    write_session("a", header())
+    done = gemcli.shell(f"gemcli send -s a hello {redirection}")
+    assert done.status == REDIRECTED[redirection]
+    assert not [words for words in ("Traceback", "Exception ignored") if words in done.err]
+    assert conversation() == ["hello"]
+    if done.status and "2>" not in redirection:
+        assert "cannot write to standard output" in done.err
         assert "the answer is in the session: gemcli history -s a --last" in done.err
 
 
-def test_send_to_a_pipe_that_nobody_reads(gemcli: Gemcli) -> None:
-    """When the reader has gone before the answer is printed, the turn is in the session; the status is 141."""
-    write("a", header())
+@pytest.mark.parametrize("words", [["send", "-s", "a", "hello"], ["--help"]], ids=["send", "help"])
+def test_a_pipe_that_nobody_reads(gemcli: Gemcli, conversation: Conversation, words: list[str]) -> None:
+    """When the reader has gone before anything is printed, the status is 141 without a word; the turn is there."""
+    write_session("a", header())
     reading, writing = os.pipe()
     os.close(reading)
-    done = gemcli("send", "-s", "a", "hello", stdout=writing)
+    done = gemcli(*words, stdout=writing)
     os.close(writing)
     assert (done.status, done.err) == (141, "")
-    assert conversation(gemcli) == ["hello"]
+    assert conversation() == (["hello"] if words[0] == "send" else [])
 
 
-def test_send_to_a_reader_that_leaves_early(gemcli: Gemcli, sh: Shell) -> None:
-    """When the reader leaves in the middle of a long answer, the whole answer is in the session."""
-    write("a", header())
-    done = sh("head -c 300000 /dev/zero | tr '\\0' x | gemcli send -s a | head -c1")
-    assert (done.status, done.out, done.err) == (141, "{", "")
-    assert [len(said) for said in conversation(gemcli)] == [300_000]
+UNPRINTED = [
+    *(f"{command} -s a" for command in ("history", "history --text", "export markdown", "rewind")),
+    *("--help", "--version", "send --help"),
+]
 
 
-def test_send_to_a_command_that_reads_nothing(gemcli: Gemcli, sh: Shell) -> None:
-    """`| true` ends as success or as a broken pipe, whoever was faster, and the turn is in the session."""
-    write("a", header())
-    done = sh("gemcli send -s a hello | true")
-    assert done.status in (0, 141)
-    assert done.err == ""
-    assert conversation(gemcli) == ["hello"]
-
-
-@pytest.mark.parametrize("command", ["history -s a", "history -s a --text", "export markdown -s a", "rewind -s a"])
+@pytest.mark.parametrize("command", UNPRINTED)
 @pytest.mark.parametrize("full", ["> /dev/full", ">&-"])
-def test_other_commands_with_a_missing_stdout(gemcli: Gemcli, sh: Shell, command: str, full: str) -> None:
-    """What cannot be printed is status 74 with one line that says so."""
-    write("a", header(), *turn(1))
-    done = sh(f"gemcli {command} {full}")
-    assert done.status == 74
+def test_what_cannot_be_printed(gemcli: Gemcli, command: str, full: str) -> None:
+    """What cannot be printed is status 74 with one line that says so, if there is somebody to tell."""
+    write_session("a", header(), *turn(1))
+    done = gemcli.shell(f"gemcli {command} {full}")
+    assert (done.status, done.err.count("\n")) == (74, 1)
     assert "gemcli: error: cannot write to standard output" in done.err
-    assert "Traceback" not in done.err
-
-
-def test_a_reader_of_a_long_history_leaves(sh: Shell) -> None:
-    """A reader that has seen enough ends the command silently."""
-    write("a", header(), *(record for number in range(1, 40) for record in turn(number, "x" * 5000)))
-    done = sh("gemcli history -s a | head -c1")
-    assert (done.status, done.out, done.err) == (141, "{", "")
-
-
-@pytest.mark.parametrize("what", ["--help", "--version", "send --help"])
-@pytest.mark.parametrize("full", ["> /dev/full", ">&-", ">&- 2>&-", "> /dev/full 2> /dev/full"])
-def test_help_that_cannot_be_printed(sh: Shell, what: str, full: str) -> None:
-    """Help that cannot be printed is status 74, without a word of Python's own."""
-    done = sh(f"gemcli {what} {full}")
-    assert done.status == 74
-    assert "Exception ignored" not in done.err
-    assert "Traceback" not in done.err
-
-
-def test_help_to_a_pipe_that_nobody_reads(gemcli: Gemcli) -> None:
-    """Help that nobody reads ends the command silently."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    done = gemcli("--help", stdout=writing)
-    os.close(writing)
-    assert (done.status, done.err) == (141, "")
+    if "help" in command:
+        again = gemcli.shell(f"gemcli {command} {full} 2{full}")
+        assert (again.status, again.err) == (74, "")
 
 
 @pytest.mark.parametrize("args", ["", "nope", "send", "history -s missing"])
 @pytest.mark.parametrize("redirection", ["2>&-", "2> /dev/full", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_an_error_that_cannot_be_printed(sh: Shell, args: str, redirection: str) -> None:
+def test_an_error_that_cannot_be_printed(gemcli: Gemcli, args: str, redirection: str) -> None:
     """An error that nobody can be told of keeps its status."""
-    assert sh(f"gemcli {args} {redirection}").status == (66 if "missing" in args else 2)
+    assert gemcli.shell(f"gemcli {args} {redirection}").status == (66 if "missing" in args else 2)
 
 
-def test_a_closed_stdin_is_no_message(sh: Shell) -> None:
-    """Without MESSAGE and without stdin there is nothing to send."""
-    write("a", header())
-    done = sh("gemcli send -s a <&-")
-    assert done.status == 2
-    assert "there is no message" in done.err
-
-
-def test_a_session_never_becomes_a_standard_stream(gemcli: Gemcli, sh: Shell) -> None:
-    """With all streams closed, nothing is written into the session but its records."""
-    write("a", header())
-    assert sh("gemcli send -s a <&- >&- 2>&-").status == 2
-    assert sh("gemcli send -s missing x <&- >&- 2>&-").status == 66
+def test_a_session_never_becomes_a_standard_stream(gemcli: Gemcli) -> None:
+    """Without stdin there is no message; with all streams closed, nothing is written into the session."""
+    write_session("a", header())
+    done = gemcli.shell("gemcli send -s a <&-")
+    assert (done.status, "there is no message" in done.err) == (2, True)
+    assert gemcli.shell("gemcli send -s a <&- >&- 2>&-").status == 2
+    assert gemcli.shell("gemcli send -s missing x <&- >&- 2>&-").status == 66
     assert [record["kind"] for record in gemcli.records("a")] == ["session"]
 
 
-def test_a_loop_that_leaves_stdin_alone(gemcli: Gemcli, sh: Shell) -> None:
-    """With -n a `while read` loop sends each line, and nothing else."""
-    write("a", header())
-    done = sh('printf "one\\ntwo\\n" | while read -r line; do gemcli send -n -s a --text "$line"; done')
-    assert (done.status, done.err) == (0, "")
-    assert conversation(gemcli) == ["one", "two"]
+TWO = r"printf 'one\ntwo\n'"
+
+SCRIPTS: dict[str, tuple[str, list[str]]] = {
+    "with -n a loop over a pipe keeps its lines": (
+        TWO + ' | while read -r line; do gemcli send -n -s a --text "$line"; done',
+        ["one", "two"],
+    ),
+    "without it the first send takes the rest": (
+        TWO + ' | while read -r line; do gemcli send -s a "$line"; done',
+        ["one\n\ntwo\n"],
+    ),
+    "a file already read from is left alone": (
+        TWO + ' > q; while read -r line; do gemcli send -s a --text "$line"; done < q',
+        ["one", "two"],
+    ),
+    "a lone dash reads it from where it stands": (TWO + " > q; { read -r line; gemcli send -s a -; } < q", ["two\n"]),
+    "xargs": (TWO + " | xargs -I{} gemcli send -s a {}", ["one", "two"]),
+    "the lock is free before anything is printed": (
+        "gemcli send -s a --text one | gemcli send -s a --text",
+        ["one", 'Message 1 says: "one".\n'],
+    ),
+}
 
 
-def test_a_loop_over_a_file_without_n(gemcli: Gemcli, sh: Shell) -> None:
-    """A loop that reads from a file keeps its lines without -n, too: a file already read from is left alone."""
-    write("a", header())
-    done = sh('printf "one\\ntwo\\n" > q; while read -r line; do gemcli send -s a --text "$line"; done < q')
-    assert done.status == 0
-    assert conversation(gemcli) == ["one", "two"]
-    assert done.err.count("already read from, so it is left alone; use -n") == 2
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_lines_of_shell(gemcli: Gemcli, conversation: Conversation, name: str) -> None:
+    """What loops, files and pipes give to `send` is what a user of a shell expects."""
+    write_session("a", header())
+    script, messages = SCRIPTS[name]
+    done = gemcli.shell(script)
+    left_alone = done.err.count("already read from, so it is left alone; use -n")
+    assert (done.status, left_alone) == (0, 2 if "left alone" in name else 0), done.err
+    assert done.err == "" or "-n " not in script
+    assert conversation() == messages
 
 
-def test_a_loop_over_a_pipe_without_n(gemcli: Gemcli, sh: Shell) -> None:
-    """Without -n the first `send` of a loop over a pipe takes the rest of it, as any command would."""
-    write("a", header())
-    assert sh('printf "one\\ntwo\\n" | while read -r line; do gemcli send -s a "$line"; done').status == 0
-    assert conversation(gemcli) == ["one\n\ntwo\n"]
-
-
-def test_xargs(gemcli: Gemcli, sh: Shell) -> None:
-    """Each line that xargs takes is a message of its own."""
-    write("a", header())
-    assert sh("printf 'one\\ntwo\\n' | xargs -I{} gemcli send -s a {}").status == 0
-    assert conversation(gemcli) == ["one", "two"]
-
-
-def test_a_pipe_from_a_session_into_itself(gemcli: Gemcli, sh: Shell) -> None:
-    """An answer can be piped into the session that it came from: the lock is free before anything is printed."""
-    write("a", header())
-    done = sh("gemcli send -s a --text one | gemcli send -s a --text")
-    assert done.status == 0
-    assert conversation(gemcli) == ["one", 'Message 1 says: "one".\n']
-
-
-def test_a_lone_dash_reads_a_file_from_where_it_stands(gemcli: Gemcli, sh: Shell) -> None:
-    """`-` asks for stdin, so a file that was already read from is read to its end."""
-    write("a", header())
-    assert sh("printf 'one\\ntwo\\n' > q; { read -r line; gemcli send -s a -; } < q").status == 0
-    assert conversation(gemcli) == ["two\n"]
+def test_readers_that_leave(gemcli: Gemcli, conversation: Conversation) -> None:
+    """A reader that has seen enough ends a command silently, and what was sent is in the session whole."""
+    write_session("a", header())
+    done = gemcli.shell("head -c 300000 /dev/zero | tr '\\0' x | gemcli send -s a | head -c1")
+    assert (done.status, done.out, done.err) == (141, "{", "")
+    done = gemcli.shell("gemcli history -s a | head -c1")
+    assert (done.status, done.out, done.err) == (141, "{", "")
+    done = gemcli.shell("gemcli send -s a hello | true")  # whoever is faster
+    assert (done.status in (0, 141), done.err) == (True, "")
+    assert [len(said) for said in conversation()] == [300_000, 5]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +166,7 @@ def test_a_lone_dash_reads_a_file_from_where_it_stands(gemcli: Gemcli, sh: Shell
 )
 def test_text_is_utf_8_in_any_locale(gemcli: Gemcli, locale: dict[str, str]) -> None:
     """Text from arguments and stdin is UTF-8 on the way in, in the file and on the way out, whatever the locale."""
-    write("a", header())
+    write_session("a", header())
     done = gemcli("send", "-s", "a", "--text", "grüße", stdin="日本 😀", env=locale)
     assert (done.status, done.err) == (0, "")
     assert "grüße\n\n日本 😀" in done.bytes.decode("utf-8")
@@ -243,20 +188,20 @@ def test_names_and_errors_in_any_locale(gemcli: Gemcli, locale: dict[str, str]) 
     assert gemcli("history", "-s", b"./gr\xfcn.jsonl", "--path", env=locale).status == 0
 
 
-def test_a_relative_path_is_a_session(gemcli: Gemcli, sh: Shell) -> None:
+def test_a_relative_path_is_a_session(gemcli: Gemcli) -> None:
     """A path is taken as it is: from the directory one is in, through links, with blanks in it."""
-    assert sh("mkdir 'a b' && gemcli new -s 'a b/c' --model simulator/echo").status == 0
-    assert sh("ln -s 'a b/c' link.jsonl && cd 'a b' && gemcli send -s ../link.jsonl hi").status == 0
+    assert gemcli.shell("mkdir 'a b' && gemcli new -s 'a b/c' --model simulator/echo").status == 0
+    assert gemcli.shell("ln -s 'a b/c' link.jsonl && cd 'a b' && gemcli send -s ../link.jsonl hi").status == 0
     assert (gemcli.directory / "link.jsonl").is_symlink()
     assert (gemcli.directory / "a b" / "c").read_bytes().count(b"\n") == 3
 
 
 @pytest.mark.parametrize("name", ["a", "A9", "_a", "a.b", "a-b_c.d", "9", "a.", "é.jsonl", "x" * 128])
-def test_a_session_name(gemcli: Gemcli, name: str) -> None:
+def test_a_session_name(here: InProcess, name: str) -> None:
     """Letters, digits, `.`, `_` and `-` make a name; anything that ends in .jsonl is a path instead."""
-    made = gemcli("new", "-s", name)
+    made = here("new", "-s", name)
     assert made.status == 0
-    path = gemcli.directory / name if name.endswith(".jsonl") else gemcli.session(name)
+    path = here.directory / name if name.endswith(".jsonl") else here.session(name)
     assert path.is_file()
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -266,50 +211,50 @@ def test_a_session_name(gemcli: Gemcli, name: str) -> None:
     ["", " ", "a b", ".a", "-a", "..", ".", "a\n", "a\tb", "é", "a:b", "a\\b", "a*", "x" * 129, "a\x1b[31m", "~"],
     ids=ascii,
 )
-def test_what_is_no_session_name(gemcli: Gemcli, name: str) -> None:
+def test_what_is_no_session_name(here: InProcess, name: str) -> None:
     """Anything else is a usage error that tells what a name is, and makes no file."""
-    done = gemcli("new", f"--session={name}")
+    done = here("new", f"--session={name}")
     assert done.status == 2
     assert "is not a session name" in done.err
     assert "letters, digits" in done.err
     assert "\x1b" not in done.err
-    assert not gemcli.session("a").parent.exists()
+    assert not here.session("a").parent.exists()
 
 
-def test_an_empty_session_is_not_the_one_of_the_environment(gemcli: Gemcli) -> None:
+def test_an_empty_session_is_not_the_one_of_the_environment(here: InProcess) -> None:
     """`-s ''`, as from an unset variable, is an error even where GEMCLI_SESSION would serve."""
-    write("a", header())
-    assert gemcli("send", "-s", "", "x", env={"GEMCLI_SESSION": "a"}).status == 2
-    assert len(gemcli.records("a")) == 1
+    write_session("a", header())
+    assert here("send", "-s", "", "x", env={"GEMCLI_SESSION": "a"}).status == 2
+    assert len(here.records("a")) == 1
 
 
-def test_the_session_of_the_environment(gemcli: Gemcli) -> None:
+def test_the_session_of_the_environment(here: InProcess) -> None:
     """GEMCLI_SESSION serves when -s is absent, and -s wins over it."""
-    write("a", header(), *turn(1, "in a"))
-    write("b", header(), *turn(1, "in b"))
+    write_session("a", header(), *turn(1, "in a"))
+    write_session("b", header(), *turn(1, "in b"))
     env = {"GEMCLI_SESSION": "a"}
-    assert gemcli("history", env=env).json["user"] == "in a"
-    assert gemcli("history", "-s", "b", env=env).json["user"] == "in b"
+    assert here("history", env=env).json["user"] == "in a"
+    assert here("history", "-s", "b", env=env).json["user"] == "in b"
 
 
-def test_options_from_the_environment(gemcli: Gemcli) -> None:
+def test_options_from_the_environment(here: InProcess) -> None:
     """Any option can come from `GEMCLI_<COMMAND>_<OPTION>`, under the name that it has on the command line."""
-    write("a", header(), *turn(1), *turn(2))
-    text = gemcli("history", "-s", "a", env={"GEMCLI_HISTORY_LAST": "1", "GEMCLI_HISTORY_TEXT": "1"})
+    write_session("a", header(), *turn(1), *turn(2))
+    text = here("history", "-s", "a", env={"GEMCLI_HISTORY_LAST": "1", "GEMCLI_HISTORY_TEXT": "1"})
     assert text.out == "user: question 2\nmodel: answer 2\n"
     env = {"GEMCLI_NEW_SYSTEM": "Be brief", "GEMCLI_NEW_TEMPERATURE": "0.5", "GEMCLI_NEW_STOP": "END"}
-    made = gemcli("new", "-s", "b", env=env).json
+    made = here("new", "-s", "b", env=env).json
     assert made["config"] == {
         "systemInstruction": {"parts": [{"text": "Be brief"}]},
         "generationConfig": {"temperature": 0.5, "stopSequences": ["END"]},
     }
-    assert gemcli("rewind", "-s", "a", env={"GEMCLI_REWIND_NUMBER": "2"}).json["turns"] == 0
+    assert here("rewind", "-s", "a", env={"GEMCLI_REWIND_NUMBER": "2"}).json["turns"] == 0
 
 
 @pytest.mark.slow
 def test_a_silent_pipe_is_told_of(gemcli: Gemcli) -> None:
     """After five seconds of silence on a pipe, one note says what the program waits for; then it goes on waiting."""
-    write("a", header())
+    write_session("a", header())
     process = gemcli.start("send", "-s", "a", "--text", "hello", stdin=subprocess.PIPE)
     with process:
         assert process.stderr is not None
@@ -324,7 +269,7 @@ def test_a_silent_pipe_is_told_of(gemcli: Gemcli) -> None:
 @pytest.mark.parametrize("stream", [[], ["--stream"]], ids=["at-once", "stream"])
 def test_streams_that_do_not_wait(gemcli: Gemcli, stream: list[str]) -> None:
     """Pipes that a parent has set to O_NONBLOCK, as node and ssh do, are read and written whole, however slow."""
-    write("a", header())
+    write_session("a", header())
     (stdin, typing), (reading, stdout) = os.pipe(), os.pipe()
     os.set_blocking(stdin, False)
     os.set_blocking(stdout, False)
@@ -344,8 +289,7 @@ def test_streams_that_do_not_wait(gemcli: Gemcli, stream: list[str]) -> None:
 
 def test_a_long_message_to_a_stderr_that_nobody_reads(gemcli: Gemcli, model: Model) -> None:
     """A server's long message to a full pipe on stderr does not keep the program from ending in time."""
-    refusal = {"error": {"code": 503, "message": "x" * 150_000, "status": "UNAVAILABLE"}}
-    model.script(*[json_reply(refusal, status=503)] * 10)
+    model.script(*[overloaded("x" * 150_000)] * 10)
     reading, stderr = os.pipe()
     os.set_blocking(stderr, False)
     with suppress(BlockingIOError):
@@ -353,7 +297,7 @@ def test_a_long_message_to_a_stderr_that_nobody_reads(gemcli: Gemcli, model: Mod
             os.write(stderr, b"-" * 4096)
     os.set_blocking(stderr, True)
     try:
-        done = gemcli("send", "-s", "a", "--create", "--deadline", "3", "hi", env=model.env, stderr=stderr, timeout=20)
+        done = gemcli("send", "-s", "a", "--create", "--deadline", "6", "hi", env=model.env, stderr=stderr, timeout=20)
     finally:
         os.close(reading)
         os.close(stderr)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable
 from email.utils import formatdate
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +18,9 @@ import pytest
 from gemcli.api.gemini import Gemini
 from gemcli.cli import COMMANDS
 from gemcli.signals import deferred
-from tests.commands import header, turn, write
-from tests.support import PROGRAM, Done, Gemcli, InProcess, Model, answer, json_reply
+from tests.builders import ECHO, answer, header, turn, write_session
+from tests.support import Gemcli, InProcess, Model, json_reply
 from tests.system import Listener, listening
-
-ECHO = "simulator/echo"
 
 # Bytes
 
@@ -36,13 +31,9 @@ def test_every_byte(way: str, here: InProcess, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(Gemini, "generate", lambda self, *request: answer("ok"))
     statuses = []
     for byte in (bytes([value]) for value in range(256)):
-        path = write("a", header())
+        path = write_session("a", header())
         before = path.read_bytes()
-        if way == "argument":
-            done = here("send", "-s", "a", "-n", "--", byte)
-        else:
-            with stdin(byte):
-                done = here("send", "-s", "a")
+        done = here("send", "-s", "a", "-n", "--", byte) if way == "argument" else here("send", "-s", "a", stdin=byte)
         statuses.append(done.status)
         if byte == b"\0" or byte > b"\x7f":
             assert (done.status, done.out, path.read_bytes()) == (65, "", before)
@@ -55,25 +46,6 @@ def test_every_byte(way: str, here: InProcess, monkeypatch: pytest.MonkeyPatch, 
             assert request["content"] == {"role": "user", "parts": [{"text": byte.decode()}]}
         assert "Traceback" not in done.err
     figures(f"bytes as {way}", bytes=len(statuses), sent=statuses.count(0))
-
-
-class stdin:  # noqa: N801  # it is used as a function
-    """Standard input of this process is a pipe that holds these bytes, inside the block."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def __enter__(self) -> None:
-        self._before = os.dup(0)
-        reading, writing = os.pipe()
-        os.write(writing, self._data)
-        os.close(writing)
-        os.dup2(reading, 0)
-        os.close(reading)
-
-    def __exit__(self, *error: object) -> None:
-        os.dup2(self._before, 0)
-        os.close(self._before)
 
 
 # Locales
@@ -108,7 +80,7 @@ def test_every_command_in_the_c_locale(name: str, gemcli: Gemcli, here: InProces
             file.unlink()
         gemcli.session("r").unlink(missing_ok=True)
         (gemcli.directory / "plän.yaml").write_text(SCRIPT, encoding="utf-8")
-        write("a", header(), *turn(1, "grüße", "日本 😀"))
+        write_session("a", header(), *turn(1, "grüße", "日本 😀"))
         done = run(*IN_C[name], env=env)
         assert "Traceback" not in done.err
         runs.append((done.status, changeless(done.out), changeless(done.err)))
@@ -148,7 +120,7 @@ def changeless(printed: str) -> str:
     return "\n".join(lines)
 
 
-CHANGING = {"elapsed_ms", "latency_ms", "wall_s", "id", "time", "path", "started", "key", "file"}
+CHANGING = {"elapsed_ms", "latency_ms", "waited_ms", "wall_s", "id", "time", "path", "started", "key", "file"}
 
 
 # Clocks
@@ -176,19 +148,19 @@ def test_a_clock_that_jumps(jumping: list[float], here: InProcess, model: Model)
     """Records of any order of times make one valid session: sending, sending again, rewinding and replaying go on."""
     busy = json_reply({"error": {"code": 503, "message": "busy"}}, 503, {"retry-after": "0"})
     (here.directory / "s.yaml").write_text("- one\n- two\n")
-    assert here("new", "-s", "a", env=model.env).status == 0
+    assert here("new", "-s", "a").status == 0
     start = time.monotonic()
     for number in range(1, 9):
         model.replies[:] = [busy] if number % 2 else []
         words = ["--key", f"k{number}"] if number % 3 else ["--stream"]
-        done = here("send", "-s", "a", "--retries", "1", f"message {number}", *words, env=model.env)
+        done = here("send", "-s", "a", "--retries", "1", f"message {number}", *words)
         assert done.status == 0, done.err
-    assert here("rewind", "-s", "a", "-n", "2", env=model.env).status == 0
-    assert here("send", "-s", "a", "--key", "k1", "message 1", env=model.env).lines[-1]["sent"] is False
-    assert here("replay", "s.yaml", "-s", "r", env=model.env).status == 0
-    assert here("replay", "s.yaml", "-s", "r", env=model.env).lines[-1]["turns"]["reused"] == 2
+    assert here("rewind", "-s", "a", "-n", "2").status == 0
+    assert here("send", "-s", "a", "--key", "k1", "message 1").lines[-1]["sent"] is False
+    assert here("replay", "s.yaml", "-s", "r").status == 0
+    assert here("replay", "s.yaml", "-s", "r").lines[-1]["turns"]["reused"] == 2
     assert here("history", "-s", "a", "--check").status == here("history", "-s", "r", "--check").status == 0
-    assert here("new", "-s", "b", "--from", "a", env=model.env).status == 0
+    assert here("new", "-s", "b", "--from", "a").status == 0
     assert [json.loads(line)["turn"] for line in here("history", "-s", "a").out.splitlines()] == [*range(1, 7)]
     times = [record["time"] for record in here.records("a")]
     assert len(jumping) > 20
@@ -209,9 +181,9 @@ def test_a_wrong_clock_and_a_date_to_wait_for(
     monkeypatch.setattr(time, "time", lambda: now + wrong)
     monkeypatch.setattr(deferred, "sleep", lambda seconds: waits.append(seconds))
     model.script(json_reply({"error": {"code": 503}}, 503, {"retry-after": when}))
-    assert here("new", "-s", "a", env=model.env).status == 0
+    assert here("new", "-s", "a").status == 0
     words = ["send", "-s", "a", "hi", "--retries", "1", "--deadline", "60", "--errors", "json"]
-    done = here(*words, env=model.env)
+    done = here(*words)
     if wrong < 0:
         # The date is hours or years away: nobody waits for it, and the caller learns of it.
         assert (done.status, done.out, waits) == (75, "", [])
@@ -230,8 +202,8 @@ def test_the_deadline_is_not_on_that_clock(here: InProcess, model: Model, monkey
     real = time.time
     looks = itertools.count()
     monkeypatch.setattr(time, "time", lambda: real() + next(looks) * 50 * YEAR)
-    assert here("new", "-s", "a", env=model.env).status == 0
-    assert here("send", "-s", "a", "hi", "--deadline", "60", "--timeout", "60", env=model.env).status == 0
+    assert here("new", "-s", "a").status == 0
+    assert here("send", "-s", "a", "hi", "--deadline", "60", "--timeout", "60").status == 0
 
 
 # Standard streams
@@ -269,9 +241,9 @@ COMBINATIONS = [
 @pytest.mark.parametrize(("name", "closed"), COMBINATIONS)
 def test_every_command_with_missing_streams(name: str, closed: str, gemcli: Gemcli) -> None:
     """Whichever streams are closed: 0, or 74 without stdout, no word of Python's own, and a session that is whole."""
-    write("a", header(), *turn(1))
+    write_session("a", header(), *turn(1))
     (gemcli.directory / "s.yaml").write_text("- one\n- two\n")
-    done = sh(f"gemcli {COMMAND_LINES[name]} {closed}", gemcli.directory)
+    done = gemcli.shell(f"gemcli {COMMAND_LINES[name]} {closed}")
     printed = ">&-" not in closed.replace("2>&-", "")
     assert done.status == (0 if printed else 74), done.err
     assert bool(done.out) == printed
@@ -287,15 +259,6 @@ def test_every_command_with_missing_streams(name: str, closed: str, gemcli: Gemc
         assert made == (["session", *["request", "response"] * 2] if printed else [])
     else:
         assert gemcli.session("n").exists() == (name == "new")
-
-
-def sh(script: str, directory: Path) -> Done:
-    """Run a line of shell that finds the program."""
-    world = {**os.environ, "PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}"}
-    command = ["bash", "-c", script]
-    return Done(
-        subprocess.run(command, cwd=directory, env=world, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
-    )
 
 
 # Signals

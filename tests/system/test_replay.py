@@ -14,16 +14,12 @@ from typing import Any
 
 import pytest
 
-from tests.support import PROGRAM, Gemcli, Model, Reply, answer, json_reply
+from tests.builders import answer, api_error, overloaded, retry_info, slowly
+from tests.support import PROGRAM, Gemcli, Model, Reply
 from tests.system.test_interrupts import by_name, ended, wait_until
 
 THREE = ["one", "two", "three"]
 DOUBT, BUSY = 13, 75
-
-
-def slowly(seconds: float, text: str = "hi") -> Reply:
-    """An answer that takes a while."""
-    return Reply(200, {"content-type": "application/json"}, (seconds, json.dumps(answer(text)).encode()))
 
 
 def script(gemcli: Gemcli, *turns: Any, name: str = "s.json") -> str:
@@ -63,13 +59,19 @@ def finished(gemcli: Gemcli, model: Model, *args: str, sends: list[str]) -> None
     assert gemcli("history", "-s", "s", "--check").status == 0
 
 
+def in_the_second(gemcli: Gemcli, model: Model, second: Reply, *options: str) -> subprocess.Popen[Any]:
+    """A run that is in its second turn, which is answered by `second`."""
+    script(gemcli)
+    model.script(answer("first"), second)
+    process = gemcli.start("replay", "s.json", "-s", "s", *options, env=model.env)
+    wait_until(lambda: len(model.requests) == 2, process)
+    return process
+
+
 @by_name
 def test_a_signal_lets_the_request_finish(number: signal.Signals, gemcli: Gemcli, model: Model) -> None:
     """Told to stop, it finishes the running request and records it, sends nothing more, and goes on the next time."""
-    script(gemcli)
-    model.script(answer("first"), slowly(1.0, "second"))
-    process = gemcli.start("replay", "s.json", "-s", "s", env=model.env)
-    wait_until(lambda: len(model.requests) == 2, process)
+    process = in_the_second(gemcli, model, slowly(1.0, "second"))
     process.send_signal(number)
     status, out, err = ended(process)
     assert status == 128 + number
@@ -84,10 +86,7 @@ def test_a_signal_lets_the_request_finish(number: signal.Signals, gemcli: Gemcli
 
 def test_a_second_signal_leaves_at_once(gemcli: Gemcli, model: Model) -> None:
     """A second Ctrl-C does not wait for the answer: the turn is in doubt, 13 next time, and sent when allowed."""
-    script(gemcli)
-    model.script(answer("first"), slowly(30))
-    process = gemcli.start("replay", "s.json", "-s", "s", env=model.env)
-    wait_until(lambda: len(model.requests) == 2, process)
+    process = in_the_second(gemcli, model, slowly(30))
     process.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
@@ -102,10 +101,7 @@ def test_a_second_signal_leaves_at_once(gemcli: Gemcli, model: Model) -> None:
 @pytest.mark.parametrize("grace", ["0", "0.5"])
 def test_a_request_that_outlives_the_grace_is_in_doubt(grace: str, gemcli: Gemcli, model: Model) -> None:
     """With --grace 0 at once, else after so long, the request is given up: unknown, and 13 next time."""
-    script(gemcli)
-    model.script(answer("first"), slowly(30))
-    process = gemcli.start("replay", "s.json", "-s", "s", "--grace", grace, env=model.env)
-    wait_until(lambda: len(model.requests) == 2, process)
+    process = in_the_second(gemcli, model, slowly(30), "--grace", grace)
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
     status, out, _ = ended(process)
@@ -128,9 +124,8 @@ def in_doubt(gemcli: Gemcli, model: Model) -> None:
 def test_a_signal_ends_the_wait_before_sending_again(gemcli: Gemcli, model: Model) -> None:
     """A signal while the run waits out a 429 ends it at once; nothing is in doubt, and the next run sends the rest."""
     script(gemcli)
-    busy = {"error": {"code": 429, "message": "Slow down.", "status": "RESOURCE_EXHAUSTED", "details": [
-        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "60s"}]}}  # fmt: skip
-    model.script(answer("first"), json_reply(busy, 429))
+    busy = api_error(429, "RESOURCE_EXHAUSTED", "Slow down.", retry_info("60s"))
+    model.script(answer("first"), busy)
     process = gemcli.start("replay", "s.json", "-s", "s", env=model.env)
     wait_until(lambda: len(gemcli.records("s")) == 4 if len(model.requests) == 2 else False, process)
     until_printed(process, b'"event":"wait"')
@@ -181,23 +176,12 @@ def test_a_signal_when_nobody_reads(gemcli: Gemcli, model: Model) -> None:
     finished(gemcli, model, sends=["three"])
 
 
-def sh(gemcli: Gemcli, line: str, env: Mapping[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
-    """What `sh -c` makes of a line, in the directory in which the program runs; it finds the program."""
-    world = {"PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}", "HOME": os.environ["HOME"], **env}
-    return subprocess.run(
-        ["sh", "-c", line],
-        cwd=gemcli.directory,
-        env=world,
-        **{"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": 60, **options},
-    )
-
-
 def test_head_ends_the_run(gemcli: Gemcli, model: Model) -> None:
     """`| head -1` ends a run quietly: what was sent is recorded, no more is sent, and the next run goes on."""
     script(gemcli)
     line = "{ gemcli replay s.json -s ./s.jsonl; echo $? > status; } | head -n 1"
-    done = sh(gemcli, line, model.env)
-    assert (json.loads(done.stdout)["event"], done.stderr) == ("run", "")
+    done = gemcli.shell(line, model.env)
+    assert (done.json["event"], done.err) == ("run", "")
     assert (gemcli.directory / "status").read_text() == "141\n"
     sent = len(model.requests)
     assert sent < 3
@@ -213,15 +197,13 @@ def test_a_line_of_cron(gemcli: Gemcli, model: Model) -> None:
     (gemcli.directory / "nightly.yaml").write_text("- one\n- two\n- three\n")
     (gemcli.directory / "runs").mkdir()
     line = "gemcli replay nightly.yaml -s runs/$(date +%Y).jsonl --retries 0 > /dev/null"
-    model.script(
-        answer("first"), json_reply({"error": {"code": 503, "message": "Busy.", "status": "UNAVAILABLE"}}, 503)
-    )
-    first = sh(gemcli, line, model.env)
-    assert (first.returncode, asked(model)) == (BUSY, ["one", "two"])
-    assert first.stderr.startswith("gemcli: error: nightly: t2: ")
+    model.script(answer("first"), overloaded("Busy."))
+    first = gemcli.shell(line, model.env)
+    assert (first.status, asked(model)) == (BUSY, ["one", "two"])
+    assert first.err.startswith("gemcli: error: nightly: t2: ")
     for _ in range(2):
-        done = sh(gemcli, line, model.env)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        done = gemcli.shell(line, model.env)
+        assert (done.status, done.out, done.err) == (0, "", "")
         assert asked(model) == ["one", "two", "two", "three"]
     assert len(list((gemcli.directory / "runs").iterdir())) == 1
 
@@ -274,10 +256,10 @@ def test_runs_that_start_at_the_same_time(
 def test_a_script_from_standard_input(gemcli: Gemcli, model: Model) -> None:
     """A script can be piped in, and its lines too; run again it sends nothing."""
     for _ in range(2):
-        done = sh(gemcli, "printf '%s\\n' one 'two: 2' three | gemcli replay - --lines -s ./s.jsonl", model.env)
-        assert (done.returncode, done.stderr) == (0, "")
+        done = gemcli.shell("printf '%s\\n' one 'two: 2' three | gemcli replay - --lines -s ./s.jsonl", model.env)
+        assert (done.status, done.err) == (0, "")
         assert asked(model) == ["one", "two: 2", "three"]
-    assert lines(done.stdout)[-1]["turns"]["reused"] == 3
+    assert lines(done.out)[-1]["turns"]["reused"] == 3
 
 
 LOOP = """

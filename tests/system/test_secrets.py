@@ -13,9 +13,11 @@ import pytest
 
 from gemcli.cli import COMMANDS
 from gemcli.simulator.simulated_api import Cut
-from tests.support import Done, Gemcli, InProcess, Model, Reply, answer, json_reply, sse, streaming
-from tests.system import Listener, clients_collected, listening
-from tests.system.test_matrix import ROWS, Matrix, run
+from tests.builders import answer, chunk, sse, streaming
+from tests.support import Done, Gemcli, InProcess, Model, Reply, json_reply
+from tests.system import Listener, listening
+from tests.system.conditions import CONDITIONS
+from tests.system.test_matrix import Matrix, run
 from tests.system.test_vertex import Cloud, cloud, private_key
 
 __all__ = ["cloud", "private_key"]  # fixtures
@@ -73,6 +75,8 @@ REPLIES: dict[str, Reply] = {
     "200-text": Reply(200, {}, (f'"{KEY}"'.encode(),)),
     "200-doubled-key": Reply(200, {}, (f'{{"{KEY}": 1, "{KEY}": 2}}'.encode(),)),
     "200-number": Reply(200, {}, (b'{"a": 1e999}',)),
+    "event": streaming(sse({"error": {"code": 403, "message": f"key {KEY} is bad"}})),
+    "later-event": streaming(sse(chunk("half"), {"error": {"code": 403, "message": f"key {KEY} is bad"}})),
     "200-shape": json_reply({"candidates": [{"content": {"role": KEY, "parts": KEY}}]}),
 }
 
@@ -83,6 +87,7 @@ def test_answers(reply: Reply, debug: bool, gemcli: Gemcli, here: InProcess, mod
     """Whatever a server answers, and though it quotes the key, no output and no file holds it."""
     model.script(reply)
     options = ["--debug"] if debug else ["--errors", "json"]
+    options += ["--stream"] if "event-stream" in reply.headers.get("content-type", "") else []
     run = gemcli if reply is REPLIES["400"] else here  # one of them as it is installed
     done = run("send", "-s", "s", "--create", "hi", *options, env=model.env | {"GEMINI_API_KEY": KEY})
     assert [headers["x-goog-api-key"] for headers in model.headers] == [KEY]
@@ -202,16 +207,12 @@ class Watched(Matrix):
 
 
 @pytest.mark.parametrize("form", ["json", "stream-text"])
-def test_every_condition(
-    form: str, capfdbinary: pytest.CaptureFixture[bytes], model: Model, figures: Callable[..., None]
-) -> None:
+def test_every_condition(form: str, here: InProcess, model: Model, figures: Callable[..., None]) -> None:
     """No condition of the wire, with `--debug`, makes the key known."""
-    rows = {name: row for name, row in ROWS.items() if not row.slow}
-    with clients_collected():
-        watched = Watched(capfdbinary, model)
-        watched.env["GEMINI_API_KEY"] = KEY
-        watched.options += ["--debug"]
-        cells, wrong = run(watched, rows, form, "fresh")
+    watched = Watched(here, model)
+    watched.env["GEMINI_API_KEY"] = KEY
+    watched.options += ["--debug"]
+    cells, wrong = run(watched, {name: row for name, row in CONDITIONS.items() if not row.slow}, form, "fresh")
     figures(f"canary {form}", cells=cells, looks=watched.looks, wrong=len(wrong))
     assert not wrong, "\n\n".join(wrong)
     assert {headers["x-goog-api-key"] for headers in model.headers} == {KEY}

@@ -8,12 +8,13 @@ import subprocess
 import termios
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from tests.commands import header, turn, write
-from tests.support import PROGRAM, Gemcli, Model, answer, json_reply
+from tests.builders import answer, api_error, header, turn, write_session
+from tests.support import PROGRAM, InProcess, Model
 
 ESCAPES = {
     "csi": ("\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"),
@@ -77,13 +78,14 @@ def assert_harmless(printed: str) -> None:
     assert [character for character in DANGEROUS if character in printed] == []
 
 
-@pytest.mark.parametrize(("text", "shown"), ESCAPES.values(), ids=ESCAPES)
-def test_history_on_a_terminal(terminal: Terminal, text: str, shown: str) -> None:
+def test_history_on_a_terminal(terminal: Terminal) -> None:
     """What a model said is shown with its control characters made visible."""
-    write("a", header(), *turn(1, f"ask {text} end", f"say {text} end"))
+    turns = [turn(number, f"ask {text} end", f"say {text} end") for number, (text, _) in enumerate(ESCAPES.values(), 1)]
+    write_session("a", header(), *chain.from_iterable(turns))
     status, printed = terminal("history", "-s", "a", "--text")
     assert status == 0
-    assert printed == f"user: ask {shown} end\nmodel: say {shown} end\n"
+    shown = [(f"user: ask {shown} end", f"model: say {shown} end") for _, shown in ESCAPES.values()]
+    assert [line for line in printed.split("\n") if line] == [*chain.from_iterable(shown)]
 
 
 def test_text_of_an_answer_on_a_terminal(terminal: Terminal, model: Model) -> None:
@@ -95,25 +97,24 @@ def test_text_of_an_answer_on_a_terminal(terminal: Terminal, model: Model) -> No
     assert printed == "\tgrüße 😀\n" + " ".join(shown for _, shown in ESCAPES.values()) + "\n"
 
 
-def test_text_in_a_pipe(gemcli: Gemcli, model: Model) -> None:
+def test_text_in_a_pipe(here: InProcess, model: Model) -> None:
     """In a pipe the text is what the model said, byte for byte."""
     said = " ".join(text for text, _ in ESCAPES.values())
     model.script(answer(said))
-    done = gemcli("send", "-s", "a", "--create", "--text", "hi", env=model.env)
+    done = here("send", "-s", "a", "--create", "--text", "hi")
     assert done.bytes == said.encode() + b"\n"
-    assert gemcli("history", "-s", "a", "--text").bytes == b"user: hi\nmodel: " + said.encode() + b"\n"
-    # A carriage return ends a line of Markdown, and every line is quoted.
-    assert said.replace("\r", "\n> ").encode() in gemcli("export", "markdown", "-s", "a").bytes
+    assert here("history", "-s", "a", "--text").bytes == b"user: hi\nmodel: " + said.encode() + b"\n"
+    assert said.encode() in here("export", "markdown", "-s", "a").bytes
 
 
 @pytest.mark.parametrize(
     "command", [["history"], ["history", "--last", "--raw"], ["rewind"], ["history", "--contents"]]
 )
-def test_json_is_harmless_everywhere(gemcli: Gemcli, command: list[str]) -> None:
+def test_json_is_harmless_everywhere(here: InProcess, command: list[str]) -> None:
     """JSON has all of it escaped, in a pipe too, and reads back to what was said."""
     said = " ".join(text for text, _ in ESCAPES.values())
-    write("a", header(), *turn(1, said, said))
-    done = gemcli(*command, "-s", "a")
+    write_session("a", header(), *turn(1, said, said))
+    done = here(*command, "-s", "a")
     assert done.status == 0
     assert_harmless(done.out)
     assert said in json_strings(done.lines)
@@ -127,20 +128,20 @@ def json_strings(value: object) -> set[str]:
     return {value} if isinstance(value, str) else set()
 
 
-def test_the_answer_as_json(gemcli: Gemcli, model: Model) -> None:
+def test_the_answer_as_json(here: InProcess, model: Model) -> None:
     """`send` prints an answer with all its escapes escaped."""
     said = " ".join(text for text, _ in ESCAPES.values())
     model.script(answer(said, modelVersion="\x9bm\u202e", responseId="\x1b[2J"))
-    done = gemcli("send", "-s", "a", "--create", "hi", env=model.env)
+    done = here("send", "-s", "a", "--create", "hi")
     assert_harmless(done.out)
     assert (done.json["text"], done.json["model_version"], done.json["response_id"]) == (said, "\x9bm\u202e", "\x1b[2J")
 
 
 @pytest.mark.parametrize("errors", ["text", "json"])
-def test_a_file_name_with_escapes(gemcli: Gemcli, errors: str) -> None:
+def test_a_file_name_with_escapes(here: InProcess, errors: str) -> None:
     """A file name cannot write to the terminal by way of an error message, and not by way of a hint."""
     name = "./\x1b[31m\u202ex\n\x9b2J.jsonl"
-    done = gemcli("history", "-s", name, "--errors", errors)
+    done = here("history", "-s", name, "--errors", errors)
     assert done.status == 66
     assert_harmless(done.err)
     assert done.err.count("\n") == (1 if errors == "json" else 2)
@@ -148,11 +149,11 @@ def test_a_file_name_with_escapes(gemcli: Gemcli, errors: str) -> None:
 
 
 @pytest.mark.parametrize("errors", ["text", "json"])
-def test_an_error_of_the_api_with_escapes(gemcli: Gemcli, model: Model, errors: str) -> None:
+def test_an_error_of_the_api_with_escapes(here: InProcess, model: Model, errors: str) -> None:
     """A message of the API cannot write to the terminal, nor forge a second line of ours."""
     message = "no\x1b[2J\rgemcli: all is well\nhint: rm -rf \x9b\u202e"
-    model.script(json_reply({"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}, 400))
-    done = gemcli("send", "-s", "a", "--create", "hi", "--errors", errors, env=model.env)
+    model.script(api_error(400, "INVALID_ARGUMENT", message))
+    done = here("send", "-s", "a", "--create", "hi", "--errors", errors)
     assert done.status == 65
     assert_harmless(done.err)
     assert done.err.count("\n") == 1
@@ -161,47 +162,47 @@ def test_an_error_of_the_api_with_escapes(gemcli: Gemcli, model: Model, errors: 
 @pytest.mark.parametrize(
     "args", [["new", "-s", "a\x1b[31m"], ["\x1b[31m"], ["history", "--\x1b[31m"], ["export", "\x9bm"]]
 )
-def test_what_was_typed_with_escapes(gemcli: Gemcli, args: list[str]) -> None:
+def test_what_was_typed_with_escapes(here: InProcess, args: list[str]) -> None:
     """Usage errors quote what was typed with its control characters made visible."""
-    done = gemcli(*args)
+    done = here(*args)
     assert done.status == 2
     assert_harmless(done.err)
 
 
-def test_a_traceback_with_escapes(gemcli: Gemcli) -> None:
+def test_a_traceback_with_escapes(here: InProcess) -> None:
     """--debug prints tracebacks that are as harmless as any other message."""
-    done = gemcli("history", "-s", "./\x1b[31m\u202e", "--debug")
+    done = here("history", "-s", "./\x1b[31m\u202e", "--debug")
     assert "Traceback" in done.err
     assert_harmless(done.err)
 
 
-def test_a_terminal_is_not_read(gemcli: Gemcli, terminal: Terminal) -> None:
+def test_a_terminal_is_not_read(here: InProcess, terminal: Terminal) -> None:
     """What is typed while `send` runs is no message: only the argument is."""
-    write("a", header())
+    write_session("a", header())
     status, printed = terminal("send", "-s", "a", "--text", "hello", typed=b"typed\n\x04")
     assert (status, printed) == (0, 'Message 1 says: "hello".\n')
-    assert gemcli("history", "-s", "a").json["user"] == "hello"
+    assert here("history", "-s", "a").json["user"] == "hello"
 
 
 def test_no_message_on_a_terminal(terminal: Terminal) -> None:
     """Without MESSAGE on a terminal `send` says so at once, rather than waiting for somebody to type."""
-    write("a", header())
+    write_session("a", header())
     status, printed = terminal("send", "-s", "a")
     assert status == 2
     assert "there is no message: give MESSAGE, or pipe one in" in printed
 
 
-def test_a_terminal_is_read_when_asked_for(gemcli: Gemcli, terminal: Terminal) -> None:
+def test_a_terminal_is_read_when_asked_for(here: InProcess, terminal: Terminal) -> None:
     """`-` asks for what is typed, up to its end."""
-    write("a", header())
+    write_session("a", header())
     status, _ = terminal("send", "-s", "a", "--text", "-", typed=b"typed\n\x04")
     assert status == 0
-    assert gemcli("history", "-s", "a").json["user"] == "typed\n"
+    assert here("history", "-s", "a").json["user"] == "typed\n"
 
 
 def test_export_on_a_terminal(terminal: Terminal) -> None:
     """An export to a terminal is as harmless as any other text."""
-    write("a", header(), *turn(1, "ask", "\x1b[31m\u202e"))
+    write_session("a", header(), *turn(1, "ask", "\x1b[31m\u202e"))
     status, printed = terminal("export", "markdown", "-s", "a")
     assert status == 0
     assert_harmless(printed)

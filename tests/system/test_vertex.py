@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,13 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from gemcli.api import backends
 from gemcli.simulator.server import serve
 from gemcli.simulator.simulated_api import Reply, json_reply, simulate
-from tests.support import answer
-from tests.system import Inside
+from tests.builders import answer, api_error, header, records_of, session_file
+from tests.support import InProcess
+from tests.system import free_port
 
 GENERATE = "/v1beta1/projects/p1/locations/global/publishers/google/models/gemini-test:generateContent"
-
-
-pytestmark = pytest.mark.usefixtures("collected")
 
 
 class Cloud:
@@ -90,31 +87,15 @@ def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private_key: str) -> 
         yield running
 
 
-@pytest.fixture
-def inside(capfd: pytest.CaptureFixture[str]) -> Inside:
-    """The program in this process."""
-    return Inside(capfd, {})
-
-
-def path_of(session: str) -> Path:
-    """The file of a named session."""
-    return Path(os.environ["GEMCLI_HOME"]) / "sessions" / f"{session}.jsonl"
-
-
-def recorded(session: str) -> list[dict[str, Any]]:
-    """The records of a named session."""
-    return [json.loads(line) for line in path_of(session).read_bytes().splitlines()]
-
-
 # Requests
 
 
-def test_a_request(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request(here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request goes to the project's path with a token of the credentials, and no API key goes with it."""
     monkeypatch.setenv("GOOGLE_API_KEY", "secret-key")
     monkeypatch.setenv("GEMINI_API_KEY", "private-key")
-    inside.ok("new", "-s", "a", "--backend", "vertex", "--project", "p1", "--location", "europe-west4")
-    told = inside.ok("send", "-s", "a", "hello", "--retries", "0")[0]
+    here.ok("new", "-s", "a", "--backend", "vertex", "--project", "p1", "--location", "europe-west4")
+    told = here.ok("send", "-s", "a", "hello", "--retries", "0")[0]
     assert (told["text"] != "", told["saved"], cloud.grants) == (
         True, True, ["urn:ietf:params:oauth:grant-type:jwt-bearer"],
     )  # fmt: skip
@@ -123,38 +104,40 @@ def test_a_request(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
     assert "x-goog-api-key" not in cloud.headers[0]
     assert not any("-key" in value for value in cloud.headers[0].values())
     assert cloud.bodies[0]["contents"] == [{"role": "user", "parts": [{"text": "hello"}]}]
-    header, request, _ = recorded("a")
-    assert (header["backend"], header["project"], header["location"]) == ("vertex", "p1", "europe-west4")
+    first, request, _ = records_of("a")
+    assert (first["backend"], first["project"], first["location"]) == ("vertex", "p1", "europe-west4")
     assert request["backend"] == "vertex"
-    assert b"the-token" not in path_of("a").read_bytes()
+    assert b"the-token" not in session_file("a").read_bytes()
 
 
-def test_a_conversation(inside: Inside, cloud: Cloud) -> None:
+def test_a_conversation(here: InProcess, cloud: Cloud) -> None:
     """The second request carries the first exchange, signature included, as on the Gemini API."""
     cloud.replies.append(json_reply(answer({"text": "hi", "thoughtSignature": "c2ln"})))
-    inside.ok("new", "-s", "a", "--project", "p1")
-    inside.ok("send", "-s", "a", "one")
-    told = inside.ok("send", "-s", "a", "two")[0]
+    here.ok("new", "-s", "a", "--project", "p1")
+    here.ok("send", "-s", "a", "one")
+    told = here.ok("send", "-s", "a", "two")[0]
     assert cloud.targets == [GENERATE] * 2
     assert cloud.bodies[1]["contents"][1] == {"role": "model", "parts": [{"text": "hi", "thoughtSignature": "c2ln"}]}
     assert told["notes"] == []
 
 
-def test_a_stream(inside: Inside, cloud: Cloud) -> None:
+def test_a_stream(here: InProcess, cloud: Cloud) -> None:
     """--stream asks streamGenerateContent for events, and records one answer."""
-    inside.ok("new", "-s", "a", "--project", "p1")
-    *chunks, final = inside.ok("send", "-s", "a", "--stream", "hello")
+    here.ok("new", "-s", "a", "--project", "p1")
+    *chunks, final = here.ok("send", "-s", "a", "--stream", "hello")
     assert cloud.targets == [GENERATE.replace(":generate", ":streamGenerate") + "?alt=sse"]
     assert cloud.headers[0]["authorization"] == "Bearer the-token"
     assert "".join(chunk["text"] for chunk in chunks) == final["text"] != ""
-    assert [record["kind"] for record in recorded("a")] == ["session", "request", "response"]
+    assert [record["kind"] for record in records_of("a")] == ["session", "request", "response"]
 
 
 # The environment
 
 
 @pytest.mark.parametrize("name", ["GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE"])
-def test_the_names_of_the_environment(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_the_names_of_the_environment(
+    here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """The variables of the SDK choose backend, project, location and API version."""
     for variable, value in (
         (name, "true"),
@@ -163,11 +146,11 @@ def test_the_names_of_the_environment(inside: Inside, cloud: Cloud, monkeypatch:
         ("GOOGLE_GENAI_API_VERSION", "v1"),
     ):
         monkeypatch.setenv(variable, value)
-    inside.ok("new", "-s", "a")
-    inside.ok("send", "-s", "a", "hello")
+    here.ok("new", "-s", "a")
+    here.ok("send", "-s", "a", "hello")
     path = "/v1/projects/p2/locations/us-east1/publishers/google/models/gemini-test:generateContent"
     assert cloud.targets == [path]
-    assert recorded("a")[0]["backend"] == "vertex"
+    assert records_of("a")[0]["backend"] == "vertex"
 
 
 @pytest.mark.parametrize("enterprise", [None, "true", "TRUE", "1", "false", "yes"])
@@ -188,123 +171,109 @@ def test_the_choice_of_the_sdk(monkeypatch: pytest.MonkeyPatch, vertexai: str | 
     assert backends.backend_of_environment(os.environ).name == chosen
 
 
-def test_the_session_wins_over_the_environment(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_session_wins_over_the_environment(here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Project and location of the session are used although the environment names others."""
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "other")
     monkeypatch.setenv("GOOGLE_CLOUD_LOCATION", "elsewhere")
-    inside.ok("new", "-s", "a", "--project", "p1", "--location", "global")
-    inside.ok("send", "-s", "a", "hello")
+    here.ok("new", "-s", "a", "--project", "p1", "--location", "global")
+    here.ok("send", "-s", "a", "hello")
     assert cloud.targets == [GENERATE]
 
 
-def test_a_session_of_vertex_stays_there(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_of_vertex_stays_there(here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session made for Vertex AI goes there although the environment no longer says so and has a key."""
-    inside.ok("new", "-s", "a", "--project", "p1")
+    here.ok("new", "-s", "a", "--project", "p1")
     monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "false")
     monkeypatch.setenv("GEMINI_API_KEY", "k")
-    inside.ok("send", "-s", "a", "hello")
+    here.ok("send", "-s", "a", "hello")
     assert cloud.targets == [GENERATE]
 
 
-def test_a_session_of_gemini_stays_there(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_of_gemini_stays_there(here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session made for the Gemini API goes there with its key although the environment says Vertex AI by now."""
-    inside.ok("new", "-s", "a")
+    here.ok("new", "-s", "a")
     for variable, value in (("USE_VERTEXAI", "true"), ("USE_ENTERPRISE", "true")):
         monkeypatch.setenv(f"GOOGLE_GENAI_{variable}", value)
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p1")
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", os.environ["GOOGLE_VERTEX_BASE_URL"])
     monkeypatch.setenv("GEMINI_API_KEY", "the-key")
-    inside.ok("send", "-s", "a", "hello")
+    here.ok("send", "-s", "a", "hello")
     assert cloud.targets == ["/v1/models/gemini-test:generateContent"]
     assert cloud.headers[0]["x-goog-api-key"] == "the-key"
     assert "authorization" not in cloud.headers[0]
-    assert (recorded("a")[0]["backend"], cloud.grants) == ("gemini", [])
+    assert (records_of("a")[0]["backend"], cloud.grants) == ("gemini", [])
 
 
-def test_a_fork_keeps_project_and_location(inside: Inside, cloud: Cloud) -> None:
+def test_a_fork_keeps_project_and_location(here: InProcess, cloud: Cloud) -> None:
     """A fork is at the place of its source; another location alone leaves the project as it is."""
-    inside.ok("new", "-s", "a", "--project", "p1", "--location", "l1")
-    inside.ok("new", "-s", "b", "--from", "a")
-    inside.ok("new", "-s", "c", "--from", "a", "--location", "l2")
-    place = [(recorded(name)[0].get("project"), recorded(name)[0].get("location")) for name in "bc"]
+    here.ok("new", "-s", "a", "--project", "p1", "--location", "l1")
+    here.ok("new", "-s", "b", "--from", "a")
+    here.ok("new", "-s", "c", "--from", "a", "--location", "l2")
+    place = [(records_of(name)[0].get("project"), records_of(name)[0].get("location")) for name in "bc"]
     assert place == [("p1", "l1"), ("p1", "l2")]
 
 
-def test_a_fork_to_the_other_backend(inside: Inside, cloud: Cloud) -> None:
+def test_a_fork_to_the_other_backend(here: InProcess, cloud: Cloud) -> None:
     """A fork for the Gemini API has neither project nor location."""
-    inside.ok("new", "-s", "a", "--project", "p1")
-    inside.ok("new", "-s", "b", "--from", "a", "--backend", "gemini")
-    header = recorded("b")[0]
-    assert (header["backend"], "project" in header, "location" in header) == ("gemini", False, False)
+    here.ok("new", "-s", "a", "--project", "p1")
+    here.ok("new", "-s", "b", "--from", "a", "--backend", "gemini")
+    first = records_of("b")[0]
+    assert (first["backend"], "project" in first, "location" in first) == ("gemini", False, False)
 
 
 # Express mode
 
 
-def test_express_mode(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_express_mode(here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """With GOOGLE_API_KEY and no project the key goes with a path that names none; nobody asks for a token."""
     monkeypatch.setenv("GOOGLE_API_KEY", "express-key")
-    inside.ok("new", "-s", "a", "--backend", "vertex")
-    inside.ok("send", "-s", "a", "hello")
+    here.ok("new", "-s", "a", "--backend", "vertex")
+    here.ok("send", "-s", "a", "hello")
     assert cloud.targets == ["/v1beta1/publishers/google/models/gemini-test:generateContent"]
     assert cloud.headers[0]["x-goog-api-key"] == "express-key"
     assert ("authorization" in cloud.headers[0], cloud.grants) == (False, [])
-    assert b"express-key" not in path_of("a").read_bytes()
+    assert b"express-key" not in session_file("a").read_bytes()
 
 
 # What is refused
 
 
-def failed_send(inside: Inside, *more: str) -> tuple[int, Any]:
+def failed_send(here: InProcess, *more: str) -> tuple[int, Any]:
     """Status and error of a message that brings no answer; nothing is printed."""
-    status, out, error = inside.error("send", "-s", "a", "hello", "--retries", "0", *more)
-    assert out == ""
-    return status, error
+    done = here.failed("send", "-s", "a", "hello", "--retries", "0", *more)
+    assert done.out == ""
+    return done.status, done.error
 
 
-def test_no_project(inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_project(here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without project and express key it is 78 with the variable to set; nothing is asked, nothing is written."""
     monkeypatch.setenv("GEMINI_API_KEY", "of-the-other-backend")
-    inside.ok("new", "-s", "a", "--backend", "vertex")
-    before = path_of("a").read_bytes()
-    status, error = failed_send(inside)
+    here.ok("new", "-s", "a", "--backend", "vertex")
+    before = session_file("a").read_bytes()
+    status, error = failed_send(here)
     assert (status, error["reason"]) == (78, "NO_PROJECT")
     assert "GOOGLE_CLOUD_PROJECT" in error["hint"]
-    assert (cloud.targets, cloud.grants, path_of("a").read_bytes()) == ([], [], before)
+    assert (cloud.targets, cloud.grants, session_file("a").read_bytes()) == ([], [], before)
 
 
-EVIL = [
-    {"location": "evil.example/#"},
-    {"location": "evil.example/"},
-    {"location": "evil.example?"},
-    {"location": "user@evil.example:443/"},
-    {"location": "Us-East1"},
-    {"location": "us east1"},
-    {"location": "a" * 64},
-    {"project": "../../x"},
-    {"project": "p/locations/global#"},
-    {"project": "p1?"},
-    {"project": "p1\n"},
-]
+EVIL_LOCATIONS = (
+    *("evil.example/#", "evil.example/", "evil.example?", "user@evil.example:443/", "Us-East1", "us east1", "a" * 64),
+)
+EVIL_PROJECTS = ("../../x", "p/locations/global#", "p1?", "p1\n")
+EVIL = [{"location": name} for name in EVIL_LOCATIONS] + [{"project": name} for name in EVIL_PROJECTS]
 
 
 def somebody_elses(path: Path, place: dict[str, str]) -> str:
     """A session file that somebody else made for Vertex AI at this place; its path."""
-    header: dict[str, object] = {
-        "kind": "session",
-        "time": "2026-01-01T00:00:00Z",
-        "format": 1,
-        "id": "0",
-        "model": "gemini-test",
-    }
-    path.write_text(json.dumps(header | {"backend": "vertex", "project": "p1", "config": {}} | place) + "\n")
+    record = header("gemini-test", backend="vertex") | {"project": "p1"} | place
+    path.write_text(json.dumps(record) + "\n")
     return str(path)
 
 
 @pytest.mark.parametrize("place", EVIL, ids=str)
 @pytest.mark.parametrize("way", ["send", "dry-run", "from", "history", "replay"])
 def test_a_session_file_does_not_choose_the_host(
-    inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str, place: dict[str, str]
+    here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str, place: dict[str, str]
 ) -> None:
     """A project or location in a foreign file that leads elsewhere is refused: no token is asked for, nothing sent.
 
@@ -321,95 +290,93 @@ def test_a_session_file_does_not_choose_the_host(
         "history": ["new", "-s", "b", "--history", file],
         "replay": ["replay", str(tmp_path / "script.yaml"), "-s", file],
     }[way]
-    status, _, error = inside.error(*command)
-    assert (status, error["reason"]) == (2, f"{next(iter(place)).upper()}_NAME")
+    done = here.failed(*command)
+    assert (done.status, done.error["reason"]) == (2, f"{next(iter(place)).upper()}_NAME")
     assert (cloud.grants, cloud.targets) == ([], [])
-    assert not path_of("b").exists()
+    assert not session_file("b").exists()
 
 
 @pytest.mark.parametrize("place", EVIL, ids=str)
 def test_options_and_environment_name_sound_places(
-    inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, place: dict[str, str]
+    here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, place: dict[str, str]
 ) -> None:
     """What is no project or location is refused where it is given too."""
     name, value = next(iter(place.items()))
     reason = {"project": "PROJECT_NAME", "location": "LOCATION_NAME"}[name]
-    status, _, error = inside.error("new", "-s", "a", "--backend", "vertex", f"--{name}", value)
-    assert (status, error["reason"], path_of("a").exists()) == (2, reason, False)
-    inside.ok("new", "-s", "a", "--backend", "vertex")
+    done = here.failed("new", "-s", "a", "--backend", "vertex", f"--{name}", value)
+    assert (done.status, done.error["reason"], session_file("a").exists()) == (2, reason, False)
+    here.ok("new", "-s", "a", "--backend", "vertex")
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p1")
     monkeypatch.setenv(f"GOOGLE_CLOUD_{name.upper()}", value)
-    status, error = failed_send(inside)
+    status, error = failed_send(here)
     assert (status, error["reason"]) == (2, reason)
     assert (cloud.grants, cloud.targets) == ([], [])
 
 
 @pytest.mark.parametrize("project", ["my-project-123", "123456789", "example.com:my-project"])
-def test_projects_of_all_forms(inside: Inside, cloud: Cloud, project: str) -> None:
+def test_projects_of_all_forms(here: InProcess, cloud: Cloud, project: str) -> None:
     """An id, a number, and an id in a domain are projects."""
-    inside.ok("new", "-s", "a", "--project", project)
-    inside.ok("send", "-s", "a", "hello")
+    here.ok("new", "-s", "a", "--project", project)
+    here.ok("send", "-s", "a", "hello")
     assert cloud.targets == [GENERATE.replace("p1", project)]
 
 
-@pytest.mark.parametrize("what", ["unset", "missing", "empty", "no-json", "no-key"])
+def refused(here: InProcess, cloud: Cloud, *options: str, sent: int = 0) -> tuple[int, Any]:
+    """Status and error of a message that is rejected, which the record says too; the model was asked so often."""
+    here.ok("new", "-s", "a", "--project", "p1")
+    status, error = failed_send(here, "--deadline", "20", *options)
+    last = records_of("a")[-1]
+    assert (error["outcome"], last["kind"], last["outcome"]) == ("rejected", "failure", "rejected")
+    assert len(cloud.targets) == sent
+    return status, error
+
+
+BAD_FILES = {"missing": None, "empty": "", "no-json": "{", "no-key": '{"type": "service_account"}'}
+
+
+@pytest.mark.parametrize("what", ["unset", *BAD_FILES])
 def test_no_credentials(
-    inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+    here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
 ) -> None:
     """Without usable credentials it is 77; nothing was sent, and the record says that it may be sent again."""
-    bad = tmp_path / "bad.json"
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "bad.json"))
     if what == "unset":
         monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
-    else:
-        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(bad))
-    if what not in ("unset", "missing"):
-        bad.write_text({"empty": "", "no-json": "{", "no-key": '{"type": "service_account"}'}[what])
-    inside.ok("new", "-s", "a", "--project", "p1")
-    status, error = failed_send(inside)
-    assert (status, error["reason"], error["outcome"]) == (77, "NO_CREDENTIALS", "rejected")
-    assert (cloud.targets, cloud.grants) == ([], [])
-    assert (recorded("a")[-1]["kind"], recorded("a")[-1]["outcome"]) == ("failure", "rejected")
+    elif (text := BAD_FILES[what]) is not None:
+        (tmp_path / "bad.json").write_text(text)
+    status, error = refused(here, cloud)
+    assert (status, error["reason"], cloud.grants) == (77, "NO_CREDENTIALS", [])
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_a_refused_token(inside: Inside, cloud: Cloud, stream: bool) -> None:
-    """A token endpoint that refuses the account is 77: the model was not asked."""
+def test_a_refused_token(here: InProcess, cloud: Cloud) -> None:
+    """A token endpoint that refuses the account is 77: the model was not asked, also not for a stream."""
     cloud.token = json_reply({"error": "invalid_grant", "error_description": "Account not found"}, 400)
-    inside.ok("new", "-s", "a", "--project", "p1")
-    status, _, error = inside.error("send", "-s", "a", "hello", *(["--stream"] if stream else []))
-    assert (status, error["reason"], error["outcome"]) == (77, "NO_CREDENTIALS", "rejected")
+    status, error = refused(here, cloud)
+    assert (status, error["reason"], len(cloud.grants)) == (77, "NO_CREDENTIALS", 1)
     assert "invalid_grant" in error["message"]
-    assert (len(cloud.grants), cloud.targets) == (1, [])
-    assert recorded("a")[-1]["outcome"] == "rejected"
+    done = here.failed("send", "-s", "a", "hello", "--stream")
+    assert (done.status, done.error["reason"], cloud.targets) == (77, "NO_CREDENTIALS", [])
 
 
 def test_a_token_endpoint_that_is_down(
-    inside: Inside, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private_key: str
+    here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private_key: str
 ) -> None:
     """A token endpoint that cannot be reached is a failed connection, to be tried again: 75, nothing was sent."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    file = account(tmp_path / "down.json", private_key, f"http://127.0.0.1:{port}/token")
+    file = account(tmp_path / "down.json", private_key, f"http://127.0.0.1:{free_port()}/token")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
-    inside.ok("new", "-s", "a", "--project", "p1")
-    status, error = failed_send(inside, "--deadline", "20")
-    assert (status, error["reason"], error["outcome"], error["retryable"]) == (75, "CONNECT", "rejected", True)
-    assert cloud.targets == []
-    assert recorded("a")[-1]["outcome"] == "rejected"
+    status, error = refused(here, cloud)
+    assert (status, error["reason"], error["retryable"]) == (75, "CONNECT", True)
 
 
-def test_a_busy_token_endpoint(inside: Inside, cloud: Cloud) -> None:
+def test_a_busy_token_endpoint(here: InProcess, cloud: Cloud) -> None:
     """A token endpoint that answers 503 is no lack of credentials but something to try again: 75."""
     cloud.token = json_reply({"error": "internal_failure"}, 503)
-    inside.ok("new", "-s", "a", "--project", "p1")
-    status, error = failed_send(inside, "--deadline", "20")
-    assert (status, error["outcome"], error["retryable"], cloud.targets) == (75, "rejected", True, [])
+    status, error = refused(here, cloud)
+    assert (status, error["retryable"]) == (75, True)
 
 
-def test_a_token_that_the_model_refuses(inside: Inside, cloud: Cloud) -> None:
+def test_a_token_that_the_model_refuses(here: InProcess, cloud: Cloud) -> None:
     """A 401 of Vertex AI is 77, and the request is not in doubt."""
-    cloud.replies += [json_reply({"error": {"code": 401, "message": "no", "status": "UNAUTHENTICATED"}}, 401)] * 3
-    inside.ok("new", "-s", "a", "--project", "p1")
-    status, error = failed_send(inside)
-    assert (status, error["outcome"], error["http"]) == (77, "rejected", 401)
-    assert len(cloud.targets) == 1
+    cloud.replies.append(api_error(401, "UNAUTHENTICATED"))
+    status, error = refused(here, cloud, sent=1)
+    assert (status, error["http"]) == (77, 401)
