@@ -161,8 +161,8 @@ def exchange_document(exchange: Exchange) -> ExchangeDocument:
         "state": exchange.state,
         "user": exchange.request["content"],
         "model": answer,
-        "reason": failure["reason"] if failure else None,
-        "message": failure["message"] if failure else None,
+        "reason": failure.get("reason") if failure else None,
+        "message": failure.get("message") if failure else None,
     }
 
 

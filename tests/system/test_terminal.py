@@ -104,7 +104,8 @@ def test_text_in_a_pipe(here: InProcess, model: Model) -> None:
     done = here("send", "-s", "a", "--create", "--text", "hi")
     assert done.bytes == said.encode() + b"\n"
     assert here("history", "-s", "a", "--text").bytes == b"user: hi\nmodel: " + said.encode() + b"\n"
-    assert said.encode() in here("export", "markdown", "-s", "a").bytes
+    # A carriage return ends a line of Markdown, and every line is quoted.
+    assert said.replace("\r", "\n> ").encode() in here("export", "markdown", "-s", "a").bytes
 
 
 @pytest.mark.parametrize(
