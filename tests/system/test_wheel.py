@@ -104,8 +104,7 @@ def test_the_metadata_names_what_is_needed(wheel: Path) -> None:
     assert needed == {"click", "google-genai", "jsonlines", "platformdirs", "pyyaml"}
     assert (PROJECT / "README.md").read_text(encoding="utf-8").strip() in metadata
     assert "gemcli = gemcli.cli:run" in entry
-    for name in ("Homepage", "Documentation", "Changelog", "Issues"):
-        assert f"\nProject-URL: {name}, https://" in metadata
+    assert "\nProject-URL: Homepage, https://" in metadata
 
 
 def test_the_installed_program_is_the_one_of_the_wheel(installed: Path, tmp_path: Path) -> None:
