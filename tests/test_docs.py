@@ -132,7 +132,7 @@ def test_the_rooms_and_files_that_newcomers_are_sent_to_exist() -> None:
     text, package = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), ROOT / "gemcli"
     files = {str(path.relative_to(package)) for path in package.rglob("*.py")}
     rooms = {name.partition("/")[0] + "/" * ("/" in name) for name in files} - {"__init__.py", "__main__.py"}
-    table = text.partition("## Rooms\n")[2].partition("\n## ")[0]
+    table = text.partition("## Layout\n")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(.*?)` \|", table, re.MULTILINE)) == rooms
     for name in re.findall(r"`([\w/]+\.py)`", text):
         assert name in files or (ROOT / name).is_file(), name
