@@ -39,11 +39,11 @@ from gemcli.text.schema import (
     compiled,
     list_of,
     map_of,
+    matched_text,
     matching,
     scalar,
     to_text,
     unquoted,
-    whole_match,
 )
 from gemcli.text.tree import Node, Text
 
@@ -129,7 +129,7 @@ BOUND = scalar("a bound like <=6, >0 or 3..9", _bound)
 PATTERN = scalar("a regular expression", _pattern)
 ID = scalar("an id of letters, digits, '_' and '-'", _id)
 NAME = scalar("a name of letters, digits, '.', '_' and '-'", _name)
-VARIABLE = scalar("a name of letters, digits and '_'", matching(template.NAME, whole_match))
+VARIABLE = matching("a name of letters, digits and '_'", template.NAME, matched_text)
 REASONS = dict.fromkeys((*FINISH_REASONS, *BLOCK_REASONS))
 FINISH = choice("a finish or block reason of the API", REASONS)
 
@@ -162,7 +162,7 @@ EXPECT = Schema(
 _CONFIG_KEYS = dict.fromkeys((*CONFIG.keys, *CONFIG.aliases), "it belongs under `config`")
 """The settings that people put beside `config`, with what to do about it."""
 
-TURN = Schema(
+TURN: Schema[dict[str, Any]] = Schema(
     dict,
     {
         "id": ID,
@@ -206,7 +206,7 @@ def _turns(problems: Problems, label: str, node: Node) -> tuple[Turn, ...] | Non
     return None if turns is None else tuple(turn for turn in turns if turn is not None)
 
 
-SCRIPT = Schema(
+SCRIPT: Schema[dict[str, Any]] = Schema(
     dict,
     {
         "name": NAME,

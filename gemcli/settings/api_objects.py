@@ -12,6 +12,7 @@ from typing import Any
 
 from gemcli.text import schema
 from gemcli.text.problems import Problems
+from gemcli.text.proto_json import snake
 from gemcli.text.schema import FLAG, NUMBER, WHOLE, Kind, Schema, list_of, map_of, scalar
 from gemcli.text.tree import Node, Text
 
@@ -169,19 +170,9 @@ def fields_of(name: str) -> dict[str, str]:
     return dict(field.split(": ") for field in fields if field)
 
 
-def snake_case(name: str) -> str:
-    """`topP` as `top_p`."""
-    return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
-
-
-def camel_case(name: str) -> str:
-    """`top_p` as `topP`."""
-    return re.sub("_([a-z])", lambda letter: letter[1].upper(), name)
-
-
 def aliases(names: Mapping[str, Any]) -> dict[str, str]:
     """The SDK's name of each of the API's names."""
-    return {snake_case(name): name for name in names}
+    return {snake(name): name for name in names}
 
 
 def kind_of(written: str) -> Kind[Any]:
@@ -191,7 +182,7 @@ def kind_of(written: str) -> Kind[Any]:
     if written.endswith("{}"):
         return map_of(PLAIN["text"], kind_of(written[:-2]))
     if written in ENUMS:
-        noun = snake_case(written).strip("_").replace("_", " ")
+        noun = snake(written).strip("_").replace("_", " ")
         article = "an" if noun[0] in "aeiou" else "a"
         return schema.enum(f"{article} {noun}", names_of(written), ENUMS[written][0])
     return PLAIN.get(written) or api_object(written)
@@ -204,18 +195,15 @@ def api_object(name: str) -> Kind[dict[str, Any]]:
     """
 
     def read(problems: Problems, label: str, node: Node) -> dict[str, Any] | None:
-        value: dict[str, Any] | None = _schema_of(name)(problems, label, node)
-        return value
+        return _schema_of(name)(problems, label, node)
 
     return read
 
 
 @cache
-def _schema_of(name: str) -> Schema:
-    fields = fields_of(name)
-    return Schema(
-        dict, {key: kind_of(kind) for key, kind in fields.items()}, aliases=aliases(fields)
-    )
+def _schema_of(name: str) -> Schema[dict[str, Any]]:
+    kinds = {key: kind_of(kind) for key, kind in fields_of(name).items()}
+    return Schema(dict, kinds, aliases=aliases(kinds))
 
 
 def _long(node: Text) -> int | str:
@@ -225,12 +213,8 @@ def _long(node: Text) -> int | str:
     return int(node) if node.plain else str(node)
 
 
-def _string(node: Text) -> str:
-    return str(schema.to_text(node))
-
-
 PLAIN: dict[str, Kind[Any]] = {
-    "text": scalar("text", _string),
+    "text": scalar("text", lambda node: str(schema.to_text(node))),
     "filled": schema.FILLED_TEXT,
     "flag": FLAG,
     "number": NUMBER,

@@ -14,13 +14,8 @@ MAX_PROBLEMS = 100
 class Place(Protocol):
     """Anything that knows where it began: line and column from 1, or 0 if it was in no file."""
 
-    @property
-    def line(self) -> int:
-        """The line, counted from 1."""
-
-    @property
-    def column(self) -> int:
-        """The column, counted from 1."""
+    line: int
+    column: int
 
 
 class Problems:
