@@ -48,17 +48,8 @@ Kind: TypeAlias = Callable[[Problems, str, Node], T | None]
 """Reads a node. The text is what messages call it, like "`turn`" or "an item of `calls`"."""
 
 
-def _refuse(
-    problems: Problems,
-    rule: str,
-    label: str,
-    expected: str,
-    node: Node,
-    hint: str | None = None,
-    reason: str = "",
-) -> None:
-    message = f"{label} must be {expected}, not {_shown(node)}"
-    problems.add(rule, message + (f": {reason}" if reason else ""), node, hint)
+def _mismatch(label: str, expected: str, node: Node) -> str:
+    return f"{label} must be {expected}, not {_shown(node)}"
 
 
 def _shown(node: Node) -> str:
@@ -77,13 +68,13 @@ def scalar(expected: str, convert: Callable[[Text], T]) -> Kind[T]:
     """Scalars that `convert` takes; it raises `ValueError` for others, perhaps with a reason."""
 
     def read(problems: Problems, label: str, node: Node) -> T | None:
-        reason = ""
+        message = _mismatch(label, expected, node)
         if isinstance(node, Text):
             try:
                 return convert(node)
-            except ValueError as error:
-                reason = str(error)
-        _refuse(problems, "value", label, expected, node, reason=reason)
+            except ValueError as reason:
+                message += f": {reason}" if str(reason) else ""
+        problems.add("value", message, node)
         return None
 
     return read
@@ -210,7 +201,7 @@ def choice(expected: str, names: Iterable[str], also: Mapping[str, str] | None =
             return str(node)
         meant = others.get(node, node.upper()) if isinstance(node, Text) else ""
         hint = problems.suggest(meant, known) or f"use one of {', '.join(known)}"
-        _refuse(problems, "value", label, expected, node, hint)
+        problems.add("value", _mismatch(label, expected, node), node, hint)
         return None
 
     return read
@@ -247,7 +238,7 @@ def list_of(item: Kind[T], *, least: int = 0, usual: int | None = None) -> Kind[
 
     def read(problems: Problems, label: str, node: Node) -> list[T] | None:
         if not isinstance(node, tree.Sequence):
-            _refuse(problems, "shape", label, "a list", node)
+            problems.add("shape", _mismatch(label, "a list", node), node)
             return None
         if len(node) < least:
             problems.add("shape", f"{label} must have an item", node)
@@ -269,7 +260,7 @@ def map_of(name: Kind[K], item: Kind[T]) -> Kind[dict[K, T]]:
 
     def read(problems: Problems, label: str, node: Node) -> dict[Any, Any] | None:
         if not isinstance(node, tree.Mapping):
-            _refuse(problems, "shape", label, "a mapping", node)
+            problems.add("shape", _mismatch(label, "a mapping", node), node)
             return None
         keys = [name(problems, f"a key of {label}", key) for key in node]
         values = [item(problems, f"`{key}`", value) for key, value in node.items()]
@@ -286,7 +277,7 @@ def any_value(problems: Problems, _label: str, node: Node) -> Any:
 def any_object(problems: Problems, label: str, node: Node) -> dict[str, Any] | None:
     """Any JSON object, whose names and values are the user's own."""
     if not isinstance(node, tree.Mapping):
-        _refuse(problems, "shape", label, "a mapping", node)
+        problems.add("shape", _mismatch(label, "a mapping", node), node)
         return None
     return {str(key): tree.plain_value(value, problems) for key, value in node.items()}
 
@@ -316,7 +307,7 @@ class Schema(Generic[T]):
             return None if value is None else self.make(**{self.short: value})
         if not isinstance(node, tree.Mapping):
             expected = "text or a mapping" if self.short else "a mapping"
-            _refuse(problems, "shape", label, expected, node, self.hint)
+            problems.add("shape", _mismatch(label, expected, node), node, self.hint)
             return None
         before = len(problems)
         values: dict[str, object] = {}

@@ -1,4 +1,4 @@
-"""Documents as trees of text: what YAML and JSON files, options and stored configs are read into.
+"""Documents as trees of text, which YAML and JSON, options and stored configs are read into.
 
 A scalar stays the text that was written, with its place, because only the schema knows whether
 `12:30` is a time, a number or a message. `plain_value` gives the JSON value of free-form parts.
@@ -17,7 +17,7 @@ from gemcli.text.problems import Problems
 MAX_DEPTH = 100
 """Deepest nesting of mappings and lists accepted; the API stops there too."""
 
-RULES = {"number": "numbers are finite and of bearable length"}
+RULES = {"number": "JSON can hold the number"}
 """The rule of `plain_value`; the readers of YAML and JSON have their own."""
 
 
