@@ -12,7 +12,7 @@ from typing import Any
 
 from gemcli.text import schema
 from gemcli.text.problems import Problems
-from gemcli.text.proto_json import snake
+from gemcli.text.proto_json import fields_of, snake
 from gemcli.text.schema import FLAG, NUMBER, WHOLE, Kind, Schema, list_of, map_of, scalar
 from gemcli.text.tree import Node, Text
 
@@ -160,12 +160,6 @@ def names_of(enum: str) -> list[str]:
     return [word[1:] if word[0] == "=" else prefix + word for word in words.split()]
 
 
-def fields_of(name: str) -> dict[str, str]:
-    """The fields of an object, with their types."""
-    fields = (field.split(": ") for field in re.split(r",\s+", OBJECTS[name]) if field)
-    return {field[0]: field[1] if len(field) > 1 else "text" for field in fields}
-
-
 def aliases(names: Mapping[str, Any]) -> dict[str, str]:
     """The SDK's name of each of the API's names."""
     return {snake(name): name for name in names}
@@ -198,7 +192,7 @@ def api_object(name: str) -> Kind[dict[str, Any]]:
 
 @cache
 def _schema_of(name: str) -> Schema[dict[str, Any]]:
-    kinds = {key: kind_of(kind) for key, kind in fields_of(name).items()}
+    kinds = {key: kind_of(kind) for key, kind in fields_of(OBJECTS[name]).items()}
     return Schema(dict, kinds, aliases=aliases(kinds))
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gemcli.settings.api_objects import api_object, fields_of, kind_of
+from gemcli.settings.api_objects import OBJECTS, api_object, kind_of
 from gemcli.text import schema
 from gemcli.text.problems import Problems
-from gemcli.text.proto_json import snake
+from gemcli.text.proto_json import fields_of, snake
 from gemcli.text.schema import FILLED_TEXT, INT32_MAX, Kind, Schema, list_of, number
 from gemcli.text.tree import Mapping, Node, Sequence, Text
 
@@ -69,7 +69,7 @@ def _instruction(problems: Problems, label: str, node: Node) -> dict[str, Any] |
 
 _SAFETY_SETTING: Schema[dict[str, str]] = Schema(
     dict,
-    {key: kind_of(kind) for key, kind in fields_of("SafetySetting").items()},
+    {key: kind_of(kind) for key, kind in fields_of(OBJECTS["SafetySetting"]).items()},
     required=("category", "threshold"),
 )
 

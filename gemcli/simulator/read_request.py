@@ -163,7 +163,7 @@ def _anything(value: object) -> object:
 
 
 SCALARS = {
-    "string": Scalar("TYPE_STRING", _of_type(str)),
+    "text": Scalar("TYPE_STRING", _of_type(str)),
     "boolean": Scalar("TYPE_BOOL", _of_type(bool)),
     "number": Scalar("TYPE_DOUBLE", _number),
     "integer": Scalar("TYPE_INT32", _integer),

@@ -20,12 +20,12 @@ from pydantic import BaseModel
 
 from gemcli.errors import GemcliError
 from gemcli.settings import api_objects, config
-from gemcli.settings.api_objects import OBJECTS, fields_of, names_of
+from gemcli.settings.api_objects import OBJECTS, names_of
 from gemcli.settings.config import CONFIG, Config, check, merge
 from gemcli.settings.definitions import OPTIONS, REFUSED, SETTINGS, Setting
 from gemcli.text import json_tree, schema, tree, yaml_tree
 from gemcli.text.problems import Problems
-from gemcli.text.proto_json import snake
+from gemcli.text.proto_json import fields_of, snake
 
 SAMPLES: dict[str, Any] = {
     "system_instruction": {"parts": [{"text": "Be brief."}]},
@@ -203,7 +203,7 @@ def compare(name: str, model: type[BaseModel], seen: set[str]) -> None:
     if name in seen and name != "Empty":
         return
     seen.add(name)
-    fields = fields_of(name)
+    fields = fields_of(OBJECTS[name])
     assert {snake(key) for key in fields} == set(model.model_fields), name
     for key, written in fields.items():
         annotation = model.model_fields[snake(key)].annotation
