@@ -123,10 +123,10 @@ def compiled(pattern: str) -> re.Pattern[str]:
         raise ValueError(str(error)) from None
 
 
-def _filled(node: Text) -> str:
+def _filled(node: Text) -> Text:
     if not node or isinstance(node, Literal):
         raise ValueError
-    return str(node)
+    return node
 
 
 def _flag(node: Text) -> bool:
