@@ -19,7 +19,7 @@ from google.genai import types
 from gemcli.replay import checks, script_schema, suites, template
 from gemcli.sessions.records import FIELDS
 from gemcli.settings.definitions import SETTINGS
-from gemcli.simulator import rules_schema
+from gemcli.simulator import rules
 from tests.commands import CALL, failed, header, mixed, write
 from tests.commands import asked as request
 from tests.support import InProcess, Model, answer, contents, json_reply, sse, streaming
@@ -232,7 +232,7 @@ def script_keys() -> dict[str, set[str]]:
 def rules_keys() -> dict[str, set[str]]:
     """The keys of rules files as they are read, by the heading of their table in gemcli-simulator(1)."""
     titles = ("rule", "when", "answer", "call", "error", "raw", "cut")
-    return {title: {*getattr(rules_schema, title.upper()).keys} for title in titles}
+    return {title: {*getattr(rules, title.upper()).keys} for title in titles}
 
 
 @pytest.mark.parametrize(("page", "read"), [("gemcli-script.5.md", script_keys), ("gemcli-simulator.1.md", rules_keys)])

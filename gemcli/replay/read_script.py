@@ -114,16 +114,13 @@ class _Reader:
             node = yaml_tree.load(text, self.problems)
         if node is None or (isinstance(node, Text) and node.plain and not node):
             return
-        if isinstance(node, tree.Mapping) and suites.is_foreign(node):
+        if isinstance(node, tree.Mapping) and "turns" not in node and suites.is_conversation(node):
             self._read_suite([node])
         else:
             self._take(script_schema.read(self.problems, node, self.name))
 
     def _json(self, text: str) -> Node | None:
-        """The tree of a JSON document.
-
-        What is not JSON is a problem only if the file is called so: it may be YAML.
-        """
+        """The tree of a JSON document; what is no JSON may be YAML, but for a file called .json."""
         if not text.lstrip().startswith(("[", "{")):
             return None
         problems = Problems()
@@ -143,7 +140,7 @@ class _Reader:
                 break
         if not nodes:
             return
-        if isinstance(nodes[0], tree.Mapping) and suites.is_one(nodes[0]):
+        if isinstance(nodes[0], tree.Mapping) and suites.is_conversation(nodes[0]):
             self._read_suite(nodes)
         else:
             self._read_messages(nodes)
@@ -154,8 +151,7 @@ class _Reader:
         if isinstance(nodes[0], tree.Mapping) and list(nodes[0]) == [key]:
             settings, nodes = nodes[0][key], nodes[1:]
             if not isinstance(settings, tree.Mapping):
-                message = "`script` must be an object of settings"
-                self.problems.add("shape", message, settings)
+                self.problems.add("shape", "`script` must be an object of settings", settings)
                 return
             header = settings
         own_turns = [key for key in header if key == "turns"]

@@ -1,16 +1,6 @@
-"""The grammar of scripts: what may be where, as tables.
+"""The grammar of scripts, as tables; gemcli-script(5) explains it.
 
-    script  = [turn, …]  |  {header…, turns: [turn, …]}
-    header  = name | model | system | config | vars: {name: text}
-            | on_fail: stop, continue | on_unknown: fail, resend
-    turn    = text  |  {id, user: text, raw: true, wait: seconds, config: {…}, expect: {check: …}}
-    checks  = contains, icontains, not_contains, equals, starts_with, regex, not_regex: text(s)
-            | finish: a finish reason, or a list of them
-            | words, chars, latency_ms: bound  |  tokens: {input, output, thoughts, total: bound}
-    bound   = "<n", "<=n", ">n", ">=n" or "low..high"
-
-`{{name}}` in a message, and in the texts of `expect`, is replaced by one of `vars`. A message is
-text whatever it looks like: `- yes`, `- 12:30` and `- null` say just that.
+A message is text whatever it looks like: `- yes`, `- 12:30` and `- null` say just that.
 """
 
 from __future__ import annotations
@@ -32,6 +22,7 @@ from gemcli.settings.config import CONFIG, Config
 from gemcli.text import tree
 from gemcli.text.problems import Problems
 from gemcli.text.schema import (
+    FILLED_TEXT,
     TEXT,
     Kind,
     Schema,
@@ -39,11 +30,11 @@ from gemcli.text.schema import (
     compiled,
     list_of,
     map_of,
+    matched_text,
     matching,
     scalar,
     to_text,
     unquoted,
-    whole_match,
 )
 from gemcli.text.tree import Node, Text
 
@@ -51,12 +42,6 @@ T = TypeVar("T")
 
 
 # Kinds
-
-
-def _filled(node: Text) -> str:
-    if not node:
-        raise ValueError
-    return to_text(node)
 
 
 def _pattern(node: Text) -> str:
@@ -129,7 +114,7 @@ BOUND = scalar("a bound like <=6, >0 or 3..9", _bound)
 PATTERN = scalar("a regular expression", _pattern)
 ID = scalar("an id of letters, digits, '_' and '-'", _id)
 NAME = scalar("a name of letters, digits, '.', '_' and '-'", _name)
-VARIABLE = scalar("a name of letters, digits and '_'", matching(template.NAME, whole_match))
+VARIABLE = matching("a name of letters, digits and '_'", template.NAME, matched_text)
 REASONS = dict.fromkeys((*FINISH_REASONS, *BLOCK_REASONS))
 FINISH = choice("a finish or block reason of the API", REASONS)
 
@@ -140,10 +125,8 @@ FINISH = choice("a finish or block reason of the API", REASONS)
 def _expected(
     *, finish: tuple[str, ...] | None = None, tokens: Mapping[str, Bound] | None = None, **more: Any
 ) -> Expected:
-    texts = {name: wanted for name, wanted in more.items() if name in TEXT_CHECKS}
-    bounds = {name: limits for name, limits in more.items() if name not in TEXT_CHECKS}
-    for name, limits in (tokens or {}).items():
-        bounds[f"tokens.{name}"] = limits
+    texts = {name: more.pop(name) for name in [*more] if name in TEXT_CHECKS}
+    bounds = more | {f"tokens.{name}": bound for name, bound in (tokens or {}).items()}
     return Expected(texts, finish, bounds)
 
 
@@ -160,18 +143,10 @@ EXPECT = Schema(
 )
 
 _CONFIG_KEYS = dict.fromkeys((*CONFIG.keys, *CONFIG.aliases), "it belongs under `config`")
-"""The settings that people put beside `config`, with what to do about it."""
 
-TURN = Schema(
+TURN: Schema[dict[str, Any]] = Schema(
     dict,
-    {
-        "id": ID,
-        "user": TEXT,
-        "raw": FLAG,
-        "wait": SECONDS,
-        "config": CONFIG,
-        "expect": EXPECT,
-    },
+    {"id": ID, "user": TEXT, "raw": FLAG, "wait": SECONDS, "config": CONFIG, "expect": EXPECT},
     required=("user",),
     elsewhere=_CONFIG_KEYS,
 )
@@ -206,12 +181,12 @@ def _turns(problems: Problems, label: str, node: Node) -> tuple[Turn, ...] | Non
     return None if turns is None else tuple(turn for turn in turns if turn is not None)
 
 
-SCRIPT = Schema(
+SCRIPT: Schema[dict[str, Any]] = Schema(
     dict,
     {
         "name": NAME,
         "model": scalar("a model's name", _model),
-        "system": scalar("text", _filled),
+        "system": FILLED_TEXT,
         "config": CONFIG,
         "vars": map_of(VARIABLE, TEXT),
         "on_fail": choice("stop or continue", ("stop", "continue")),

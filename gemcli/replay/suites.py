@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TypeGuard
 
 from gemcli.chat import turn_order as order
 from gemcli.chat.contents import Content, function_responses
@@ -30,21 +31,13 @@ NAMES = ("name", "id", "question_id")
 """The keys that may name a conversation, the first one that is there."""
 
 
-def is_one(node: Mapping) -> bool:
+def is_conversation(node: Mapping) -> bool:
     """Whether an object is a whole conversation."""
     return any(key in SHAPES for key in node)
 
 
-def is_foreign(node: Mapping) -> bool:
-    """Whether it is one in the words of others."""
-    return "turns" not in node and is_one(node)
-
-
 def read(problems: Problems, node: Node, ignored: dict[str, None]) -> Script | None:
-    """The script that a line holds, None when something is wrong with it.
-
-    Keys left alone go into `ignored`.
-    """
+    """The script that a line holds, None if it is wrong; keys left alone go into `ignored`."""
     items = node.items() if isinstance(node, Mapping) else ()
     shapes = [key for key, value in items if key in SHAPES and not _is_null(value)]
     if not isinstance(node, Mapping) or not shapes:
@@ -70,25 +63,20 @@ def read(problems: Problems, node: Node, ignored: dict[str, None]) -> Script | N
         elif key not in NAMES:
             ignored[str(key)] = None
     _add_turns(problems, script, shapes[0], node[shapes[0]])
-    before = len(problems)
     found = script_schema.read(problems, script, _name(node)) if "turns" in script else None
-    if found is None or len(problems) > before:
-        return None
-    return replace(found, turns=tuple(replace(turn, raw=True) for turn in found.turns))
+    return found and replace(found, turns=tuple(replace(turn, raw=True) for turn in found.turns))
 
 
 def _name(node: Mapping) -> str:
     """What a conversation is called: the first of `NAMES` that it has, or else its line."""
-    given = [value for name in NAMES if not _is_null(value := node.get(Text(name)))]
-    names = [value for value in given if value is not None]
-    if names and isinstance(names[0], Text) and is_session_name(names[0]):
-        return str(names[0])
-    return f"line-{node.line}"
+    names = (node.get(Text(name)) for name in NAMES)
+    name = next((name for name in names if not _is_null(name)), None)
+    return str(name) if isinstance(name, Text) and is_session_name(name) else f"line-{node.line}"
 
 
 def _is_null(node: Node | None) -> bool:
-    """Whether it is JSON's null, which data has where it has nothing."""
-    return isinstance(node, Literal) and node == "null"
+    """Whether it is missing, or JSON's null, which data has where it has nothing."""
+    return node is None or (isinstance(node, Literal) and node == "null")
 
 
 def _add_turns(problems: Problems, script: Mapping, key: Text, value: Node) -> None:
@@ -137,19 +125,23 @@ def _message(problems: Problems, script: Mapping, item: Node) -> Iterator[Node]:
 def _calls_functions(message: Mapping) -> bool:
     """Whether a message has calls; the SDKs write null or [] for none."""
     values = [message.get(Text(key)) for key in ("tool_calls", "function_call")]
-    return any(value is not None and not _is_null(value) and value != [] for value in values)
+    return any(not _is_null(value) and value != [] for value in values)
 
 
 def _joined(content: Node | None) -> Text | None:
     """The text of a message's content; None if it is not all text."""
-    if isinstance(content, Text):
-        return None if isinstance(content, Literal) else content
+    if _is_text(content):
+        return content
     if not isinstance(content, Sequence):
         return None
     texts = [part.get(Text("text")) if isinstance(part, Mapping) else None for part in content]
-    if not all(isinstance(text, Text) and not isinstance(text, Literal) for text in texts):
+    if not all(map(_is_text, texts)):
         return None
     return Text("".join(map(str, texts)), content.line, content.column, plain=False)
+
+
+def _is_text(node: Node | None) -> TypeGuard[Text]:
+    return isinstance(node, Text) and not isinstance(node, Literal)
 
 
 def _content(problems: Problems, _script: Mapping, item: Node) -> Iterator[Node]:

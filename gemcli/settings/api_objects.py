@@ -12,6 +12,7 @@ from typing import Any
 
 from gemcli.text import schema
 from gemcli.text.problems import Problems
+from gemcli.text.proto_json import fields_of, snake
 from gemcli.text.schema import FLAG, NUMBER, WHOLE, Kind, Schema, list_of, map_of, scalar
 from gemcli.text.tree import Node, Text
 
@@ -22,111 +23,107 @@ OBJECTS = {
         computerUse: ComputerUse, googleSearchRetrieval: GoogleSearchRetrieval,
         enterpriseWebSearch: EnterpriseWebSearch, retrieval: Retrieval, mcpServers: McpServer*,
         parallelAiSearch: ParallelAiSearch, exaAiSearch: ExaAiSearch""",
-    "FunctionDeclaration": """name: text, description: text, behavior: Behavior,
-        parameters: Schema, parametersJsonSchema: any, response: Schema, responseJsonSchema: any""",
+    "FunctionDeclaration": """name, description, behavior: Behavior, parameters: Schema,
+        parametersJsonSchema: any, response: Schema, responseJsonSchema: any""",
     "GoogleSearch": """searchTypes: SearchTypes, blockingConfidence: PhishBlockThreshold,
         excludeDomains: text*, timeRangeFilter: Interval""",
     "SearchTypes": "webSearch: Empty, imageSearch: Empty",
-    "Interval": "startTime: text, endTime: text",
+    "Interval": "startTime, endTime",
     "GoogleMaps": "authConfig: AuthConfig, enableWidget: flag, groundingTypes: GroundingTypes",
     "GroundingTypes": "places: Empty, routing: Empty",
-    "FileSearch": "fileSearchStoreNames: text*, topK: whole, metadataFilter: text",
+    "FileSearch": "fileSearchStoreNames: text*, topK: whole, metadataFilter",
     "ComputerUse": """environment: Environment, excludedPredefinedFunctions: text*,
         enablePromptInjectionDetection: flag, disabledSafetyPolicies: text*""",
     "GoogleSearchRetrieval": "dynamicRetrievalConfig: DynamicRetrievalConfig",
-    "DynamicRetrievalConfig": "mode: text, dynamicThreshold: number",
+    "DynamicRetrievalConfig": "mode, dynamicThreshold: number",
     "EnterpriseWebSearch": "excludeDomains: text*, blockingConfidence: PhishBlockThreshold",
-    "McpServer": "name: text, streamableHttpTransport: StreamableHttpTransport",
-    "StreamableHttpTransport": """url: text, headers: text{}, timeout: text,
-        sseReadTimeout: text, terminateOnClose: flag""",
-    "ParallelAiSearch": """apiKey: text, customConfigs: any, enableDataRetention: flag,
+    "McpServer": "name, streamableHttpTransport: StreamableHttpTransport",
+    "StreamableHttpTransport": """url, headers: text{}, timeout, sseReadTimeout,
+        terminateOnClose: flag""",
+    "ParallelAiSearch": """apiKey, customConfigs: any, enableDataRetention: flag,
         enableZeroDataRetention: flag""",
-    "ExaAiSearch": "apiKey: text, customConfigs: any",
+    "ExaAiSearch": "apiKey, customConfigs: any",
     "Empty": "",
     # Retrieval (Vertex AI)
     "Retrieval": """disableAttribution: flag, externalApi: ExternalApi,
         vertexAiSearch: VertexAiSearch, vertexRagStore: VertexRagStore""",
-    "ExternalApi": """apiSpec: text, endpoint: text, apiAuth: ApiAuth, authConfig: AuthConfig,
+    "ExternalApi": """apiSpec, endpoint, apiAuth: ApiAuth, authConfig: AuthConfig,
         elasticSearchParams: ElasticSearchParams, simpleSearchParams: Empty""",
-    "ElasticSearchParams": "index: text, searchTemplate: text, numHits: whole",
+    "ElasticSearchParams": "index, searchTemplate, numHits: whole",
     "ApiAuth": "apiKeyConfig: ApiAuthKeyConfig",
-    "ApiAuthKeyConfig": "apiKeySecretVersion: text, apiKeyString: text",
-    "AuthConfig": """authType: text, apiKey: text, apiKeyConfig: ApiKeyConfig,
+    "ApiAuthKeyConfig": "apiKeySecretVersion, apiKeyString",
+    "AuthConfig": """authType, apiKey, apiKeyConfig: ApiKeyConfig,
         googleServiceAccountConfig: ServiceAccountConfig, httpBasicAuthConfig: HttpBasicAuthConfig,
         oauthConfig: OauthConfig, oidcConfig: OidcConfig""",
-    "ApiKeyConfig": """name: text, apiKeySecret: text, apiKeyString: text,
-        httpElementLocation: text""",
-    "ServiceAccountConfig": "serviceAccount: text",
-    "HttpBasicAuthConfig": "credentialSecret: text",
-    "OauthConfig": "accessToken: text, serviceAccount: text",
-    "OidcConfig": "idToken: text, serviceAccount: text",
-    "VertexAiSearch": """datastore: text, engine: text, filter: text, maxResults: whole,
+    "ApiKeyConfig": "name, apiKeySecret, apiKeyString, httpElementLocation",
+    "ServiceAccountConfig": "serviceAccount",
+    "HttpBasicAuthConfig": "credentialSecret",
+    "OauthConfig": "accessToken, serviceAccount",
+    "OidcConfig": "idToken, serviceAccount",
+    "VertexAiSearch": """datastore, engine, filter, maxResults: whole,
         dataStoreSpecs: DataStoreSpec*""",
-    "DataStoreSpec": "dataStore: text, filter: text",
+    "DataStoreSpec": "dataStore, filter",
     "VertexRagStore": """ragCorpora: text*, ragResources: RagResource*, similarityTopK: whole,
         ragRetrievalConfig: RagRetrievalConfig, storeContext: flag,
         vectorDistanceThreshold: number""",
-    "RagResource": "ragCorpus: text, ragFileIds: text*",
+    "RagResource": "ragCorpus, ragFileIds: text*",
     "RagRetrievalConfig": """topK: whole, filter: RagFilter, hybridSearch: RagHybridSearch,
         ranking: RagRanking""",
-    "RagFilter": """metadataFilter: text, vectorDistanceThreshold: number,
+    "RagFilter": """metadataFilter, vectorDistanceThreshold: number,
         vectorSimilarityThreshold: number""",
     "RagHybridSearch": "alpha: number",
     "RagRanking": "llmRanker: RankModel, rankService: RankModel",
-    "RankModel": "modelName: text",
+    "RankModel": "modelName",
     # How tools are called
-    "ToolConfig": """functionCallingConfig: FunctionCallingConfig,
-        retrievalConfig: RetrievalConfig, includeServerSideToolInvocations: flag""",
+    "ToolConfig": """functionCallingConfig: FunctionCallingConfig, retrievalConfig: RetrievalConfig,
+        includeServerSideToolInvocations: flag""",
     "FunctionCallingConfig": """mode: FunctionCallingMode, allowedFunctionNames: text*,
         streamFunctionCallArguments: flag""",
-    "RetrievalConfig": "latLng: LatLng, languageCode: text",
+    "RetrievalConfig": "latLng: LatLng, languageCode",
     "LatLng": "latitude: number, longitude: number",
     # Schemas, in the API's subset of OpenAPI
-    "Schema": """type: Type, format: text, title: text, description: text, nullable: flag,
-        enum: text*, items: Schema, minItems: long, maxItems: long, properties: Schema{},
-        required: text*, propertyOrdering: text*, minProperties: long, maxProperties: long,
-        minimum: number, maximum: number, minLength: long, maxLength: long, pattern: text,
-        anyOf: Schema*, default: any, example: any, additionalProperties: any, defs: Schema{},
-        ref: text""",
+    "Schema": """type: Type, format, title, description, nullable: flag, enum: text*, items: Schema,
+        minItems: long, maxItems: long, properties: Schema{}, required: text*,
+        propertyOrdering: text*, minProperties: long, maxProperties: long, minimum: number,
+        maximum: number, minLength: long, maxLength: long, pattern, anyOf: Schema*, default: any,
+        example: any, additionalProperties: any, defs: Schema{}, ref""",
     # Media
-    "SpeechConfig": """languageCode: text, voiceConfig: VoiceConfig,
+    "SpeechConfig": """languageCode, voiceConfig: VoiceConfig,
         multiSpeakerVoiceConfig: MultiSpeakerVoiceConfig""",
-    "VoiceConfig": """voice: text, prebuiltVoiceConfig: PrebuiltVoiceConfig,
+    "VoiceConfig": """voice, prebuiltVoiceConfig: PrebuiltVoiceConfig,
         replicatedVoiceConfig: ReplicatedVoiceConfig""",
-    "PrebuiltVoiceConfig": "voiceName: text",
-    "ReplicatedVoiceConfig": """mimeType: text, voiceSampleAudio: bytes, consentAudio: bytes,
+    "PrebuiltVoiceConfig": "voiceName",
+    "ReplicatedVoiceConfig": """mimeType, voiceSampleAudio: bytes, consentAudio: bytes,
         voiceConsentSignature: VoiceConsentSignature""",
-    "VoiceConsentSignature": "signature: text",
+    "VoiceConsentSignature": "signature",
     "MultiSpeakerVoiceConfig": "speakerVoiceConfigs: SpeakerVoiceConfig*",
-    "SpeakerVoiceConfig": "speaker: text, voiceConfig: VoiceConfig",
-    "ImageConfig": """aspectRatio: text, imageSize: text, personGeneration: text,
-        prominentPeople: text, outputMimeType: text, outputCompressionQuality: whole,
-        imageOutputOptions: ImageOutputOptions""",
-    "ImageOutputOptions": "mimeType: text, compressionQuality: whole",
+    "SpeakerVoiceConfig": "speaker, voiceConfig: VoiceConfig",
+    "ImageConfig": """aspectRatio, imageSize, personGeneration, prominentPeople, outputMimeType,
+        outputCompressionQuality: whole, imageOutputOptions: ImageOutputOptions""",
+    "ImageOutputOptions": "mimeType, compressionQuality: whole",
     "AudioTranscriptionConfig": """languageCodes: text*, languageAuto: Empty,
         languageHints: LanguageHints, customVocabulary: text*, adaptationPhrases: text*,
-        wordTimestamp: flag, diarization: flag, mode: text, sourceText: text""",
+        wordTimestamp: flag, diarization: flag, mode, sourceText""",
     "LanguageHints": "languageCodes: text*",
     # Vertex AI
     "RoutingConfig": "autoMode: AutoRoutingMode, manualMode: ManualRoutingMode",
-    "AutoRoutingMode": "modelRoutingPreference: text",
-    "ManualRoutingMode": "modelName: text",
-    "ModelConfig": "featureSelectionPreference: text",
-    "ModelArmorConfig": "promptTemplateName: text, responseTemplateName: text",
-    "OutputConfig": "outputUriPrefix: text",
+    "AutoRoutingMode": "modelRoutingPreference",
+    "ManualRoutingMode": "modelName",
+    "ModelConfig": "featureSelectionPreference",
+    "ModelArmorConfig": "promptTemplateName, responseTemplateName",
+    "OutputConfig": "outputUriPrefix",
     # A system instruction
-    "Content": "parts: Part*, role: text",
+    "Content": "parts: Part*, role",
     "Part": """text: filled, inlineData: Blob, fileData: FileData, thought: flag,
         thoughtSignature: bytes, functionCall: any, functionResponse: any, executableCode: any,
         codeExecutionResult: any, toolCall: any, toolResponse: any, videoMetadata: any,
         mediaResolution: any, partMetadata: any, audioTranscription: any, mediaProcessing: any,
-        speechMetadata: any, documentMetadata: any, spreadsheetMetadata: any,
-        audioMetadata: any""",
-    "Blob": "mimeType: text, data: bytes, displayName: text",
-    "FileData": "mimeType: text, fileUri: text, displayName: text",
+        speechMetadata: any, documentMetadata: any, spreadsheetMetadata: any, audioMetadata: any""",
+    "Blob": "mimeType, data: bytes, displayName",
+    "FileData": "mimeType, fileUri, displayName",
     "SafetySetting": "category: HarmCategory, threshold: HarmBlockThreshold, method: HarmMethod",
 }
-"""The fields of every object. `*` marks a list, `{}` a mapping of the user's own names."""
+"""The fields of every object, text unless they have a type: `*` is a list, `{}` a mapping."""
 
 ENUMS = {
     "HarmCategory": (
@@ -163,25 +160,9 @@ def names_of(enum: str) -> list[str]:
     return [word[1:] if word[0] == "=" else prefix + word for word in words.split()]
 
 
-def fields_of(name: str) -> dict[str, str]:
-    """The fields of an object, with their types."""
-    fields = re.split(r",\s+", OBJECTS[name])
-    return dict(field.split(": ") for field in fields if field)
-
-
-def snake_case(name: str) -> str:
-    """`topP` as `top_p`."""
-    return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
-
-
-def camel_case(name: str) -> str:
-    """`top_p` as `topP`."""
-    return re.sub("_([a-z])", lambda letter: letter[1].upper(), name)
-
-
 def aliases(names: Mapping[str, Any]) -> dict[str, str]:
     """The SDK's name of each of the API's names."""
-    return {snake_case(name): name for name in names}
+    return {snake(name): name for name in names}
 
 
 def kind_of(written: str) -> Kind[Any]:
@@ -191,7 +172,7 @@ def kind_of(written: str) -> Kind[Any]:
     if written.endswith("{}"):
         return map_of(PLAIN["text"], kind_of(written[:-2]))
     if written in ENUMS:
-        noun = snake_case(written).strip("_").replace("_", " ")
+        noun = snake(written).strip("_").replace("_", " ")
         article = "an" if noun[0] in "aeiou" else "a"
         return schema.enum(f"{article} {noun}", names_of(written), ENUMS[written][0])
     return PLAIN.get(written) or api_object(written)
@@ -204,18 +185,15 @@ def api_object(name: str) -> Kind[dict[str, Any]]:
     """
 
     def read(problems: Problems, label: str, node: Node) -> dict[str, Any] | None:
-        value: dict[str, Any] | None = _schema_of(name)(problems, label, node)
-        return value
+        return _schema_of(name)(problems, label, node)
 
     return read
 
 
 @cache
-def _schema_of(name: str) -> Schema:
-    fields = fields_of(name)
-    return Schema(
-        dict, {key: kind_of(kind) for key, kind in fields.items()}, aliases=aliases(fields)
-    )
+def _schema_of(name: str) -> Schema[dict[str, Any]]:
+    kinds = {key: kind_of(kind) for key, kind in fields_of(OBJECTS[name]).items()}
+    return Schema(dict, kinds, aliases=aliases(kinds))
 
 
 def _long(node: Text) -> int | str:
@@ -225,12 +203,8 @@ def _long(node: Text) -> int | str:
     return int(node) if node.plain else str(node)
 
 
-def _string(node: Text) -> str:
-    return str(schema.to_text(node))
-
-
 PLAIN: dict[str, Kind[Any]] = {
-    "text": scalar("text", _string),
+    "text": scalar("text", lambda node: str(schema.to_text(node))),
     "filled": schema.FILLED_TEXT,
     "flag": FLAG,
     "number": NUMBER,

@@ -12,7 +12,7 @@ from typing import Any, TypedDict, cast
 
 from gemcli.chat.contents import Content
 from gemcli.errors import Problem
-from gemcli.settings.api_objects import aliases, camel_case
+from gemcli.settings.api_objects import aliases
 from gemcli.settings.definitions import (
     BODY,
     EXCLUSIVE,
@@ -26,61 +26,17 @@ from gemcli.settings.definitions import (
 )
 from gemcli.text import tree, yaml_tree
 from gemcli.text.problems import Problems
+from gemcli.text.proto_json import camel
 from gemcli.text.schema import Kind, Schema
 from gemcli.text.tree import Node, Text
-
-
-class ThinkingConfig(TypedDict, total=False):
-    """How much the model thinks."""
-
-    thinkingBudget: int
-    thinkingLevel: str
-    includeThoughts: bool
-
-
-class GenerationConfig(TypedDict, total=False):
-    """How an answer is generated; objects are as in `api_objects`."""
-
-    temperature: float
-    topP: float
-    topK: int
-    seed: int
-    maxOutputTokens: int
-    stopSequences: list[str]
-    thinkingConfig: ThinkingConfig
-    candidateCount: int
-    presencePenalty: float
-    frequencyPenalty: float
-    responseLogprobs: bool
-    logprobs: int
-    responseMimeType: str
-    responseSchema: dict[str, object]
-    responseJsonSchema: dict[str, object]
-    responseModalities: list[str]
-    mediaResolution: str
-    speechConfig: dict[str, object]
-    imageConfig: dict[str, object]
-    audioTimestamp: bool
-    audioTranscriptionConfig: dict[str, object]
-    enableEnhancedCivicAnswers: bool
-    routingConfig: dict[str, object]
-    modelConfig: dict[str, object]
-
-
-class SafetySetting(TypedDict, total=False):
-    """What is blocked in one category of harm."""
-
-    category: str
-    threshold: str
-    method: str
 
 
 class Config(TypedDict, total=False):
     """The body of a generateContent request without `contents`."""
 
     systemInstruction: Content
-    generationConfig: GenerationConfig
-    safetySettings: list[SafetySetting]
+    generationConfig: dict[str, object]
+    safetySettings: list[dict[str, str]]
     tools: list[dict[str, object]]
     toolConfig: dict[str, object]
     cachedContent: str
@@ -106,9 +62,9 @@ def from_options(values: Mapping[str, object], notice: Notice) -> Config:
         value = values.get(setting.name)
         if isinstance(value, tuple) and value:
             items = [Text(str(item)) for item in value]
-            given[Text(str(setting.option))] = tree.Sequence(items=items)
+            given[Text(setting.option)] = tree.Sequence(items=items)
         elif value is not None and value != ():
-            given[Text(str(setting.option))] = Text(str(value))
+            given[Text(setting.option)] = Text(str(value))
     return _read(_OPTIONS, given, "options", notice)
 
 
@@ -154,14 +110,14 @@ def merge(session: Config, call: Config) -> Config:
     return merged
 
 
-def _read(kind: Schema, node: Node, name: str, notice: Notice) -> Config:
+def _read(schema: Schema[Config], node: Node, name: str, notice: Notice) -> Config:
     """The Config that a tree stands for. Raises `GemcliError` with every problem."""
     problems = Problems()
-    config: Config = kind(problems, "the config", node)
+    config = schema(problems, "the config", node)
     problems.require_none(name)
     for note in problems.notes:
         notice(note.describe())
-    return config
+    return config or {}
 
 
 def _over(ours: Any, theirs: Any) -> Any:
@@ -176,92 +132,76 @@ def _over(ours: Any, theirs: Any) -> Any:
 def _by_category(ours: Any, theirs: Any) -> Any:
     """The safety settings of both, one for each category; or the value that is no list of them."""
     for given in (ours, theirs):
-        if not isinstance(given, list) or not all(map(_has_category, given)):
+        if not isinstance(given, list) or not all(
+            isinstance(each, dict) and isinstance(each.get("category"), str) for each in given
+        ):
             return given
     return list({setting["category"]: setting for setting in (*ours, *theirs)}.values())
-
-
-def _has_category(setting: object) -> bool:
-    return isinstance(setting, dict) and isinstance(setting.get("category"), str)
 
 
 # The schemas: of thinking, of config files, of what is stored, and of options
 
 
-def _group(group: tuple[str, ...], elsewhere: Mapping[str, str], **groups: Kind[Any]) -> Schema:
+def _group(
+    group: tuple[str, ...], elsewhere: Mapping[str, str], **groups: Kind[Any]
+) -> Schema[dict[str, Any]]:
     """The settings of a group, by the API's names, and the groups within it."""
-    kinds = {setting.key: setting.kind for setting in SETTINGS if setting.group == group}
-    return Schema(
-        dict,
-        {**kinds, **groups},
-        exclusive=(*RIVALS, *EXCLUSIVE),
-        elsewhere={**_REFUSED, **elsewhere},
-    )
+    kinds = {setting.key: setting.kind for setting in SETTINGS if setting.group == group} | groups
+    elsewhere = {**_both_spellings(REFUSED), **elsewhere}
+    return Schema(dict, kinds, exclusive=(*RIVALS, *EXCLUSIVE), elsewhere=elsewhere)
 
 
 def _both_spellings(hints: Mapping[str, str]) -> dict[str, str]:
     """The same hints for names in snake_case and in camelCase."""
-    return {**hints, **{camel_case(name): hint for name, hint in hints.items()}}
+    return {**hints, **{camel(name): hint for name, hint in hints.items()}}
 
 
-def _assemble(paths: Mapping[str, tuple[str, ...]], values: Mapping[str, object]) -> Config:
-    """The Config that has each value at the path that goes with its name."""
-    config: dict[str, Any] = {}
-    for name, value in values.items():
-        *groups, last = paths[name]
-        place = config
-        for group in groups:
-            place = place.setdefault(group, {})
-        place[last] = value
-    return cast(Config, config)
+def _config_at(paths: Mapping[str, tuple[str, ...]]) -> Callable[..., Config]:
+    """What makes a Config of values by name: each goes to the path of its name."""
+
+    def make(**values: object) -> Config:
+        config: dict[str, Any] = {}
+        for name, value in values.items():
+            *groups, last = paths[name]
+            place = config
+            for group in groups:
+                place = place.setdefault(group, {})
+            place[last] = value
+        return cast(Config, config)
+
+    return make
 
 
-def _from_keys(**values: object) -> Config:
-    return _assemble(_FILE_PATHS, values)
-
-
-def _from_option_values(**values: object) -> Config:
-    return _assemble(_OPTION_PATHS, values)
-
-
-_REFUSED = _both_spellings(REFUSED)
 _IN_THINKING = {
-    setting.name: "it belongs under `thinking_config`"
-    for setting in SETTINGS
-    if setting.group == THINKING
+    one.name: "it belongs under `thinking_config`" for one in SETTINGS if one.group == THINKING
 }
-_AT_TOP = {
-    setting.name: "it belongs at the top level" for setting in SETTINGS if setting.group != THINKING
-}
+_AT_TOP = {one.name: "it belongs at the top level" for one in SETTINGS if one.group != THINKING}
 # People also try the names of options: `stop` for `stop_sequences`.
 _OPTION_NAMES = {
-    str(setting.option)[2:].replace("-", "_"): f"did you mean `{setting.name}`?"
+    setting.option[2:].replace("-", "_"): f"did you mean `{setting.name}`?"
     for setting in OPTIONS
-    if setting.name not in str(setting.option).replace("-", "_")
+    if setting.name not in setting.option.replace("-", "_")
 }
 
 _THINKING = _group(THINKING, _both_spellings(_AT_TOP))
 _GENERATION = _group(GENERATION, {}, thinkingConfig=_THINKING)
 _STORED = _group(BODY, {}, generationConfig=_GENERATION)
 
-_FILE_PATHS = {setting.key: setting.path for setting in SETTINGS} | {"thinkingConfig": THINKING}
 _FILE_KEYS = {key: kind for key, kind in _STORED.keys.items() if key != "generationConfig"} | {
     **_GENERATION.keys,
     "thinkingConfig": replace(_THINKING, aliases=aliases(_THINKING.keys)),
 }
-_FILE_ALIASES = {setting.alias: setting.key for setting in SETTINGS if setting.alias}
 CONFIG = Schema(
-    _from_keys,
+    _config_at({"thinkingConfig": THINKING, **{one.key: one.path for one in SETTINGS}}),
     _FILE_KEYS,
     exclusive=_STORED.exclusive,
     elsewhere=_both_spellings(MISPLACED | _IN_THINKING | _OPTION_NAMES | REFUSED),
-    aliases=aliases(_FILE_KEYS) | _FILE_ALIASES,
+    aliases=aliases(_FILE_KEYS) | {one.alias: one.key for one in SETTINGS if one.alias},
 )
 """A config file, and the `config` of a replay script."""
 
-_OPTION_PATHS = {str(setting.option): setting.path for setting in OPTIONS}
 _OPTIONS = Schema(
-    _from_option_values,
-    {str(setting.option): setting.kind for setting in OPTIONS},
+    _config_at({setting.option: setting.path for setting in OPTIONS}),
+    {setting.option: setting.kind for setting in OPTIONS},
     exclusive=(("--thinking-budget", "--thinking-level"),),
 )

@@ -6,14 +6,16 @@ are made from it. Tests compare it with the SDK's own types.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gemcli.settings.api_objects import api_object, kind_of, snake_case
+from gemcli.settings.api_objects import OBJECTS, api_object, kind_of
 from gemcli.text import schema
 from gemcli.text.problems import Problems
-from gemcli.text.schema import FILLED_TEXT, FLAG, INT32_MAX, Kind, Schema, list_of, map_of, number
-from gemcli.text.tree import Mapping, Node, Text
+from gemcli.text.proto_json import fields_of, snake
+from gemcli.text.schema import FILLED_TEXT, INT32_MAX, Kind, Schema, list_of, number
+from gemcli.text.tree import Mapping, Node, Sequence, Text
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,15 @@ class Setting:
     key: str
     kind: Kind[Any]
     help: str
-    option: str | None = None
-    metavar: str | None = None
+    option: str = ""
+    metavar: str = ""
     repeatable: bool = False
     alias: str | None = None
 
     @property
     def name(self) -> str:
         """What the SDK and the option's parameter call it."""
-        return self.alias or snake_case(self.key)
+        return self.alias or snake(self.key)
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -49,12 +51,15 @@ def whole(low: int) -> Kind[float]:
     return number(low, INT32_MAX, whole=True)
 
 
+_INSTRUCTION_HINT = 'write text, or {"parts": [{"text": "…"}]}'
+
+
 def _instruction(problems: Problems, label: str, node: Node) -> dict[str, Any] | None:
     """A system instruction: a Content, or just its text."""
     if isinstance(node, Text):
         text = FILLED_TEXT(problems, label, node)
         return None if text is None else {"parts": [{"text": text}]}
-    content: dict[str, Any] | None = api_object("Content")(problems, label, node)
+    content = api_object("Content")(problems, label, node)
     if content is not None and not all(content.get("parts", ())):
         problems.add("value", f"{label} has a part without content", node)
     elif content is not None and not content.get("parts"):
@@ -62,10 +67,14 @@ def _instruction(problems: Problems, label: str, node: Node) -> dict[str, Any] |
     return content
 
 
-_INSTRUCTION_HINT = 'write text, or {"parts": [{"text": "…"}]}'
+_SAFETY_SETTING: Schema[dict[str, str]] = Schema(
+    dict,
+    {key: kind_of(kind) for key, kind in fields_of(OBJECTS["SafetySetting"]).items()},
+    required=("category", "threshold"),
+)
 
 
-def _safety(problems: Problems, label: str, node: Node) -> dict[str, str] | None:
+def _safety_setting(problems: Problems, label: str, node: Node) -> dict[str, str] | None:
     """A safety setting, also accepted as CATEGORY=THRESHOLD."""
     if isinstance(node, Text):
         category, equals, threshold = node.partition("=")
@@ -74,22 +83,25 @@ def _safety(problems: Problems, label: str, node: Node) -> dict[str, str] | None
             problems.add("value", message, node, "write it like harassment=none")
             return None
         pair = Mapping(node.line, node.column)
-        for name, value in (("category", category), ("threshold", threshold)):
-            pair[Text(name)] = Text(value.strip(), node.line, node.column)
+        pair[Text("category")] = Text(category.strip(), node.line, node.column)
+        pair[Text("threshold")] = Text(threshold.strip(), node.line, node.column)
         node = pair
-    setting: dict[str, str] | None = _SAFETY(problems, label, node)
-    return setting
+    return _SAFETY_SETTING(problems, label, node)
 
 
-_SAFETY = Schema(
-    dict,
-    {
-        "category": kind_of("HarmCategory"),
-        "threshold": kind_of("HarmBlockThreshold"),
-        "method": kind_of("HarmMethod"),
-    },
-    required=("category", "threshold"),
-)
+def _safety_settings(problems: Problems, label: str, node: Node) -> list[dict[str, str]] | None:
+    """Safety settings, at most one for each category."""
+    settings = list_of(_safety_setting)(problems, label, node)
+    if settings is None or not isinstance(node, Sequence):
+        return None
+    seen = set()
+    for setting, place in zip(settings, node, strict=False):
+        category = setting["category"] if setting else ""
+        if category in seen:
+            problems.add("duplicate", f"duplicate category {category} in {label}", place)
+        if category:
+            seen.add(category)
+    return settings
 
 
 def _one(node: Text) -> int:
@@ -98,92 +110,84 @@ def _one(node: Text) -> int:
     return 1
 
 
-ONE = schema.scalar("1", _one)
-LABELS = map_of(kind_of("text"), kind_of("text"))
-STOP_SEQUENCES = list_of(FILLED_TEXT, usual=5)
-SAFETY_SETTINGS = list_of(_safety, unique="category")
-MODALITIES = list_of(kind_of("Modality"))
+_ONE = schema.scalar("1", _one)
+_STOP_SEQUENCES = list_of(FILLED_TEXT, usual=5)
 
 BODY: tuple[str, ...] = ()
 GENERATION = ("generationConfig",)
 THINKING = ("generationConfig", "thinkingConfig")
 
+
+def _in_group(group: tuple[str, ...]) -> Callable[..., Setting]:
+    """What makes the settings of a group; their kinds may be types of `api_objects`."""
+
+    def setting(key: str, kind: Kind[Any] | str, *more: Any, **named: Any) -> Setting:
+        return Setting(group, key, kind_of(kind) if isinstance(kind, str) else kind, *more, **named)
+
+    return setting
+
+
+_body, _generation, _thinking = map(_in_group, (BODY, GENERATION, THINKING))
+
 # fmt: off
 SETTINGS = (
-    Setting(BODY, "systemInstruction", _instruction,
-            "what the model is told before the conversation", "--system", "TEXT|@FILE"),
-    Setting(GENERATION, "temperature", number(0, 2),
-            "randomness, 0 to 2: low is focused, high is creative", "--temperature", "NUMBER"),
-    Setting(GENERATION, "topP", number(0, 1),
-            "sample from the likeliest tokens up to this probability, 0 to 1", "--top-p", "NUMBER"),
-    Setting(GENERATION, "topK", whole(1),
-            "sample from this many likeliest tokens", "--top-k", "INTEGER"),
-    Setting(GENERATION, "seed", whole(-(2**31)),
-            "the same seed gives similar answers", "--seed", "INTEGER"),
-    Setting(GENERATION, "maxOutputTokens", whole(1),
-            "longest answer in tokens, thoughts included", "--max-output-tokens", "INTEGER"),
-    Setting(GENERATION, "stopSequences", STOP_SEQUENCES,
-            "end the answer before this text (up to 5)", "--stop", "TEXT", repeatable=True),
-    Setting(BODY, "safetySettings", SAFETY_SETTINGS,
-            "what to block, like harassment=none",
-            "--safety", "CATEGORY=THRESHOLD", repeatable=True),
-    Setting(THINKING, "thinkingBudget", whole(-1),
-            "tokens for thoughts; 0 is none, -1 lets the model choose",
-            "--thinking-budget", "INTEGER"),
-    Setting(THINKING, "thinkingLevel", kind_of("ThinkingLevel"),
-            "how much to think: minimal, low, medium, high, xhigh", "--thinking-level", "LEVEL"),
-    Setting(THINKING, "includeThoughts", FLAG,
-            "whether the answer has the thoughts"),
-    Setting(GENERATION, "candidateCount", ONE,
-            "number of answers: always 1"),
-    Setting(GENERATION, "presencePenalty", number(-2, 2),
-            "above 0, tokens that appeared become less likely; -2 to 2"),
-    Setting(GENERATION, "frequencyPenalty", number(-2, 2),
-            "above 0, tokens become less likely the more often they appeared; -2 to 2"),
-    Setting(GENERATION, "responseLogprobs", FLAG,
-            "whether the answer says how likely its tokens were"),
-    Setting(GENERATION, "logprobs", whole(0),
-            "how many of the likeliest tokens are listed at each step"),
-    Setting(GENERATION, "responseMimeType", FILLED_TEXT,
-            "the answer's type, such as application/json"),
-    Setting(GENERATION, "responseSchema", kind_of("Schema"),
-            "the answer's schema, in the API's subset of OpenAPI"),
-    Setting(GENERATION, "responseJsonSchema", schema.any_object,
-            "the answer's schema, as a JSON Schema"),
-    Setting(GENERATION, "responseModalities", MODALITIES,
-            "what the answer consists of: text, image, audio, video"),
-    Setting(GENERATION, "mediaResolution", kind_of("MediaResolution"),
-            "how closely images and videos are looked at: low, medium, high"),
-    Setting(GENERATION, "speechConfig", kind_of("SpeechConfig"),
-            "voices and language of a spoken answer"),
-    Setting(GENERATION, "imageConfig", kind_of("ImageConfig"),
-            "aspect ratio and size of an image that is made"),
-    Setting(GENERATION, "audioTimestamp", FLAG,
-            "whether audio is understood with its times (Vertex AI)"),
-    Setting(GENERATION, "audioTranscriptionConfig", kind_of("AudioTranscriptionConfig"),
-            "how speech is transcribed"),
-    Setting(GENERATION, "enableEnhancedCivicAnswers", FLAG,
-            "whether civic questions are answered with more care (Gemini API)"),
-    Setting(GENERATION, "routingConfig", kind_of("RoutingConfig"),
-            "how a model is chosen (Vertex AI)"),
-    Setting(GENERATION, "modelConfig", kind_of("ModelConfig"),
-            "what matters when a model is chosen (Vertex AI)", alias="model_selection_config"),
-    Setting(BODY, "tools", kind_of("Tool*"),
-            "what the model may call or look up"),
-    Setting(BODY, "toolConfig", kind_of("ToolConfig"),
-            "when and which tools are called"),
-    Setting(BODY, "cachedContent", FILLED_TEXT,
-            "the name of a cache that holds the beginning of the context"),
-    Setting(BODY, "labels", LABELS,
-            "names and values for billing reports"),
-    Setting(BODY, "modelArmorConfig", kind_of("ModelArmorConfig"),
-            "Model Armor templates, instead of safety settings (Vertex AI)"),
-    Setting(BODY, "serviceTier", kind_of("ServiceTier"),
-            "how the request is served: flex, standard, priority"),
-    Setting(BODY, "outputConfig", kind_of("OutputConfig"),
-            "where large results are stored (Vertex AI)", alias="generation_output_config"),
-    Setting(BODY, "store", FLAG,
-            "whether the API logs the request (Gemini API)"),
+    _body("systemInstruction", _instruction, "what the model is told before the conversation",
+        "--system", "TEXT|@FILE"),
+    _generation("temperature", number(0, 2), "randomness, 0 to 2: low is focused, high is creative",
+        "--temperature", "NUMBER"),
+    _generation("topP", number(0, 1),
+        "sample from the likeliest tokens up to this probability, 0 to 1",
+        "--top-p", "NUMBER"),
+    _generation("topK", whole(1), "sample from this many likeliest tokens", "--top-k", "INTEGER"),
+    _generation("seed", whole(-(2**31)), "the same seed gives similar answers",
+        "--seed", "INTEGER"),
+    _generation("maxOutputTokens", whole(1), "longest answer in tokens, thoughts included",
+        "--max-output-tokens", "INTEGER"),
+    _generation("stopSequences", _STOP_SEQUENCES, "end the answer before this text (up to 5)",
+        "--stop", "TEXT", repeatable=True),
+    _body("safetySettings", _safety_settings, "what to block, like harassment=none",
+        "--safety", "CATEGORY=THRESHOLD", repeatable=True),
+    _thinking("thinkingBudget", whole(-1),
+        "tokens for thoughts; 0 is none, -1 lets the model choose",
+        "--thinking-budget", "INTEGER"),
+    _thinking("thinkingLevel", "ThinkingLevel",
+        "how much to think: minimal, low, medium, high, xhigh",
+        "--thinking-level", "LEVEL"),
+    _thinking("includeThoughts", "flag", "whether the answer has the thoughts"),
+    _generation("candidateCount", _ONE, "number of answers: always 1"),
+    _generation("presencePenalty", number(-2, 2),
+        "above 0, tokens that appeared become less likely; -2 to 2"),
+    _generation("frequencyPenalty", number(-2, 2),
+        "above 0, tokens become less likely the more often they appeared; -2 to 2"),
+    _generation("responseLogprobs", "flag", "whether the answer says how likely its tokens were"),
+    _generation("logprobs", whole(0), "how many of the likeliest tokens are listed at each step"),
+    _generation("responseMimeType", "filled", "the answer's type, such as application/json"),
+    _generation("responseSchema", "Schema", "the answer's schema, in the API's subset of OpenAPI"),
+    _generation("responseJsonSchema", schema.any_object, "the answer's schema, as a JSON Schema"),
+    _generation("responseModalities", "Modality*",
+        "what the answer consists of: text, image, audio, video"),
+    _generation("mediaResolution", "MediaResolution",
+        "how closely images and videos are looked at: low, medium, high"),
+    _generation("speechConfig", "SpeechConfig", "voices and language of a spoken answer"),
+    _generation("imageConfig", "ImageConfig", "aspect ratio and size of an image that is made"),
+    _generation("audioTimestamp", "flag", "whether audio is understood with its times (Vertex AI)"),
+    _generation("audioTranscriptionConfig", "AudioTranscriptionConfig",
+        "how speech is transcribed"),
+    _generation("enableEnhancedCivicAnswers", "flag",
+        "whether civic questions are answered with more care (Gemini API)"),
+    _generation("routingConfig", "RoutingConfig", "how a model is chosen (Vertex AI)"),
+    _generation("modelConfig", "ModelConfig", "what matters when a model is chosen (Vertex AI)",
+        alias="model_selection_config"),
+    _body("tools", "Tool*", "what the model may call or look up"),
+    _body("toolConfig", "ToolConfig", "when and which tools are called"),
+    _body("cachedContent", "filled", "the name of a cache that holds the beginning of the context"),
+    _body("labels", "text{}", "names and values for billing reports"),
+    _body("modelArmorConfig", "ModelArmorConfig",
+        "Model Armor templates, instead of safety settings (Vertex AI)"),
+    _body("serviceTier", "ServiceTier", "how the request is served: flex, standard, priority"),
+    _body("outputConfig", "OutputConfig", "where large results are stored (Vertex AI)",
+        alias="generation_output_config"),
+    _body("store", "flag", "whether the API logs the request (Gemini API)"),
 )
 # fmt: on
 """Every setting, in the order of the help."""
@@ -209,7 +213,7 @@ MISPLACED = {
 """Keys that people look for in a config, and where they belong."""
 
 RIVALS = (("thinkingBudget", "thinkingLevel"), ("responseSchema", "responseJsonSchema"))
-"""Settings that say the same in two ways: the API refuses both, and a call's replaces a session's."""
+"""Settings that say the same in two ways: the API refuses both; a call's replaces a session's."""
 
 EXCLUSIVE = (
     ("safetySettings", "modelArmorConfig"),

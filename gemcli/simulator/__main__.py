@@ -71,7 +71,7 @@ def main(port: int, models: list[str], file: str | None, verbose: bool) -> int:
     reply   answer, block, error or raw; without one the echo answers
     how     delay, drip, cut; times limits how often the rule is used
 
-    The whole grammar: python -m pydoc gemcli.simulator.rules
+    The whole grammar: gemcli-simulator(1)
     """  # noqa: D301 - \b is click's mark for text that is not wrapped
     # Blocked before any thread starts, so that no thread is interrupted and `sigwait` gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)

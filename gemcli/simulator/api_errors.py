@@ -56,13 +56,6 @@ QUOTA_MESSAGE = (
 """The API's message when a quota is used up."""
 
 
-class Violation(NamedTuple):
-    """A field that does not fit: its path (`""` for the body itself) and what is wrong with it."""
-
-    field: str
-    description: str
-
-
 class ApiError(Exception):
     """An error that the API replies; no failure of the simulator."""
 
@@ -86,14 +79,9 @@ class ApiError(Exception):
 
     def body(self) -> dict[str, dict[str, object]]:
         """The error as the API sends it."""
-        error: dict[str, object] = {
-            "code": self.code,
-            "message": self.message,
-            "status": self.status,
-        }
-        if self.details:
-            error["details"] = self.details
-        return {"error": error}
+        details = {"details": self.details} if self.details else {}
+        error = {"code": self.code, "message": self.message, "status": self.status}
+        return {"error": {**error, **details}}
 
 
 def invalid_argument(message: str) -> ApiError:
@@ -101,10 +89,10 @@ def invalid_argument(message: str) -> ApiError:
     return ApiError("INVALID_ARGUMENT", message)
 
 
-def invalid_fields(violations: Iterable[Violation]) -> ApiError:
-    """The API's error for a body whose fields do not fit: all of them at once."""
+def invalid_fields(violations: Iterable[tuple[str, str]]) -> ApiError:
+    """The API's error for fields that do not fit: the path of each, and what is wrong with it."""
     found = list(violations)
-    message = "\n".join(violation.description for violation in found)
+    message = "\n".join(description for _, description in found)
     return ApiError("INVALID_ARGUMENT", message, [bad_request(found)])
 
 
@@ -132,8 +120,8 @@ def quota_failure(quota_id: str) -> Detail:
 
 def bad_request(violations: Iterable[tuple[str, str]]) -> Detail:
     """The detail that names fields and what is wrong with each."""
-    listed = []
-    for field, description in violations:
-        place = {"field": field} if field else {}
-        listed.append({**place, "description": description})
+    listed = [
+        {"field": field, "description": description} if field else {"description": description}
+        for field, description in violations
+    ]
     return _detail("BadRequest", fieldViolations=listed)

@@ -7,7 +7,8 @@ where none is known, they follow the API's style.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from copy import deepcopy
 from itertools import groupby
 
 from gemcli.chat import turn_order
@@ -78,10 +79,8 @@ def _first_content(contents: Sequence[Content], index: int) -> str:
 
 def _blank_content(contents: Sequence[Content], index: int) -> str:
     place = f"contents[{index}].parts"
-    errors = "".join(_blank_errors(contents[index]["parts"], place))
-    # To `turn_order` a user's empty text is blank even with a signature; then the first Part is
-    # named.
-    return errors or _no_data(f"{place}[0]")
+    # To `turn_order` a user's empty text is blank even with a signature: the first Part is named.
+    return "".join(_blank_errors(contents[index]["parts"], place)) or _no_data(f"{place}[0]")
 
 
 def _calls_unanswered(contents: Sequence[Content], index: int) -> str:
@@ -102,10 +101,7 @@ def _calls_unanswered(contents: Sequence[Content], index: int) -> str:
     return RESPONSE_TURN
 
 
-ErrorMessage = str | Callable[[Sequence[Content], int], str]
-"""A message with `{index}` to fill in, or what makes one from the Contents and that index."""
-
-ERROR_MESSAGES: dict[str, ErrorMessage] = {
+ERROR_MESSAGES: dict[str, str | Callable[[Sequence[Content], int], str]] = {
     "role": "Please use a valid role: user, model.",
     "first": _first_content,
     "alternate": ALTERNATE,
@@ -117,7 +113,10 @@ ERROR_MESSAGES: dict[str, ErrorMessage] = {
     "calls-answered": _calls_unanswered,
     "last": ENDS_WITH_USER,
 }
-"""The API's message for each rule of `turn_order.RULES` that a body can break once it was read."""
+"""The API's message for each rule of `turn_order.RULES` that a body can break once it was read.
+
+It has `{index}` to fill in, or is made from the Contents and that index.
+"""
 
 CHECKED_ELSEWHERE = {
     "shape": "read_request refuses values of the wrong kind",
@@ -130,11 +129,10 @@ CHECKED_ELSEWHERE = {
 """The other rules of `turn_order.RULES`, and why they need no message here."""
 
 
-def _refuse_first(contents: Sequence[Content], without: set[str] | None = None) -> None:
+def _refuse_first(contents: Sequence[Content], without: Collection[str] = ()) -> None:
     """Refuse the first breach of turn order, those of the rules `without` left out."""
-    passed_over = CHECKED_ELSEWHERE.keys() | (without or set())
     for problem in turn_order.check_request(contents):
-        if problem.rule in passed_over:
+        if problem.rule in CHECKED_ELSEWHERE or problem.rule in without:
             continue
         index, message = problem.index or 0, ERROR_MESSAGES[problem.rule]
         if isinstance(message, str):
@@ -149,8 +147,7 @@ def _as_the_api_reads(contents: Sequence[Content]) -> list[Content]:
     """The Contents as the API reads them; their indexes may be others."""
     read = list(_model_contents_joined(contents))
     for index, content in enumerate(read[1:], 1):
-        # Automatic function calling leaves the ids of calls out: then the name alone says which
-        # one is answered.
+        # Automatic function calling leaves ids out: the name alone says which call is answered.
         if any("id" not in response for response in function_responses(content)):
             read[index - 1] = _without_ids(read[index - 1])
             read[index] = _without_ids(content)
@@ -168,15 +165,7 @@ def _model_contents_joined(contents: Sequence[Content]) -> Iterator[Content]:
 
 def _without_ids(content: Content) -> Content:
     """A Content whose function calls and responses have no id."""
-    return {**content, "parts": [_without_id(part) for part in content["parts"]]}
-
-
-def _without_id(part: Part) -> Part:
-    bare: Part = {**part}
-    if "functionCall" in part:
-        bare["functionCall"] = {**part["functionCall"]}
-        bare["functionCall"].pop("id", None)
-    if "functionResponse" in part:
-        bare["functionResponse"] = {**part["functionResponse"]}
-        bare["functionResponse"].pop("id", None)
-    return bare
+    content = deepcopy(content)
+    for function in (*function_calls(content), *function_responses(content)):
+        function.pop("id", None)
+    return content

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gemcli.simulator.api_errors import Violation, invalid_argument, invalid_fields
+from gemcli.simulator.api_errors import invalid_argument, invalid_fields
 from gemcli.simulator.request_fields import ENUMS, MESSAGES, PART_DATA
 from gemcli.text import strict_json
 from gemcli.text.proto_json import camel, is_base64, snake
@@ -37,7 +37,7 @@ class _Reader:
     """One walk through a body, which collects what does not fit and goes on, as the API's does."""
 
     def __init__(self) -> None:
-        self.violations: list[Violation] = []
+        self.violations: list[tuple[str, str]] = []
 
     def root(self, kind: str, value: object) -> Message:
         """The message in a whole body."""
@@ -65,8 +65,7 @@ class _Reader:
         inside = f"{path}.{snake(key)}" if path else snake(key)
         if kind.endswith("*"):
             item_kind = kind.removesuffix("*")
-            # The API takes one value for a list; its documentation long showed
-            # {"parts": {"text": …}}.
+            # The API takes one value for a list: its documentation long had {"parts": {…}}.
             items = enumerate(value if isinstance(value, list) else [value])
             return [self._value(item_kind, item, f"{inside}[{index}]") for index, item in items]
         if isinstance(value, list) and kind != "data":
@@ -94,17 +93,15 @@ class _Reader:
     def _require_one_kind_of_data(self, part: Message, path: str) -> None:
         names = [name for name in part if name in PART_DATA]
         for name in names[1:]:
-            words = f"oneof field 'data' is already set. Cannot set '{name}'"
-            self._invalid(path, "oneof", words)
+            self._invalid(path, "oneof", f"oneof field 'data' is already set. Cannot set '{name}'")
 
     def _invalid(self, path: str, type_name: str, words: str) -> None:
-        message = f"Invalid value at '{path}' ({type_name}), {words}"
-        self.violations.append(Violation(path, message))
+        self.violations.append((path, f"Invalid value at '{path}' ({type_name}), {words}"))
 
     def _unknown(self, key: str, path: str, why: str) -> None:
         place = f" at '{path}'" if path else ""
         message = f"Invalid JSON payload received. Unknown name {_quoted(key)}{place}: {why}"
-        self.violations.append(Violation(path, message))
+        self.violations.append((path, message))
 
 
 _TYPE_PREFIX = "type.googleapis.com/google.ai.generativelanguage.v1beta."
@@ -150,7 +147,6 @@ def _integer(value: object) -> int:
 
 
 def _bytes(value: object) -> str:
-    """Base64, which stays text: nothing here needs the bytes."""
     if not isinstance(value, str):
         raise ValueError
     if not is_base64(value):
@@ -158,17 +154,13 @@ def _bytes(value: object) -> str:
     return value
 
 
-def _anything(value: object) -> object:
-    return value
-
-
 SCALARS = {
-    "string": Scalar("TYPE_STRING", _of_type(str)),
+    "text": Scalar("TYPE_STRING", _of_type(str)),
     "boolean": Scalar("TYPE_BOOL", _of_type(bool)),
     "number": Scalar("TYPE_DOUBLE", _number),
     "integer": Scalar("TYPE_INT32", _integer),
     "bytes": Scalar("TYPE_BYTES", _bytes),
     "struct": Scalar("type.googleapis.com/google.protobuf.Struct", _of_type(dict)),
-    "data": Scalar("", _anything),
+    "data": Scalar("", lambda value: value),
 }
 """Every kind that is neither a message nor an enum; `data` is any JSON."""

@@ -7,7 +7,7 @@ follow the API's style.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from gemcli.simulator import contents_checks
 from gemcli.simulator.api_errors import invalid_argument
@@ -25,10 +25,10 @@ def generate_request(body: bytes) -> Message:
     _require_contents(request, "GenerateContentRequest")
     contents_checks.check_each(request["contents"])
     contents_checks.check_order(request["contents"])
-    _refuse_for("".join(_part_errors(request)))
     settings = request.get("generationConfig", {})
-    _refuse_for("".join(_limit_errors(settings)))
-    _refuse_for(_contradiction(settings))
+    for errors in (_part_errors(request), _limit_errors(settings), _contradictions(settings)):
+        if message := "".join(errors):
+            raise invalid_argument(message)
     return request
 
 
@@ -41,11 +41,6 @@ def count_request(body: bytes) -> Message:
     return request
 
 
-def _refuse_for(message: str) -> None:
-    if message:
-        raise invalid_argument(message)
-
-
 def _require_contents(request: Message, kind: str) -> None:
     contents = request.get("contents")
     if not contents:
@@ -53,8 +48,7 @@ def _require_contents(request: Message, kind: str) -> None:
     for content in contents:
         content.setdefault("parts", [])
     if len(contents) == 1:
-        # The one leniency about roles, on which the API's quickstarts rely: a single Content
-        # without a role is the user's.
+        # The API's quickstarts rely on it: a single Content without a role is the user's.
         contents[0].setdefault("role", "user")
 
 
@@ -68,59 +62,39 @@ def _part_errors(request: Message) -> Iterator[str]:
     yield from contents_checks.part_errors(instruction, "system_instruction.parts")
 
 
-MIME_TYPES = (
+MIME_TYPES = [
     "text/plain",
     "application/json",
     "application/xml",
     "application/yaml",
     "text/x.enum",
+]
+
+# fmt: off
+LIMITS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("temperature", lambda value: 0 <= value <= 2, "temperature must be in the range [0.0, 2.0]."),
+    ("topP", lambda value: 0 <= value <= 1, "top_p must be in the range [0.0, 1.0]."),
+    ("topK", lambda value: value >= 0, "top_k must not be negative."),
+    ("maxOutputTokens", lambda value: value > 0, "max_output_tokens must be positive."),
+    ("stopSequences", lambda value: len(value) <= 5,
+     "the number of stop_sequences must not exceed 5."),
+    ("stopSequences", lambda value: "" not in value, "stop_sequences must not be empty."),
+    ("responseMimeType", lambda value: value in MIME_TYPES,
+     f"allowed mimetypes are `{'`, `'.join(MIME_TYPES[:-1])}` and `{MIME_TYPES[-1]}`."),
 )
-
-
-class Limit(NamedTuple):
-    """A limit of a generation setting, and the API's message for a value beyond it."""
-
-    name: str
-    holds: Callable[[Any], bool]
-    message: str
-
-
-LIMITS = (
-    Limit(
-        "temperature",
-        lambda value: 0 <= value <= 2,
-        "temperature must be in the range [0.0, 2.0].",
-    ),
-    Limit("topP", lambda value: 0 <= value <= 1, "top_p must be in the range [0.0, 1.0]."),
-    Limit("topK", lambda value: value >= 0, "top_k must not be negative."),
-    Limit("maxOutputTokens", lambda value: value > 0, "max_output_tokens must be positive."),
-    Limit(
-        "stopSequences",
-        lambda value: len(value) <= 5,
-        "the number of stop_sequences must not exceed 5.",
-    ),
-    Limit("stopSequences", lambda value: "" not in value, "stop_sequences must not be empty."),
-    Limit(
-        "responseMimeType",
-        lambda value: value in MIME_TYPES,
-        "allowed mimetypes are `text/plain`, `application/json`, `application/xml`, "
-        "`application/yaml` and `text/x.enum`.",
-    ),
-)
-"""The limits of generation settings; a request is told every one that it breaks."""
+# fmt: on
+"""The limits of generation settings: name, whether a value keeps it, and the API's message."""
 
 
 def _limit_errors(settings: Message) -> Iterator[str]:
-    for limit in LIMITS:
-        if limit.name in settings and not limit.holds(settings[limit.name]):
-            path = f"GenerateContentRequest.generation_config.{snake(limit.name)}"
-            yield f"* {path}: {limit.message}\n"
+    for name, holds, message in LIMITS:
+        if name in settings and not holds(settings[name]):
+            yield f"* GenerateContentRequest.generation_config.{snake(name)}: {message}\n"
 
 
-def _contradiction(settings: Message) -> str:
-    """The API's message for settings that are sound one by one and not together, or `""`."""
+def _contradictions(settings: Message) -> Iterator[str]:
+    """The API's message for settings that are sound one by one and not together."""
     if settings.get("candidateCount", 1) != 1:
-        return "Only one candidate can be specified"
-    if {"thinkingBudget", "thinkingLevel"} <= settings.get("thinkingConfig", {}).keys():
-        return "You can only set only one of thinking budget and thinking level."
-    return ""
+        yield "Only one candidate can be specified"
+    elif {"thinkingBudget", "thinkingLevel"} <= settings.get("thinkingConfig", {}).keys():
+        yield "You can only set only one of thinking budget and thinking level."

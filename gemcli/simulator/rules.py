@@ -1,81 +1,293 @@
 """Rules files: what the model `simulator/rules` answers, how, and where it fails.
 
-A rules file is YAML in which every scalar is text as written, except where a number is expected and
-in `args` and `parts`, which are plain YAML. It is a list of rules. The first one that takes a
-message replies to it:
-
-    rules:
-      - when: {contains: weather}                # the model asks for a function
-        answer:
-          thoughts: The tool knows.
-          calls: [{name: get_weather, args: {city: Boston}, id: c1}]
-          signature: c2ln
-      - when: {after_call: get_weather}          # the function has answered
-        answer: It is sunny in Boston.
-      - when: {matches: '(?i)^hello'}            # the first time busy, then a slow stream
-        times: 1
-        error: {status: UNAVAILABLE, retry_delay: 1s}
-      - when: {matches: '(?i)^hello'}
-        drip: 200ms
-        answer: Hello yourself, and welcome to the simulator.
-      - when: {turn: 3}                          # the connection breaks in the middle
-        cut: {after: 2 chunks, how: reset}
-        answer: This is an answer that nobody will ever see the end of.
-      - when: {contains: poem}
-        answer: {text: "Roses are red, viol", finish: MAX_TOKENS}
-      - when: {contains: bomb}
-        block: SAFETY
-      - {}                                       # everything else goes to simulator/echo
-
-`when` holds conditions, all of which must be met; without it a rule takes every message.
-
-    contains    this text is in the message: the text of the last Content
-    matches     this regular expression (Python's) is found in it
-    turn        it is this one of the user's messages, counted from 1; function responses are none
-    after_call  the last Content answers a call of this function
-    model       this model was asked; the server then answers to that name too
-
-`times: N` lets a rule take N messages only, and then the next one that fits. It is the only state
-there is: it lives as long as the server, or one command of gemcli. Prefer `turn` where that will
-do.
-
-What is replied is one of four things; a rule without any lets `simulator/echo` answer.
-
-    answer      text, or a mapping:
-                text, thoughts    what the model says, and what it thinks first
-                calls             function calls: name, args, id
-                signature         a thoughtSignature (base64): on the first call, or else on a last, empty part
-                parts             Parts as on the wire, in place of these four
-                finish            the finishReason, else STOP; finish_message explains it
-                usage             counts in place of those of the simulator, like thoughts_token_count: 90
-    block       the blockReason of a prompt that is not answered at all
-    error       a google.rpc status, or a mapping: status, message, and typed details:
-                retry_delay       RetryInfo: 2.5s
-                quota_id          QuotaFailure: GenerateRequestsPerDayPerProjectPerModel-FreeTier
-                reason            ErrorInfo: API_KEY_INVALID
-                field             BadRequest: contents[0]
-                headers           HTTP headers, like retry-after: 3
-    raw         the body of a 200, or a mapping: status, headers, body (text)
-
-How it is replied:
-
-    delay       time before anything is sent: 0.5, 2s or 500ms
-    drip        time between the chunks of a stream, or between every 64 bytes of a body in one piece
-    cut         where it breaks off, `reset`, or a mapping:
-                after             that much was sent, or all there is: 30 bytes, 2 chunks; else nothing
-                how               reset, close (before the end) or clean (as if that had been the end)
-                error             instead of how: an error in the stream, as above
-
-Answers come as they are written: no limit or stop sequence of the request cuts them.
+gemcli-simulator(1) explains the grammar, which is the tables at the end.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, cast
 
-from gemcli.simulator.rules_schema import FILE, Rule
-from gemcli.text import yaml_tree
+from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS
+from gemcli.chat.contents import FunctionCall, Part
+from gemcli.simulator import api_errors
+from gemcli.simulator.api_errors import STATUSES, ApiError
+from gemcli.simulator.replies import NOTHING, Amount, CutPoint, Reply
+from gemcli.simulator.tokens import COUNTS
+from gemcli.text import schema, tree, yaml_tree
 from gemcli.text.problems import Problems
+from gemcli.text.schema import (
+    BASE64,
+    COUNT,
+    REGEX,
+    TEXT,
+    Schema,
+    choice,
+    list_of,
+    map_of,
+    matched_text,
+    matching,
+    scalar,
+)
+from gemcli.text.tree import Node, Text
+
+RULES = {"unreachable": "no rule follows one that takes every message"}
+"""The rule that only rules files have, by its stable name."""
+
+
+@dataclass(frozen=True)
+class When:
+    """The conditions of a rule; None for those it does not have."""
+
+    contains: str | None = None
+    matches: re.Pattern[str] | None = None
+    turn: int | None = None
+    after_call: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a rule makes the model say: Parts in wire form, and how the answer ends."""
+
+    parts: tuple[Part, ...]
+    finish: str = "STOP"
+    finish_message: str | None = None
+    usage: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule, at `line` of its file.
+
+    At most one of `answer`, `block`, `error` and `raw` is set.
+    """
+
+    line: int
+    when: When = field(default_factory=When)
+    times: int | None = None
+    answer: Answer | None = None
+    block: str | None = None
+    error: ApiError | None = None
+    raw: Reply | None = None
+    delay: float = 0.0
+    drip: float = 0.0
+    cut: CutPoint | None = None
+
+
+def _answer(
+    *,
+    text: str = "",
+    thoughts: str = "",
+    calls: Sequence[Part] = (),
+    signature: str | None = None,
+    parts: Sequence[Part] | None = None,
+    **ending: Any,
+) -> Answer:
+    """The Answer of these keys; `ending` is taken as it is."""
+    if parts is None:
+        parts = [{"text": thoughts, "thought": True}, {"text": text}, *_signed(calls, signature)]
+        parts = [part for part in parts if part.get("text") != "" or "thoughtSignature" in part]
+    return Answer(tuple(parts), **ending)
+
+
+def _signed(calls: Sequence[Part], signature: str | None) -> list[Part]:
+    """The calls, with the signature on the first one, or on an empty last part."""
+    if signature is None:
+        return list(calls)
+    first, *others = calls or [{"text": ""}]
+    return [{**first, "thoughtSignature": signature}, *others]
+
+
+def _call(*, name: str, args: Mapping[str, Any] | None = None, id: str | None = None) -> Part:  # noqa: A002
+    call: FunctionCall = {"name": name, "args": dict(args or {})}
+    if id is not None:
+        call["id"] = id
+    return {"functionCall": call}
+
+
+def _part(problems: Problems, label: str, node: Node) -> Part | None:
+    """A Part in the API's form; its text is text, whatever it looks like."""
+    part = cast(Part | None, schema.any_object(problems, label, node))
+    if part is None or not isinstance(node, tree.Mapping):
+        return None
+    if not part:
+        problems.add("value", f"{label} must have a key", node)
+    if "text" in part:
+        part["text"] = TEXT(problems, "`text`", node[Text("text")]) or ""
+    return part
+
+
+def _error(
+    *,
+    status: str,
+    message: str | None = None,
+    retry_delay: str | None = None,
+    quota_id: str | None = None,
+    reason: str | None = None,
+    field: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> ApiError:
+    """The error of these keys, in the API's own words where it has no message."""
+    usual = api_errors.QUOTA_MESSAGE if quota_id is not None else STATUSES[status].message
+    words = usual if message is None else message
+    details = [
+        None if reason is None else api_errors.error_info(reason),
+        None if quota_id is None else api_errors.quota_failure(quota_id),
+        None if field is None else api_errors.bad_request([(field, words)]),
+        None if retry_delay is None else api_errors.retry_info(retry_delay),
+    ]
+    return ApiError(status, words, [detail for detail in details if detail is not None], headers)
+
+
+def _usage(**counts: int) -> dict[str, int]:
+    return {COUNTS[name]: count for name, count in counts.items()}
+
+
+def _raw(*, status: int = 200, headers: Mapping[str, str] | None = None, body: str = "") -> Reply:
+    return Reply(status, headers or {}, (body.encode(),))
+
+
+def _cut(problems: Problems, label: str, node: Node) -> CutPoint | None:
+    cut = CUT(problems, label, node)
+    counts_bytes = cut is not None and cut.after != NOTHING and cut.after.unit == "bytes"
+    if cut is not None and cut.error is not None and counts_bytes:
+        message = f"{label} must count chunks before an error, like 2 chunks, not bytes"
+        problems.add("value", message, node)
+    return cut
+
+
+def _rule(problems: Problems, _label: str, node: Node) -> Rule | None:
+    values = RULE(problems, "a rule", node)
+    return None if values is None else Rule(line=node.line, **values)
+
+
+def _rules(problems: Problems, label: str, node: Node) -> tuple[Rule, ...]:
+    """The rules of a list, none of them after one that takes everything."""
+    rules = list_of(_rule, least=1)(problems, label, node)
+    if rules is None or not isinstance(node, tree.Sequence):
+        return ()
+    for (rule, _), (_, following) in pairwise(zip(rules, node, strict=False)):
+        if rule is not None and rule.when == When() and rule.times is None:
+            message = f"never reached: the rule in line {rule.line} takes every message"
+            problems.add("unreachable", message, following)
+            break
+    return tuple(rule for rule in rules if rule is not None)
+
+
+def _amount(match: re.Match[str]) -> Amount:
+    return Amount(int(match[1]), "chunks" if match[2] and match[2].startswith("chunk") else "bytes")
+
+
+def _header(node: Text) -> str:
+    if node.lower() == "transfer-encoding":
+        raise ValueError("the server decides that")
+    if not re.fullmatch("[!#$%&'*+.^_`|~0-9A-Za-z-]+", node):
+        raise ValueError
+    return str(node)
+
+
+# Of the statuses that share an HTTP code the first one is what the API mostly means by it.
+_BY_CODE = {str(status.code): name for name, status in reversed(STATUSES.items())}
+_DURATION = r"([0-9]{1,6}(?:\.[0-9]{1,9})?)(ms|s)?"
+_AMOUNT = "([0-9]{1,9})(?: ?(bytes?|chunks?))?"
+_MODEL = "(?:models/)?([A-Za-z0-9][A-Za-z0-9._/-]*)"
+
+
+TIME = matching(
+    "a time like 0.5, 2s or 500ms",
+    _DURATION,
+    lambda match: float(match[1]) / (1000 if match[2] == "ms" else 1),
+)
+DELAY = matching(
+    "a time like 2.5s", _DURATION, lambda match: match[0] if match[2] else f"{match[0]}s"
+)
+AMOUNT = matching("an amount like 30 bytes or 2 chunks", _AMOUNT, _amount)
+TOKENS = matching("a whole number", "[0-9]{1,9}", lambda match: int(match[0]))
+STATUS = matching("an HTTP status from 200 to 599", "[2-5][0-9]{2}", lambda match: int(match[0]))
+MODEL = matching("a model's name", _MODEL, lambda match: match[1])
+HEADER = scalar("a header's name", _header)
+HEADER_VALUE = matching("printable ASCII", "[!-~]([ -~]*[!-~])?", matched_text)
+HEADERS = map_of(HEADER, HEADER_VALUE)
+
+WHEN = Schema(
+    When,
+    {
+        "contains": TEXT,
+        "matches": REGEX,
+        "turn": COUNT,
+        "after_call": TEXT,
+        "model": MODEL,
+    },
+)
+CALL = Schema(_call, {"name": TEXT, "args": schema.any_object, "id": TEXT}, required=("name",))
+ANSWER = Schema(
+    _answer,
+    {
+        "text": TEXT,
+        "thoughts": TEXT,
+        "calls": list_of(CALL, least=1),
+        "signature": BASE64,
+        "parts": list_of(_part, least=1),
+        "finish": choice("a finish reason of the API", FINISH_REASONS),
+        "finish_message": TEXT,
+        "usage": Schema(_usage, dict.fromkeys(COUNTS, TOKENS)),
+    },
+    exclusive=[("parts", other) for other in ("text", "thoughts", "calls", "signature")],
+    short="text",
+)
+ERROR = Schema(
+    _error,
+    {
+        "status": choice("a google.rpc status", STATUSES, also=_BY_CODE),
+        "message": TEXT,
+        "retry_delay": DELAY,
+        "quota_id": TEXT,
+        "reason": TEXT,
+        "field": TEXT,
+        "headers": HEADERS,
+    },
+    required=("status",),
+    short="status",
+)
+RAW = Schema(_raw, {"status": STATUS, "headers": HEADERS, "body": TEXT}, short="body")
+CUT = Schema(
+    CutPoint,
+    {
+        "after": AMOUNT,
+        "how": choice("reset, close or clean", ("reset", "close", "clean")),
+        "error": ERROR,
+    },
+    exclusive=[("how", "error")],
+    short="how",
+)
+RULE: Schema[dict[str, Any]] = Schema(
+    dict,
+    {
+        "when": WHEN,
+        "times": COUNT,
+        "answer": ANSWER,
+        "block": choice("a block reason of the API", BLOCK_REASONS),
+        "error": ERROR,
+        "raw": RAW,
+        "delay": TIME,
+        "drip": TIME,
+        "cut": _cut,
+    },
+    exclusive=schema.any_two("answer", "block", "error", "raw"),
+)
+
+
+FILE = Schema(
+    lambda rules: rules,
+    {"rules": _rules},
+    required=("rules",),
+    hint="it begins with a line `rules:`",
+)
+"""The whole file: a tuple of its rules."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +300,7 @@ class Rules:
     @property
     def models(self) -> tuple[str, ...]:
         """The model names that conditions ask for, each once."""
-        models = [rule.when.model for rule in self.rules if rule.when.model is not None]
-        return tuple(dict.fromkeys(models))
+        return tuple(dict.fromkeys(rule.when.model for rule in self.rules if rule.when.model))
 
 
 def load(text: str, name: str) -> Rules:
@@ -99,6 +310,6 @@ def load(text: str, name: str) -> Rules:
     """
     problems = Problems()
     node = yaml_tree.load(text, problems)
-    rules = () if node is None else FILE(problems, "a rules file", node)
+    rules = None if node is None else FILE(problems, "a rules file", node)
     problems.require_none(name)
-    return Rules(name, rules)
+    return Rules(name, rules or ())

@@ -12,8 +12,7 @@ from gemcli.simulator import echo_model, responses
 from gemcli.simulator.api_errors import invalid_argument
 from gemcli.simulator.read_request import Message
 from gemcli.simulator.replies import Outcome, ScriptedReply
-from gemcli.simulator.rules import Rules, load
-from gemcli.simulator.rules_schema import Rule, When
+from gemcli.simulator.rules import Rule, Rules, When, load
 from gemcli.simulator.simulated_api import App, Model, application
 from gemcli.text import strict_json
 

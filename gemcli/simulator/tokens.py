@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from gemcli.chat.answers import USAGE_COUNTERS
 from gemcli.chat.contents import Part, parts_of
@@ -19,27 +19,14 @@ MEDIA = 258
 COUNTS = {snake(name): name for name in USAGE_COUNTERS}
 """The counters of `usageMetadata` by their snake_case names."""
 
-BILLED = (
-    "promptTokenCount",
-    "candidatesTokenCount",
-    "toolUsePromptTokenCount",
-    "thoughtsTokenCount",
-)
+BILLED = [f"{name}TokenCount" for name in ("prompt", "candidates", "toolUsePrompt", "thoughts")]
 """What the total adds up; cached tokens are prompt tokens already."""
-
-Usage = dict[str, object]
-"""A `usageMetadata`: counters, and `promptTokensDetails`."""
-
-
-def of_parts(parts: Iterable[Part]) -> int:
-    """Tokens of some Parts."""
-    return sum(_of_part(part) for part in parts)
 
 
 def of_request(request: Message) -> int:
     """Tokens of a prompt: every Part of its Contents and of its system instruction."""
     contents = [request.get("systemInstruction"), *request.get("contents", [])]
-    return sum(of_parts(parts_of(content)) for content in contents)
+    return sum(_of_part(part) for content in contents for part in parts_of(content))
 
 
 def by_modality(count: int) -> list[dict[str, object]]:
@@ -47,16 +34,13 @@ def by_modality(count: int) -> list[dict[str, object]]:
     return [{"modality": "TEXT", "tokenCount": count}]
 
 
-def usage(request: Message, parts: Sequence[Part], given: Mapping[str, int]) -> Usage:
-    """The usage of an answer with these Parts; what is `given` replaces what is counted here."""
-    answer = of_parts(part for part in parts if not part.get("thought"))
-    thoughts = of_parts(part for part in parts if part.get("thought"))
+def usage(request: Message, parts: Sequence[Part], given: Mapping[str, int]) -> dict[str, object]:
+    """The `usageMetadata` of an answer; what is `given` replaces what is counted here."""
     counts = {"promptTokenCount": of_request(request)}
-    # Like the API, leave a count out while it is zero.
-    if answer:
-        counts["candidatesTokenCount"] = answer
-    if thoughts:
-        counts["thoughtsTokenCount"] = thoughts
+    for name, is_thought in (("candidatesTokenCount", False), ("thoughtsTokenCount", True)):
+        count = sum(_of_part(part) for part in parts if bool(part.get("thought")) is is_thought)
+        if count:  # like the API, leave a count out while it is zero
+            counts[name] = count
     counts.update(given)
     billed = sum(counts.get(name, 0) for name in BILLED)
     counts["totalTokenCount"] = given.get("totalTokenCount", billed)
@@ -69,12 +53,9 @@ def usage_so_far(usage: Mapping[str, int], characters: int) -> dict[str, int]:
     candidates = min(whole, _of_characters(characters))
     total = usage.get("totalTokenCount", 0) - whole + candidates
     changed = {"candidatesTokenCount": candidates, "totalTokenCount": total}
-    so_far = {name: changed.get(name, value) for name, value in usage.items()}
     # Like the API, leave a count out while it is zero.
-    for name, count in changed.items():
-        if count == 0:
-            so_far.pop(name, None)
-    return so_far
+    so_far = {name: changed.get(name, value) for name, value in usage.items()}
+    return {name: value for name, value in so_far.items() if changed.get(name) != 0}
 
 
 def _of_characters(characters: int) -> int:

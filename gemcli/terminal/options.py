@@ -125,7 +125,7 @@ def generation(function: F) -> F:
     for setting in reversed(OPTIONS):
         text = setting.help[0].upper() + setting.help[1:] + "."
         option = click.option(
-            str(setting.option),
+            setting.option,
             setting.name,
             metavar=setting.metavar,
             multiple=setting.repeatable,

@@ -1,4 +1,4 @@
-"""JSON as a tree of text, with what JSON itself forbids refused, and what cannot be kept."""
+"""JSON as a tree of text; what is not JSON, or could not be written back, is refused."""
 
 from __future__ import annotations
 
@@ -23,10 +23,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def load(text: str, problems: Problems, line: int = 1) -> Node | None:
-    """Read one JSON document that begins in `line` of its file.
-
-    None if it cannot be read at all, which is then a problem.
-    """
+    """Read one JSON document that begins in `line` of its file; None if it is no JSON."""
     try:
         # Python's reader checks the syntax; numbers stay text, so that none is too long.
         json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
@@ -43,7 +40,7 @@ def load(text: str, problems: Problems, line: int = 1) -> Node | None:
     except RecursionError:
         pass  # the builder stops long before that depth
     try:
-        return _Builder(text, problems, line).read()
+        return _Builder(text, problems, line).next_node(depth=1)
     except _TooDeep:
         return None
 
@@ -53,7 +50,6 @@ def _refuse_constant(name: str) -> None:
 
 
 def _tokens(text: str, line: int) -> Iterator[Text]:
-    """Every token but commas and colons."""
     starts = [0, *(match.end() for match in re.finditer("\n", text))]
     for match in _TOKEN.finditer(text):
         row = bisect_right(starts, match.start()) - 1
@@ -61,18 +57,18 @@ def _tokens(text: str, line: int) -> Iterator[Text]:
 
 
 class _TooDeep(Exception):
-    """The rest of the text is not worth reading."""
+    """The text nests too deep to be read on."""
 
 
 class _Builder:
-    """Builds the tree of a text that is known to be JSON, so that its tokens need no checking."""
+    """Builds the tree of a text that is known to be JSON: its tokens need no checking."""
 
     def __init__(self, text: str, problems: Problems, line: int) -> None:
         self.problems = problems
         self.tokens = _tokens(text, line)
 
-    def read(self) -> Node:
-        return self.node(next(self.tokens), depth=1)
+    def next_node(self, depth: int) -> Node:
+        return self.node(next(self.tokens), depth)
 
     def node(self, token: Text, depth: int) -> Node:
         if token[0] == '"':
@@ -104,8 +100,7 @@ class _Builder:
             if token == "}":  # noqa: S105
                 break
             key = self.string(token)
-            value = self.node(next(self.tokens), depth + 1)
             if key in mapping:
                 self.problems.add("json-duplicate", f"duplicate key `{shortened(key)}`", key)
-            mapping[key] = value
+            mapping[key] = self.next_node(depth + 1)
         return mapping

@@ -14,13 +14,8 @@ MAX_PROBLEMS = 100
 class Place(Protocol):
     """Anything that knows where it began: line and column from 1, or 0 if it was in no file."""
 
-    @property
-    def line(self) -> int:
-        """The line, counted from 1."""
-
-    @property
-    def column(self) -> int:
-        """The column, counted from 1."""
+    line: int
+    column: int
 
 
 class Problems:
@@ -39,12 +34,12 @@ class Problems:
         return len(self.found) >= MAX_PROBLEMS
 
     def add(self, rule: str, message: str, at: Place, hint: str | None = None) -> None:
-        """Keep a problem with what is at a place."""
+        """Keep a problem."""
         if not self.full:
             self.found.append(_problem(rule, message, at, hint))
 
     def note(self, rule: str, message: str, at: Place, hint: str | None = None) -> None:
-        """Keep a note: something that is accepted, and that may be a mistake."""
+        """Keep a note about what is accepted but may be a mistake."""
         if len(self.notes) < MAX_PROBLEMS:
             self.notes.append(_problem(rule, message, at, hint))
 

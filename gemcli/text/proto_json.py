@@ -21,6 +21,12 @@ def snake(name: str) -> str:
     return re.sub("[A-Z]", r"_\g<0>", name).lower()
 
 
+def fields_of(written: str) -> dict[str, str]:
+    """The fields of a message written like `name, count: integer`: text unless they have a type."""
+    fields = (field.split(": ") for field in re.split(r",\s+", written) if field)
+    return {field[0]: field[1] if len(field) > 1 else "text" for field in fields}
+
+
 def is_base64(text: str) -> bool:
     """Whether `text` is base64, in the standard or the URL-safe alphabet, padded or not."""
     digits = text.rstrip("=").translate(_STANDARD_ALPHABET)

@@ -1,26 +1,27 @@
-"""Schemas: what a document may hold, as tables, and the values that it stands for.
+"""Schemas: tables that say what a document may hold, and that read it.
 
-A *kind* reads one node of a tree. It returns the value that the node stands for, or adds to the
-problems what is wrong with it and returns None. Kinds are made from kinds, so that the grammar of a
+A *kind* reads one node of a tree: it returns the value that the node stands for, or adds to the
+problems what is wrong with it and returns None. Kinds are made from kinds, so the grammar of a
 document is a table that can be read from top to bottom:
 
     TURN = Schema(Turn, {"user": TEXT, "wait": SECONDS, "tags": list_of(TEXT)}, required=("user",))
 
-Config files, options, session configs, replay scripts and the simulator's rules are all read so.
+Config files, options, session configs, replay scripts and the simulator's rules are read this way.
 """
 
 from __future__ import annotations
 
-import base64
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from gemcli.text import strict_json, tree
 from gemcli.text.problems import Problems
+from gemcli.text.proto_json import is_base64
 from gemcli.text.tree import Literal, Node, Text
 
 RULES = {
@@ -38,11 +39,26 @@ RULES = {
 MAX_NAMES = 20
 """Most names that a hint lists."""
 
+INT32_MAX = 2**31 - 1
+
 T = TypeVar("T")
 K = TypeVar("K")
 
 Kind: TypeAlias = Callable[[Problems, str, Node], T | None]
 """Reads a node. The text is what messages call it, like "`turn`" or "an item of `calls`"."""
+
+
+def _mismatch(label: str, expected: str, node: Node) -> str:
+    return f"{label} must be {expected}, not {_shown(node)}"
+
+
+def _shown(node: Node) -> str:
+    """A node in a message: scalars as JSON, shortened; others by their kind."""
+    if not isinstance(node, Text):
+        return "a mapping" if isinstance(node, tree.Mapping) else "a list"
+    if not node:
+        return "empty"
+    return tree.shortened(str(node) if isinstance(node, Literal) else strict_json.dumps(node))
 
 
 # Scalars
@@ -52,20 +68,20 @@ def scalar(expected: str, convert: Callable[[Text], T]) -> Kind[T]:
     """Scalars that `convert` takes; it raises `ValueError` for others, perhaps with a reason."""
 
     def read(problems: Problems, label: str, node: Node) -> T | None:
-        reason = ""
+        message = _mismatch(label, expected, node)
         if isinstance(node, Text):
             try:
                 return convert(node)
-            except ValueError as error:
-                reason = f": {error}" if str(error) else ""
-        problems.add("value", f"{label} must be {expected}, not {_shown(node)}{reason}", node)
+            except ValueError as reason:
+                message += f": {reason}" if str(reason) else ""
+        problems.add("value", message, node)
         return None
 
     return read
 
 
-def matching(pattern: str, convert: Callable[[re.Match[str]], T]) -> Callable[[Text], T]:
-    """A converter for scalars that match `pattern` as a whole."""
+def matching(expected: str, pattern: str, convert: Callable[[re.Match[str]], T]) -> Kind[T]:
+    """Scalars that match `pattern` as a whole, as `convert` reads the match."""
 
     def read(node: Text) -> T:
         match = re.fullmatch(pattern, node)
@@ -73,11 +89,11 @@ def matching(pattern: str, convert: Callable[[re.Match[str]], T]) -> Callable[[T
             raise ValueError
         return convert(match)
 
-    return read
+    return scalar(expected, read)
 
 
-def whole_match(match: re.Match[str]) -> str:
-    """The converter for `matching` that keeps the text."""
+def matched_text(match: re.Match[str]) -> str:
+    """What `matching` converts with when the text stays as it is."""
     return match[0]
 
 
@@ -107,45 +123,53 @@ def compiled(pattern: str) -> re.Pattern[str]:
         raise ValueError(str(error)) from None
 
 
-def _filled(node: Text) -> str:
+def _filled(node: Text) -> Text:
     if not node or isinstance(node, Literal):
+        raise ValueError
+    return node
+
+
+def _flag(node: Text) -> bool:
+    if not node.plain or node.lower() not in ("true", "false"):
+        raise ValueError
+    return node.lower() == "true"
+
+
+def _count(node: Text) -> int:
+    if not node.plain or not re.fullmatch("[0-9]{1,9}", node) or int(node) == 0:
+        raise ValueError
+    return int(node)
+
+
+def _base64(node: Text) -> str:
+    if not is_base64(to_text(node)) or len(node) % 4:
         raise ValueError
     return str(node)
 
 
-def _flag(node: Text) -> bool:
-    return {"true": True, "false": False}[unquoted(node).lower()]
-
-
-def _count(node: Text) -> int:
-    count = int(unquoted(node))
-    if not (node.isascii() and node.isdecimal() and count > 0 and len(node) < 10):
+def _float(node: Text) -> float:
+    if not tree.FLOAT.fullmatch(unquoted(node)):
         raise ValueError
-    return count
+    value = float(node)
+    if not math.isfinite(value):
+        raise ValueError("too large")
+    return value
 
 
-def _base64(node: Text) -> str:
-    base64.b64decode(node.translate(str.maketrans("-_", "+/")), validate=True)
-    return str(to_text(node))
-
-
-def _without_reason(convert: Callable[[Text], T]) -> Callable[[Text], T]:
-    """The same converter, for reasons in a library's words."""
-
-    def read(node: Text) -> T:
-        try:
-            return convert(node)
-        except (ValueError, KeyError):
-            raise ValueError from None
-
-    return read
+def _whole(node: Text) -> int:
+    value = _float(node)
+    if not value.is_integer():
+        raise ValueError
+    return int(value)
 
 
 TEXT = scalar("text", to_text)
 FILLED_TEXT = scalar("text", _filled)
-FLAG = scalar("true or false", _without_reason(_flag))
-COUNT = scalar("a whole number of at least 1", _without_reason(_count))
-BASE64 = scalar("base64", _without_reason(_base64))
+FLAG = scalar("true or false", _flag)
+COUNT = scalar("a whole number of at least 1", _count)
+NUMBER = scalar("a number", _float)
+WHOLE = scalar("a whole number", _whole)
+BASE64 = scalar("base64", _base64)
 REGEX = scalar("a regular expression", lambda node: compiled(to_text(node)))
 
 
@@ -165,30 +189,6 @@ def number(low: float, high: float, *, whole: bool = False) -> Kind[float]:
     return read
 
 
-INT32_MAX = 2**31 - 1
-_DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-
-
-def _float(node: Text) -> float:
-    if not _DECIMAL.fullmatch(unquoted(node)):
-        raise ValueError
-    value = float(node)
-    if value - value != 0.0:
-        raise ValueError("too large")
-    return value
-
-
-def _whole(node: Text) -> int:
-    value = _float(node)
-    if not value.is_integer():
-        raise ValueError
-    return int(value)
-
-
-NUMBER = scalar("a number", _float)
-WHOLE = scalar("a whole number", _whole)
-
-
 # Names
 
 
@@ -201,7 +201,7 @@ def choice(expected: str, names: Iterable[str], also: Mapping[str, str] | None =
             return str(node)
         meant = others.get(node, node.upper()) if isinstance(node, Text) else ""
         hint = problems.suggest(meant, known) or f"use one of {', '.join(known)}"
-        problems.add("value", f"{label} must be {expected}, not {_shown(node)}", node, hint)
+        problems.add("value", _mismatch(label, expected, node), node, hint)
         return None
 
     return read
@@ -210,7 +210,7 @@ def choice(expected: str, names: Iterable[str], also: Mapping[str, str] | None =
 def enum(expected: str, names: Iterable[str], prefix: str = "") -> Kind[str]:
     """A name of one of the API's enums, in any case and without its prefix.
 
-    A name that is unknown today goes out as given, with a note: the API has new ones every month.
+    A name that is unknown today is sent as given, with a note: the API has new ones every month.
     """
     values = {name.removeprefix(prefix).lower(): name for name in names}
     words = [word for word in values if not word.endswith("unspecified")]
@@ -233,33 +233,21 @@ def enum(expected: str, names: Iterable[str], prefix: str = "") -> Kind[str]:
 # Lists and mappings
 
 
-def list_of(
-    item: Kind[T], *, least: int = 0, usual: int | None = None, unique: str | None = None
-) -> Kind[list[T]]:
-    """Lists of one kind; no two of its objects have the same value of the key `unique`.
-
-    There are at least `least` items; more than `usual` are worth a note.
-    """
+def list_of(item: Kind[T], *, least: int = 0, usual: int | None = None) -> Kind[list[T]]:
+    """Lists of one kind with at least `least` items; more than `usual` are worth a note."""
 
     def read(problems: Problems, label: str, node: Node) -> list[T] | None:
         if not isinstance(node, tree.Sequence):
-            problems.add("shape", f"{label} must be a list, not {_shown(node)}", node)
+            problems.add("shape", _mismatch(label, "a list", node), node)
             return None
         if len(node) < least:
             problems.add("shape", f"{label} must have an item", node)
         if usual is not None and len(node) > usual:
             message = f"{label} should have at most {usual} items, not {len(node)}"
             problems.note("range", f"{message}; they are sent as given", node)
-        items = []
-        seen = set()
+        items: list[Any] = []
         for each in node:
-            value: Any = item(problems, f"an item of {label}", each)
-            items.append(value)
-            if unique and value:
-                if value[unique] in seen:
-                    message = f"duplicate {unique} {value[unique]} in {label}"
-                    problems.add("duplicate", message, each)
-                seen.add(value[unique])
+            items.append(item(problems, f"an item of {label}", each))
             if problems.full:
                 break
         return items
@@ -272,7 +260,7 @@ def map_of(name: Kind[K], item: Kind[T]) -> Kind[dict[K, T]]:
 
     def read(problems: Problems, label: str, node: Node) -> dict[Any, Any] | None:
         if not isinstance(node, tree.Mapping):
-            problems.add("shape", f"{label} must be a mapping, not {_shown(node)}", node)
+            problems.add("shape", _mismatch(label, "a mapping", node), node)
             return None
         keys = [name(problems, f"a key of {label}", key) for key in node]
         values = [item(problems, f"`{key}`", value) for key, value in node.items()]
@@ -289,14 +277,13 @@ def any_value(problems: Problems, _label: str, node: Node) -> Any:
 def any_object(problems: Problems, label: str, node: Node) -> dict[str, Any] | None:
     """Any JSON object, whose names and values are the user's own."""
     if not isinstance(node, tree.Mapping):
-        problems.add("shape", f"{label} must be a mapping, not {_shown(node)}", node)
+        problems.add("shape", _mismatch(label, "a mapping", node), node)
         return None
-    value: dict[str, Any] = tree.plain_value(node, problems)
-    return value
+    return {str(key): tree.plain_value(value, problems) for key, value in node.items()}
 
 
 @dataclass(frozen=True)
-class Schema:
+class Schema(Generic[T]):
     """Mappings with known keys; `make` is called with their values by name if all are sound.
 
     `aliases` are other names of keys. Of a pair of `exclusive` keys at most one is present. If
@@ -304,7 +291,7 @@ class Schema:
     give no mapping, `elsewhere` has hints for keys that belong somewhere else.
     """
 
-    make: Callable[..., Any]
+    make: Callable[..., T]
     keys: Mapping[str, Kind[Any]]
     required: tuple[str, ...] = ()
     exclusive: Sequence[tuple[str, str]] = ()
@@ -313,17 +300,17 @@ class Schema:
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
 
-    def __call__(self, problems: Problems, label: str, node: Node) -> Any:
+    def __call__(self, problems: Problems, label: str, node: Node) -> T | None:
         """What `make` makes of a mapping, None if something is wrong with it."""
         if self.short and isinstance(node, Text):
             value = self.keys[self.short](problems, label, node)
             return None if value is None else self.make(**{self.short: value})
         if not isinstance(node, tree.Mapping):
-            shape = "text or a mapping" if self.short else "a mapping"
-            problems.add("shape", f"{label} must be {shape}, not {_shown(node)}", node, self.hint)
+            expected = "text or a mapping" if self.short else "a mapping"
+            problems.add("shape", _mismatch(label, expected, node), node, self.hint)
             return None
         before = len(problems)
-        values: dict[str, Any] = {}
+        values: dict[str, object] = {}
         written: dict[str, Text] = {}
         for key, inner in node.items():
             name = self.aliases.get(key, str(key))
@@ -337,7 +324,14 @@ class Schema:
                 written[name] = key
             if problems.full:
                 return None
-        self._check_together(problems, label, node, written)
+        for name in self.required:
+            if name not in written:
+                problems.add("missing-key", f"{label} must have `{name}`", node)
+        for pair in self.exclusive:
+            present = [key for name, key in written.items() if name in pair]
+            if len(present) == 2:
+                message = f"`{present[0]}` and `{present[1]}` exclude each other"
+                problems.add("exclusive", message, present[1])
         return self.make(**values) if len(problems) == before else None
 
     def _refuse_key(self, problems: Problems, label: str, key: Text) -> None:
@@ -346,28 +340,7 @@ class Schema:
             hint = f"the keys are {', '.join(self.keys)}" if self.keys else "it has no keys"
         problems.add("unknown-key", f"`{key[:40]}` is not a key of {label}", key, hint)
 
-    def _check_together(
-        self, problems: Problems, label: str, node: tree.Mapping, written: Mapping[str, Text]
-    ) -> None:
-        for key in self.required:
-            if key not in written:
-                problems.add("missing-key", f"{label} must have `{key}`", node)
-        for pair in self.exclusive:
-            present = [key for name, key in written.items() if name in pair]
-            if len(present) == 2:
-                message = f"`{present[0]}` and `{present[1]}` exclude each other"
-                problems.add("exclusive", message, present[1])
-
 
 def any_two(*keys: str) -> tuple[tuple[str, str], ...]:
     """Every pair of these keys, as `Schema.exclusive` wants them."""
     return tuple(combinations(keys, 2))
-
-
-def _shown(node: Node) -> str:
-    """A node in a message: scalars as JSON, shortened; others by their kind."""
-    if not isinstance(node, Text):
-        return "a mapping" if isinstance(node, tree.Mapping) else "a list"
-    if not node:
-        return "empty"
-    return tree.shortened(str(node) if isinstance(node, Literal) else strict_json.dumps(node))

@@ -1,14 +1,15 @@
 """JSON as data that must survive: nothing is accepted that cannot be written back, value for value.
 
-Shared by everything that reads JSON from outside: journals, answers of the API, imported histories.
-Python's own reader is more lenient than RFC 8259 and than the files we promise to keep readable, so
-NaN, Infinity, numbers that overflow to infinity, duplicate keys and absurd nesting are refused
-here, once.
+Everything that reads JSON from outside uses it: journals, answers of the API, imported histories.
+Python's own reader takes more than RFC 8259 allows: NaN, Infinity, numbers that overflow to
+infinity, duplicate keys and absurd nesting are refused here.
 """
 
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,11 +18,10 @@ MAX_DEPTH = 200
 
 
 def loads(data: str | bytes, max_depth: int = MAX_DEPTH) -> Any:
-    """Read one JSON document.
+    """Read one JSON document, from text or from bytes in UTF-8.
 
-    `data` is text, or bytes in UTF-8. Raises `ValueError` (one line, says what and where) for
-    anything that is not strict JSON, `bytes` that are not UTF-8, or containers nested more than
-    `max_depth` levels.
+    Raises `ValueError` (one line, says what and where) for anything that is not strict JSON, or
+    nests more than `max_depth` levels deep.
     """
     try:
         text = data if isinstance(data, str) else data.decode("utf-8")
@@ -40,10 +40,7 @@ def loads(data: str | bytes, max_depth: int = MAX_DEPTH) -> Any:
 
 
 def dumps(value: Any) -> str:
-    """Write `value` as compact JSON on one line, keys in their order, text readable rather than escaped.
-
-    Raises `ValueError` for NaN and infinities.
-    """
+    """Compact JSON on one line, text unescaped; raises `ValueError` for NaN and infinities."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
@@ -61,7 +58,7 @@ def _refuse_constant(name: str) -> Any:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if number - number != 0.0:
+    if not math.isfinite(number):
         raise ValueError(f"the number {text[:40]} is too large")
     return number
 
@@ -69,28 +66,21 @@ def _finite(text: str) -> float:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise ValueError(f"duplicate key {json.dumps(key)[:80]}")
-            seen.add(key)
+        counts = Counter(key for key, _ in pairs)
+        key = next(key for key, count in counts.items() if count > 1)
+        raise ValueError(f"duplicate key {json.dumps(key)[:80]}")
     return mapping
 
 
 def _deeper_than(value: Any, limit: int) -> bool:
-    """Whether containers nest more than `limit` levels.
-
-    Breadth first, so depth costs no recursion.
-    """
+    """Whether containers nest more than `limit` levels; breadth first, so without recursion."""
     level: list[Any] = [value]
     for _ in range(limit):
-        level = [
-            inner for outer in level if isinstance(outer, dict | list) for inner in _children(outer)
-        ]
-        if not level:
-            return False
+        level = [inner for outer in level for inner in _children(outer)]
     return any(isinstance(value, dict | list) for value in level)
 
 
-def _children(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return container.values() if isinstance(container, dict) else container
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

@@ -1,4 +1,4 @@
-"""Documents as trees of text: what YAML and JSON files, options and stored configs are read into.
+"""Documents as trees of text, which YAML and JSON, options and stored configs are read into.
 
 A scalar stays the text that was written, with its place, because only the schema knows whether
 `12:30` is a time, a number or a message. `plain_value` gives the JSON value of free-form parts.
@@ -7,6 +7,7 @@ A scalar stays the text that was written, with its place, because only the schem
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from typing import Any, Self, TypeAlias
@@ -16,7 +17,7 @@ from gemcli.text.problems import Problems
 MAX_DEPTH = 100
 """Deepest nesting of mappings and lists accepted; the API stops there too."""
 
-RULES = {"number": "numbers are finite and of bearable length"}
+RULES = {"number": "JSON can hold the number"}
 """The rule of `plain_value`; the readers of YAML and JSON have their own."""
 
 
@@ -26,21 +27,13 @@ class Text(str):
     `plain` scalars had no quotes and may be numbers; after some, a `comment` follows in their line.
     """
 
-    __slots__ = ("column", "comment", "line", "plain")
-
     line: int
     column: int
     plain: bool
     comment: bool
 
     def __new__(
-        cls,
-        value: str,
-        line: int = 0,
-        column: int = 0,
-        plain: bool = True,
-        *,
-        comment: bool = False,
+        cls, value: str, line: int = 0, column: int = 0, plain: bool = True, comment: bool = False
     ) -> Self:
         """Make the text `value` that began at `line` and `column`."""
         text = super().__new__(cls, value)
@@ -50,8 +43,6 @@ class Text(str):
 
 class Literal(Text):
     """A number, a boolean or null of JSON, which is never text."""
-
-    __slots__ = ()
 
 
 class Mapping(dict[Text, "Node"]):
@@ -119,7 +110,7 @@ _WORDS: dict[str, bool | None] = {
 }
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _OCTAL_OR_HEX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)|NaN|-?Infinity")
 
 
@@ -129,11 +120,11 @@ def _number(text: Text) -> int | float | str:
         return int(text)  # Python refuses thousands of digits
     if _OCTAL_OR_HEX.fullmatch(text):
         return int(text, 0)
-    if not _FLOAT.fullmatch(text):
+    if not FLOAT.fullmatch(text):
         if _NOT_FINITE.fullmatch(text) and (text[0] in "+-." or isinstance(text, Literal)):
             raise ValueError(text)
         return str(text)
     number = float(text)
-    if number - number != 0.0:
+    if not math.isfinite(number):
         raise ValueError(text)
     return number

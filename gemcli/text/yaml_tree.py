@@ -35,10 +35,7 @@ RULES = {
 
 
 def load(text: str, problems: Problems) -> Node | None:
-    """Read one YAML document; None if there is a problem with it.
-
-    An empty document is empty plain text.
-    """
+    """Read one YAML document; None if it has a problem. Without content, it is empty plain text."""
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_CHARACTERS:
         problems.add("yaml-size", f"longer than {MAX_CHARACTERS} characters", Text(""))
@@ -53,11 +50,7 @@ def load(text: str, problems: Problems) -> Node | None:
 
 
 class _TooDeep(Exception):
-    """The document nests too deep to be composed; the node is where it does."""
-
-    def __init__(self, node: yaml.Node) -> None:
-        super().__init__()
-        self.node = node
+    """The document nests too deep to be composed; its argument is the node where it does."""
 
 
 def _compose(text: str, problems: Problems) -> yaml.Node | None:
@@ -83,7 +76,7 @@ def _compose(text: str, problems: Problems) -> yaml.Node | None:
     try:
         return yaml.compose(text, Loader)
     except _TooDeep as error:
-        _refuse_depth(_place(error.node), problems)
+        problems.add(*_TOO_DEEP, _place(error.args[0]))
     except yaml.MarkedYAMLError as error:
         _refuse_syntax(error, text, problems)
     except yaml.YAMLError as error:
@@ -107,13 +100,13 @@ class _Walk:
     def node(self, node: Any, depth: int) -> Node:
         """The tree below a node."""
         place = _place(node)
-        if id(node) in self.anchored:
-            return place  # an alias: its anchor was refused
+        if id(node) in self.anchored:  # an alias: its anchor was refused
+            return place
         self._refuse_properties(node, place)
         if isinstance(node.value, str):
             return self._text(node, place)
         if depth > MAX_DEPTH:
-            _refuse_depth(place, self.problems)
+            self.problems.add(*_TOO_DEEP, place)
             return place
         if node.id == "sequence":
             items = [self.node(item, depth + 1) for item in node.value]
@@ -133,13 +126,10 @@ class _Walk:
         if _SURROGATE.search(node.value):
             self.problems.add("yaml-character", "unpaired surrogate", place)
         plain = not node.style  # None, or "" from libyaml
-        comment = plain and node.value != "" and self._has_comment_at(node.end_mark)
-        return Text(node.value, place.line, place.column, plain, comment=comment)
-
-    def _has_comment_at(self, end: yaml.Mark) -> bool:
-        if end.line >= len(self.lines):
-            return False
-        return _COMMENT.match(self.lines[end.line], end.column) is not None
+        end = node.end_mark
+        may_have_comment = plain and node.value and end.line < len(self.lines)
+        comment = may_have_comment and _COMMENT.match(self.lines[end.line], end.column)
+        return Text(node.value, place.line, place.column, plain, bool(comment))
 
     def _refuse_properties(self, node: yaml.Node, place: Place) -> None:
         """Refuse an anchor or a tag: no node begins with these characters otherwise."""
@@ -164,6 +154,7 @@ class _Walk:
         return False
 
 
+_TOO_DEEP = ("yaml-depth", f"nested more than {MAX_DEPTH} levels deep")
 _COMMENT = re.compile("[ \t]+#")
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _PROPERTY = re.compile(r"[^\s,\[\]{}]+")
@@ -184,10 +175,6 @@ _HINTS = {
 
 def _place(node: yaml.Node) -> Text:
     return Text("", node.start_mark.line + 1, node.start_mark.column + 1)
-
-
-def _refuse_depth(place: Place, problems: Problems) -> None:
-    problems.add("yaml-depth", f"nested more than {MAX_DEPTH} levels deep", place)
 
 
 def _refuse_characters(text: str, problems: Problems) -> None:

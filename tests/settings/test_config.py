@@ -20,11 +20,12 @@ from pydantic import BaseModel
 
 from gemcli.errors import GemcliError
 from gemcli.settings import api_objects, config
-from gemcli.settings.api_objects import OBJECTS, fields_of, names_of, snake_case
+from gemcli.settings.api_objects import OBJECTS, names_of
 from gemcli.settings.config import CONFIG, Config, check, merge
 from gemcli.settings.definitions import OPTIONS, REFUSED, SETTINGS, Setting
 from gemcli.text import json_tree, schema, tree, yaml_tree
 from gemcli.text.problems import Problems
+from gemcli.text.proto_json import fields_of, snake
 
 SAMPLES: dict[str, Any] = {
     "system_instruction": {"parts": [{"text": "Be brief."}]},
@@ -202,10 +203,10 @@ def compare(name: str, model: type[BaseModel], seen: set[str]) -> None:
     if name in seen and name != "Empty":
         return
     seen.add(name)
-    fields = fields_of(name)
-    assert {snake_case(key) for key in fields} == set(model.model_fields), name
+    fields = fields_of(OBJECTS[name])
+    assert {snake(key) for key in fields} == set(model.model_fields), name
     for key, written in fields.items():
-        annotation = model.model_fields[snake_case(key)].annotation
+        annotation = model.model_fields[snake(key)].annotation
         inner = next(models_in(annotation), None)
         kind = written.removesuffix("*").removesuffix("{}")
         assert kind in {*OBJECTS, *api_objects.ENUMS, *api_objects.PLAIN}, (name, key)
@@ -242,7 +243,7 @@ FREE_FORM = {"response_json_schema", "labels"}
 def snaked(value: Any) -> Any:
     """`value` with all its keys in snake_case, as the SDK has them."""
     if isinstance(value, dict):
-        return {snake_case(key): snaked(inner) for key, inner in value.items()}
+        return {snake(key): snaked(inner) for key, inner in value.items()}
     return [snaked(item) for item in value] if isinstance(value, list) else value
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from hypothesis import strategies as st
 
 from gemcli.chat import answers
 from gemcli.errors import GemcliError
-from gemcli.simulator import api_errors, rules, rules_schema, tokens
+from gemcli.simulator import api_errors, rules, tokens
 from gemcli.simulator.replies import Amount, CutPoint, Reply
-from gemcli.simulator.rules_schema import Answer, Rule, When
-from gemcli.text import tree, yaml_tree
+from gemcli.simulator.rules import Answer, Rule, When
+from gemcli.text import schema, tree, yaml_tree
 
 
 def one(rule: str) -> Rule:
@@ -37,36 +36,6 @@ def problems(text: str) -> list[str]:
     return [problem.describe() for problem in caught.value.problems]
 
 
-def example() -> str:
-    """The example that the grammar's documentation shows."""
-    shown = re.search(r"^ {4}rules:\n(?: {4}.*\n)+", rules.__doc__ or "", re.MULTILINE)
-    assert shown is not None
-    return textwrap.dedent(shown[0])
-
-
-def test_the_documented_example_loads() -> None:
-    """The example of the documentation is a rules file, and shows every kind of reply but raw."""
-    loaded = rules.load(example(), "example").rules
-    assert len(loaded) == 8
-    assert all(any(getattr(rule, kind) for rule in loaded) for kind in ("answer", "block", "error", "cut", "times"))
-    assert (loaded[0].line, loaded[-1]) == (2, Rule(line=loaded[-1].line))
-
-
-def test_every_key_is_documented() -> None:
-    """Each key of the grammar stands in its documentation."""
-    tables = (
-        rules_schema.RULE,
-        rules_schema.WHEN,
-        rules_schema.ANSWER,
-        rules_schema.CALL,
-        rules_schema.ERROR,
-        rules_schema.RAW,
-        rules_schema.CUT,
-    )
-    missing = [key for form in tables for key in form.keys if not re.search(rf"\b{key}\b", rules.__doc__ or "")]
-    assert missing == []
-
-
 def test_the_names_are_the_apis() -> None:
     """Finish reasons, block reasons and counts are those of the SDK."""
     assert set(answers.FINISH_REASONS) == {reason.value for reason in types.FinishReason}
@@ -78,8 +47,8 @@ def test_the_names_are_the_apis() -> None:
 def test_every_problem_has_a_rule() -> None:
     """The names that problems carry are listed, and none of them is YAML's."""
     listed = {rule for case in BAD for rule in re.findall(r"\[([a-z-]+)\]", " ".join(case[1]))}
-    assert listed == rules_schema.RULES.keys() | tree.RULES.keys() | {"yaml-duplicate"}
-    assert not rules_schema.RULES.keys() & (yaml_tree.RULES.keys() | tree.RULES.keys())
+    notes = {"duplicate", "range", "unknown-value"}
+    assert listed == {*schema.RULES, *rules.RULES, *tree.RULES, "yaml-duplicate"} - notes
 
 
 def test_an_answer_in_short() -> None:
@@ -265,4 +234,4 @@ def test_any_text_is_rules_or_an_error(text: str) -> None:
         found = []
     except GemcliError as error:
         found = [problem.rule for problem in error.problems] or ["none"]
-    assert set(found) <= rules_schema.RULES.keys() | yaml_tree.RULES.keys() | tree.RULES.keys()
+    assert set(found) <= schema.RULES.keys() | rules.RULES.keys() | yaml_tree.RULES.keys() | tree.RULES.keys()

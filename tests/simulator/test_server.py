@@ -22,8 +22,7 @@ import httpx2
 import pytest
 
 from gemcli.simulator.replies import Reply, json_reply
-from gemcli.simulator.rules import load
-from gemcli.simulator.rules_schema import RULE, WHEN
+from gemcli.simulator.rules import RULE, WHEN, load
 from gemcli.simulator.server import Server, serve
 
 from .support import ECHO, KEY, scripted
@@ -264,4 +263,4 @@ def test_help(command: Command) -> None:
     assert shown is not None
     assert len(load(textwrap.dedent(shown[0]), "help").rules) == 4
     assert all(re.search(rf"\b{key}\b", out) for key in (*RULE.keys, *WHEN.keys))
-    assert "python -m pydoc gemcli.simulator.rules" in out
+    assert "gemcli-simulator(1)" in out
