@@ -13,27 +13,23 @@ from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import RewindRecord, UndoRecord
 from gemcli.terminal import documents, options
 
+# fmt: off
+OPTIONS = (
+    options.session(),
+    click.option("-n", "--number", "count", metavar="N", type=click.IntRange(min=1), help=(
+        "Take out the last N turns.  [default: 1]")),
+    click.option("--to", metavar="TURN", type=click.IntRange(min=0), help=(
+        "Make TURN the last turn; 0 clears the history.")),
+    click.option("--undo", is_flag=True, help="Bring back the turns of the last rewind."),
+    click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing."),
+    options.wait(300),
+    options.everywhere(),
+)
+# fmt: on
+
 
 @click.command("rewind", short_help="Take turns out of the history.")
-@options.session()
-@click.option(
-    "-n",
-    "--number",
-    "count",
-    metavar="N",
-    type=click.IntRange(min=1),
-    help="Take out the last N turns.  [default: 1]",
-)
-@click.option(
-    "--to",
-    metavar="TURN",
-    type=click.IntRange(min=0),
-    help="Make TURN the last turn; 0 clears the history.",
-)
-@click.option("--undo", is_flag=True, help="Bring back the turns of the last rewind.")
-@click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
-@options.wait(300)
-@options.everywhere()
+@options.all_of(OPTIONS)
 @click.pass_obj
 def command(
     app: App,
