@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,10 +22,11 @@ from gemcli.api.gemini import preload
 from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
+from gemcli.chat.answers import Answer
 from gemcli.chat.contents import Content, user_text
 from gemcli.create_session import NewOptions, create_if_missing
 from gemcli.errors import GemcliError, counted
-from gemcli.exchange import Event, Limits, Request, Result, Transport
+from gemcli.exchange import Limits, Request, Result, Transport, WaitEvent
 from gemcli.sessions import once
 from gemcli.sessions.journal import Exchange, Journal
 from gemcli.settings.config import Config, merge
@@ -196,7 +197,7 @@ def send_stream(
 ) -> None:
     """Send the message, and print the answer while it arrives; then the final event."""
     try:
-        with run(app, options, printer.on_event) as reply:
+        with run(app, options, printer) as reply:
             error = exit_error(reply.result, allowed)
             with print_result(options.session, reply.result):
                 printer.finish(answer_document(options, reply), error)
@@ -266,15 +267,17 @@ class StreamPrinter:
         self._notice = app.output.notice
         self._stream = Stream(lambda: deferred.stopping or limits.remaining < 0)
 
-    def on_event(self, event: Event) -> None:
-        """Print a wait, or what a chunk brings."""
-        if event["event"] == "chunk":
-            for part in documents.chunk_events(event["chunk"]):
-                if not self._as_text:
-                    self._stream.json(part)
-                elif part["event"] == "chunk":
-                    self._stream.text(str(part["text"]))
-        elif self._as_text:
+    def on_chunk(self, chunk: Answer) -> None:
+        """Print what a chunk of the answer brings."""
+        for part in documents.chunk_events(chunk):
+            if not self._as_text:
+                self._stream.json(part)
+            elif part["event"] == "chunk":
+                self._stream.text(str(part["text"]))
+
+    def on_wait(self, event: WaitEvent) -> None:
+        """Print that the request is sent again."""
+        if self._as_text:
             self._notice(f"{event['message']}; sending again in {event['seconds']:.1f} s")
         else:
             self._stream.json(event)
@@ -299,10 +302,8 @@ class StreamPrinter:
 
 
 @contextmanager
-def run(
-    app: App, options: SendOptions, on_event: Callable[[Event], None] | None = None
-) -> Iterator[Reply]:
-    """Send the message; the block prints what came of it.
+def run(app: App, options: SendOptions, printer: StreamPrinter | None = None) -> Iterator[Reply]:
+    """Send the message, streamed if there is a `printer`; the block prints what came of it.
 
     In the block, request and answer are on disk and the session is unlocked. If the answer could
     not be saved, signals are held back until the block has printed it.
@@ -319,8 +320,8 @@ def run(
             stored = _sent_before(session.journal, options)
             if stored:
                 result = exchange.stored_result(stored)
-                if on_event and stored.answer:
-                    on_event({"event": "chunk", "chunk": stored.answer})
+                if printer:
+                    printer.on_chunk(result.answer)
             else:
                 request, backend = _request(app, session.journal, options, created=created)
                 with closing(app.gemini(backend)) as gemini:
@@ -330,8 +331,8 @@ def run(
                         limits=options.limits,
                         retry=RetryPolicy(options.retries, random.random),
                         notice=app.output.notice,
-                        on_event=on_event,
-                        stream=options.stream,
+                        on_wait=printer.on_wait if printer else None,
+                        on_chunk=printer.on_chunk if printer else None,
                     )
                     signals_held.enter_context(deferred)
                     result = exchange.exchange(session, request, transport)
