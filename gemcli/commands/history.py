@@ -80,8 +80,12 @@ def command(
         app.output.text(existing_path(app, session))
         return
     journal = app.read(session)
+    if chosen == ["contents"]:
+        app.output.jsonl(journal.history)
+        return
     if chosen:
-        _show(app, session, journal, chosen[0])
+        report = check if chosen == ["check"] else totals
+        app.output.json(report(session, journal))
         return
     if raw and not last and turn is None:
         raise click.UsageError("--raw needs --last or --turn")
@@ -138,12 +142,15 @@ def check(session: str, journal: Journal) -> Document:
     }
 
 
+def totals(session: str, journal: Journal) -> Document:
+    """What the session has cost so far."""
+    return {"session": session, **documents.session_totals(journal)}
+
+
 def existing_path(app: App, session: str) -> str:
     """The absolute path of a session's file, symlinks not resolved. Raises SESSION_MISSING."""
-    path = os.path.abspath(app.path(session))
-    if not app.store.exists(path):
-        app.read(session)
-    return path
+    app.require(session)
+    return os.path.abspath(app.path(session))
 
 
 def sessions(app: App) -> list[Document]:
@@ -157,12 +164,3 @@ def sessions(app: App) -> list[Document]:
         else:
             listed.append(documents.session_document(name, app.path(name), journal))
     return listed
-
-
-def _show(app: App, session: str, journal: Journal, view: str) -> None:
-    if view == "contents":
-        app.output.jsonl(journal.history)
-    elif view == "check":
-        app.output.json(check(session, journal))
-    else:
-        app.output.json({"session": session, **documents.session_totals(journal)})
