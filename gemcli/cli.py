@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import click
 
@@ -84,7 +84,7 @@ def main(args: Sequence[str], environ: Mapping[str, str], fs: FileSystem | None 
         try:
             with gemcli.make_context("gemcli", list(args), obj=app) as context:
                 gemcli.invoke(context)
-            _flush_stdout()
+            _flush(sys.stdout)
         except click.exceptions.Exit as done:  # --help and --version
             return _finish_help(app, words, done.exit_code)
         except click.exceptions.NoArgsIsHelpError as error:
@@ -108,7 +108,9 @@ def run() -> NoReturn:
         status = 128 + stop.signum
     except KeyboardInterrupt:  # before or after the time in which `main` handles signals
         status = 130
-    _discard_unwritten()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            _flush(stream)
     if threading.active_count() > 1:
         # A request that was given up still waits in its thread; sys.exit would wait for it.
         os._exit(status)
@@ -184,28 +186,19 @@ def _wants_json(words: Sequence[str], environ: Mapping[str, str]) -> bool:
 def _finish_help(app: App, words: Sequence[str], status: int) -> int:
     """The exit status after click has printed the help or the version."""
     try:
-        _flush_stdout()
+        _flush(sys.stdout)
     except OSError as error:
         return _report(error, app, words)
     return status
 
 
-def _flush_stdout() -> None:
+def _flush(stream: TextIO) -> None:
     # Output that cannot be written would otherwise end Python with its own status, 120.
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         raise
-
-
-def _discard_unwritten() -> None:
-    """Drop output that the standard streams could not write: Python would exit with 120."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _occupy_descriptors() -> None:

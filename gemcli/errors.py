@@ -1,10 +1,8 @@
 """What can go wrong, and what a script learns about it.
 
-`STATUSES` is the contract of exit statuses: one for each thing that a script would do next.
-`REASONS` names every condition, with its exit status, the google.rpc code of its class, and whether
-the same command may be run again. Whatever fails raises `GemcliError` with one of these reasons:
-`terminal.output` prints it, `cli` exits with its status. The documentation is generated from the
-tables.
+`STATUSES` is the contract of exit statuses, one for each thing that a script would do next.
+`REASONS` names every condition. Whatever fails raises `GemcliError` with one of these reasons;
+`terminal.output` prints it, and `cli` exits with its status. The manual is made from both tables.
 """
 
 from __future__ import annotations
@@ -24,367 +22,194 @@ class Status(NamedTuple):
     again: str
 
 
+# fmt: off
 STATUSES = (
     Status(0, "ok", "done, on disk, printed", "yes", ""),
     Status(2, "usage", "invalid arguments, script or config; nothing was sent", "no", "no"),
-    Status(
-        3,
-        "blocked",
-        "no usable answer (blocked, empty, only thoughts, malformed); recorded and printed",
-        "no",
-        "see `retryable`",
-    ),
-    Status(
-        4,
-        "incomplete",
-        "the answer was cut off (MAX_TOKENS, CONTINUATION); recorded and printed",
-        "yes",
-        "your choice",
-    ),
-    Status(
-        5,
-        "function_call",
-        "the model waits for function responses; recorded and printed",
-        "yes, open",
-        "answer it",
-    ),
-    Status(
-        10,
-        "expectation",
-        "`replay`: the run is complete, and an expectation was not met",
-        "yes",
-        "edit the script",
-    ),
-    Status(
-        13,
-        "in_doubt",
-        "`replay`, `send --key`: sent before, outcome unknown; nothing was sent",
-        "no",
-        "with `--on-unknown resend`",
-    ),
-    Status(
-        14,
-        "diverged",
-        "`replay`, `send --key`: another message was answered here; nothing was sent",
-        "no",
-        "in a new session",
-    ),
-    Status(
-        65, "data", "corrupt session, broken turn order, invalid input text, too long", "no", "no"
-    ),
+    Status(3, "blocked", "no usable answer (blocked, empty, only thoughts, malformed); "
+           "recorded and printed", "no", "see `retryable`"),
+    Status(4, "incomplete", "the answer was cut off (MAX_TOKENS, CONTINUATION); "
+           "recorded and printed", "yes", "your choice"),
+    Status(5, "function_call", "the model waits for function responses; recorded and printed",
+           "yes, open", "answer it"),
+    Status(10, "expectation", "`replay`: the run is complete, and an expectation was not met",
+           "yes", "edit the script"),
+    Status(13, "in_doubt", "`replay`, `send --key`: sent before, outcome unknown; "
+           "nothing was sent", "no", "with `--on-unknown resend`"),
+    Status(14, "diverged", "`replay`, `send --key`: another message was answered here; "
+           "nothing was sent", "no", "in a new session"),
+    Status(65, "data", "corrupt session, broken turn order, invalid input text, too long",
+           "no", "no"),
     Status(66, "no_input", "session or file missing", "no", "no"),
     Status(69, "quota", "daily quota or billing", "no", "tomorrow"),
-    Status(
-        70, "internal", "a bug in gemcli: one line, a traceback with `--debug`", "no", "report it"
-    ),
+    Status(70, "internal", "a bug in gemcli: one line, a traceback with `--debug`",
+           "no", "report it"),
     Status(73, "exists", "`new` on an existing session", "no", "no"),
-    Status(
-        74,
-        "io",
-        "the session cannot be written or was changed by another program, or printing failed",
-        "the message says",
-        "no",
-    ),
-    Status(
-        75,
-        "tempfail",
-        "rate limit, server error, timeout, connection, session in use (see `outcome`)",
-        "no",
-        "yes",
-    ),
+    Status(74, "io", "the session cannot be written or was changed by another program, "
+           "or printing failed", "the message says", "no"),
+    Status(75, "tempfail", "rate limit, server error, timeout, connection, session in use "
+           "(see `outcome`)", "no", "yes"),
     Status(76, "protocol", "the answer is not one of the Gemini API", "no", "no"),
     Status(77, "credentials", "no key, invalid key, not permitted", "no", "no"),
     Status(78, "config", "unknown model, region, TLS, redirect, base URL", "no", "no"),
-    Status(
-        128,
-        "signal",
-        "128 + the signal's number: Ctrl-C 130, TERM 143, HUP 129, PIPE 141",
-        "the message says",
-        "yes",
-    ),
+    Status(128, "signal", "128 + the signal's number: Ctrl-C 130, TERM 143, HUP 129, PIPE 141",
+           "the message says", "yes"),
 )
+# fmt: on
 """Every exit status of gemcli, by number. Status 1 is never used: it means Python or the shell."""
 
 EXIT = {status.name: status.code for status in STATUSES}
 """Exit status by name."""
 
 
+# fmt: off
 ReasonName = Literal[
-    "USAGE",
-    "SETTINGS",
-    "SCRIPT",
-    "EMPTY_MESSAGE",
-    "MODEL_NAME",
-    "PROJECT_NAME",
-    "LOCATION_NAME",
-    "CORRUPT",
-    "NOT_A_SESSION",
-    "NEWER_FORMAT",
-    "TURN_ORDER",
-    "OPEN_CALL",
-    "TOO_MANY_TURNS",
-    "NO_SUCH_TURN",
-    "BAD_TEXT",
-    "BAD_HISTORY",
-    "NOT_EXPRESSIBLE",
-    "CONTEXT_TOO_LONG",
-    "TOO_LARGE",
-    "SESSION_MISSING",
-    "FILE_MISSING",
-    "SESSION_EXISTS",
-    "IO",
-    "DISK_FULL",
-    "NO_LOCK",
-    "SESSION_CHANGED",
-    "NOT_PRINTED",
-    "SESSION_BUSY",
-    "PROMPT_BLOCKED",
-    "ANSWER_BLOCKED",
-    "EMPTY_ANSWER",
-    "MAX_TOKENS_EMPTY",
-    "MALFORMED_ANSWER",
-    "INCOMPLETE",
-    "FUNCTION_CALL",
-    "EXPECTATION",
-    "IN_DOUBT",
-    "DIVERGED",
-    "NO_KEY",
-    "BAD_KEY",
-    "API_KEY_INVALID",
-    "UNAUTHENTICATED",
-    "PERMISSION_DENIED",
-    "PRECONDITION",
-    "MODEL_NOT_FOUND",
-    "BASE_URL",
-    "UNEXPECTED_HOST",
-    "NO_PROJECT",
-    "NO_CREDENTIALS",
-    "TLS",
-    "REDIRECT",
-    "BAD_REQUEST",
-    "RATE_LIMIT",
-    "QUOTA_DAILY",
-    "SERVER_TIMEOUT",
-    "ABORTED",
-    "CANCELLED",
-    "SERVER_ERROR",
-    "UNAVAILABLE",
-    "CONNECT",
-    "DNS",
-    "CONNECT_TIMEOUT",
-    "CONNECTION_LOST",
-    "STREAM_CUT",
-    "TIMEOUT",
-    "BAD_RESPONSE",
-    "INTERRUPTED",
-    "READER_GONE",
-    "BUG",
+    "USAGE", "SETTINGS", "SCRIPT", "EMPTY_MESSAGE", "MODEL_NAME", "PROJECT_NAME", "LOCATION_NAME",
+    "CORRUPT", "NOT_A_SESSION", "NEWER_FORMAT", "TURN_ORDER", "OPEN_CALL", "TOO_MANY_TURNS",
+    "NO_SUCH_TURN", "BAD_TEXT", "BAD_HISTORY", "NOT_EXPRESSIBLE", "CONTEXT_TOO_LONG", "TOO_LARGE",
+    "SESSION_MISSING", "FILE_MISSING", "SESSION_EXISTS",
+    "IO", "DISK_FULL", "NO_LOCK", "SESSION_CHANGED", "NOT_PRINTED", "SESSION_BUSY",
+    "PROMPT_BLOCKED", "ANSWER_BLOCKED", "EMPTY_ANSWER", "MAX_TOKENS_EMPTY", "MALFORMED_ANSWER",
+    "INCOMPLETE", "FUNCTION_CALL",
+    "EXPECTATION", "IN_DOUBT", "DIVERGED",
+    "NO_KEY", "BAD_KEY", "API_KEY_INVALID", "UNAUTHENTICATED", "NO_CREDENTIALS",
+    "PERMISSION_DENIED", "PRECONDITION", "MODEL_NOT_FOUND", "BASE_URL", "UNEXPECTED_HOST",
+    "NO_PROJECT", "TLS", "REDIRECT", "BAD_REQUEST", "RATE_LIMIT", "QUOTA_DAILY", "SERVER_TIMEOUT",
+    "ABORTED", "CANCELLED", "SERVER_ERROR", "UNAVAILABLE", "CONNECT", "DNS", "CONNECT_TIMEOUT",
+    "CONNECTION_LOST", "STREAM_CUT", "TIMEOUT", "BAD_RESPONSE",
+    "INTERRUPTED", "READER_GONE", "BUG",
 ]
-"""The names of all reasons, so that a type checker finds a misspelt one."""
+# fmt: on
+"""The names of all reasons, for the type checker; they are the keys of `REASONS`."""
 
 
 class Reason(NamedTuple):
-    """One condition: its exit status, its google.rpc code, and whether it may pass by itself."""
+    """One condition; what is `retryable` may pass by itself."""
 
     status: str
     code: str
-    retryable: bool = False
     hint: str | None = None
+    retryable: bool = False
 
 
+_FEWER_TURNS = "start from fewer turns: gemcli new --from S --at N, or gemcli rewind"
+_REPHRASE = "rephrase the message; it is not in the history"
+_VALID_KEY = "set GEMINI_API_KEY to a valid key"
+_NETWORK = "check the network; nothing was sent"
+
+# fmt: off
 REASONS: dict[ReasonName, Reason] = {
     # What was typed
     "USAGE": Reason("usage", "INVALID_ARGUMENT"),
     "SETTINGS": Reason("usage", "INVALID_ARGUMENT"),
     "SCRIPT": Reason("usage", "INVALID_ARGUMENT"),
-    "EMPTY_MESSAGE": Reason(
-        "usage",
-        "INVALID_ARGUMENT",
-        hint="use --skip-empty to exit 0 without sending anything",
-    ),
-    "MODEL_NAME": Reason(
-        "usage", "INVALID_ARGUMENT", hint="use letters, digits, '.', '_', '-' and '/'"
-    ),
-    "PROJECT_NAME": Reason(
-        "usage", "INVALID_ARGUMENT", hint="use a project id, like my-project-123, or its number"
-    ),
-    "LOCATION_NAME": Reason(
-        "usage", "INVALID_ARGUMENT", hint="use a location like us-central1, or global"
-    ),
+    "EMPTY_MESSAGE": Reason("usage", "INVALID_ARGUMENT",
+        "use --skip-empty to exit 0 without sending anything"),
+    "MODEL_NAME": Reason("usage", "INVALID_ARGUMENT", "use letters, digits, '.', '_', '-' and '/'"),
+    "PROJECT_NAME": Reason("usage", "INVALID_ARGUMENT",
+        "use a project id, like my-project-123, or its number"),
+    "LOCATION_NAME": Reason("usage", "INVALID_ARGUMENT",
+        "use a location like us-central1, or global"),
     # Sessions and other data
     "CORRUPT": Reason("data", "DATA_LOSS"),
     "NOT_A_SESSION": Reason("data", "INVALID_ARGUMENT"),
-    "NEWER_FORMAT": Reason(
-        "data", "FAILED_PRECONDITION", hint="upgrade gemcli the way you installed it"
-    ),
+    "NEWER_FORMAT": Reason("data", "FAILED_PRECONDITION",
+        "upgrade gemcli the way you installed it"),
     "TURN_ORDER": Reason("data", "INVALID_ARGUMENT"),
     "OPEN_CALL": Reason("data", "FAILED_PRECONDITION"),
-    "TOO_MANY_TURNS": Reason(
-        "data",
-        "OUT_OF_RANGE",
-        hint="start from fewer turns: gemcli new --from S --at N, or gemcli rewind",
-    ),
+    "TOO_MANY_TURNS": Reason("data", "OUT_OF_RANGE", _FEWER_TURNS),
     "NO_SUCH_TURN": Reason("data", "OUT_OF_RANGE"),
     "BAD_TEXT": Reason("data", "INVALID_ARGUMENT"),
     "BAD_HISTORY": Reason("data", "INVALID_ARGUMENT"),
     "NOT_EXPRESSIBLE": Reason("data", "UNIMPLEMENTED"),
-    "CONTEXT_TOO_LONG": Reason(
-        "data",
-        "INVALID_ARGUMENT",
-        hint="start from fewer turns: gemcli new --from S --at N, or gemcli rewind",
-    ),
+    "CONTEXT_TOO_LONG": Reason("data", "INVALID_ARGUMENT", _FEWER_TURNS),
     "TOO_LARGE": Reason("data", "INVALID_ARGUMENT"),
     "SESSION_MISSING": Reason("no_input", "NOT_FOUND"),
     "FILE_MISSING": Reason("no_input", "NOT_FOUND"),
     "SESSION_EXISTS": Reason("exists", "ALREADY_EXISTS"),
     # This machine
     "IO": Reason("io", "INTERNAL"),
-    "DISK_FULL": Reason(
-        "io", "RESOURCE_EXHAUSTED", hint="free some space; the session is unchanged"
-    ),
-    "NO_LOCK": Reason("io", "UNIMPLEMENTED", hint="keep sessions on a local file system"),
+    "DISK_FULL": Reason("io", "RESOURCE_EXHAUSTED", "free some space; the session is unchanged"),
+    "NO_LOCK": Reason("io", "UNIMPLEMENTED", "keep sessions on a local file system"),
     "SESSION_CHANGED": Reason("io", "ABORTED"),
     "NOT_PRINTED": Reason("io", "INTERNAL"),
-    "SESSION_BUSY": Reason(
-        "tempfail", "ABORTED", True, "use --wait to wait longer for the other gemcli"
-    ),
+    "SESSION_BUSY": Reason("tempfail", "ABORTED",
+        "use --wait to wait longer for the other gemcli", retryable=True),
     # Answers that are unusable or cut off
-    "PROMPT_BLOCKED": Reason(
-        "blocked", "INVALID_ARGUMENT", hint="rephrase the message; it is not in the history"
-    ),
-    "ANSWER_BLOCKED": Reason(
-        "blocked", "FAILED_PRECONDITION", hint="rephrase the message; it is not in the history"
-    ),
-    "EMPTY_ANSWER": Reason(
-        "blocked", "UNAVAILABLE", True, "send the message again: the next answer may have text"
-    ),
-    "MAX_TOKENS_EMPTY": Reason(
-        "blocked",
-        "OUT_OF_RANGE",
-        hint="raise --max-output-tokens: thoughts used up the limit",
-    ),
-    "MALFORMED_ANSWER": Reason(
-        "blocked", "INTERNAL", True, "send the message again: the next answer may be well-formed"
-    ),
-    "INCOMPLETE": Reason(
-        "incomplete", "OUT_OF_RANGE", hint="raise --max-output-tokens, or send 'continue'"
-    ),
+    "PROMPT_BLOCKED": Reason("blocked", "INVALID_ARGUMENT", _REPHRASE),
+    "ANSWER_BLOCKED": Reason("blocked", "FAILED_PRECONDITION", _REPHRASE),
+    "EMPTY_ANSWER": Reason("blocked", "UNAVAILABLE",
+        "send the message again: the next answer may have text", retryable=True),
+    "MAX_TOKENS_EMPTY": Reason("blocked", "OUT_OF_RANGE",
+        "raise --max-output-tokens: thoughts used up the limit"),
+    "MALFORMED_ANSWER": Reason("blocked", "INTERNAL",
+        "send the message again: the next answer may be well-formed", retryable=True),
+    "INCOMPLETE": Reason("incomplete", "OUT_OF_RANGE",
+        "raise --max-output-tokens, or send 'continue'"),
     "FUNCTION_CALL": Reason("function_call", "FAILED_PRECONDITION"),
     # What was sent before
     "EXPECTATION": Reason("expectation", "FAILED_PRECONDITION"),
-    "IN_DOUBT": Reason(
-        "in_doubt",
-        "UNKNOWN",
-        hint="use --on-unknown resend to send it again; if it was answered, you pay twice",
-    ),
+    "IN_DOUBT": Reason("in_doubt", "UNKNOWN",
+        "use --on-unknown resend to send it again; if it was answered, you pay twice"),
     "DIVERGED": Reason("diverged", "FAILED_PRECONDITION"),
     # The API, and the network on the way
-    "NO_KEY": Reason(
-        "credentials",
-        "UNAUTHENTICATED",
-        hint="set GEMINI_API_KEY (https://aistudio.google.com/apikey), "
-        "or try --model simulator/echo",
-    ),
-    "BAD_KEY": Reason(
-        "credentials",
-        "UNAUTHENTICATED",
-        hint="check the key for quotes, spaces and newlines",
-    ),
-    "API_KEY_INVALID": Reason(
-        "credentials", "UNAUTHENTICATED", hint="set GEMINI_API_KEY to a valid key"
-    ),
-    "UNAUTHENTICATED": Reason(
-        "credentials", "UNAUTHENTICATED", hint="set GEMINI_API_KEY to a valid key"
-    ),
-    "PERMISSION_DENIED": Reason(
-        "credentials",
-        "PERMISSION_DENIED",
-        hint="check that this key may use this model and project",
-    ),
-    "PRECONDITION": Reason(
-        "config", "FAILED_PRECONDITION", hint="check the account's region and billing"
-    ),
-    "MODEL_NOT_FOUND": Reason(
-        "config",
-        "NOT_FOUND",
-        hint="check the model's name, or set GOOGLE_GENAI_API_VERSION=v1beta for more models",
-    ),
-    "BASE_URL": Reason(
-        "config", "FAILED_PRECONDITION", hint="use https; plain http is for this machine only"
-    ),
-    "UNEXPECTED_HOST": Reason(
-        "config", "FAILED_PRECONDITION", hint="check the base URL, the project and the location"
-    ),
-    "NO_PROJECT": Reason(
-        "config",
-        "FAILED_PRECONDITION",
-        hint="set GOOGLE_CLOUD_PROJECT, or use gemcli new --project",
-    ),
-    "NO_CREDENTIALS": Reason(
-        "credentials",
-        "UNAUTHENTICATED",
-        hint="run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS",
-    ),
-    "TLS": Reason(
-        "config", "FAILED_PRECONDITION", hint="set SSL_CERT_FILE to the certificates to trust"
-    ),
-    "REDIRECT": Reason(
-        "config",
-        "FAILED_PRECONDITION",
-        hint="check the base URL, and whether a network portal wants a login",
-    ),
+    "NO_KEY": Reason("credentials", "UNAUTHENTICATED",
+        "set GEMINI_API_KEY (https://aistudio.google.com/apikey), "
+        "or try --model simulator/echo"),
+    "BAD_KEY": Reason("credentials", "UNAUTHENTICATED",
+        "check the key for quotes, spaces and newlines"),
+    "API_KEY_INVALID": Reason("credentials", "UNAUTHENTICATED", _VALID_KEY),
+    "UNAUTHENTICATED": Reason("credentials", "UNAUTHENTICATED", _VALID_KEY),
+    "NO_CREDENTIALS": Reason("credentials", "UNAUTHENTICATED",
+        "run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"),
+    "PERMISSION_DENIED": Reason("credentials", "PERMISSION_DENIED",
+        "check that this key may use this model and project"),
+    "PRECONDITION": Reason("config", "FAILED_PRECONDITION",
+        "check the account's region and billing"),
+    "MODEL_NOT_FOUND": Reason("config", "NOT_FOUND",
+        "check the model's name, or set GOOGLE_GENAI_API_VERSION=v1beta for more models"),
+    "BASE_URL": Reason("config", "FAILED_PRECONDITION",
+        "use https; plain http is for this machine only"),
+    "UNEXPECTED_HOST": Reason("config", "FAILED_PRECONDITION",
+        "check the base URL, the project and the location"),
+    "NO_PROJECT": Reason("config", "FAILED_PRECONDITION",
+        "set GOOGLE_CLOUD_PROJECT, or use gemcli new --project"),
+    "TLS": Reason("config", "FAILED_PRECONDITION",
+        "set SSL_CERT_FILE to the certificates to trust"),
+    "REDIRECT": Reason("config", "FAILED_PRECONDITION",
+        "check the base URL, and whether a network portal wants a login"),
     "BAD_REQUEST": Reason("data", "INVALID_ARGUMENT"),
-    "RATE_LIMIT": Reason(
-        "tempfail", "RESOURCE_EXHAUSTED", True, "wait and run the same command again"
-    ),
-    "QUOTA_DAILY": Reason(
-        "quota", "RESOURCE_EXHAUSTED", hint="try again tomorrow, or use another model"
-    ),
-    "SERVER_TIMEOUT": Reason(
-        "tempfail", "DEADLINE_EXCEEDED", True, "shorten the history: it is answered faster"
-    ),
-    "ABORTED": Reason("tempfail", "ABORTED", True),
-    "CANCELLED": Reason("tempfail", "CANCELLED", True),
-    "SERVER_ERROR": Reason("tempfail", "INTERNAL", True, "run the same command again later"),
-    "UNAVAILABLE": Reason(
-        "tempfail", "UNAVAILABLE", True, "run the same command again later, or try another --model"
-    ),
-    "CONNECT": Reason("tempfail", "UNAVAILABLE", True, "check the network; nothing was sent"),
-    "DNS": Reason(
-        "tempfail",
-        "UNAVAILABLE",
-        True,
-        "check the network and the base URL; nothing was sent",
-    ),
-    "CONNECT_TIMEOUT": Reason(
-        "tempfail", "UNAVAILABLE", True, "check the network; nothing was sent"
-    ),
-    "CONNECTION_LOST": Reason(
-        "tempfail",
-        "UNAVAILABLE",
-        True,
-        "check your network; whether the message was answered is unknown",
-    ),
-    "STREAM_CUT": Reason(
-        "tempfail",
-        "UNAVAILABLE",
-        True,
-        "run the same command again; the received part is in the session file",
-    ),
-    "TIMEOUT": Reason(
-        "tempfail",
-        "DEADLINE_EXCEEDED",
-        True,
+    "RATE_LIMIT": Reason("tempfail", "RESOURCE_EXHAUSTED",
+        "wait and run the same command again", retryable=True),
+    "QUOTA_DAILY": Reason("quota", "RESOURCE_EXHAUSTED",
+        "try again tomorrow, or use another model"),
+    "SERVER_TIMEOUT": Reason("tempfail", "DEADLINE_EXCEEDED",
+        "shorten the history: it is answered faster", retryable=True),
+    "ABORTED": Reason("tempfail", "ABORTED", retryable=True),
+    "CANCELLED": Reason("tempfail", "CANCELLED", retryable=True),
+    "SERVER_ERROR": Reason("tempfail", "INTERNAL",
+        "run the same command again later", retryable=True),
+    "UNAVAILABLE": Reason("tempfail", "UNAVAILABLE",
+        "run the same command again later, or try another --model", retryable=True),
+    "CONNECT": Reason("tempfail", "UNAVAILABLE", _NETWORK, retryable=True),
+    "DNS": Reason("tempfail", "UNAVAILABLE",
+        "check the network and the base URL; nothing was sent", retryable=True),
+    "CONNECT_TIMEOUT": Reason("tempfail", "UNAVAILABLE", _NETWORK, retryable=True),
+    "CONNECTION_LOST": Reason("tempfail", "UNAVAILABLE",
+        "check the network; whether the message was answered is unknown", retryable=True),
+    "STREAM_CUT": Reason("tempfail", "UNAVAILABLE",
+        "run the same command again; the received part is in the session file", retryable=True),
+    "TIMEOUT": Reason("tempfail", "DEADLINE_EXCEEDED",
         "raise --timeout or --deadline; whether the message was answered is unknown",
-    ),
-    "BAD_RESPONSE": Reason(
-        "protocol", "INTERNAL", hint="check the base URL, and for a portal or proxy on the way"
-    ),
+        retryable=True),
+    "BAD_RESPONSE": Reason("protocol", "INTERNAL",
+        "check the base URL, and for a portal or proxy on the way"),
     # gemcli itself
-    "INTERRUPTED": Reason("signal", "CANCELLED", True),
+    "INTERRUPTED": Reason("signal", "CANCELLED", retryable=True),
     "READER_GONE": Reason("signal", "CANCELLED"),
-    "BUG": Reason("internal", "INTERNAL", hint="report this bug, with the output of --debug"),
+    "BUG": Reason("internal", "INTERNAL", "report this bug, with the output of --debug"),
 }
+# fmt: on
 """Every reason, and the one place that decides what a condition means for a script."""
 
 

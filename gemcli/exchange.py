@@ -29,7 +29,7 @@ from gemcli.api.request_thread import interrupted
 from gemcli.api.retry import RetryPolicy
 from gemcli.chat import answers, contents, turn_order
 from gemcli.chat.answers import Answer, Verdict
-from gemcli.chat.contents import Content, FunctionCall
+from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.sessions import records, signatures
 from gemcli.sessions.journal import ANSWERED, Exchange, Journal
@@ -40,13 +40,6 @@ from gemcli.settings.config import Config
 from gemcli.signals import deferred
 
 
-class ChunkEvent(TypedDict):
-    """A chunk of a streamed answer has arrived."""
-
-    event: Literal["chunk"]
-    chunk: Answer
-
-
 class WaitEvent(TypedDict):
     """An attempt failed, and the request is sent again after so many seconds."""
 
@@ -54,10 +47,6 @@ class WaitEvent(TypedDict):
     seconds: float
     reason: str
     message: str
-
-
-Event = ChunkEvent | WaitEvent
-"""What a caller can learn while it waits for the answer."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +82,7 @@ class Limits:
 class Transport:
     """How a request reaches the model: the client, its limits and retries, and who is informed.
 
-    `on_event` gets waits, and with `stream` each chunk. Without it waits go to `notice`.
+    With `on_chunk` the answer is streamed to it. Waits go to `on_wait`, or else to `notice`.
     """
 
     gemini: Gemini
@@ -101,8 +90,8 @@ class Transport:
     limits: Limits
     retry: RetryPolicy
     notice: Callable[[str], None]
-    on_event: Callable[[Event], None] | None = None
-    stream: bool = False
+    on_wait: Callable[[WaitEvent], None] | None = None
+    on_chunk: Callable[[Answer], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -163,27 +152,24 @@ def prepare(
     name = model or journal.header["model"]
     calls = turn_order.open_calls(journal.history)
     if calls and not contents.function_responses(content):
-        raise _open_call(calls)
-    history, dropped = signatures.history(_answered(journal), name, backend.name)
+        waiting = ", ".join(str(call.get("name")) for call in calls)
+        what = f"the history ends in calls of {waiting} that wait for their responses"
+        hint = "gemcli rewind takes the turn with the calls out of the history"
+        raise GemcliError("OPEN_CALL", f"{what}; a message cannot follow them", hint=hint)
+    history, dropped = signatures.history(journal.answered, name, backend.name)
     sent, stood_in = signatures.with_stand_ins([*history, content], name)
     breaches = turn_order.check_request(sent)
     turn_order.require(breaches, "the turn order of the session is broken")
     merged = settings.merge(journal.header["config"], config or {})
-    problems = settings.check(merged)
-    turn_order.require(problems, "the session's config with that of this call", "SETTINGS")
+    clashes = settings.check(merged)
+    turn_order.require(clashes, "the session's config with that of this call", "SETTINGS")
     notes = []
     if dropped:
         notes.append("thought signatures of another model or backend were left out")
     if stood_in:
         notes.append("a function call without a signature was sent with the documented stand-in")
-    return Request(
-        model=name,
-        body={"contents": sent, **merged},
-        content=content,
-        config=config or {},
-        notes=tuple(notes),
-        key=key,
-    )
+    body = {"contents": sent, **merged}
+    return Request(name, body, content, config or {}, tuple(notes), key)
 
 
 def exchange(session: Session, request: Request, transport: Transport) -> Result:
@@ -196,7 +182,9 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
     request could not be written, and nothing was sent; the error of the call when there was no
     answer, recorded with its outcome and every attempt.
     """
-    _require_time(transport.limits)
+    if transport.limits.time_to_start <= 0:
+        message = "there is no time left for a request before the deadline"
+        raise GemcliError("TIMEOUT", message, outcome="rejected")
     turn, exchange_id = session.journal.next_exchange(request.content)
     request_record = records.request(
         turn,
@@ -208,6 +196,7 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
         key=request.key,
     )
     attempts: list[Attempt] = []
+    unsaved = None
     # From here until the outcome is on disk, a signal only ends the wait for the answer.
     with deferred:
         session.append(request_record)
@@ -215,60 +204,36 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
         try:
             answer = _call(request, transport, attempts)
         except GemcliError as error:
-            failure = _record_failure(session, exchange_id, error, attempts, transport.notice)
+            failure = error.replace(attempts=len(attempts))
+            failure = _record_failure(session, exchange_id, failure, attempts, transport.notice)
             raise failure from error.__cause__
         elapsed_ms = _elapsed_ms(start)
         verdict = answers.judge(answer)
         response_record = records.response(
-            exchange_id,
-            answer,
-            valid=verdict.valid,
-            attempts=attempts,
-            elapsed_ms=elapsed_ms,
+            exchange_id, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed_ms
         )
-        unsaved = _record_answer(session, response_record)
-    return Result(
-        turn=turn,
-        id=exchange_id,
-        answer=answer,
-        verdict=verdict,
-        attempts=attempts,
-        elapsed_ms=elapsed_ms,
-        unsaved=unsaved,
-        notes=request.notes,
-    )
+        try:
+            session.append(response_record, paid=True)
+        except Unsaved as error:
+            unsaved = error
+    notes = request.notes
+    return Result(turn, exchange_id, answer, verdict, attempts, elapsed_ms, unsaved, notes)
 
 
 def stored_result(exchange: Exchange) -> Result:
     """The result of an exchange that was answered earlier, from its records."""
     response = exchange.response
     answer: Answer = exchange.answer or {}
-    valid = exchange.state == ANSWERED
     verdict = answers.judge(answer)
-    if valid and not verdict.valid:
+    if exchange.state == ANSWERED:
         # It is in the history already; an imported answer, for one, has no finish reason.
-        verdict = replace(verdict, error=None)
-    return Result(
-        turn=exchange.turn,
-        id=exchange.id,
-        answer=answer,
-        verdict=replace(verdict, valid=valid),
-        attempts=(response.get("attempts") or []) if response else [],
-        elapsed_ms=(response.get("elapsed_ms") or 0) if response else 0,
-        unsaved=None,
-        notes=(),
-    )
-
-
-def _require_time(limits: Limits) -> None:
-    if limits.time_to_start <= 0:
-        message = "there is no time left for a request before the deadline"
-        raise GemcliError("TIMEOUT", message, outcome="rejected")
-
-
-def _answered(journal: Journal) -> list[Exchange]:
-    exchanges = [exchange for turn in journal.live for exchange in turn.exchanges]
-    return [exchange for exchange in exchanges if exchange.state == ANSWERED]
+        error = verdict.error if verdict.valid else None
+        verdict = replace(verdict, valid=True, error=error)
+    else:
+        verdict = replace(verdict, valid=False)
+    attempts = (response.get("attempts") or []) if response else []
+    elapsed_ms = (response.get("elapsed_ms") or 0) if response else 0
+    return Result(exchange.turn, exchange.id, answer, verdict, attempts, elapsed_ms, None, ())
 
 
 def _call(request: Request, transport: Transport, attempts: list[Attempt]) -> Answer:
@@ -278,14 +243,14 @@ def _call(request: Request, transport: Transport, attempts: list[Attempt]) -> An
         try:
             answer = _attempt(request, transport)
         except GemcliError as error:
+            elapsed_ms = _elapsed_ms(start)
             attempt: Attempt = {
                 "reason": error.reason,
                 "http": error.http,
-                "elapsed_ms": _elapsed_ms(start),
+                "elapsed_ms": elapsed_ms,
             }
+            wait = transport.retry.wait(len(attempts), error, transport.limits.time_to_start)
             attempts.append(attempt)
-            earlier = len(attempts) - 1
-            wait = transport.retry.wait(earlier, error, transport.limits.time_to_start)
             if wait is None:
                 raise
             attempt["wait_s"] = round(wait, 3)
@@ -299,18 +264,14 @@ def _call(request: Request, transport: Transport, attempts: list[Attempt]) -> An
 
 def _attempt(request: Request, transport: Transport) -> Answer:
     """One HTTP request to the model, streamed if the caller wants chunks."""
-    gemini, limits, on_event = transport.gemini, transport.limits, transport.on_event
-    if on_event is None or not transport.stream:
-        return gemini.generate(request.model, request.body, limits.request_timeout, limits.grace)
-
-    def on_chunk(chunk: Answer) -> None:
-        on_event({"event": "chunk", "chunk": chunk})
-
-    return gemini.stream(request.model, request.body, limits.request_timeout, on_chunk)
+    gemini, model, body, limits = transport.gemini, request.model, request.body, transport.limits
+    if transport.on_chunk:
+        return gemini.stream(model, body, limits.request_timeout, transport.on_chunk)
+    return gemini.generate(model, body, limits.request_timeout, limits.grace)
 
 
 def _announce_wait(transport: Transport, error: GemcliError, seconds: float) -> None:
-    if transport.on_event is None:
+    if transport.on_wait is None:
         transport.notice(f"{error.message}; sending again in {seconds:.1f} s")
         return
     event: WaitEvent = {
@@ -319,16 +280,7 @@ def _announce_wait(transport: Transport, error: GemcliError, seconds: float) -> 
         "reason": error.reason,
         "message": error.message,
     }
-    transport.on_event(event)
-
-
-def _record_answer(session: Session, record: records.Record) -> Unsaved | None:
-    """Append the answer. Returns the error if it could not be saved."""
-    try:
-        session.append(record, paid=True)
-    except Unsaved as unsaved:
-        return unsaved
-    return None
+    transport.on_wait(event)
 
 
 def _record_failure(
@@ -342,7 +294,6 @@ def _record_failure(
 
     When the outcome cannot be appended, a note says so: the error of the call matters more.
     """
-    error = error.replace(attempts=len(attempts))
     record = records.failure(
         exchange_id,
         outcome=error.outcome or "unknown",
@@ -361,16 +312,6 @@ def _record_failure(
         where = f"is in {unsaved.kept}" if unsaved.kept else "may not be in the session file"
         return error.replace(hint=f"the received part of the answer {where}")
     return error
-
-
-def _open_call(calls: list[FunctionCall]) -> GemcliError:
-    names = ", ".join(str(call.get("name")) for call in calls)
-    return GemcliError(
-        "OPEN_CALL",
-        f"the history ends in calls of {names} that wait for their responses; "
-        "a message cannot follow them",
-        hint="gemcli rewind takes the turn with the calls out of the history",
-    )
 
 
 def _elapsed_ms(start: float) -> int:

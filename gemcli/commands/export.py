@@ -41,20 +41,20 @@ FORMATS = {
 """Every format by its name."""
 
 
+# fmt: off
+OPTIONS = (
+    click.argument("format_", metavar="FORMAT", type=click.Choice(list(FORMATS)), help=(
+        "; ".join(f"{name}: {one.description}" for name, one in FORMATS.items()))),
+    options.session(),
+    click.option("--curl", is_flag=True, help=(
+        "With request: write a curl command. The key stays in the environment.")),
+    options.everywhere(),
+)
+# fmt: on
+
+
 @click.command("export", short_help="Write the history in another format.")
-@click.argument(
-    "format_",
-    metavar="FORMAT",
-    type=click.Choice(list(FORMATS)),
-    help="; ".join(f"{name}: {one.description}" for name, one in FORMATS.items()),
-)
-@options.session()
-@click.option(
-    "--curl",
-    is_flag=True,
-    help="With request: write a curl command. The key stays in the environment.",
-)
-@options.everywhere()
+@options.all_of(OPTIONS)
 @click.pass_obj
 def command(app: App, /, format_: str, session: str, curl: bool) -> None:
     """Write the history of a session to standard output, in another format.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any, TypedDict
 
 import click
 
@@ -15,50 +14,36 @@ from gemcli.errors import GemcliError
 from gemcli.sessions import names
 from gemcli.sessions.journal import Journal, Turn
 from gemcli.terminal import documents, options
-from gemcli.terminal.documents import SessionDocument
-
-
-class UnreadableSession(TypedDict):
-    """What `--sessions` prints of a session that cannot be read."""
-
-    session: str
-    error: str
-    message: str
-
+from gemcli.terminal.documents import Document
 
 VIEWS = ("contents", "check", "usage", "path", "sessions")
 """The flags that print something else than turns; at most one may be given."""
 
 
+# fmt: off
+OPTIONS = (
+    options.session(required=False),
+    click.option("--text", "as_text", is_flag=True, help="Print 'role: text' instead of JSON."),
+    click.option("--last", is_flag=True, help="Show only the last turn."),
+    click.option("--raw", is_flag=True, help=(
+        "With --last or --turn: print the answer of the API as it was received.")),
+    click.option("--turn", metavar="N", type=click.IntRange(min=1), help=(
+        "Show only turn N, whether or not it is in the history.")),
+    click.option("--all", "everything", is_flag=True, help=(
+        "Show also turns that are refused, failed, in doubt or rewound.")),
+    click.option("--contents", is_flag=True, help="Print the Contents of the history, one a line."),
+    click.option("--check", is_flag=True, help=(
+        "Check the file and the turn order, and report every breach.")),
+    click.option("--usage", is_flag=True, help="Print only the totals: turns, requests, tokens."),
+    click.option("--path", is_flag=True, help="Print only the path of the session's file."),
+    click.option("--sessions", is_flag=True, help="List the named sessions."),
+    options.everywhere(),
+)
+# fmt: on
+
+
 @click.command("history", short_help="Show the turns of a session.")
-@options.session(required=False)
-@click.option("--text", "as_text", is_flag=True, help="Print 'role: text' instead of JSON.")
-@click.option("--last", is_flag=True, help="Show only the last turn.")
-@click.option(
-    "--raw",
-    is_flag=True,
-    help="With --last or --turn: print the answer of the API as it was received.",
-)
-@click.option(
-    "--turn",
-    metavar="N",
-    type=click.IntRange(min=1),
-    help="Show only turn N, whether or not it is in the history.",
-)
-@click.option(
-    "--all",
-    "everything",
-    is_flag=True,
-    help="Show also turns that are refused, failed, in doubt or rewound.",
-)
-@click.option("--contents", is_flag=True, help="Print the Contents of the history, one a line.")
-@click.option(
-    "--check", is_flag=True, help="Check the file and the turn order, and report every breach."
-)
-@click.option("--usage", is_flag=True, help="Print only the totals: turns, requests, tokens.")
-@click.option("--path", is_flag=True, help="Print only the path of the session's file.")
-@click.option("--sessions", is_flag=True, help="List the named sessions.")
-@options.everywhere()
+@options.all_of(OPTIONS)
 @click.pass_obj
 def command(
     app: App,
@@ -95,8 +80,12 @@ def command(
         app.output.text(existing_path(app, session))
         return
     journal = app.read(session)
+    if chosen == ["contents"]:
+        app.output.jsonl(journal.history)
+        return
     if chosen:
-        _show(app, session, journal, chosen[0])
+        report = check if chosen == ["check"] else totals
+        app.output.json(report(session, journal))
         return
     if raw and not last and turn is None:
         raise click.UsageError("--raw needs --last or --turn")
@@ -142,7 +131,7 @@ def conversation_text(turn: Turn) -> str:
     return "".join(f"{role}: {text.rstrip()}\n" for role, text in spoken if text)
 
 
-def check(session: str, journal: Journal) -> dict[str, Any]:
+def check(session: str, journal: Journal) -> Document:
     """A report that the turn order is valid. Raises `GemcliError` with every breach of it."""
     turn_order.require(turn_order.check(journal.history), f"the turn order of {session} is broken")
     return {
@@ -153,17 +142,20 @@ def check(session: str, journal: Journal) -> dict[str, Any]:
     }
 
 
+def totals(session: str, journal: Journal) -> Document:
+    """What the session has cost so far."""
+    return {"session": session, **documents.session_totals(journal)}
+
+
 def existing_path(app: App, session: str) -> str:
     """The absolute path of a session's file, symlinks not resolved. Raises SESSION_MISSING."""
-    path = os.path.abspath(app.path(session))
-    if not app.store.exists(path):
-        app.read(session)
-    return path
+    app.require(session)
+    return os.path.abspath(app.path(session))
 
 
-def sessions(app: App) -> list[SessionDocument | UnreadableSession]:
+def sessions(app: App) -> list[Document]:
     """The named sessions, sorted. One that cannot be read is listed with its error."""
-    listed: list[SessionDocument | UnreadableSession] = []
+    listed: list[Document] = []
     for name in app.store.names(names.sessions_directory(app.environ)):
         try:
             journal = app.read(name)
@@ -172,12 +164,3 @@ def sessions(app: App) -> list[SessionDocument | UnreadableSession]:
         else:
             listed.append(documents.session_document(name, app.path(name), journal))
     return listed
-
-
-def _show(app: App, session: str, journal: Journal, view: str) -> None:
-    if view == "contents":
-        app.output.jsonl(journal.history)
-    elif view == "check":
-        app.output.json(check(session, journal))
-    else:
-        app.output.json({"session": session, **documents.session_totals(journal)})

@@ -17,53 +17,34 @@ from gemcli.errors import GemcliError
 from gemcli.sessions.journal import Journal
 from gemcli.terminal import documents, options
 
+# fmt: off
+OPTIONS = (
+    options.session(),
+    click.option("--model", metavar="MODEL", help=(
+        f"Model that answers.  [default: $GEMCLI_MODEL or {DEFAULT_MODEL}]")),
+    click.option("--backend", type=click.Choice(backends.NAMES), help=(
+        "Service that answers.  [default: from the SDK's environment, or gemini]")),
+    click.option("--project", metavar="PROJECT", help=(
+        "Google Cloud project for Vertex AI.  [default: $GOOGLE_CLOUD_PROJECT]")),
+    click.option("--location", metavar="LOCATION", help=(
+        "Google Cloud location for Vertex AI.  [default: $GOOGLE_CLOUD_LOCATION or global]")),
+    options.generation,
+    click.option("--history", "history_file", metavar="FILE", help=(
+        "Start with this history: a JSON list of Contents, JSON Lines, or a session file.")),
+    click.option("--from", "source", metavar="SESSION", help=(
+        "Start with the history, model and config of another session.")),
+    click.option("--at", metavar="TURN", type=click.IntRange(min=0), help=(
+        "With --from: take the history up to this turn; 0 takes no turns.")),
+    click.option("--force", is_flag=True, help=(
+        "Replace an existing session; it is kept as FILE.bak-<n>.")),
+    options.wait(300),
+    options.everywhere(),
+)
+# fmt: on
+
 
 @click.command("new", short_help="Create a session.")
-@options.session()
-@click.option(
-    "--model",
-    metavar="MODEL",
-    help=f"Model that answers.  [default: $GEMCLI_MODEL or {DEFAULT_MODEL}]",
-)
-@click.option(
-    "--backend",
-    type=click.Choice(backends.NAMES),
-    help="Service that answers.  [default: from the SDK's environment, or gemini]",
-)
-@click.option(
-    "--project",
-    metavar="PROJECT",
-    help="Google Cloud project for Vertex AI.  [default: $GOOGLE_CLOUD_PROJECT]",
-)
-@click.option(
-    "--location",
-    metavar="LOCATION",
-    help="Google Cloud location for Vertex AI.  [default: $GOOGLE_CLOUD_LOCATION or global]",
-)
-@options.generation
-@click.option(
-    "--history",
-    "history_file",
-    metavar="FILE",
-    help="Start with this history: a JSON list of Contents, JSON Lines, or a session file.",
-)
-@click.option(
-    "--from",
-    "source",
-    metavar="SESSION",
-    help="Start with the history, model and config of another session.",
-)
-@click.option(
-    "--at",
-    metavar="TURN",
-    type=click.IntRange(min=0),
-    help="With --from: take the history up to this turn; 0 takes no turns.",
-)
-@click.option(
-    "--force", is_flag=True, help="Replace an existing session; it is kept as FILE.bak-<n>."
-)
-@options.wait(300)
-@options.everywhere()
+@options.all_of(OPTIONS)
 @click.pass_obj
 def command(
     app: App,

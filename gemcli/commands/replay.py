@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import click
 
@@ -25,69 +25,47 @@ from gemcli.sessions import names
 from gemcli.signals import deferred
 from gemcli.terminal import inputs
 from gemcli.terminal import options as common_options
+from gemcli.terminal.options import Seconds
 from gemcli.terminal.output import Stream
 
 LIMITS = ("retries", "max_wait", "timeout", "deadline", "grace", "wait")
 """The parameters that limit time and retries."""
 
 
+# fmt: off
+OPTIONS = (
+    click.argument("script", metavar="SCRIPT", help=(
+        "YAML, JSON, JSON Lines, or a session; '-' is standard input.")),
+    common_options.session(required=False),
+    click.option("--out", "directory", metavar="DIR", help=(
+        "Keep the sessions in DIR/NAME.jsonl: for files with many conversations.")),
+    click.option("--model", metavar="MODEL", help="Use this model instead of the script's."),
+    click.option("--var", "variables", metavar="NAME=TEXT", multiple=True, help=(
+        "The text that replaces {{NAME}}.")),
+    click.option("--lines", "as_lines", is_flag=True, help=(
+        "SCRIPT is plain text: each line is a message.")),
+    click.option("--strict", is_flag=True, help="Treat warnings as errors."),
+    click.option("--on-fail", type=click.Choice(["stop", "continue"]), help=(
+        "What to do when an expectation is not met.  [default: the script's, continue]")),
+    click.option("--on-unknown", type=click.Choice(["fail", "resend"]), help=(
+        "What to do when it is unknown whether a message was answered."
+        "  [default: the script's, fail]")),
+    common_options.limits(deadline=86400),
+    common_options.number("--max-wait", Seconds(0), 300, (
+        "Give up if asked to wait longer before sending again.")),
+    common_options.number("--grace", Seconds(0), 20, (
+        "Time for the request under way to finish after Ctrl-C (a second Ctrl-C ends it), and"
+        " before the deadline: no request starts later.")),
+    common_options.wait(0),
+    click.option("--dry-run", is_flag=True, help=(
+        "Check the script and print what would be sent. Needs no key.")),
+    common_options.everywhere(),
+)
+# fmt: on
+
+
 @click.command("replay", short_help="Send the messages of a script, each once.")
-@click.argument(
-    "script", metavar="SCRIPT", help="YAML, JSON, JSON Lines, or a session; '-' is standard input."
-)
-@common_options.session(required=False)
-@click.option(
-    "--out",
-    "directory",
-    metavar="DIR",
-    help="Keep the sessions in DIR/NAME.jsonl: for files with many conversations.",
-)
-@click.option("--model", metavar="MODEL", help="Use this model instead of the script's.")
-@click.option(
-    "--var",
-    "variables",
-    metavar="NAME=TEXT",
-    multiple=True,
-    help="The text that replaces {{NAME}}.",
-)
-@click.option(
-    "--lines", "as_lines", is_flag=True, help="SCRIPT is plain text: each line is a message."
-)
-@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
-@click.option(
-    "--on-fail",
-    type=click.Choice(["stop", "continue"]),
-    help="What to do when an expectation is not met.  [default: the script's, continue]",
-)
-@click.option(
-    "--on-unknown",
-    type=click.Choice(["fail", "resend"]),
-    help="What to do when it is unknown whether a message was answered."
-    "  [default: the script's, fail]",
-)
-@common_options.limits(deadline=86400)
-@click.option(
-    "--max-wait",
-    metavar="SECONDS",
-    type=common_options.Seconds(0),
-    default=300,
-    show_default=True,
-    help="Give up if asked to wait longer before sending again.",
-)
-@click.option(
-    "--grace",
-    metavar="SECONDS",
-    type=common_options.Seconds(0),
-    default=20,
-    show_default=True,
-    help="Time for the request under way to finish after Ctrl-C (a second Ctrl-C ends it), and"
-    " before the deadline: no request starts later.",
-)
-@common_options.wait(0)
-@click.option(
-    "--dry-run", is_flag=True, help="Check the script and print what would be sent. Needs no key."
-)
-@common_options.everywhere()
+@common_options.all_of(OPTIONS)
 @click.pass_context
 def command(
     context: click.Context,
@@ -127,64 +105,49 @@ def command(
       gemcli replay old.jsonl -s again.jsonl --model gemini-2.5-pro
       gemcli replay nightly.yaml --dry-run
     """
+    app: App = context.obj
     # However near the deadline is, half of the time is for requests to start in.
-    grace = min(grace, deadline / 2)
-    options = ReplayOptions(
-        file=script,
-        session=_session(context, session, directory),
+    limits = Limits(timeout, app.started + deadline, min(grace, deadline / 2))
+    session = _session(context, session, directory)
+    texts = _variables(variables)
+    text = _script_text(app, script, limits)
+    suite = read_script.load(text, script, texts, as_lines=as_lines, strict=strict)
+    _require_target(suite, session, directory, dry_run=dry_run)
+    suite = _override(suite, model, on_fail, on_unknown)
+    for warning in suite.warnings:
+        app.output.notice(warning.describe())
+    stream = Stream(lambda: deferred.stopping or limits.remaining <= 0)
+    run_context = RunContext(
+        app=app,
+        session=session,
         directory=directory,
-        model=model,
-        variables=_variables(variables),
-        as_lines=as_lines,
-        strict=strict,
-        on_fail=on_fail,
-        on_unknown=on_unknown,
-        limits=Limits(timeout, context.obj.started + deadline, grace),
-        retries=retries,
-        max_wait=max_wait,
-        wait=wait,
-        dry_run=dry_run,
-        limit_words=_limit_words(context),
+        origin=suite.origin(),
+        limits=limits,
+        retry=RetryPolicy(retries, random.random, max_wait),
+        lock_wait=wait,
+        emit=stream.json,
+        show_progress=app.output.progress,
+        output_closed=lambda: stream.broken,
     )
-    replay(context.obj, options)
+    with closing(run_context):
+        tally = run(suite, run_context, dry_run=dry_run)
+        stream.json(tally.summary(_next_command(context, session, tally)))
+        _finish(stream, tally)
 
 
-@dataclass(frozen=True)
-class ReplayOptions:
-    """What the command line asks for. Times are in seconds.
-
-    `limit_words` are the words of the command line that set limits.
-    """
-
-    file: str
-    session: str | None
-    directory: str | None
-    model: str | None
-    variables: Mapping[str, str]
-    as_lines: bool
-    strict: bool
-    on_fail: str | None
-    on_unknown: str | None
-    limits: Limits
-    retries: int
-    max_wait: float
-    wait: float
-    dry_run: bool
-    limit_words: Sequence[str]
-
-    def command_line(self, on_unknown: str | None) -> str:
-        """The command line that replays the same again, with this `--on-unknown`."""
-        words = ["gemcli", "replay"]
-        words.append(f"./{self.file}" if self.file.startswith("-") else self.file)
-        words += ["-s", self.session] if self.session else []
-        words += ["--out", self.directory] if self.directory else []
-        words += ["--model", self.model] if self.model else []
-        for name, text in self.variables.items():
-            words += ["--var", f"{name}={text}"]
-        words += ["--lines"] if self.as_lines else []
-        words += ["--on-fail", self.on_fail] if self.on_fail else []
-        words += ["--on-unknown", on_unknown] if on_unknown else []
-        return shlex.join([*words, *self.limit_words])
+def _finish(stream: Stream, tally: Tally) -> None:
+    """Raise `GemcliError` for the gravest failure of the run, once all events are printed."""
+    worst = tally.worst
+    try:
+        stream.flush()
+    except (GemcliError, BrokenPipeError):
+        # A failed session, or a signal, matters more than that nobody read of it.
+        if worst is None or not (worst.status == "io" or worst.reason == "INTERRUPTED"):
+            raise
+    if worst is not None:
+        others = len(tally.errors) - 1
+        also = f" (and {others} more, in the events)" if others else ""
+        raise worst.replace(message=worst.message + also)
 
 
 def _session(context: click.Context, session: str | None, directory: str | None) -> str | None:
@@ -210,66 +173,17 @@ def _variables(given: Sequence[str]) -> dict[str, str]:
     return variables
 
 
-def _limit_words(context: click.Context) -> list[str]:
-    """The limits given on the command line, to be given again; those of the environment stay."""
-    words = []
-    for name in LIMITS:
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            words += [f"--{name.replace('_', '-')}", f"{context.params[name]:.15g}"]
-    return words
-
-
-def replay(app: App, options: ReplayOptions) -> None:
-    """Play the script, or preview it, and print what happens.
-
-    Raises `GemcliError` for the gravest failure of the run, once it is printed.
-    """
-    suite = _suite(app, options)
-    stream = Stream(lambda: deferred.stopping or options.limits.remaining <= 0)
-    context = RunContext(
-        app=app,
-        session=options.session,
-        directory=options.directory,
-        origin=suite.origin(),
-        limits=options.limits,
-        retry=RetryPolicy(options.retries, random.random, options.max_wait),
-        lock_wait=options.wait,
-        emit=stream.json,
-        show_progress=app.output.progress,
-        output_closed=lambda: stream.broken,
-    )
-    with closing(context):
-        tally = run(suite, context, dry_run=options.dry_run)
-        worst = tally.worst
-        stream.json(tally.summary(_next_command(options, tally)))
-        try:
-            stream.flush()
-        except (GemcliError, BrokenPipeError):
-            # A failed session, or a signal, matters more than that nobody read of it.
-            if worst is None or not (worst.status == "io" or worst.reason == "INTERRUPTED"):
-                raise
-    if worst is not None:
-        others = len(tally.errors) - 1
-        also = f" (and {others} more, in the events)" if others else ""
-        raise worst.replace(message=worst.message + also)
-
-
-def _suite(app: App, options: ReplayOptions) -> Suite:
-    """The conversations of the script, with what the command line overrides."""
-    text = _script_text(app, options.file, options.limits)
-    suite = read_script.load(
-        text, options.file, options.variables, as_lines=options.as_lines, strict=options.strict
-    )
-    _require_target(options, suite)
-    model = None if options.model is None else check_model(options.model)
-    for warning in suite.warnings:
-        app.output.notice(warning.describe())
+def _override(
+    suite: Suite, model: str | None, on_fail: str | None, on_unknown: str | None
+) -> Suite:
+    """The suite with what the command line says instead of its scripts."""
+    model = None if model is None else check_model(model)
     scripts = [
         replace(
             script,
             model=model or script.model,
-            on_fail=options.on_fail or script.on_fail,
-            on_unknown=options.on_unknown or script.on_unknown,
+            on_fail=on_fail or script.on_fail,
+            on_unknown=on_unknown or script.on_unknown,
         )
         for script in suite.scripts
     ]
@@ -289,13 +203,15 @@ def _script_text(app: App, file: str, limits: Limits) -> str:
         raise
 
 
-def _require_target(options: ReplayOptions, suite: Suite) -> None:
+def _require_target(
+    suite: Suite, session: str | None, directory: str | None, *, dry_run: bool
+) -> None:
     """Raise `click.UsageError` if the conversations cannot have sessions where they should."""
-    if options.directory is None:
-        if options.session is None and not options.dry_run:
+    if directory is None:
+        if session is None and not dry_run:
             raise click.UsageError("no session is given; use -s SESSION or --out DIR")
-        if suite.many and (options.session is not None or not options.dry_run):
-            what = f"each line of {options.file} is a conversation with a session of its own"
+        if suite.many and (session is not None or not dry_run):
+            what = f"each line of {suite.file} is a conversation with a session of its own"
             raise click.UsageError(f"{what}; use --out DIR")
         return
     for script in suite.scripts:
@@ -304,15 +220,35 @@ def _require_target(options: ReplayOptions, suite: Suite) -> None:
             raise click.UsageError(f"{what}; give the script a `name`")
 
 
-def _next_command(options: ReplayOptions, tally: Tally) -> str | None:
+def _next_command(context: click.Context, session: str | None, tally: Tally) -> str | None:
     """The command that continues the run after its errors; None if no command can."""
-    worst = tally.worst
+    worst, file = tally.worst, context.params["script"]
     if worst is None or not (worst.retryable or worst.reason == "IN_DOUBT"):
         return None
-    if options.file in ("-", "/dev/stdin") or options.file.startswith(("/dev/fd/", "/proc/")):
+    if file in ("-", "/dev/stdin") or file.startswith(("/dev/fd/", "/proc/")):
         return None  # a pipe cannot be read again
-    for error in tally.errors:
-        # What may have been answered just now is in doubt for the next run.
-        if error.reason == "IN_DOUBT" or error.outcome == "unknown":
-            return options.command_line("resend")
-    return options.command_line(options.on_unknown)
+    # What may have been answered just now is in doubt for the next run.
+    in_doubt = any(
+        error.reason == "IN_DOUBT" or error.outcome == "unknown" for error in tally.errors
+    )
+    return _command_line(context, session, resend=in_doubt)
+
+
+def _command_line(context: click.Context, session: str | None, *, resend: bool) -> str:
+    """The command line that replays the same again; limits of the environment stay there."""
+    given = context.params
+    file = given["script"]
+    words = ["gemcli", "replay", f"./{file}" if file.startswith("-") else file]
+    words += ["-s", session] if session else []
+    words += ["--out", given["directory"]] if given["directory"] else []
+    words += ["--model", given["model"]] if given["model"] else []
+    for variable in given["variables"]:
+        words += ["--var", variable]
+    words += ["--lines"] if given["as_lines"] else []
+    words += ["--on-fail", given["on_fail"]] if given["on_fail"] else []
+    on_unknown = "resend" if resend else given["on_unknown"]
+    words += ["--on-unknown", on_unknown] if on_unknown else []
+    for name in LIMITS:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            words += [f"--{name.replace('_', '-')}", f"{given[name]:.15g}"]
+    return shlex.join(words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 
 import click
 
@@ -13,27 +13,23 @@ from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import RewindRecord, UndoRecord
 from gemcli.terminal import documents, options
 
+# fmt: off
+OPTIONS = (
+    options.session(),
+    click.option("-n", "--number", "count", metavar="N", type=click.IntRange(min=1), help=(
+        "Take out the last N turns.  [default: 1]")),
+    click.option("--to", metavar="TURN", type=click.IntRange(min=0), help=(
+        "Make TURN the last turn; 0 clears the history.")),
+    click.option("--undo", is_flag=True, help="Bring back the turns of the last rewind."),
+    click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing."),
+    options.wait(300),
+    options.everywhere(),
+)
+# fmt: on
+
 
 @click.command("rewind", short_help="Take turns out of the history.")
-@options.session()
-@click.option(
-    "-n",
-    "--number",
-    "count",
-    metavar="N",
-    type=click.IntRange(min=1),
-    help="Take out the last N turns.  [default: 1]",
-)
-@click.option(
-    "--to",
-    metavar="TURN",
-    type=click.IntRange(min=0),
-    help="Make TURN the last turn; 0 clears the history.",
-)
-@click.option("--undo", is_flag=True, help="Bring back the turns of the last rewind.")
-@click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
-@options.wait(300)
-@options.everywhere()
+@options.all_of(OPTIONS)
 @click.pass_obj
 def command(
     app: App,
@@ -59,15 +55,15 @@ def command(
     """
     if (count is not None) + (to is not None) + undo > 1:
         raise click.UsageError("-n, --to and --undo exclude each other")
-    rewind_options = RewindOptions(session, count, to, undo)
+    find = partial(plan, app, session, count=count, to=to, undo=undo)
     if dry_run:
         journal = app.read(session)
-        if record := plan(app, journal, rewind_options):
+        if record := find(journal):
             journal.apply(record)
     else:
         with app.open(session, wait) as opened:
             journal = opened.journal
-            if record := plan(app, journal, rewind_options):
+            if record := find(journal):
                 opened.append(record)
     numbers = record["turns"] if record else []
     changed = [documents.turn_document(journal.turns[number]) for number in numbers]
@@ -81,21 +77,13 @@ def command(
     app.output.json(document)
 
 
-@dataclass(frozen=True)
-class RewindOptions:
-    """Which turns of which session to take out of the history, or to bring back."""
-
-    session: str
-    count: int | None
-    to: int | None
-    undo: bool
-
-
-def plan(app: App, journal: Journal, options: RewindOptions) -> RewindRecord | UndoRecord | None:
+def plan(
+    app: App, session: str, journal: Journal, *, count: int | None, to: int | None, undo: bool
+) -> RewindRecord | UndoRecord | None:
     """The record to append, None if nothing changes. Raises `GemcliError` (NO_SUCH_TURN)."""
-    if options.undo:
-        return records.undo(turns_to_restore(options.session, journal))
-    numbers = turns_to_rewind(options.session, journal, count=options.count, to=options.to)
+    if undo:
+        return records.undo(turns_to_restore(session, journal))
+    numbers = turns_to_rewind(session, journal, count=count, to=to)
     if not numbers:
         return None
     _note_skipped(app, journal, numbers[-1])

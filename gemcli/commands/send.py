@@ -8,39 +8,32 @@ from __future__ import annotations
 
 import random
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import click
 
+from gemcli import exchange
 from gemcli.api import backends
 from gemcli.api.backends import Backend
 from gemcli.api.gemini import preload
 from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
-from gemcli.chat.contents import user_text
+from gemcli.chat.answers import Answer
+from gemcli.chat.contents import Content, user_text
 from gemcli.create_session import NewOptions, create_if_missing
 from gemcli.errors import GemcliError, counted
-from gemcli.exchange import (
-    Event,
-    Limits,
-    Request,
-    Result,
-    Transport,
-    exchange,
-    prepare,
-    stored_result,
-)
+from gemcli.exchange import Limits, Request, Result, Transport, WaitEvent
 from gemcli.sessions import once
 from gemcli.sessions.journal import Exchange, Journal
 from gemcli.settings.config import Config, merge
 from gemcli.signals import deferred
 from gemcli.terminal import documents, inputs
 from gemcli.terminal import options as common_options
-from gemcli.terminal.documents import AnswerDocument
+from gemcli.terminal.documents import Document
 from gemcli.terminal.output import Stream
 
 ALLOWED = ("blocked", "incomplete", "function_call")
@@ -50,48 +43,40 @@ LONGEST_KEY = 256
 """The longest key, in characters."""
 
 
+# fmt: off
+OPTIONS = (
+    click.argument("message", required=False, help="The message; '-' is standard input."),
+    common_options.session(),
+    click.option("--text", "as_text", is_flag=True, help="Print only the text of the answer."),
+    click.option("--stream", is_flag=True, help=(
+        "Print the answer while it arrives: JSONL events, or text with --text.")),
+    click.option("-n", "--no-stdin", is_flag=True, help="Do not read standard input."),
+    click.option("--create", is_flag=True, help=(
+        "Create the session if it is missing, with the settings given here.")),
+    click.option("--model", metavar="MODEL", help="Use another model for this message."),
+    common_options.generation,
+    common_options.limits(deadline=600),
+    common_options.wait(300),
+    click.option("--key", metavar="KEY", help=(
+        "Send under this key, once: if it was answered before, print that answer again.")),
+    click.option("--on-unknown", type=click.Choice(["fail", "resend"]), default="fail",
+        show_default=True, help=(
+        "With --key: what to do when it is unknown whether the message was answered.")),
+    click.option("--max-turns", metavar="N", type=click.IntRange(min=0), help=(
+        "Send nothing if the history already has N turns.")),
+    click.option("--allow", metavar="STATUS,…", default="", help=(
+        "Exit 0 also if the answer is blocked, incomplete or a function_call.")),
+    click.option("--skip-empty", is_flag=True, help=(
+        "Send nothing and exit 0 if the message is empty.")),
+    click.option("--dry-run", is_flag=True, help=(
+        "Print the request that would be sent, and send nothing. Needs no key.")),
+    common_options.everywhere(),
+)
+# fmt: on
+
+
 @click.command("send", short_help="Send one message and print the answer.")
-@click.argument("message", required=False, help="The message; '-' is standard input.")
-@common_options.session()
-@click.option("--text", "as_text", is_flag=True, help="Print only the text of the answer.")
-@click.option(
-    "--stream",
-    is_flag=True,
-    help="Print the answer while it arrives: JSONL events, or text with --text.",
-)
-@click.option("-n", "--no-stdin", is_flag=True, help="Do not read standard input.")
-@click.option(
-    "--create",
-    is_flag=True,
-    help="Create the session if it is missing, with the settings given here.",
-)
-@click.option("--model", metavar="MODEL", help="Use another model for this message.")
-@common_options.generation
-@common_options.limits(deadline=600)
-@common_options.wait(300)
-@click.option("--key", metavar="KEY", help=(
-    "Send under this key, once: if it was answered before, print that answer again."))  # fmt: skip
-@click.option("--on-unknown", type=click.Choice(["fail", "resend"]), default="fail", show_default=True, help=(
-    "With --key: what to do when it is unknown whether the message was answered."))  # fmt: skip
-@click.option(
-    "--max-turns",
-    metavar="N",
-    type=click.IntRange(min=0),
-    help="Send nothing if the history already has N turns.",
-)
-@click.option(
-    "--allow",
-    metavar="STATUS,…",
-    default="",
-    help="Exit 0 also if the answer is blocked, incomplete or a function_call.",
-)
-@click.option("--skip-empty", is_flag=True, help="Send nothing and exit 0 if the message is empty.")
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Print the request that would be sent, and send nothing. Needs no key.",
-)
-@common_options.everywhere()
+@common_options.all_of(OPTIONS)
 @click.pass_obj
 def command(
     app: App,
@@ -135,7 +120,8 @@ def command(
       gemcli send -s bug42 --stream --text "Now at length"
       gemcli send -s daily --create --key "$(date +%F)" "A word for today?"
     """
-    _require_key(key)
+    if key is not None and not 0 < len(inputs.argument(key, "--key")) <= LONGEST_KEY:
+        raise click.UsageError(f"--key takes 1 to {LONGEST_KEY} characters")
     allowed = _allowed(allow)
     limits = Limits(timeout, app.started + deadline)
     with inputs.within(limits.remaining, "standard input", "use -n to leave standard input alone"):
@@ -148,7 +134,7 @@ def command(
         config = common_options.config_from(settings, app.output.notice)
     options = SendOptions(
         session=session,
-        message=text,
+        content=user_text(text),
         model=model,
         config=config,
         create=create,
@@ -156,18 +142,16 @@ def command(
         retries=retries,
         wait=wait,
         key=key,
-        on_unknown=on_unknown,
+        resend=on_unknown == "resend",
         max_turns=max_turns,
-        allowed=allowed,
-        as_text=as_text,
         stream=stream,
     )
     if dry_run:
         app.output.json(preview(app, options))
     elif stream:
-        send_stream(app, options)
+        send_stream(app, options, allowed, StreamPrinter(app, limits, as_text=as_text))
     else:
-        send_whole(app, options)
+        send_whole(app, options, allowed, as_text=as_text)
 
 
 @dataclass(frozen=True)
@@ -175,7 +159,7 @@ class SendOptions:
     """What the command line asks for, read and checked. `wait` is for the session, in seconds."""
 
     session: str
-    message: str
+    content: Content
     model: str | None
     config: Config
     create: bool
@@ -183,40 +167,40 @@ class SendOptions:
     retries: int
     wait: float
     key: str | None
-    on_unknown: str
+    resend: bool
     max_turns: int | None
-    allowed: tuple[str, ...]
-    as_text: bool
     stream: bool
 
 
-class Answered(NamedTuple):
-    """What came of a message, and the document that shows it."""
+class Reply(NamedTuple):
+    """What came of a message. `sent` is false if the answer was stored before."""
 
     result: Result
-    document: AnswerDocument
+    journal: Journal
+    sent: bool
 
 
-def send_whole(app: App, options: SendOptions) -> None:
+def send_whole(app: App, options: SendOptions, allowed: Sequence[str], *, as_text: bool) -> None:
     """Send the message, and print the answer when it is complete."""
-    with run(app, options) as (result, document):
-        with print_result(options, result):
-            if options.as_text:
-                app.output.text(document["text"])
+    with run(app, options) as reply:
+        with print_result(options.session, reply.result):
+            if as_text:
+                app.output.text(reply.result.verdict.text)
             else:
-                app.output.json(document)
-        if error := exit_error(options, result):
+                app.output.json(answer_document(options, reply))
+        if error := exit_error(reply.result, allowed):
             raise error
 
 
-def send_stream(app: App, options: SendOptions) -> None:
+def send_stream(
+    app: App, options: SendOptions, allowed: Sequence[str], printer: StreamPrinter
+) -> None:
     """Send the message, and print the answer while it arrives; then the final event."""
-    printer = StreamPrinter(app, options)
     try:
-        with run(app, options, printer.on_event) as (result, document):
-            error = exit_error(options, result)
-            with print_result(options, result):
-                printer.finish(document, error)
+        with run(app, options, printer) as reply:
+            error = exit_error(reply.result, allowed)
+            with print_result(options.session, reply.result):
+                printer.finish(answer_document(options, reply), error)
             if error:
                 raise error
     except GemcliError as failure:
@@ -227,110 +211,37 @@ def send_stream(app: App, options: SendOptions) -> None:
         raise
 
 
-@contextmanager
-def run(
-    app: App, options: SendOptions, on_event: Callable[[Event], None] | None = None
-) -> Iterator[Answered]:
-    """Send the message; the block prints what came of it.
-
-    In the block, request and answer are on disk and the session is unlocked. If the answer could
-    not be saved, signals are held back until the block has printed it.
-    """
-    new_session = NewOptions(options.model, None, options.config)
-    created = options.create and create_if_missing(app, options.session, new_session)
-    if not options.create:
-        app.require(options.session)
-    if options.key is None:
-        preload()
-    wait = min(options.wait, max(0.0, options.limits.remaining))
-    with ExitStack() as signals_held:
-        with app.open(options.session, wait) as session:
-            stored = _sent_before(session.journal, options)
-            if stored:
-                result = stored_result(stored)
-                if on_event and stored.answer:
-                    on_event({"event": "chunk", "chunk": stored.answer})
-            else:
-                request, backend = _request(app, session.journal, options, created=created)
-                with closing(app.gemini(backend)) as gemini:
-                    transport = Transport(
-                        gemini=gemini,
-                        backend=backend,
-                        limits=options.limits,
-                        retry=RetryPolicy(options.retries, random.random),
-                        notice=app.output.notice,
-                        on_event=on_event,
-                        stream=options.stream,
-                    )
-                    signals_held.enter_context(deferred)
-                    result = exchange(session, request, transport)
-                    if result.unsaved is None:
-                        signals_held.close()  # the answer is safe: a signal may end the program
-            totals = documents.session_totals(session.journal)
-        yield Answered(result, answer_document(options, result, totals, sent=not stored))
-
-
-def preview(app: App, options: SendOptions) -> dict[str, object]:
-    """The request that would be sent. Needs no key."""
-    journal = app.read(options.session)
-    if stored := _sent_before(journal, options):
-        return {
-            "session": options.session,
-            "model": None,
-            "backend": None,
-            "method": None,
-            "url": None,
-            "body": None,
-            "notes": [f"answered before, as turn {stored.turn}: nothing is sent"],
-        }
-    request, backend = _request(app, journal, options, created=False)
-    gemini = app.gemini(backend, dry=True)
-    shown = gemini.preview(request.model, request.body, stream=options.stream)
-    return {
-        "session": options.session,
-        "model": request.model,
-        "backend": backend.name,
-        "method": shown["method"],
-        "url": shown["url"],
-        "body": shown["body"],
-        "notes": request.notes,
-    }
-
-
-def answer_document(
-    options: SendOptions, result: Result, totals: dict[str, int], *, sent: bool
-) -> AnswerDocument:
-    """What `send` prints. `sent` is false for an answer that was stored before."""
+def answer_document(options: SendOptions, reply: Reply) -> Document:
+    """What `send` prints."""
+    result = reply.result
     error = result.verdict.error
     return {
         "session": options.session,
         "turn": result.turn,
         "id": result.id,
         "key": options.key,
-        "sent": sent,
+        "sent": reply.sent,
         **documents.answer_fields(result.answer, result.verdict.content),
         "status": error.status if error else "ok",
         "reason": error.reason if error else None,
         "attempts": len(result.attempts),
         "elapsed_ms": result.elapsed_ms,
         "saved": result.unsaved is None,
-        "totals": totals,
+        "totals": documents.session_totals(reply.journal),
         "notes": list(result.notes),
     }
 
 
-def exit_error(options: SendOptions, result: Result) -> GemcliError | None:
+def exit_error(result: Result, allowed: Sequence[str]) -> GemcliError | None:
     """The error that ends the command after the answer is printed, if any."""
-    if result.unsaved:
-        return result.unsaved
     error = result.verdict.error
-    if error is None or error.status in options.allowed:
-        return None
-    return error
+    if error and error.status in allowed:
+        error = None
+    return result.unsaved or error
 
 
 @contextmanager
-def print_result(options: SendOptions, result: Result) -> Iterator[None]:
+def print_result(session: str, result: Result) -> Iterator[None]:
     """Print an answer in the block.
 
     If that fails, the error says where the answer is stored, or, which matters more, that it is not
@@ -343,72 +254,30 @@ def print_result(options: SendOptions, result: Result) -> Iterator[None]:
             raise result.unsaved from error
         if isinstance(error, BrokenPipeError):
             raise
-        command = f"gemcli history -s {shlex.quote(options.session)} --last"
-        hint = f"the answer is in the session: {command}"
-        raise error.replace(hint=hint) from error
-
-
-def _request(
-    app: App, journal: Journal, options: SendOptions, *, created: bool
-) -> tuple[Request, Backend]:
-    """The request for the message, and its backend.
-
-    A session that was `created` just now has the config of the options already.
-    """
-    turns = len(journal.live)
-    if options.max_turns is not None and turns >= options.max_turns:
-        has = f"{options.session} has {counted(turns, 'turn')}"
-        message = f"{has}, and --max-turns is {options.max_turns}; nothing was sent"
-        raise GemcliError("TOO_MANY_TURNS", message)
-    model = check_model(journal.header["model"] if options.model is None else options.model)
-    backend = backends.backend_for(journal.header, model, app.environ)
-    request = prepare(
-        journal,
-        user_text(options.message),
-        backend,
-        model=model,
-        config={} if created else options.config,
-        key=options.key,
-    )
-    return request, backend
-
-
-def _sent_before(journal: Journal, options: SendOptions) -> Exchange | None:
-    """The exchange whose answer stands for the message, if it was sent before under its key.
-
-    Raises as `once.stored_answer` does.
-    """
-    if options.key is None:
-        return None
-    message = once.Message(
-        options.key,
-        user_text(options.message),
-        options.model or journal.header["model"],
-        merge(journal.header["config"], options.config),
-    )
-    last = once.last_try(journal, message)
-    if last is None:
-        return None
-    hint = f"run gemcli history -s {shlex.quote(options.session)} --turn {last.turn} to see it"
-    resend = options.on_unknown == "resend"
-    return once.stored_answer(journal, last, message, resend=resend, hint=hint)
+        command = f"gemcli history -s {shlex.quote(session)} --last"
+        raise error.replace(hint=f"the answer is in the session: {command}") from error
 
 
 class StreamPrinter:
     """Prints an answer while it arrives: events as JSON Lines, or only the text."""
 
-    def __init__(self, app: App, options: SendOptions) -> None:
+    def __init__(self, app: App, limits: Limits, *, as_text: bool) -> None:
         self.finished = False
-        self._as_text = options.as_text
+        self._as_text = as_text
         self._notice = app.output.notice
-        self._stream = Stream(lambda: deferred.stopping or options.limits.remaining < 0)
+        self._stream = Stream(lambda: deferred.stopping or limits.remaining < 0)
 
-    def on_event(self, event: Event) -> None:
-        """Print a wait, or what a chunk brings."""
-        if event["event"] == "chunk":
-            for part in documents.chunk_events(event["chunk"]):
-                self._print_part(part)
-        elif self._as_text:
+    def on_chunk(self, chunk: Answer) -> None:
+        """Print what a chunk of the answer brings."""
+        for part in documents.chunk_events(chunk):
+            if not self._as_text:
+                self._stream.json(part)
+            elif part["event"] == "chunk":
+                self._stream.text(str(part["text"]))
+
+    def on_wait(self, event: WaitEvent) -> None:
+        """Print that the request is sent again."""
+        if self._as_text:
             self._notice(f"{event['message']}; sending again in {event['seconds']:.1f} s")
         else:
             self._stream.json(event)
@@ -431,19 +300,103 @@ class StreamPrinter:
             self._stream.text("\n")
         self._stream.flush()
 
-    def _print_part(self, part: dict[str, object]) -> None:
-        if not self._as_text:
-            self._stream.json(part)
-        elif part["event"] == "chunk":
-            self._stream.text(str(part["text"]))
+
+@contextmanager
+def run(app: App, options: SendOptions, printer: StreamPrinter | None = None) -> Iterator[Reply]:
+    """Send the message, streamed if there is a `printer`; the block prints what came of it.
+
+    In the block, request and answer are on disk and the session is unlocked. If the answer could
+    not be saved, signals are held back until the block has printed it.
+    """
+    new_session = NewOptions(options.model, None, options.config)
+    created = options.create and create_if_missing(app, options.session, new_session)
+    if not options.create:
+        app.require(options.session)
+    if options.key is None:
+        preload()
+    wait = min(options.wait, max(0.0, options.limits.remaining))
+    with ExitStack() as signals_held:
+        with app.open(options.session, wait) as session:
+            stored = _sent_before(session.journal, options)
+            if stored:
+                result = exchange.stored_result(stored)
+                if printer:
+                    printer.on_chunk(result.answer)
+            else:
+                request, backend = _request(app, session.journal, options, created=created)
+                with closing(app.gemini(backend)) as gemini:
+                    transport = Transport(
+                        gemini=gemini,
+                        backend=backend,
+                        limits=options.limits,
+                        retry=RetryPolicy(options.retries, random.random),
+                        notice=app.output.notice,
+                        on_wait=printer.on_wait if printer else None,
+                        on_chunk=printer.on_chunk if printer else None,
+                    )
+                    signals_held.enter_context(deferred)
+                    result = exchange.exchange(session, request, transport)
+                    if result.unsaved is None:
+                        signals_held.close()  # the answer is safe: a signal may end the program
+        yield Reply(result, session.journal, sent=not stored)
 
 
-def _require_key(key: str | None) -> None:
-    """Raise `click.UsageError`, or `GemcliError` (BAD_TEXT), unless the options make sense."""
-    if key is None:
-        return
-    if not 0 < len(inputs.argument(key, "--key")) <= LONGEST_KEY:
-        raise click.UsageError(f"--key takes 1 to {LONGEST_KEY} characters")
+def preview(app: App, options: SendOptions) -> Document:
+    """The request that would be sent. Needs no key."""
+    journal = app.read(options.session)
+    if stored := _sent_before(journal, options):
+        return {
+            "session": options.session,
+            **dict.fromkeys(("model", "backend", "method", "url", "body")),
+            "notes": [f"answered before, as turn {stored.turn}: nothing is sent"],
+        }
+    request, backend = _request(app, journal, options)
+    gemini = app.gemini(backend, dry=True)
+    return {
+        "session": options.session,
+        "model": request.model,
+        "backend": backend.name,
+        **gemini.preview(request.model, request.body, stream=options.stream),
+        "notes": request.notes,
+    }
+
+
+def _request(
+    app: App, journal: Journal, options: SendOptions, *, created: bool = False
+) -> tuple[Request, Backend]:
+    """The request for the message, and its backend.
+
+    A session that was `created` just now has the config of the options already.
+    """
+    turns = len(journal.live)
+    if options.max_turns is not None and turns >= options.max_turns:
+        has = f"{options.session} has {counted(turns, 'turn')}"
+        message = f"{has}, and --max-turns is {options.max_turns}; nothing was sent"
+        raise GemcliError("TOO_MANY_TURNS", message)
+    model = check_model(journal.header["model"] if options.model is None else options.model)
+    backend = backends.backend_for(journal.header, model, app.environ)
+    config = {} if created else options.config
+    request = exchange.prepare(
+        journal, options.content, backend, model=model, config=config, key=options.key
+    )
+    return request, backend
+
+
+def _sent_before(journal: Journal, options: SendOptions) -> Exchange | None:
+    """The exchange whose answer stands for the message, if it was sent before under its key.
+
+    Raises as `once.stored_answer` does.
+    """
+    if options.key is None:
+        return None
+    model = options.model or journal.header["model"]
+    config = merge(journal.header["config"], options.config)
+    message = once.Message(options.key, options.content, model, config)
+    last = once.last_try(journal, message)
+    if last is None:
+        return None
+    hint = f"run gemcli history -s {shlex.quote(options.session)} --turn {last.turn} to see it"
+    return once.stored_answer(journal, last, message, resend=options.resend, hint=hint)
 
 
 def _allowed(text: str) -> tuple[str, ...]:

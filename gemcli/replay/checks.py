@@ -72,10 +72,7 @@ NOTHING = Expected()
 
 
 class Observation(NamedTuple):
-    """The part of an answer that checks look at.
-
-    `finish` is the finish reason, or the block reason of a blocked prompt.
-    """
+    """What checks look at; `finish` is the finish reason, or why the prompt was blocked."""
 
     verdict: Verdict
     finish: str | None
@@ -127,28 +124,25 @@ def observe(result: Result) -> Observation:
 def run_checks(expected: Expected, observation: Observation) -> list[Check]:
     """Every check of an answer, in order, whether or not the ones before it hold."""
     return [
-        *_check_answer(expected, observation),
-        *_check_texts(expected, observation),
+        *_check_finish(expected, observation),
+        *_check_texts(expected, observation.verdict.text),
         *_check_bounds(expected, observation),
     ]
 
 
-def _check_answer(expected: Expected, observation: Observation) -> Iterator[Check]:
+def _check_finish(expected: Expected, observation: Observation) -> Iterator[Check]:
     """The checks that every turn has: there is an answer, and it finished as it should."""
     finish = observation.finish
-    as_named = expected.finish is not None and finish in expected.finish
+    wanted = ("STOP",) if expected.finish is None else expected.finish
+    as_named = finish in wanted
     # An expected refusal may be silent, but STOP without text is not an answer.
-    ok = observation.verdict.valid or (as_named and finish != "STOP")
-    yield {"check": "answer", "ok": ok}
-    if expected.finish is None:
-        ok = finish == "STOP" or observation.calls_functions
-        yield {"check": "finish", "want": ["STOP"], "got": finish, "ok": ok}
-    else:
-        yield {"check": "finish", "want": list(expected.finish), "got": finish, "ok": as_named}
+    refusal_expected = as_named and finish != "STOP"
+    yield {"check": "answer", "ok": observation.verdict.valid or refusal_expected}
+    ok = as_named or (expected.finish is None and observation.calls_functions)
+    yield {"check": "finish", "want": list(wanted), "got": finish, "ok": ok}
 
 
-def _check_texts(expected: Expected, observation: Observation) -> Iterator[Check]:
-    text = observation.verdict.text
+def _check_texts(expected: Expected, text: str) -> Iterator[Check]:
     for name, wanted in expected.texts.items():
         holds, quantity = TEXT_CHECKS[name]
         if quantity is all:

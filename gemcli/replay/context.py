@@ -14,13 +14,11 @@ from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
 from gemcli.create_session import NewOptions, create_if_missing, header
 from gemcli.errors import GemcliError
-from gemcli.exchange import Event as ExchangeEvent
-from gemcli.exchange import Limits, Transport
+from gemcli.exchange import Limits, Transport, WaitEvent
 from gemcli.replay.events import Event
 from gemcli.replay.script import Script
 from gemcli.sessions import names
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import SessionRecord
 from gemcli.sessions.session import Session
 
 
@@ -65,7 +63,8 @@ class RunContext:
         """The session of a script, or as it would be created; nothing is written."""
         name = self.session_name(script)
         if name is None or not self.session_exists(script):
-            return Journal([self._session_record(script)])
+            first = header(self.app, self._options(script), script.header, self.origin)
+            return Journal([first])
         return self.app.read(name)
 
     @contextmanager
@@ -74,13 +73,15 @@ class RunContext:
         name = self.session_name(script)
         if name is None:
             raise RuntimeError("only a dry run can do without a session")
-        self._create_session(name, script)
+        if self.directory:
+            self.app.store.make_directory(self.directory)
+        create_if_missing(self.app, name, self._options(script), script.header, self.origin)
         wait = min(self.lock_wait, max(0.0, self.limits.remaining))
         with self.app.open(name, wait) as session:
             yield session
 
     def transport(
-        self, journal: Journal, model: str, on_event: Callable[[ExchangeEvent], None]
+        self, journal: Journal, model: str, on_wait: Callable[[WaitEvent], None]
     ) -> Transport:
         """The transport to a model; the client of each backend is made once."""
         backend = backends.backend_for(journal.header, model, self.app.environ)
@@ -89,7 +90,7 @@ class RunContext:
             preload().join()
             self._clients[backend] = self.app.gemini(backend)
         client, notice = self._clients[backend], self.app.output.notice
-        return Transport(client, backend, self.limits, self.retry, notice, on_event)
+        return Transport(client, backend, self.limits, self.retry, notice, on_wait)
 
     def stop_reason(self, wait: float = 0.0) -> GemcliError | None:
         """Why nothing more should be sent after `wait` seconds; None if it may be."""
@@ -101,13 +102,5 @@ class RunContext:
         message = f"{what} for a request before the deadline"
         return GemcliError("TIMEOUT", message, outcome="rejected", hint="raise --deadline")
 
-    def _create_session(self, name: str, script: Script) -> None:
-        if self.directory:
-            self.app.store.make_directory(self.directory)
-        options = NewOptions(script.model, None, script.config)
-        create_if_missing(self.app, name, options, script.header, self.origin)
-
-    def _session_record(self, script: Script) -> SessionRecord:
-        """The first record of a script's session."""
-        options = NewOptions(script.model, None, script.config)
-        return header(self.app, options, script.header, self.origin)
+    def _options(self, script: Script) -> NewOptions:
+        return NewOptions(script.model, None, script.config)

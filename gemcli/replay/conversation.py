@@ -17,7 +17,7 @@ from functools import partial
 
 from gemcli.api.request_thread import interrupted
 from gemcli.errors import GemcliError
-from gemcli.exchange import Event, Result, exchange, prepare, stored_result
+from gemcli.exchange import Result, WaitEvent, exchange, prepare, stored_result
 from gemcli.replay.checks import Check, Expected, observe, run_checks
 from gemcli.replay.context import RunContext
 from gemcli.replay.events import Outcome, Status
@@ -88,17 +88,12 @@ class Conversation:
 
     def _failed(self, plan: Plan, error: GemcliError) -> Outcome:
         """The outcome of a turn without an answer."""
-        # A request that could not be written down is not a turn of the session.
-        last = None
-        if not isinstance(error, Unsaved):
-            last = once.last_try(self._journal, plan.message)
-        return Outcome(
-            "in_doubt" if error.reason == "IN_DOUBT" else "error",
-            plan,
-            sent=error.attempts is not None,
-            number=last.turn if last else None,
-            error=error,
-        )
+        status: Status = "in_doubt" if error.reason == "IN_DOUBT" else "error"
+        sent = error.attempts is not None
+        # A request that could not be recorded is not a turn of the session.
+        unsaved = isinstance(error, Unsaved)
+        last = None if unsaved else once.last_try(self._journal, plan.message)
+        return Outcome(status, plan, sent, last.turn if last else None, error=error)
 
     def _expected_refusal(self, place: int, plan: Plan) -> Outcome | None:
         """The outcome of a turn that was refused as expected, though a retry might be answered."""
@@ -113,28 +108,19 @@ class Conversation:
         seconds = plan.turn.wait
         if seconds and not deferred.arrived:
             message = "the script says so"
-            self._emit(
-                plan,
-                {"event": "wait", "seconds": seconds, "reason": "SCRIPT", "message": message},
-            )
+            event = WaitEvent(event="wait", seconds=seconds, reason="SCRIPT", message=message)
+            self._emit(plan, event)
             deferred.sleep(seconds)
         return interrupted(deferred.arrived[0], sent=False) if deferred.arrived else None
 
     def _send(self, session: Session, plan: Plan) -> Result:
-        message = plan.message
-        emit = partial(self._emit, plan)
-        transport = self._context.transport(session.journal, message.model, emit)
-        request = prepare(
-            session.journal,
-            message.content,
-            transport.backend,
-            model=message.model,
-            config=plan.call_config,
-            key=message.key,
-        )
+        message, journal, config = plan.message, session.journal, plan.call_config
+        transport = self._context.transport(journal, message.model, partial(self._emit, plan))
+        backend, model, key = transport.backend, message.model, message.key
+        request = prepare(journal, message.content, backend, model=model, config=config, key=key)
         return exchange(session, request, transport)
 
-    def _emit(self, plan: Plan, event: Event) -> None:
+    def _emit(self, plan: Plan, event: WaitEvent) -> None:
         self._context.emit({**event, "id": plan.turn.id, "run": self._script.name})
 
     def _judge(self, place: int, plan: Plan, result: Result, *, sent: bool) -> Outcome:

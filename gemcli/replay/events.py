@@ -32,36 +32,28 @@ STATUSES: dict[Status, str] = {
 }
 """The status of a turn, and what it means."""
 
+# fmt: off
 SEVERITY = (
-    "signal",
-    "io",
-    "internal",
-    "diverged",
-    "usage",
-    "data",
-    "no_input",
-    "credentials",
-    "config",
-    "in_doubt",
-    "quota",
-    "exists",
-    "tempfail",
-    "protocol",
-    "blocked",
-    "function_call",
-    "incomplete",
-    "expectation",
+    "signal", "io", "internal", "diverged", "usage", "data", "no_input", "credentials", "config",
+    "in_doubt", "quota", "exists", "tempfail", "protocol", "blocked", "function_call",
+    "incomplete", "expectation",
 )
+# fmt: on
 """Exit statuses, gravest first: a run with several errors ends in the first of these."""
+
+
+# fmt: off
+ANSWER_KEYS = (
+    "reply", "finish", "calls", "model_version", "usage", "latency_ms", "waited_ms", "attempts",
+    "saved", "notes",
+)
+# fmt: on
+"""The keys of a turn event that describe the answer."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a turn.
-
-    `number` is its turn in the session, if it has one. With an `error` the conversation has not
-    passed.
-    """
+    """What came of a turn; `number` is its turn in the session. With an `error` it has not passed."""
 
     status: Status
     plan: Plan
@@ -133,18 +125,8 @@ def _answer(result: Result) -> Event:
 
 def _no_answer(error: GemcliError | None) -> Event:
     """The same keys for a turn without an answer."""
-    return {
-        "reply": None,
-        "finish": None,
-        "calls": None,
-        "model_version": None,
-        "usage": None,
-        "latency_ms": None,
-        "waited_ms": None,
-        "attempts": error.attempts if error else None,
-        "saved": None,
-        "notes": [],
-    }
+    absent: Event = dict.fromkeys(ANSWER_KEYS)
+    return absent | {"attempts": error.attempts if error else None, "notes": []}
 
 
 def progress(index: int, script: Script, outcome: Outcome) -> str:

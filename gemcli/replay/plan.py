@@ -57,10 +57,7 @@ def require_settings(script: Script, header: SessionRecord) -> None:
 
 
 class RecordedTurns:
-    """The turns that were answered in a session before this run.
-
-    `session` is what hints call it.
-    """
+    """The turns that were answered in a session before this run; hints call it `session`."""
 
     def __init__(self, script: Script, journal: Journal, session: str | None = None) -> None:
         self._script = script

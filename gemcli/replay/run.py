@@ -16,12 +16,10 @@ from gemcli.sessions.journal import Journal
 from gemcli.sessions.session import Session
 from gemcli.signals import Interrupted, deferred
 
-ENDING_REASONS = frozenset(
-    {"RATE_LIMIT", "CONNECT", "DNS", "CONNECT_TIMEOUT", "SESSION_BUSY", "TIMEOUT"}
-)
+ENDING_REASONS = ("RATE_LIMIT", "CONNECT", "DNS", "CONNECT_TIMEOUT", "SESSION_BUSY", "TIMEOUT")
 """Reasons that the conversations after this one would meet as well."""
 
-ENDING_STATUSES = frozenset({"signal", "io", "credentials", "quota"})
+ENDING_STATUSES = ("signal", "io", "credentials", "quota")
 """Exit statuses of which the same is true."""
 
 

@@ -9,98 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 from gemcli.chat import turn_order
 from gemcli.chat.answers import Answer, Candidate, content_of
-from gemcli.chat.contents import (
-    Content,
-    FunctionCall,
-    Part,
-    function_calls,
-    is_blank,
-    parts_of,
-    text_of,
-)
+from gemcli.chat.contents import Content, function_calls, is_blank, parts_of, text_of
 from gemcli.sessions.journal import ANSWERED, Exchange, Journal, Turn
 
-if TYPE_CHECKING:
-    from gemcli.settings.config import Config
+Document = dict[str, object]
+"""A JSON object as a command prints it."""
 
 
-class AnswerFields(TypedDict):
-    """What scripts read from an answer."""
-
-    text: str
-    parts: list[Part]
-    function_calls: list[FunctionCall]
-    finish_reason: str | None
-    block_reason: str | None
-    usage_metadata: dict[str, object]
-    model_version: str | None
-    response_id: str | None
-
-
-class AnswerDocument(AnswerFields):
-    """What `send` prints."""
-
-    session: str
-    turn: int
-    id: str
-    key: str | None
-    sent: bool
-    status: str
-    reason: str | None
-    attempts: int
-    elapsed_ms: int
-    saved: bool
-    totals: dict[str, int]
-    notes: list[str]
-
-
-class ExchangeDocument(TypedDict):
-    """One request and its outcome."""
-
-    id: str
-    state: str
-    user: Content
-    model: Content | None
-    reason: str | None
-    message: str | None
-
-
-class TurnDocument(TypedDict):
-    """One turn, as `history` and `rewind` print it."""
-
-    turn: int
-    time: str | None
-    state: str
-    model: str
-    user: str
-    text: str
-    function_calls: list[FunctionCall]
-    finish_reason: str | None
-    usage_metadata: dict[str, object]
-    exchanges: list[ExchangeDocument]
-
-
-class SessionDocument(TypedDict):
-    """A session as a whole, as `new` and `history --sessions` print it."""
-
-    session: str
-    path: str
-    id: str
-    model: str
-    backend: str
-    project: str | None
-    location: str | None
-    config: Config
-    turns: int
-    last_turn: int | None
-    origin: dict[str, Any] | None
-
-
-def answer_fields(answer: Answer | None, content: Content) -> AnswerFields:
+def answer_fields(answer: Answer | None, content: Content) -> Document:
     """What scripts read from an answer. `content` is its model Content, as in the history."""
     answer = answer or {}
     candidates: list[Candidate] = answer.get("candidates") or [{}]
@@ -117,7 +37,7 @@ def answer_fields(answer: Answer | None, content: Content) -> AnswerFields:
     }
 
 
-def chunk_events(chunk: Answer) -> Iterator[dict[str, object]]:
+def chunk_events(chunk: Answer) -> Iterator[Document]:
     """The events of a streamed chunk: one for each of its Parts that is not empty."""
     for part in parts_of(content_of(chunk)):
         if "functionCall" in part:
@@ -129,7 +49,7 @@ def chunk_events(chunk: Answer) -> Iterator[dict[str, object]]:
             yield {"event": "part", "part": part}
 
 
-def turn_document(turn: Turn) -> TurnDocument:
+def turn_document(turn: Turn) -> Document:
     """One turn: the user's message, the final answer, and every exchange."""
     first = turn.exchanges[0]
     answered = [exchange for exchange in turn.exchanges if exchange.state == ANSWERED]
@@ -150,7 +70,7 @@ def turn_document(turn: Turn) -> TurnDocument:
     }
 
 
-def exchange_document(exchange: Exchange) -> ExchangeDocument:
+def exchange_document(exchange: Exchange) -> Document:
     """One request and its outcome; without an answer, the reason."""
     failure = exchange.failure
     answer = exchange.contents[1] if exchange.contents else None
@@ -175,7 +95,7 @@ def turn_state(turn: Turn) -> str:
     return ANSWERED if turn.contents else turn.exchanges[-1].state
 
 
-def session_document(session: str, path: str, journal: Journal) -> SessionDocument:
+def session_document(session: str, path: str, journal: Journal) -> Document:
     """A session as a whole."""
     header = journal.header
     return {
@@ -195,8 +115,7 @@ def session_document(session: str, path: str, journal: Journal) -> SessionDocume
 
 def session_totals(journal: Journal) -> dict[str, int]:
     """A session's running totals, with the counters under the SDK's names."""
-    totals: dict[str, int] = snake_case(journal.totals())
-    return totals
+    return {_snake_case(key): count for key, count in journal.totals().items()}
 
 
 def snake_case(value: Any) -> Any:

@@ -6,7 +6,7 @@ because `history` and `rewind` start faster without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -36,57 +36,50 @@ class Seconds(click.FloatRange):
         return f"x>={self.min:g}"
 
 
+def all_of(options: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
+    """One decorator for many options, which the help lists in this order."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
 def session(*, required: bool = True) -> Callable[[F], F]:
     """`--session`: which session."""
+    text = "Session: a name, or a path (with '/' or ending in .jsonl).  [env: GEMCLI_SESSION]"
+    variable = "GEMCLI_SESSION"
     return click.option(
-        "-s",
-        "--session",
-        metavar="SESSION",
-        envvar="GEMCLI_SESSION",
-        required=required,
-        help="Session: a name, or a path (with '/' or ending in .jsonl).  [env: GEMCLI_SESSION]",
+        "-s", "--session", metavar="SESSION", envvar=variable, required=required, help=text
+    )
+
+
+def number(
+    name: str, kind: Seconds | click.IntRange, default: float, text: str
+) -> Callable[[F], F]:
+    """An option with a number: so many seconds, or tries if `kind` counts whole numbers."""
+    unit = "SECONDS" if isinstance(kind, Seconds) else "N"
+    return click.option(
+        name, metavar=unit, type=kind, default=default, show_default=True, help=text
     )
 
 
 def wait(seconds: float) -> Callable[[F], F]:
     """`--wait`: how long to wait for a session that another gemcli uses."""
-    return click.option(
-        "--wait",
-        metavar="SECONDS",
-        type=Seconds(0),
-        default=seconds,
-        show_default=True,
-        help="Wait this long while another gemcli uses the session.",
-    )
+    text = "Wait this long while another gemcli uses the session."
+    return number("--wait", Seconds(0), seconds, text)
 
 
 def limits(*, deadline: float) -> Callable[[F], F]:
     """`--retries`, `--timeout` and `--deadline`, which is `deadline` seconds by default."""
-    retries = click.option(
-        "--retries",
-        metavar="N",
-        type=click.IntRange(min=0),
-        default=4,
-        show_default=True,
-        help="Retry this often what the API rejected or what did not reach it.",
-    )
-    timeout = click.option(
-        "--timeout",
-        metavar="SECONDS",
-        type=Seconds(0.001),
-        default=300,
-        show_default=True,
-        help="Time limit for one request.",
-    )
-    until = click.option(
-        "--deadline",
-        metavar="SECONDS",
-        type=Seconds(0.001),
-        default=deadline,
-        show_default=True,
-        help="Time limit for the whole command, waits included.",
-    )
-    return lambda function: retries(timeout(until(function)))
+    text = "Retry this often what the API rejected or what did not reach it."
+    retries = number("--retries", click.IntRange(min=0), 4, text)
+    timeout = number("--timeout", Seconds(0.001), 300, "Time limit for one request.")
+    text = "Time limit for the whole command, waits included."
+    until = number("--deadline", Seconds(0.001), deadline, text)
+    return all_of([retries, timeout, until])
 
 
 def everywhere(*, hidden: bool = True) -> Callable[[F], F]:
@@ -99,40 +92,28 @@ def everywhere(*, hidden: bool = True) -> Callable[[F], F]:
         hidden=hidden,
         help="Write stderr as text, or as one JSON object a line.",
     )
-    debug = click.option(
-        "--debug",
-        is_flag=True,
-        expose_value=False,
-        hidden=hidden,
-        help="Print a traceback with an error.",
-    )
-    return lambda function: errors(debug(function))
+    text = "Print a traceback with an error."
+    debug = click.option("--debug", is_flag=True, expose_value=False, hidden=hidden, help=text)
+    return all_of([errors, debug])
 
 
 def generation(function: F) -> F:
-    """The settings of a generation, one option each, and `--config FILE`.
-
-    They arrive by their `Setting.name`.
-    """
+    """The settings of a generation, one option each by its `Setting.name`, and `--config FILE`."""
     from gemcli.settings.definitions import OPTIONS
 
-    function = click.option(
-        "--config",
-        "config_file",
-        metavar="FILE",
-        help="Read settings from a YAML file; options win over it.",
-    )(function)
-    for setting in reversed(OPTIONS):
-        text = setting.help[0].upper() + setting.help[1:] + "."
-        option = click.option(
+    text = "Read settings from a YAML file; options win over it."
+    options = [
+        click.option(
             setting.option,
             setting.name,
             metavar=setting.metavar,
             multiple=setting.repeatable,
-            help=text,
+            help=setting.help[0].upper() + setting.help[1:] + ".",
         )
-        function = option(function)
-    return function
+        for setting in OPTIONS
+    ]
+    options.append(click.option("--config", "config_file", metavar="FILE", help=text))
+    return all_of(options)(function)
 
 
 def config_from(values: Mapping[str, Any], notice: Callable[[str], None]) -> Config:

@@ -15,9 +15,9 @@ import pytest
 
 from gemcli.api.gemini import Gemini
 from gemcli.chat.answers import judge
-from gemcli.commands.send import ALLOWED, SendOptions, print_result
+from gemcli.commands.send import ALLOWED, print_result
 from gemcli.errors import GemcliError
-from gemcli.exchange import Limits, Result
+from gemcli.exchange import Result
 from gemcli.sessions.session import Unsaved
 from gemcli.terminal.output import Output
 from tests.commands import CALL, ECHO, asked, header, told, turn, write
@@ -404,10 +404,9 @@ def test_a_session_by_its_path(here: InProcess) -> None:
 @pytest.mark.parametrize("fault", [BrokenPipeError(), GemcliError("NOT_PRINTED", "full")], ids=["no-reader", "full"])
 def test_an_answer_neither_saved_nor_printed_is_told_as_unsaved(fault: Exception) -> None:
     """When an answer could not be saved and nobody reads it, the status is that of the session, never a quiet 141."""
-    options = SendOptions("a", "x", None, {}, False, Limits(1, 1), 0, 1, None, "fail", None, (), False, False)
     unsaved = Unsaved("DISK_FULL", "no space")
     result = Result(1, "1.1", answer("hi"), judge(answer("hi")), [], 1, unsaved, ())
-    with pytest.raises(Unsaved) as caught, print_result(options, result):
+    with pytest.raises(Unsaved) as caught, print_result("a", result):
         raise fault
     assert caught.value.exit == 74
 

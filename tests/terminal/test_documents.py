@@ -143,7 +143,7 @@ def test_failed_turn() -> None:
 def test_refused_turn() -> None:
     """A refused turn shows what came, though it is not in the history."""
     journal = Journal([HEADER, asked("1.1", "q"), told("1.1", "half", valid=False, finish="SAFETY")])
-    view = documents.turn_document(journal.turns[1])
+    view: Any = documents.turn_document(journal.turns[1])
     assert (view["state"], view["text"], view["finish_reason"]) == ("refused", "half", "SAFETY")
     assert view["exchanges"][0]["model"] == {"role": "model", "parts": [{"text": "half"}]}
 
