@@ -10,7 +10,7 @@ from gemcli.app import App
 from gemcli.errors import GemcliError, counted
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import RewindRecord, UndoRecord
+from gemcli.sessions.records import RewindRecord
 from gemcli.terminal import documents, options
 
 
@@ -91,7 +91,7 @@ class RewindOptions:
     undo: bool
 
 
-def plan(app: App, journal: Journal, options: RewindOptions) -> RewindRecord | UndoRecord | None:
+def plan(app: App, journal: Journal, options: RewindOptions) -> RewindRecord | None:
     """The record to append, None if nothing changes. Raises `GemcliError` (NO_SUCH_TURN)."""
     if options.undo:
         return records.undo(turns_to_restore(options.session, journal))

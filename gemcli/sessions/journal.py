@@ -20,9 +20,7 @@ from gemcli.sessions.records import (
     RecordError,
     RequestRecord,
     ResponseRecord,
-    RewindRecord,
     SessionRecord,
-    UndoRecord,
 )
 
 State = Literal["pending", "answered", "refused", "failed", "in_doubt"]
@@ -36,23 +34,14 @@ IN_DOUBT: Final = "in_doubt"
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """One request and its outcome."""
+    """One request and its outcome: the record of the answer, or of the failure."""
 
     id: str
     turn: int
     request: RequestRecord
     state: State = PENDING
-    outcome: ResponseRecord | FailureRecord | None = None
-
-    @property
-    def response(self) -> ResponseRecord | None:
-        """The record of the answer, if there is one."""
-        return self.outcome if self.outcome and self.outcome["kind"] == "response" else None
-
-    @property
-    def failure(self) -> FailureRecord | None:
-        """The record of how the request failed, if it did."""
-        return self.outcome if self.outcome and self.outcome["kind"] == "failure" else None
+    response: ResponseRecord | None = None
+    failure: FailureRecord | None = None
 
     @property
     def answer(self) -> Answer | None:
@@ -62,13 +51,8 @@ class Exchange:
     @property
     def usage(self) -> UsageMetadata | None:
         """The `usageMetadata` of the answer, or of the part of it that arrived."""
-        outcome = self.outcome
-        if outcome is None:
-            return None
-        if outcome["kind"] == "response":
-            return outcome["answer"].get("usageMetadata")
-        partial = outcome.get("partial")
-        return partial.get("usageMetadata") if isinstance(partial, dict) else None
+        received = self.failure.get("partial") if self.failure else self.answer
+        return received.get("usageMetadata") if isinstance(received, dict) else None
 
     @property
     def contents(self) -> list[Content]:
@@ -177,11 +161,9 @@ class Journal:
         """The history as records for another session: numbers and times kept, marked `imported`."""
         records: list[Record] = []
         for exchange in self.answered:
-            request: RequestRecord = {**exchange.request, "imported": True}
-            records.append(request)
-            if exchange.outcome and exchange.outcome["kind"] == "response":
-                response: ResponseRecord = {**exchange.outcome, "imported": True}
-                records.append(response)
+            records.append({**exchange.request, "imported": True})
+            if exchange.response:
+                records.append({**exchange.response, "imported": True})
         return records
 
     def totals(self) -> dict[str, int]:
@@ -208,9 +190,9 @@ class Journal:
         elif record["kind"] == "failure":
             self._failure(record)
         elif record["kind"] == "rewind":
-            self._rewind(record)
+            self._rewind(record["turns"])
         elif record["kind"] == "undo":
-            self._undo(record)
+            self._undo(record["turns"])
         elif record["kind"] == "session":
             if self.records:
                 raise RecordError("a second session record: were two files joined?")
@@ -249,23 +231,20 @@ class Journal:
 
     def _response(self, record: ResponseRecord) -> None:
         exchange = self._take_pending(record)
-        exchange.outcome = record
-        if not record["valid"]:
-            exchange.state = REFUSED
-            return
-        exchange.state = ANSWERED
-        self._rewinds.clear()
-        if not self.live or self.live[-1].number != exchange.turn:
-            self.live.append(self.turns[exchange.turn])
+        exchange.response = record
+        exchange.state = ANSWERED if record["valid"] else REFUSED
+        if record["valid"]:
+            self._rewinds.clear()
+            if not self.live or self.live[-1].number != exchange.turn:
+                self.live.append(self.turns[exchange.turn])
 
     def _failure(self, record: FailureRecord) -> None:
         exchange = self._take_pending(record)
-        exchange.outcome = record
+        exchange.failure = record
         exchange.state = FAILED if record["outcome"] == "rejected" else IN_DOUBT
 
-    def _rewind(self, record: RewindRecord) -> None:
+    def _rewind(self, numbers: list[int]) -> None:
         self._give_up_pending()
-        numbers = list(record["turns"])
         last = self.live[-len(numbers) :]
         if not numbers or [turn.number for turn in last] != numbers:
             raise RecordError(f"rewinds turns {numbers}, which are not the last of the history")
@@ -274,9 +253,8 @@ class Journal:
         del self.live[-len(numbers) :]
         self._rewinds.append(numbers)
 
-    def _undo(self, record: UndoRecord) -> None:
+    def _undo(self, numbers: list[int]) -> None:
         self._give_up_pending()
-        numbers = record["turns"]
         if not self._rewinds or self._rewinds[-1] != numbers:
             raise RecordError(f"undoes a rewind of turns {numbers}, which is not the last one")
         for number in self._rewinds.pop():

@@ -99,7 +99,7 @@ def stored_answer(
     """
     found = delivery(journal, exchange)
     if found is Delivery.IN_DOUBT and not resend:
-        outcome = "is not recorded" if exchange.outcome is None else "is unknown"
+        outcome = "is not recorded" if exchange.failure is None else "is unknown"
         what = f"it was sent before, as turn {exchange.turn}, and its outcome {outcome}"
         raise GemcliError("IN_DOUBT", what)
     if found not in (Delivery.ANSWERED, Delivery.REFUSED):
