@@ -72,7 +72,7 @@ class Gemini:
         """Close the connections, except those of requests that were left behind."""
         if self._http is not None:
             self._http.close()
-        self._drop_client()
+        self._client = self._http = None
 
     def generate(
         self, model: str, body: Mapping[str, Any], seconds: float, grace: float = 0.0
@@ -85,7 +85,7 @@ class Gemini:
         request may have been answered.
         """
         attempt = self._attempt(stream=False)
-        error = self._perform(attempt, model, body, seconds, grace, on_event=lambda _data: None)
+        error = self._perform(attempt, model, body, seconds, grace)
         if not attempt.complete or attempt.status != 200:
             _raise_failure(attempt, error)
         try:
@@ -114,7 +114,7 @@ class Gemini:
             on_chunk(chunks[-1])
 
         try:
-            error = self._perform(attempt, model, body, seconds, grace=0.0, on_event=on_event)
+            error = self._perform(attempt, model, body, seconds, on_event=on_event)
             _check_stream(attempt, error, chunks, on_event)
         except GemcliError as broken:
             if not streamed_answer.finished(chunks):
@@ -123,10 +123,7 @@ class Gemini:
         return streamed_answer.join(chunks)
 
     def preview(self, model: str, body: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
-        """The request as it would be sent, to be shown: `method`, `url` and `body`.
-
-        Nothing is sent, no key is needed, and the URL has no user and password.
-        """
+        """The request as it would be sent, for the user to see: `method`, `url` and `body`."""
         import httpx2
 
         from gemcli.api import http
@@ -158,8 +155,8 @@ class Gemini:
         model: str,
         body: Mapping[str, Any],
         seconds: float,
-        grace: float,
-        on_event: Callable[[bytes], None],
+        grace: float = 0.0,
+        on_event: Callable[[bytes], None] = lambda _data: None,
     ) -> BaseException | None:
         """Make the request in a thread of its own; return what the SDK raised, if anything."""
 
@@ -171,12 +168,8 @@ class Gemini:
         except BaseException:
             if not attempt.complete:
                 attempt.abandon()
-                self._drop_client()  # it may be stuck in the request
+                self._client = self._http = None  # they may be stuck in the request
             raise
-
-    def _drop_client(self) -> None:
-        self._client = None
-        self._http = None
 
     def _request(
         self, model: str, body: Mapping[str, Any], seconds: float, *, stream: bool
@@ -188,14 +181,13 @@ class Gemini:
             "automatic_continuation": False,
             "http_options": {"timeout": max(1, int(seconds * 1000)), "extra_body": dict(body)},
         }
-        models = client.models
-        name = model_in_url(model)
+        arguments = {"model": model_in_url(model), "contents": ".", "config": options}
         if stream:
-            for _ in models.generate_content_stream(model=name, contents=".", config=options):
+            for _ in client.models.generate_content_stream(**arguments):
                 pass
         else:
             options["should_return_http_response"] = True
-            models.generate_content(model=name, contents=".", config=options)
+            client.models.generate_content(**arguments)
 
     def _connect(
         self,
@@ -284,7 +276,7 @@ def _check_stream(
         ) from unreadable
     if not chunks:
         what = "not a stream of events" if rest or attempt.body.strip() else "empty"
-        raise GemcliError("BAD_RESPONSE", f"the answer is {what}", outcome="unknown", http=200)
+        raise answers.bad_response(f"the answer is {what}")
     if streamed_answer.has_candidates(chunks) and not streamed_answer.finished(chunks):
         raise GemcliError(
             "STREAM_CUT", "the stream ended without a finish reason", outcome="unknown"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, as_sent, function_calls, says_something, text_of
@@ -55,16 +55,6 @@ BLOCK_REASONS = (
 )
 """Why the API blocks a prompt."""
 
-USAGE_COUNTERS = (
-    "promptTokenCount",
-    "cachedContentTokenCount",
-    "candidatesTokenCount",
-    "thoughtsTokenCount",
-    "toolUsePromptTokenCount",
-    "totalTokenCount",
-)
-"""The counters of `usageMetadata`."""
-
 
 class UsageMetadata(TypedDict, total=False):
     """The tokens of a request and its answer."""
@@ -75,6 +65,9 @@ class UsageMetadata(TypedDict, total=False):
     thoughtsTokenCount: int
     toolUsePromptTokenCount: int
     totalTokenCount: int
+
+
+USAGE_COUNTERS = tuple(UsageMetadata.__annotations__)
 
 
 class PromptFeedback(TypedDict, total=False):
@@ -105,10 +98,9 @@ class Answer(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an answer is worth.
+    """What an answer is worth: a `valid` one enters the history, one without `error` is a success.
 
-    A `valid` answer enters the history. `error` is why an answer is not a plain success: a valid
-    one has an error too when it is incomplete or waits for function responses.
+    A valid answer has an error too when it is incomplete or waits for function responses.
     """
 
     valid: bool
@@ -128,14 +120,14 @@ def read(body: bytes) -> Answer:
         answer = strict_json.loads(body)
     except ValueError as error:
         what = f"not JSON ({error})" if body.strip() else "empty"
-        raise _bad_response(f"the answer is {what}") from None
+        raise bad_response(f"the answer is {what}") from None
     if fault := invalid_response(answer):
-        raise _bad_response(f"not an answer of the API: {fault}")
-    checked: Answer = answer
-    return checked
+        raise bad_response(f"not an answer of the API: {fault}")
+    return cast("Answer", answer)
 
 
-def _bad_response(message: str) -> GemcliError:
+def bad_response(message: str) -> GemcliError:
+    """The error of a 200 whose body cannot be read."""
     return GemcliError("BAD_RESPONSE", message, outcome="unknown", http=200)
 
 
@@ -147,11 +139,9 @@ def invalid_response(answer: object) -> str | None:
         if not isinstance(answer.get(name) or {}, dict):
             return f"`{name}` is not an object"
     candidates = answer.get("candidates") or []
-    if not isinstance(candidates, list):
+    if not isinstance(candidates, list) or any(not isinstance(one, dict) for one in candidates):
         return "`candidates` is not a list of objects"
     for candidate in candidates:
-        if not isinstance(candidate, dict):
-            return "`candidates` is not a list of objects"
         if not isinstance(candidate.get("finishReason") or "", str):
             return "`finishReason` is not text"
         if fault := turn_order.invalid_content(candidate.get("content") or {}):
