@@ -70,12 +70,6 @@ class UsageMetadata(TypedDict, total=False):
 USAGE_COUNTERS = tuple(UsageMetadata.__annotations__)
 
 
-class PromptFeedback(TypedDict, total=False):
-    """What the API says about the prompt."""
-
-    blockReason: str
-
-
 class Candidate(TypedDict, total=False):
     """One of the answers to a prompt; gemcli uses the first."""
 
@@ -90,7 +84,7 @@ class Answer(TypedDict, total=False):
     """A GenerateContentResponse, or a chunk of one, as received; there may be more keys."""
 
     candidates: list[Candidate]
-    promptFeedback: PromptFeedback | None
+    promptFeedback: dict[str, str] | None
     usageMetadata: UsageMetadata | None
     modelVersion: str
     responseId: str

@@ -7,6 +7,7 @@ format raises `RecordError`, and the journal is then of no further use.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -30,6 +31,9 @@ ANSWERED: Final = "answered"
 REFUSED: Final = "refused"
 FAILED: Final = "failed"
 IN_DOUBT: Final = "in_doubt"
+
+EXCHANGE_ID = re.compile(r"([0-9]+)\.([1-9][0-9]{0,8})")
+"""The id of an exchange: the number of its turn, and its place in the turn."""
 
 
 @dataclass(slots=True, eq=False)
@@ -146,16 +150,11 @@ class Journal:
         return turn.number, f"{turn.number}.{_ordinal(turn.exchanges[-1].id) + 1}"
 
     def at(self, number: int) -> Journal:
-        """The session as it was after the last record of turn `number`; 0 is before any turn.
-
-        Raises `KeyError` if there never was such a turn.
-        """
-        if number == 0:
-            return Journal(self.records[:1])
-        if number not in self.turns:
+        """The session as it was when turn `number` ended; 0 is before any turn, else `KeyError`."""
+        if number and number not in self.turns:
             raise KeyError(number)
         own = [i for i, record in enumerate(self.records) if _turn_of(record) == str(number)]
-        return Journal(self.records[: own[-1] + 1])
+        return Journal(self.records[: max(own, default=0) + 1])
 
     def fork(self) -> list[Record]:
         """The history as records for another session: numbers and times kept, marked `imported`."""
@@ -167,11 +166,7 @@ class Journal:
         return records
 
     def totals(self) -> dict[str, int]:
-        """Counts since the session began: live turns, requests, and tokens in the API's names.
-
-        Refused, broken and rewound answers count, for they were paid; imported and forked ones do
-        not.
-        """
+        """Live turns, and the requests and tokens that were paid for, answered or not."""
         own = [exchange for exchange in self.exchanges if not exchange.request.get("imported")]
         usages = [exchange.usage for exchange in own]
         totals = {"turns": len(self.live), "requests": len(own)}
@@ -205,7 +200,8 @@ class Journal:
         turn = self._turn_for(record)
         name = record["id"]
         last = _ordinal(turn.exchanges[-1].id) if turn.exchanges else 0
-        if not _is_id(name, turn.number) or _ordinal(name) <= last:
+        parts = EXCHANGE_ID.fullmatch(name)
+        if not parts or parts[1] != str(turn.number) or int(parts[2]) <= last:
             raise RecordError(
                 f"the id {name!r} does not follow in turn {turn.number}: were two copies merged?"
             )
@@ -276,19 +272,12 @@ class Journal:
         return exchange
 
 
-def _is_id(name: str, turn: int) -> bool:
-    """Whether `name` is the id of an exchange of the turn, like `7.2`."""
-    head, _, tail = name.partition(".")
-    is_number = tail.isascii() and tail.isdigit() and tail[0] != "0" and len(tail) < 10
-    return head == str(turn) and is_number
-
-
 def _ordinal(name: str) -> int:
-    """The exchange's place in its turn: 2 of `7.2`."""
+    """The place of an exchange in its turn: 2 for the id `7.2`."""
     return int(name.partition(".")[2])
 
 
 def _turn_of(record: Record) -> str | None:
-    """The number of the turn a record belongs to, as its id has it, if it belongs to one."""
+    """The number of the turn that a record belongs to, as it stands in its id, if to one."""
     name = record["id"] if record["kind"] == "request" else record.get("request")
     return name.partition(".")[0] if isinstance(name, str) else None
