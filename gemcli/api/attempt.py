@@ -22,7 +22,8 @@ class Attempt:
     """What is known of one request: whether it was sent, and the answer's status, headers, bytes.
 
     With `stream` the answer is requested as a stream of events, and `on_event` gets the data of
-    each event as it arrives. `complete` tells that the last byte of the answer has been read.
+    each event as it arrives. `sent` tells that the request began to leave this machine, `complete`
+    that the last byte of the answer has been read.
     """
 
     def __init__(self, secrets: Secrets | None = None, *, stream: bool = False) -> None:
@@ -32,17 +33,12 @@ class Attempt:
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.body = bytearray()
+        self.sent = False
         self.complete = False
         self.events = Events()
         self._lock = threading.Lock()
         self._started = False
-        self._sent = False
         self._abandoned = False
-
-    @property
-    def sent(self) -> bool:
-        """Whether the request had begun to leave this machine."""
-        return self._sent
 
     @property
     def is_event_stream(self) -> bool:
@@ -65,13 +61,13 @@ class Attempt:
         with self._lock:
             if self._abandoned:
                 raise Abandoned
-            self._sent = True
+            self.sent = True
 
     def abandon(self) -> bool:
         """Stop waiting: a request that has not left will not leave. Return whether it was sent."""
         with self._lock:
             self._abandoned = True
-            return self._sent
+            return self.sent
 
     def set_head(self, status: int, headers: Mapping[str, str]) -> None:
         """Note the answer's status and headers (names in lower case)."""

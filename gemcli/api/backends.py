@@ -1,8 +1,4 @@
-"""Backends: which service answers a request.
-
-A session names its backend; a model whose name begins with `simulator/` is always answered by the
-simulator.
-"""
+"""Backends: which service answers a request. `simulator/` models have one of their own."""
 
 from __future__ import annotations
 
@@ -29,10 +25,9 @@ _LOCATION = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
 @dataclass(frozen=True)
 class Backend:
-    """A backend by name.
+    """A backend; None as `project` or `location` of Vertex AI means that of the environment.
 
-    `project` and `location` are for Vertex AI; None means those of the environment. `rules` is the
-    file that scripts the simulator.
+    `rules` is the file that scripts the simulator.
     """
 
     name: str
@@ -55,9 +50,10 @@ def backend_of_environment(environ: Mapping[str, str]) -> Backend:
 
 def backend_for(header: Mapping[str, Any], model: str, environ: Mapping[str, str]) -> Backend:
     """The backend that answers when a session with this header sends to `model`."""
+    if model.startswith(RULES_PREFIX):
+        return Backend(SIMULATOR, rules=model.removeprefix(RULES_PREFIX))
     if is_simulator_model(model):
-        scripted = model.startswith(RULES_PREFIX)
-        return Backend(SIMULATOR, rules=model.removeprefix(RULES_PREFIX) if scripted else None)
+        return Backend(SIMULATOR)
     if header["backend"] == SIMULATOR:
         return backend_of_environment(environ)
     return Backend(header["backend"], header.get("project"), header.get("location"))
@@ -74,11 +70,9 @@ def model_in_url(model: str) -> str:
 
 
 def check_project_and_location(project: str | None, location: str | None) -> None:
-    """Raise `GemcliError` (PROJECT_NAME, LOCATION_NAME) unless both can stand in a URL.
-
-    A location is the beginning of the host that gets the user's access token, and both may come
-    from a session file that somebody else has made.
-    """
+    """Raise `GemcliError` (PROJECT_NAME, LOCATION_NAME) unless both can stand in a URL."""
+    # A location is the beginning of the host that gets the user's access token, and both may come
+    # from a session file that somebody else has made.
     if project is not None and (not _PROJECT.match(project) or len(project) > 128):
         raise GemcliError("PROJECT_NAME", f"{project[:80]!r} is not a Google Cloud project")
     if location is not None and (not _LOCATION.match(location) or len(location) > 63):

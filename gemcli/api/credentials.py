@@ -16,24 +16,18 @@ def gemini_key(environ: Mapping[str, str], notice: Callable[[str], None]) -> str
     google, gemini = (environ.get(name) for name in KEY_VARIABLES)
     if google and gemini and google != gemini:
         notice("GOOGLE_API_KEY and GEMINI_API_KEY are both set: GOOGLE_API_KEY is used")
-    if google:
-        return check_key(google, "GOOGLE_API_KEY")
-    if gemini:
-        return check_key(gemini, "GEMINI_API_KEY")
+    for key, variable in zip((google, gemini), KEY_VARIABLES, strict=True):
+        if key:
+            return check_key(key, variable)
     raise GemcliError("NO_KEY", "neither GEMINI_API_KEY nor GOOGLE_API_KEY is set")
 
 
 def express_key(environ: Mapping[str, str]) -> str:
-    """The key of Vertex AI in express mode, which needs no project.
-
-    Raises `GemcliError`: NO_PROJECT, BAD_KEY.
-    """
-    key = environ.get("GOOGLE_API_KEY")
-    if not key:
-        raise GemcliError(
-            "NO_PROJECT", "Vertex AI needs a project, or an express mode key in GOOGLE_API_KEY"
-        )
-    return check_key(key, "GOOGLE_API_KEY")
+    """The key of Vertex AI in express mode. Raises `GemcliError`: NO_PROJECT, BAD_KEY."""
+    if key := environ.get("GOOGLE_API_KEY"):
+        return check_key(key, "GOOGLE_API_KEY")
+    what = "Vertex AI needs a project, or an express mode key in GOOGLE_API_KEY"
+    raise GemcliError("NO_PROJECT", what)
 
 
 def check_key(key: str, variable: str) -> str:

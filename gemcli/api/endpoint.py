@@ -38,15 +38,10 @@ class Endpoint:
 def endpoint_for(
     backend: Backend, environ: Mapping[str, str], notice: Callable[[str], None]
 ) -> Endpoint:
-    """The endpoint of `backend`.
-
-    Raises `GemcliError`: NO_KEY, BAD_KEY, NO_PROJECT, PROJECT_NAME, LOCATION_NAME, BASE_URL, or
-    what is wrong with a rules file.
-    """
+    """The endpoint of `backend`. Raises `GemcliError` if something is missing or invalid."""
     version = environ.get("GOOGLE_GENAI_API_VERSION") or None
     if backend.name == SIMULATOR:
-        app = _simulator(backend.rules)
-        return Endpoint(backend, "simulator", SIMULATOR_URL, version, app)
+        return Endpoint(backend, "simulator", SIMULATOR_URL, version, _simulator(backend.rules))
     if backend.name == "vertex":
         project = backend.project or environ.get("GOOGLE_CLOUD_PROJECT") or None
         location = backend.location or environ.get("GOOGLE_CLOUD_LOCATION") or "global"
@@ -82,26 +77,20 @@ def check_base_url(value: str, variable: str) -> str | None:
         _ = parts.port  # raises ValueError for an invalid port
     except ValueError:
         raise GemcliError("BASE_URL", f"{variable} is not a URL: {shown!r}") from None
-    encrypted = parts.scheme == "https"
-    local = parts.scheme == "http" and _is_loopback(host)
-    if host and (encrypted or local):
+    if host and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))):
         return urlunsplit(parts)
-    raise GemcliError(
-        "BASE_URL", f"{variable}={shown} would send the key and the conversation unprotected"
-    )
+    what = f"{variable}={shown} would send the key and the conversation unprotected"
+    raise GemcliError("BASE_URL", what)
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
     try:
-        return ip_address(host).is_loopback
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
 
 
 def _simulator(rules: str | None) -> App:
-    """The simulator, scripted by the file `rules` if there is one; raises what is wrong with it."""
     if rules is None:
         from gemcli.simulator.simulated_api import simulate
 

@@ -72,7 +72,7 @@ class Gemini:
         """Close the connections, except those of requests that were left behind."""
         if self._http is not None:
             self._http.close()
-        self._drop_client()
+        self._client = self._http = None
 
     def generate(
         self, model: str, body: Mapping[str, Any], seconds: float, grace: float = 0.0
@@ -85,7 +85,7 @@ class Gemini:
         request may have been answered.
         """
         attempt = self._attempt(stream=False)
-        error = self._perform(attempt, model, body, seconds, grace, on_event=lambda _data: None)
+        error = self._perform(attempt, model, body, seconds, grace)
         if not attempt.complete or attempt.status != 200:
             _raise_failure(attempt, error)
         try:
@@ -114,7 +114,7 @@ class Gemini:
             on_chunk(chunks[-1])
 
         try:
-            error = self._perform(attempt, model, body, seconds, grace=0.0, on_event=on_event)
+            error = self._perform(attempt, model, body, seconds, on_event=on_event)
             _check_stream(attempt, error, chunks, on_event)
         except GemcliError as broken:
             if not streamed_answer.finished(chunks):
@@ -123,10 +123,7 @@ class Gemini:
         return streamed_answer.join(chunks)
 
     def preview(self, model: str, body: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
-        """The request as it would be sent, to be shown: `method`, `url` and `body`.
-
-        Nothing is sent, no key is needed, and the URL has no user and password.
-        """
+        """The request as it would be sent, for the user to see: `method`, `url` and `body`."""
         import httpx2
 
         from gemcli.api import http
@@ -137,7 +134,8 @@ class Gemini:
             requests.append(request)
             return httpx2.Response(200, json={})
 
-        self._client = self._connect(httpx2.MockTransport(remember), http.no_credentials())
+        transport = httpx2.MockTransport(remember)
+        self._client, self._http = _connect(self._endpoint, transport, http.no_credentials())
         CURRENT_ATTEMPT.set(self._attempt(stream=stream))
         self._request(model, body, 1.0, stream=stream)
         (request,) = requests
@@ -158,8 +156,8 @@ class Gemini:
         model: str,
         body: Mapping[str, Any],
         seconds: float,
-        grace: float,
-        on_event: Callable[[bytes], None],
+        grace: float = 0.0,
+        on_event: Callable[[bytes], None] = lambda _data: None,
     ) -> BaseException | None:
         """Make the request in a thread of its own; return what the SDK raised, if anything."""
 
@@ -171,87 +169,74 @@ class Gemini:
         except BaseException:
             if not attempt.complete:
                 attempt.abandon()
-                self._drop_client()  # it may be stuck in the request
+                self._client = self._http = None  # they may be stuck in the request
             raise
-
-    def _drop_client(self) -> None:
-        self._client = None
-        self._http = None
 
     def _request(
         self, model: str, body: Mapping[str, Any], seconds: float, *, stream: bool
     ) -> None:
         """Call the SDK. What comes back is in the attempt of this thread."""
-        client = self._client = self._client or self._connect()
+        if self._client is None:
+            self._client, self._http = _connect(self._endpoint)
+        models = self._client.models
         options: Any = {
             "automatic_function_calling": {"disable": True},
             "automatic_continuation": False,
             "http_options": {"timeout": max(1, int(seconds * 1000)), "extra_body": dict(body)},
         }
-        models = client.models
-        name = model_in_url(model)
+        arguments = {"model": model_in_url(model), "contents": ".", "config": options}
         if stream:
-            for _ in models.generate_content_stream(model=name, contents=".", config=options):
+            for _ in models.generate_content_stream(**arguments):
                 pass
         else:
             options["should_return_http_response"] = True
-            models.generate_content(model=name, contents=".", config=options)
+            models.generate_content(**arguments)
 
-    def _connect(
-        self,
-        transport: httpx2.BaseTransport | None = None,
-        credentials: google.auth.credentials.Credentials | None = None,
-    ) -> genai.Client:
-        """Load the SDK and make its client.
 
-        Without `credentials`, those of the environment are used where Vertex AI needs them.
-        """
-        import logging
-        import warnings
+def _connect(
+    endpoint: Endpoint,
+    transport: httpx2.BaseTransport | None = None,
+    credentials: google.auth.credentials.Credentials | None = None,
+) -> tuple[genai.Client, http.Client]:
+    """Load the SDK and make its client, and the HTTP client under it.
 
-        for name in IGNORED_ENVIRONMENT:
-            os.environ.pop(name, None)
-        warnings.simplefilter("ignore")
-        from google import genai
+    Without `credentials`, those of the environment are used where Vertex AI needs them.
+    """
+    import logging
+    import warnings
 
-        from gemcli.api import http
+    for name in IGNORED_ENVIRONMENT:
+        os.environ.pop(name, None)
+    warnings.simplefilter("ignore")
+    from google import genai
 
-        logging.getLogger("google_genai").setLevel(logging.CRITICAL)
-        endpoint = self._endpoint
-        if endpoint.simulator and transport is None:
-            from gemcli.simulator.transport import AppTransport
+    from gemcli.api import http
 
-            transport = AppTransport(endpoint.simulator)
-        self._http = http.client(endpoint.base_url, transport)
-        options: Any = {
-            "httpx_client": self._http,
-            "base_url": endpoint.base_url,
-            "api_version": endpoint.api_version,
-            # The asynchronous client is never used; without these arguments it would load
-            # certificates of its own, for 25 ms, and look for a proxy where none is needed.
-            "async_client_args": {
-                "verify": False,
-                "ssl": http.no_certificates(),
-                "trust_env": False,
-            },
-        }
-        vertexai = endpoint.backend.name == "vertex"
-        if endpoint.key:
-            return genai.Client(vertexai=vertexai, api_key=endpoint.key, http_options=options)
-        return genai.Client(
-            vertexai=vertexai,
-            project=endpoint.backend.project,
-            location=endpoint.backend.location,
-            credentials=credentials,
-            http_options=options,
-        )
+    logging.getLogger("google_genai").setLevel(logging.CRITICAL)
+    if endpoint.simulator and transport is None:
+        from gemcli.simulator.transport import AppTransport
+
+        transport = AppTransport(endpoint.simulator)
+    http_client = http.client(endpoint.base_url, transport)
+    options: Any = {
+        "httpx_client": http_client,
+        "base_url": endpoint.base_url,
+        "api_version": endpoint.api_version,
+        # The asynchronous client is never used; without these arguments it would load
+        # certificates of its own, for 25 ms, and look for a proxy where none is needed.
+        "async_client_args": {"verify": False, "ssl": http.no_certificates(), "trust_env": False},
+    }
+    access: Any = {"api_key": endpoint.key}
+    if not endpoint.key:
+        backend = endpoint.backend
+        access = {"project": backend.project, "location": backend.location}
+        access["credentials"] = credentials
+    vertexai = endpoint.backend.name == "vertex"
+    return genai.Client(vertexai=vertexai, http_options=options, **access), http_client
 
 
 def preload() -> threading.Thread:
-    """Begin to load the SDK in the background: it takes longer than all else before a request.
-
-    Wait for the thread if the time of loading is not to count as that of a request.
-    """
+    """Begin to load the SDK in the background; join the thread to wait until it is loaded."""
 
     def load() -> None:
         from google import genai  # noqa: F401  # loaded for the next one who needs it
@@ -279,16 +264,14 @@ def _check_stream(
     except GemcliError as unreadable:
         if unreadable.reason != "BAD_RESPONSE":
             raise
-        raise GemcliError(
-            "STREAM_CUT", "the stream ended inside an event", outcome="unknown"
-        ) from unreadable
+        what = "the stream ended inside an event"
+        raise GemcliError("STREAM_CUT", what, outcome="unknown") from unreadable
     if not chunks:
         what = "not a stream of events" if rest or attempt.body.strip() else "empty"
-        raise GemcliError("BAD_RESPONSE", f"the answer is {what}", outcome="unknown", http=200)
+        raise answers.bad_response(f"the answer is {what}")
     if streamed_answer.has_candidates(chunks) and not streamed_answer.finished(chunks):
-        raise GemcliError(
-            "STREAM_CUT", "the stream ended without a finish reason", outcome="unknown"
-        )
+        what = "the stream ended without a finish reason"
+        raise GemcliError("STREAM_CUT", what, outcome="unknown")
 
 
 def _with_partial(error: GemcliError, attempt: Attempt, chunks: Sequence[Chunk]) -> GemcliError:

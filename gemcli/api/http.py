@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,10 +22,7 @@ from gemcli.api.transport_errors import UnexpectedHost, UnusableProxy
 CONNECT_TIMEOUT = 30.0
 """Seconds for the connection alone; the SDK has one time limit for everything."""
 
-GOOGLE_DOMAIN = ".googleapis.com"
-"""The end of the names of all hosts of Google's APIs."""
-
-ENCODING_HEADERS = ("content-encoding", "content-length", "transfer-encoding")
+ENCODING_HEADERS = {"content-encoding", "content-length", "transfer-encoding"}
 """Headers of an answer that no longer hold once its body is decompressed."""
 
 
@@ -48,41 +45,29 @@ class Client(httpx2.Client):
         attempt = CURRENT_ATTEMPT.get()
         attempt.start()
         attempt.secrets.token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        self._limit_connecting(request)
+        limits = request.extensions.get("timeout") or {}
+        connect = min(limits.get("connect") or CONNECT_TIMEOUT, CONNECT_TIMEOUT)
+        request.extensions["timeout"] = {**limits, "connect": connect}
         self._watch_departure(request, attempt)
         inner = super().send(request, stream=True, **options)
-        attempt.set_head(inner.status_code, dict(inner.headers))
-        headers = inner.headers.copy()
-        for name in ENCODING_HEADERS:
-            headers.pop(name, None)
-        outer = httpx2.Response(
-            inner.status_code,
-            headers=headers,
-            request=request,
-            stream=_Tee(inner, attempt),
-        )
+        attempt.set_head(inner.status_code, inner.headers)
+        kept = [item for item in inner.headers.multi_items() if item[0] not in ENCODING_HEADERS]
+        tee = _Tee(inner, attempt)
+        outer = httpx2.Response(inner.status_code, headers=kept, request=request, stream=tee)
         if not stream:
-            try:
+            with closing(outer):
                 outer.read()
-            finally:
-                outer.close()
         return outer
 
     def _require_expected_host(self, url: httpx2.URL) -> None:
         """Raise `UnexpectedHost` for a URL on another server than the one that was named."""
-        if self._server is not None:
-            expected = _server(url) == self._server
+        if self._server is None:
+            expected = url.scheme == "https" and url.host.endswith(".googleapis.com")
         else:
-            expected = url.scheme == "https" and url.host.endswith(GOOGLE_DOMAIN)
+            expected = _server(url) == self._server
         if not expected:
             target = f"{url.scheme}://{url.host}"
             raise UnexpectedHost(f"it would go to {target}, which is not the configured server")
-
-    def _limit_connecting(self, request: httpx2.Request) -> None:
-        """Limit the time to connect."""
-        limits = request.extensions.get("timeout") or {}
-        connect = min(limits.get("connect") or CONNECT_TIMEOUT, CONNECT_TIMEOUT)
-        request.extensions["timeout"] = {**limits, "connect": connect}
 
     def _watch_departure(self, request: httpx2.Request, attempt: Attempt) -> None:
         """Mark the attempt as sent just before the request leaves."""
@@ -156,15 +141,12 @@ def _proxies_checked() -> Iterator[None]:
     try:
         yield
     except ImportError:
-        raise UnusableProxy(
-            "a SOCKS proxy needs a package that is missing",
-            "run: pip install 'httpx2[socks]'",
-        ) from None
+        what, hint = "no package for SOCKS proxies is installed", "run: pip install 'httpx2[socks]'"
+        raise UnusableProxy(what, hint) from None
     except (ValueError, httpx2.InvalidURL):
-        raise UnusableProxy(
-            "the URL of the proxy in the environment is invalid",
-            "set ALL_PROXY or HTTPS_PROXY to http://, https:// or socks5://, a host, and a port",
-        ) from None
+        what = "the URL of the proxy in the environment is invalid"
+        hint = "set ALL_PROXY or HTTPS_PROXY to http://, https:// or socks5://, a host, and a port"
+        raise UnusableProxy(what, hint) from None
 
 
 def _certificates() -> ssl.SSLContext:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gemcli.errors import GemcliError, ReasonName
 from gemcli.text import strict_json
-
-Detail = Mapping[str, object]
 
 BY_STATUS: dict[int, ReasonName] = {
     401: "UNAUTHENTICATED",
@@ -56,18 +54,13 @@ class _ApiError:
 
     status: str = ""
     message: str = ""
-    details: tuple[Detail, ...] = ()
+    details: Sequence[Mapping[str, object]] = ()
 
 
 def error_of_response(http: int, headers: Mapping[str, str], body: bytes) -> GemcliError:
-    """What an HTTP answer other than 200 means. Header names are in lower case.
-
-    The request counts as rejected, and may be sent again; only after a 2xx is its outcome unknown.
-    """
+    """What an HTTP answer other than 200 means; after a 2xx, the outcome is unknown."""
     error = _parse(body)
-    message = f"the API answered HTTP {http}"
-    if error.status:
-        message += f" {error.status}"
+    message = f"the API answered HTTP {http} {error.status}".rstrip()
     if error.message:
         message += f": {error.message}"
     if http // 100 == 3:
@@ -105,16 +98,14 @@ def _is_daily(error: _ApiError) -> bool:
     """Whether the quota of a 429 is one that is not renewed before tomorrow, or is zero."""
     if re.search(r"\blimit: 0\b", error.message):
         return True
-    return any(re.search(r"per\s?day", name, re.IGNORECASE) for name in _quota_names(error))
-
-
-def _quota_names(error: _ApiError) -> Iterator[str]:
     for detail in error.details:
         violations = detail.get("violations")
         for violation in violations if isinstance(violations, list) else []:
             if isinstance(violation, dict):
-                yield str(violation.get("quotaId"))
-                yield str(violation.get("quotaMetric"))
+                names = f"{violation.get('quotaId')} {violation.get('quotaMetric')}"
+                if re.search(r"per\s?day", names, re.IGNORECASE):
+                    return True
+    return False
 
 
 def _parse(body: bytes) -> _ApiError:
@@ -136,7 +127,7 @@ def _parse(body: bytes) -> _ApiError:
     return _ApiError(
         status=" ".join(status.split()) if isinstance(status, str) else "",
         message=str(error.get("message") or "").strip(),
-        details=tuple(detail for detail in details if isinstance(detail, dict)),
+        details=[detail for detail in details if isinstance(detail, dict)],
     )
 
 
@@ -150,12 +141,9 @@ def _text_of_page(body: bytes) -> str:
 def _retry_after(headers: Mapping[str, str], error: _ApiError) -> float | None:
     """The seconds that a server asks to wait: RetryInfo, else Retry-After, else the message."""
     infos = [each for each in error.details if str(each.get("@type")).endswith("RetryInfo")]
-    in_message = re.findall(r"[Rr]etry in ([0-9.]+m?s)", error.message)
-    delays = [
-        *(_duration(info.get("retryDelay")) for info in infos),
-        _seconds_of_header(headers.get("retry-after", "").strip()),
-        *(_duration(text) for text in in_message),
-    ]
+    delays = [_duration(info.get("retryDelay")) for info in infos]
+    delays.append(_seconds_of_header(headers.get("retry-after", "").strip()))
+    delays += map(_duration, re.findall(r"[Rr]etry in ([0-9.]+m?s)", error.message))
     return next((seconds for seconds in delays if seconds is not None), None)
 
 
@@ -164,10 +152,7 @@ def _duration(text: object) -> float | None:
     if not isinstance(text, str):
         return None
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]*)?)(ms|s)", text)
-    if not match:
-        return None
-    number, unit = match.groups()
-    return float(number) / 1000 if unit == "ms" else float(number)
+    return float(match[1]) / (1000 if match[2] == "ms" else 1) if match else None
 
 
 def _seconds_of_header(value: str) -> float | None:

@@ -15,12 +15,8 @@ _MODEL = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*\Z")
 
 
 def check_model(model: str) -> str:
-    """`model` if it can stand in a URL or names a rules file.
-
-    Raises `GemcliError` (MODEL_NAME) if not.
-    """
-    if model.startswith(RULES_PREFIX) and model != RULES_PREFIX:
-        return model
-    if not _MODEL.match(model) or len(model) > 256:
+    """`model` if a URL can hold it or it names a rules file. Raises `GemcliError` (MODEL_NAME)."""
+    names_rules = model.startswith(RULES_PREFIX) and model != RULES_PREFIX
+    if not names_rules and (not _MODEL.match(model) or len(model) > 256):
         raise GemcliError("MODEL_NAME", f"{model[:80]!r} is not a model name")
     return model

@@ -26,6 +26,9 @@ class _News(Enum):
     SIGNAL = "signal"
 
 
+NewsQueue = queue.SimpleQueue[bytes | BaseException | _News]
+
+
 def run(
     request: Callable[[], None],
     attempt: Attempt,
@@ -41,56 +44,62 @@ def run(
     after `grace` seconds; a second signal ends it at once. An answer that has arrived completely is
     never given up. Raises `GemcliError`: TIMEOUT, CONNECT_TIMEOUT, INTERRUPTED.
     """
-    news: queue.SimpleQueue[bytes | BaseException | _News] = queue.SimpleQueue()
-    attempt.on_event = news.put
-
-    def work() -> None:
-        CURRENT_ATTEMPT.set(attempt)
-        try:
-            request()
-        except BaseException as error:  # whatever it is concerns the thread that waits
-            news.put(error)
-        else:
-            news.put(_News.DONE)
-
+    news: NewsQueue = queue.SimpleQueue()
     until = time.monotonic() + seconds
-    threading.Thread(target=work, name="gemini", daemon=True).start()
+    attempt.on_event = news.put
+    threading.Thread(
+        target=_work, args=(request, attempt, news), name="gemini", daemon=True
+    ).start()
     with deferred.waking(lambda: news.put(_News.SIGNAL)):
         while True:
-            left = max(0.0, until - time.monotonic())
-            try:
-                event = news.get(timeout=min(POLL_INTERVAL, left))
-            except queue.Empty:
-                if time.monotonic() < until:
-                    continue
-                if attempt.complete:
-                    return None
-                if deferred.arrived:
-                    raise interrupted(deferred.arrived[0], sent=attempt.abandon()) from None
-                raise _timed_out(seconds, sent=attempt.abandon()) from None
+            event = _next(news, until)
+            if isinstance(event, BaseException):
+                return event
+            if event is _News.DONE:
+                return None
             if isinstance(event, bytes):
                 on_event(event)
-                if time.monotonic() > until and not attempt.complete:
-                    raise _timed_out(seconds, sent=attempt.abandon())
             elif event is _News.SIGNAL:
                 if not attempt.complete and not (attempt.sent and grace):
                     raise interrupted(deferred.arrived[0], sent=attempt.abandon())
                 until = min(until, time.monotonic() + grace)
                 grace = 0.0
-            else:
-                return event if isinstance(event, BaseException) else None
+            if time.monotonic() < until:
+                continue
+            if not attempt.complete:
+                sent = attempt.abandon()
+                if deferred.arrived:
+                    raise interrupted(deferred.arrived[0], sent=sent)
+                raise _timed_out(seconds, sent=sent)
+            if event is None:
+                return None
+
+
+def _work(request: Callable[[], None], attempt: Attempt, news: NewsQueue) -> None:
+    CURRENT_ATTEMPT.set(attempt)
+    try:
+        request()
+    except BaseException as error:  # whatever it is concerns the thread that waits
+        news.put(error)
+    else:
+        news.put(_News.DONE)
+
+
+def _next(news: NewsQueue, until: float) -> bytes | BaseException | _News | None:
+    """The next news, None if there is none for a while or until the time is over."""
+    left = max(0.0, until - time.monotonic())
+    try:
+        return news.get(timeout=min(POLL_INTERVAL, left))
+    except queue.Empty:
+        return None
 
 
 def interrupted(signum: int, *, sent: bool) -> GemcliError:
     """The error of a request that a signal ended; `sent` tells whether it was under way."""
-    name = signal.Signals(signum).name
-    if sent:
-        message = f"stopped by {name}; whether the message was answered is unknown"
-    else:
-        message = f"stopped by {name}; it was not sent, or refused"
+    fate = "whether the message was answered is unknown" if sent else "it was not sent, or refused"
     return GemcliError(
         "INTERRUPTED",
-        message,
+        f"stopped by {signal.Signals(signum).name}; {fate}",
         outcome="unknown" if sent else "rejected",
         exit_code=128 + signum,
     )
@@ -99,6 +108,5 @@ def interrupted(signum: int, *, sent: bool) -> GemcliError:
 def _timed_out(seconds: float, *, sent: bool) -> GemcliError:
     if sent:
         return GemcliError("TIMEOUT", f"no answer within {seconds:.3g} s", outcome="unknown")
-    return GemcliError(
-        "CONNECT_TIMEOUT", f"no connection within {seconds:.3g} s", outcome="rejected"
-    )
+    what = f"no connection within {seconds:.3g} s"
+    return GemcliError("CONNECT_TIMEOUT", what, outcome="rejected")

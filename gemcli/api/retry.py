@@ -11,17 +11,15 @@ from dataclasses import dataclass
 
 from gemcli.errors import GemcliError
 
-RETRIED_REASONS = frozenset(
-    {
-        "RATE_LIMIT",
-        "SERVER_TIMEOUT",
-        "SERVER_ERROR",
-        "UNAVAILABLE",
-        "CONNECT",
-        "DNS",
-        "CONNECT_TIMEOUT",
-    }
-)
+RETRIED_REASONS = {
+    "RATE_LIMIT",
+    "SERVER_TIMEOUT",
+    "SERVER_ERROR",
+    "UNAVAILABLE",
+    "CONNECT",
+    "DNS",
+    "CONNECT_TIMEOUT",
+}
 """HTTP 408, 429 and 5xx, and connections that were never made."""
 
 LONGEST_BACKOFF = 60.0
@@ -30,10 +28,9 @@ LONGEST_BACKOFF = 60.0
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often to send again (`retries`), and how long to wait before.
+    """How often to send again; a wait of more than `max_wait` seconds is not begun.
 
-    `jitter` returns numbers from 0 to 1 that spread the waits of many clients. A wait of more than
-    `max_wait` seconds is not begun.
+    `jitter` returns numbers from 0 to 1 that spread the waits of many clients.
     """
 
     retries: int
@@ -43,9 +40,7 @@ class RetryPolicy:
     def wait(self, attempt: int, error: GemcliError, remaining: float) -> float | None:
         """Seconds to wait before sending again; None for not at all.
 
-        `attempt` counts from 0; `remaining` is the time in seconds that the command still has. A
-        wait that the server asked for is lengthened by up to a second. Otherwise the wait is
-        between half of `2**attempt` seconds and all of it.
+        `attempt` counts from 0; `remaining` is the time in seconds that the command still has.
         """
         if attempt >= self.retries:
             return None

@@ -9,10 +9,7 @@ from gemcli.errors import GemcliError
 
 
 class Secrets:
-    """Secrets that a server or a library may quote: API keys, and the access token of one attempt.
-
-    The HTTP client sets `token` when it sends the request.
-    """
+    """Secrets that a server or a library may quote: keys, and the `token` that one request had."""
 
     def __init__(self, *keys: str | None) -> None:
         self._keys = [key for key in keys if key]
@@ -49,13 +46,6 @@ def without_user(url: str) -> str:
 
 
 def without_user_if_invalid(url: str) -> str:
-    """A URL that was refused, without its user and password.
-
-    Everything up to the last `@` goes: in an invalid URL a password may extend beyond its place.
-    """
-    return re.sub(
-        r"^([a-z]*://|//)?.*@",
-        lambda match: match[1] or "",
-        url,
-        flags=re.DOTALL | re.IGNORECASE,
-    )
+    """A URL that was refused, without its user and password."""
+    # Everything up to the last `@` goes: in an invalid URL a password may extend beyond its place.
+    return re.sub(r"(?si)^([a-z]*://|//)?.*@", lambda match: match[1] or "", url)

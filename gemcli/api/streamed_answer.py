@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from gemcli.api.http_errors import error_of_response
-from gemcli.chat.answers import Answer, Candidate, invalid_response
+from gemcli.chat.answers import Answer, Candidate, bad_response, invalid_response
 from gemcli.chat.contents import Content, merged, parts_of
-from gemcli.errors import GemcliError
 from gemcli.text import strict_json
 
 Chunk = Answer
@@ -23,13 +23,12 @@ def read(data: bytes) -> Chunk:
     try:
         chunk = strict_json.loads(data)
     except ValueError as error:
-        raise _bad_response(f"an event is not JSON ({error})") from None
+        raise bad_response(f"an event is not JSON ({error})") from None
     if isinstance(chunk, dict) and "error" in chunk:
         raise error_of_response(_status(chunk["error"]), {}, data)
     if fault := invalid_response(chunk):
-        raise _bad_response(f"not a chunk of an answer: {fault}")
-    checked: Chunk = chunk
-    return checked
+        raise bad_response(f"not a chunk of an answer: {fault}")
+    return cast("Chunk", chunk)
 
 
 def join(chunks: Sequence[Chunk]) -> Answer:
@@ -43,7 +42,7 @@ def join(chunks: Sequence[Chunk]) -> Answer:
         answer.update(chunk)
     by_index: dict[int, list[Candidate]] = {}
     for candidate in _candidates(chunks):
-        index = candidate.get("index")
+        index: object = candidate.get("index")
         by_index.setdefault(index if isinstance(index, int) else 0, []).append(candidate)
     if by_index:
         answer["candidates"] = [_join_candidate(by_index[index]) for index in sorted(by_index)]
@@ -58,7 +57,7 @@ def finished(chunks: Sequence[Chunk]) -> bool:
 
 def has_candidates(chunks: Sequence[Chunk]) -> bool:
     """Whether a stream began to answer at all."""
-    return any(True for _ in _candidates(chunks))
+    return any(chunk.get("candidates") for chunk in chunks)
 
 
 def _candidates(chunks: Sequence[Chunk]) -> Iterator[Candidate]:
@@ -85,10 +84,7 @@ def _join_candidate(pieces: Sequence[Candidate]) -> Candidate:
 
 
 def _gather_citations(pieces: Sequence[object]) -> object:
-    """Objects of lists as one, with each entry once, because chunks may repeat earlier entries.
-
-    Of everything else the last value counts.
-    """
+    """Objects of lists as one, with each entry once, because chunks may repeat earlier entries."""
     whole: dict[str, object] = {}
     gathered: dict[str, dict[str, object]] = {}
     for piece in pieces:
@@ -97,18 +93,12 @@ def _gather_citations(pieces: Sequence[object]) -> object:
         whole.update(piece)
         for name, value in piece.items():
             if isinstance(value, list):
-                by_text = ((json.dumps(entry, sort_keys=True), entry) for entry in value)
+                by_text = {json.dumps(entry, sort_keys=True): entry for entry in value}
                 gathered.setdefault(name, {}).update(by_text)
-    for name, entries in gathered.items():
-        whole[name] = list(entries.values())
-    return whole
+    return whole | {name: list(entries.values()) for name, entries in gathered.items()}
 
 
 def _status(error: object) -> int:
     """The HTTP status that an error event stands for."""
     code = error.get("code") if isinstance(error, dict) else None
     return code if isinstance(code, int) and 400 <= code < 600 else 500
-
-
-def _bad_response(message: str) -> GemcliError:
-    return GemcliError("BAD_RESPONSE", message, outcome="unknown", http=200)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, as_sent, function_calls, says_something, text_of
@@ -55,16 +55,6 @@ BLOCK_REASONS = (
 )
 """Why the API blocks a prompt."""
 
-USAGE_COUNTERS = (
-    "promptTokenCount",
-    "cachedContentTokenCount",
-    "candidatesTokenCount",
-    "thoughtsTokenCount",
-    "toolUsePromptTokenCount",
-    "totalTokenCount",
-)
-"""The counters of `usageMetadata`."""
-
 
 class UsageMetadata(TypedDict, total=False):
     """The tokens of a request and its answer."""
@@ -77,10 +67,7 @@ class UsageMetadata(TypedDict, total=False):
     totalTokenCount: int
 
 
-class PromptFeedback(TypedDict, total=False):
-    """What the API says about the prompt."""
-
-    blockReason: str
+USAGE_COUNTERS = tuple(UsageMetadata.__annotations__)
 
 
 class Candidate(TypedDict, total=False):
@@ -97,7 +84,7 @@ class Answer(TypedDict, total=False):
     """A GenerateContentResponse, or a chunk of one, as received; there may be more keys."""
 
     candidates: list[Candidate]
-    promptFeedback: PromptFeedback | None
+    promptFeedback: dict[str, str] | None
     usageMetadata: UsageMetadata | None
     modelVersion: str
     responseId: str
@@ -105,10 +92,9 @@ class Answer(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an answer is worth.
+    """What an answer is worth: a `valid` one enters the history, one without `error` is a success.
 
-    A `valid` answer enters the history. `error` is why an answer is not a plain success: a valid
-    one has an error too when it is incomplete or waits for function responses.
+    A valid answer has an error too when it is incomplete or waits for function responses.
     """
 
     valid: bool
@@ -128,14 +114,14 @@ def read(body: bytes) -> Answer:
         answer = strict_json.loads(body)
     except ValueError as error:
         what = f"not JSON ({error})" if body.strip() else "empty"
-        raise _bad_response(f"the answer is {what}") from None
+        raise bad_response(f"the answer is {what}") from None
     if fault := invalid_response(answer):
-        raise _bad_response(f"not an answer of the API: {fault}")
-    checked: Answer = answer
-    return checked
+        raise bad_response(f"not an answer of the API: {fault}")
+    return cast("Answer", answer)
 
 
-def _bad_response(message: str) -> GemcliError:
+def bad_response(message: str) -> GemcliError:
+    """The error of a 200 whose body cannot be read."""
     return GemcliError("BAD_RESPONSE", message, outcome="unknown", http=200)
 
 
@@ -147,11 +133,9 @@ def invalid_response(answer: object) -> str | None:
         if not isinstance(answer.get(name) or {}, dict):
             return f"`{name}` is not an object"
     candidates = answer.get("candidates") or []
-    if not isinstance(candidates, list):
+    if not isinstance(candidates, list) or any(not isinstance(one, dict) for one in candidates):
         return "`candidates` is not a list of objects"
     for candidate in candidates:
-        if not isinstance(candidate, dict):
-            return "`candidates` is not a list of objects"
         if not isinstance(candidate.get("finishReason") or "", str):
             return "`finishReason` is not text"
         if fault := turn_order.invalid_content(candidate.get("content") or {}):

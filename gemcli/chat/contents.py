@@ -30,26 +30,12 @@ class FunctionResponse(TypedDict, total=False):
     parts: list[Any]
 
 
-class Blob(TypedDict, total=False):
-    """Data of a media type, in base64."""
-
-    mimeType: str
-    data: str
-
-
-class FileData(TypedDict, total=False):
-    """A file that was uploaded before, by its address."""
-
-    mimeType: str
-    fileUri: str
-
-
 class Part(TypedDict, total=False):
     """One piece of a Content: one kind of data, and perhaps marks beside it."""
 
     text: str
-    inlineData: Blob
-    fileData: FileData
+    inlineData: dict[str, str]
+    fileData: dict[str, str]
     functionCall: FunctionCall
     functionResponse: FunctionResponse
     thought: bool
@@ -75,12 +61,8 @@ def parts_of(content: Content | None) -> list[Part]:
 
 def text_of(content: Content | None) -> str:
     """The text of a Content: its text parts joined, without thoughts."""
-    texts = (
-        part["text"]
-        for part in parts_of(content)
-        if isinstance(part.get("text"), str) and not part.get("thought")
-    )
-    return "".join(texts)
+    spoken = [part for part in parts_of(content) if not part.get("thought")]
+    return "".join(part["text"] for part in spoken if isinstance(part.get("text"), str))
 
 
 def function_calls(content: Content | None) -> list[FunctionCall]:
@@ -100,11 +82,11 @@ def is_blank(part: Part) -> bool:
 
 def says_something(content: Content | None) -> bool:
     """Whether a Content can be used: whether any Part is more than a thought or a signature."""
-    return any(not part.get("thought") and _has_data(part) for part in parts_of(content))
-
-
-def _has_data(part: Part) -> bool:
-    return any(value for key, value in part.items() if key not in ("thought", "thoughtSignature"))
+    for part in parts_of(content):
+        data = [value for key, value in part.items() if key not in ("thought", "thoughtSignature")]
+        if any(data) and not part.get("thought"):
+            return True
+    return False
 
 
 def as_sent(content: Content) -> Content:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import cast
 
 from gemcli.chat.contents import (
     Content,
@@ -50,22 +50,20 @@ ROLE_HINTS = {
     "function": 'function responses have the role "user"',
     None: 'add "role": "user" or "role": "model"',
 }
+"""What to do about a role that is none of the Gemini API's."""
 
 _PART_TYPES = (("text", str), ("functionCall", dict), ("functionResponse", dict))
 
 
 def check(contents: Sequence[object]) -> list[Problem]:
-    """Every breach of turn order in a history, by Content; `[]` if the API would accept it.
-
-    The history may end with a user Content, with a model Content, or with function calls that are
-    not answered yet.
-    """
+    """Every breach of turn order in a history, by Content; it may end in any role, or in calls."""
     problems: list[Problem] = []
     readable: list[tuple[int, Content]] = []
     for index, value in enumerate(contents):
-        content, unreadable = _read(index, value)
+        unreadable = list(shape_problems(index, value))
         problems += unreadable
-        if content is not None:
+        if not unreadable:
+            content = cast("Content", value)
             readable.append((index, content))
             problems += content_problems(index, content)
     problems += _order_problems(readable)
@@ -76,9 +74,9 @@ def check_import(contents: Sequence[object]) -> list[Problem]:
     """`check` for a history from outside: its keys, base64 and answers must be sound as well."""
     problems = check(contents)
     for index, value in enumerate(contents):
-        content, _ = _read(index, value)
-        if content is None:
+        if any(shape_problems(index, value)):
             continue
+        content = cast("Content", value)
         if content["role"] == "model" and content["parts"] and not says_something(content):
             what, hint = "nothing but thoughts or empty text", "leave this turn out"
             problems.append(Problem("answer", what, index, hint=hint))
@@ -115,12 +113,6 @@ def require(problems: Sequence[Problem], what: str, reason: ReasonName = "TURN_O
 # One Content
 
 
-def _read(index: int, value: object) -> tuple[Content | None, list[Problem]]:
-    """A value as a Content, or what keeps it from being one."""
-    problems = list(shape_problems(index, value))
-    return (None if problems else cast("Content", value)), problems
-
-
 def shape_problems(index: int, content: object) -> Iterator[Problem]:
     """What keeps a value from being read as a Content at all: its type, its role, its parts."""
     if not isinstance(content, dict):
@@ -134,7 +126,10 @@ def shape_problems(index: int, content: object) -> Iterator[Problem]:
     parts = content.get("parts")
     if not isinstance(parts, list):
         what = f"`parts` is {_type_name(parts)}, not a list"
-        yield Problem("shape", what, index, hint=_parts_hint(content))
+        # As other APIs have it.
+        has_text = isinstance(content.get("content"), str) or "text" in content
+        hint = 'write "parts": [{"text": "…"}]' if has_text else None
+        yield Problem("shape", what, index, hint=hint)
         return
     for number, part in enumerate(parts):
         if not isinstance(part, dict):
@@ -220,13 +215,11 @@ def _is_base64(value: object) -> bool:
     """Whether a value is base64 text, in either alphabet: the API and the SDK use different ones."""
     import base64
 
-    if not isinstance(value, str):
-        return False
     try:
-        base64.b64decode(value.replace("-", "+").replace("_", "/"), validate=True)
+        base64.b64decode(str(value).replace("-", "+").replace("_", "/"), validate=True)
     except ValueError:
         return False
-    return True
+    return isinstance(value, str)
 
 
 # Neighbours
@@ -264,32 +257,20 @@ def identity(call: FunctionCall | FunctionResponse) -> Identity:
 
 
 def _mismatch(calls: Counter[Identity], responses: Counter[Identity]) -> str:
-    missing = sorted(map(_named, (calls - responses).elements()))
-    extra = sorted(map(_named, (responses - calls).elements()))
     found = []
-    if missing:
-        found.append(f"no functionResponse for {', '.join(missing)}")
-    if extra:
-        found.append(f"a functionResponse for {', '.join(extra)}, which was not called")
+    if missing := _listed(calls - responses):
+        found.append(f"no functionResponse for {missing}")
+    if extra := _listed(responses - calls):
+        found.append(f"a functionResponse for {extra}, which was not called")
     return "; ".join(found)
 
 
-def _named(call: Identity) -> str:
-    name, call_id = call
-    return f"{name} (id {call_id})" if call_id else name
-
-
-# Words
+def _listed(calls: Counter[Identity]) -> str:
+    names = [f"{name} (id {id_})" if id_ else name for name, id_ in calls.elements()]
+    return ", ".join(sorted(names))
 
 
 def _type_name(value: object) -> str:
     """The type of a value in JSON's words."""
     names = {type(None): "null", bool: "a boolean", str: "text", list: "a list", dict: "an object"}
     return names.get(type(value), "a number")
-
-
-def _parts_hint(content: dict[str, Any]) -> str | None:
-    """How to write the parts, for a Content as other APIs have it."""
-    if isinstance(content.get("content"), str) or "text" in content:
-        return 'write "parts": [{"text": "…"}]'
-    return None

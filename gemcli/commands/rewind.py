@@ -10,7 +10,7 @@ from gemcli.app import App
 from gemcli.errors import GemcliError, counted
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import RewindRecord, UndoRecord
+from gemcli.sessions.records import RewindRecord
 from gemcli.terminal import documents, options
 
 # fmt: off
@@ -79,7 +79,7 @@ def command(
 
 def plan(
     app: App, session: str, journal: Journal, *, count: int | None, to: int | None, undo: bool
-) -> RewindRecord | UndoRecord | None:
+) -> RewindRecord | None:
     """The record to append, None if nothing changes. Raises `GemcliError` (NO_SUCH_TURN)."""
     if undo:
         return records.undo(turns_to_restore(session, journal))

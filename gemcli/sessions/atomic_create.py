@@ -20,8 +20,6 @@ from gemcli.sessions.lock import open_locked
 DRAFT_LIFETIME = 86400.0
 """Seconds after which a draft is not in use any more, even if `new --force` waits for the lock."""
 
-_DRAFT = re.compile("[0-9a-f]{12}")
-
 
 def create_file(fs: FileSystem, path: str, data: bytes, *, force: bool, wait: float) -> str | None:
     """Create the file `path`, or with `force` replace it; the path of the backup, if there is one.
@@ -83,9 +81,8 @@ def _remove_old_drafts(fs: FileSystem, directory: str, drafts: str) -> None:
     """Remove drafts that a `new` of the same session left when it was killed."""
     with suppress(OSError):
         for name in fs.listdir(directory):
-            if not (name.startswith(drafts) and _DRAFT.fullmatch(name.removeprefix(drafts))):
-                continue
-            draft = os.path.join(directory, name)
-            # Younger ones may be in use.
-            if fs.stat(draft).st_mtime < time.time() - DRAFT_LIFETIME:
-                fs.unlink(draft)
+            if re.fullmatch(re.escape(drafts) + "[0-9a-f]{12}", name):
+                draft = os.path.join(directory, name)
+                # Younger ones may be in use.
+                if fs.stat(draft).st_mtime < time.time() - DRAFT_LIFETIME:
+                    fs.unlink(draft)

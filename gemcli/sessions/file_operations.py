@@ -32,11 +32,9 @@ def exists(fs: FileSystem, path: str) -> bool:
 def is_same_file(fs: FileSystem, path: str, fd: int) -> bool:
     """Whether `path` names the open file. If that cannot be found out, it is an `OSError`."""
     try:
-        named = fs.stat(path)
+        return os.path.samestat(fs.stat(path), fs.fstat(fd))
     except (FileNotFoundError, NotADirectoryError):
         return False
-    opened = fs.fstat(fd)
-    return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
 
 
 def open_session(fs: FileSystem, path: str, flags: int) -> int:
@@ -67,10 +65,7 @@ def read_all(fs: FileSystem, fd: int) -> bytes:
     """Exactly as many bytes as the file has now; fewer if it is cut meanwhile."""
     left = fs.fstat(fd).st_size
     chunks = []
-    while left > 0:
-        chunk = fs.read(fd, left)
-        if not chunk:
-            break
+    while left > 0 and (chunk := fs.read(fd, left)):
         chunks.append(chunk)
         left -= len(chunk)
     return b"".join(chunks)

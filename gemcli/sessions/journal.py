@@ -7,6 +7,7 @@ format raises `RecordError`, and the journal is then of no further use.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -20,9 +21,7 @@ from gemcli.sessions.records import (
     RecordError,
     RequestRecord,
     ResponseRecord,
-    RewindRecord,
     SessionRecord,
-    UndoRecord,
 )
 
 State = Literal["pending", "answered", "refused", "failed", "in_doubt"]
@@ -33,26 +32,20 @@ REFUSED: Final = "refused"
 FAILED: Final = "failed"
 IN_DOUBT: Final = "in_doubt"
 
+EXCHANGE_ID = re.compile(r"([0-9]+)\.([1-9][0-9]{0,8})")
+"""The id of an exchange: the number of its turn, and its place in the turn."""
+
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """One request and its outcome."""
+    """One request and its outcome: the record of the answer, or of the failure."""
 
     id: str
     turn: int
     request: RequestRecord
     state: State = PENDING
-    outcome: ResponseRecord | FailureRecord | None = None
-
-    @property
-    def response(self) -> ResponseRecord | None:
-        """The record of the answer, if there is one."""
-        return self.outcome if self.outcome and self.outcome["kind"] == "response" else None
-
-    @property
-    def failure(self) -> FailureRecord | None:
-        """The record of how the request failed, if it did."""
-        return self.outcome if self.outcome and self.outcome["kind"] == "failure" else None
+    response: ResponseRecord | None = None
+    failure: FailureRecord | None = None
 
     @property
     def answer(self) -> Answer | None:
@@ -62,13 +55,8 @@ class Exchange:
     @property
     def usage(self) -> UsageMetadata | None:
         """The `usageMetadata` of the answer, or of the part of it that arrived."""
-        outcome = self.outcome
-        if outcome is None:
-            return None
-        if outcome["kind"] == "response":
-            return outcome["answer"].get("usageMetadata")
-        partial = outcome.get("partial")
-        return partial.get("usageMetadata") if isinstance(partial, dict) else None
+        received = self.failure.get("partial") if self.failure else self.answer
+        return received.get("usageMetadata") if isinstance(received, dict) else None
 
     @property
     def contents(self) -> list[Content]:
@@ -162,34 +150,23 @@ class Journal:
         return turn.number, f"{turn.number}.{_ordinal(turn.exchanges[-1].id) + 1}"
 
     def at(self, number: int) -> Journal:
-        """The session as it was after the last record of turn `number`; 0 is before any turn.
-
-        Raises `KeyError` if there never was such a turn.
-        """
-        if number == 0:
-            return Journal(self.records[:1])
-        if number not in self.turns:
+        """The session as it was when turn `number` ended; 0 is before any turn, else `KeyError`."""
+        if number and number not in self.turns:
             raise KeyError(number)
         own = [i for i, record in enumerate(self.records) if _turn_of(record) == str(number)]
-        return Journal(self.records[: own[-1] + 1])
+        return Journal(self.records[: max(own, default=0) + 1])
 
     def fork(self) -> list[Record]:
         """The history as records for another session: numbers and times kept, marked `imported`."""
         records: list[Record] = []
         for exchange in self.answered:
-            request: RequestRecord = {**exchange.request, "imported": True}
-            records.append(request)
-            if exchange.outcome and exchange.outcome["kind"] == "response":
-                response: ResponseRecord = {**exchange.outcome, "imported": True}
-                records.append(response)
+            records.append({**exchange.request, "imported": True})
+            if exchange.response:
+                records.append({**exchange.response, "imported": True})
         return records
 
     def totals(self) -> dict[str, int]:
-        """Counts since the session began: live turns, requests, and tokens in the API's names.
-
-        Refused, broken and rewound answers count, for they were paid; imported and forked ones do
-        not.
-        """
+        """Live turns, and the requests and tokens that were paid for, answered or not."""
         own = [exchange for exchange in self.exchanges if not exchange.request.get("imported")]
         usages = [exchange.usage for exchange in own]
         totals = {"turns": len(self.live), "requests": len(own)}
@@ -208,9 +185,9 @@ class Journal:
         elif record["kind"] == "failure":
             self._failure(record)
         elif record["kind"] == "rewind":
-            self._rewind(record)
+            self._rewind(record["turns"])
         elif record["kind"] == "undo":
-            self._undo(record)
+            self._undo(record["turns"])
         elif record["kind"] == "session":
             if self.records:
                 raise RecordError("a second session record: were two files joined?")
@@ -223,7 +200,8 @@ class Journal:
         turn = self._turn_for(record)
         name = record["id"]
         last = _ordinal(turn.exchanges[-1].id) if turn.exchanges else 0
-        if not _is_id(name, turn.number) or _ordinal(name) <= last:
+        parts = EXCHANGE_ID.fullmatch(name)
+        if not parts or parts[1] != str(turn.number) or int(parts[2]) <= last:
             raise RecordError(
                 f"the id {name!r} does not follow in turn {turn.number}: were two copies merged?"
             )
@@ -249,23 +227,20 @@ class Journal:
 
     def _response(self, record: ResponseRecord) -> None:
         exchange = self._take_pending(record)
-        exchange.outcome = record
-        if not record["valid"]:
-            exchange.state = REFUSED
-            return
-        exchange.state = ANSWERED
-        self._rewinds.clear()
-        if not self.live or self.live[-1].number != exchange.turn:
-            self.live.append(self.turns[exchange.turn])
+        exchange.response = record
+        exchange.state = ANSWERED if record["valid"] else REFUSED
+        if record["valid"]:
+            self._rewinds.clear()
+            if not self.live or self.live[-1].number != exchange.turn:
+                self.live.append(self.turns[exchange.turn])
 
     def _failure(self, record: FailureRecord) -> None:
         exchange = self._take_pending(record)
-        exchange.outcome = record
+        exchange.failure = record
         exchange.state = FAILED if record["outcome"] == "rejected" else IN_DOUBT
 
-    def _rewind(self, record: RewindRecord) -> None:
+    def _rewind(self, numbers: list[int]) -> None:
         self._give_up_pending()
-        numbers = list(record["turns"])
         last = self.live[-len(numbers) :]
         if not numbers or [turn.number for turn in last] != numbers:
             raise RecordError(f"rewinds turns {numbers}, which are not the last of the history")
@@ -274,9 +249,8 @@ class Journal:
         del self.live[-len(numbers) :]
         self._rewinds.append(numbers)
 
-    def _undo(self, record: UndoRecord) -> None:
+    def _undo(self, numbers: list[int]) -> None:
         self._give_up_pending()
-        numbers = record["turns"]
         if not self._rewinds or self._rewinds[-1] != numbers:
             raise RecordError(f"undoes a rewind of turns {numbers}, which is not the last one")
         for number in self._rewinds.pop():
@@ -298,19 +272,12 @@ class Journal:
         return exchange
 
 
-def _is_id(name: str, turn: int) -> bool:
-    """Whether `name` is the id of an exchange of the turn, like `7.2`."""
-    head, _, tail = name.partition(".")
-    is_number = tail.isascii() and tail.isdigit() and tail[0] != "0" and len(tail) < 10
-    return head == str(turn) and is_number
-
-
 def _ordinal(name: str) -> int:
-    """The exchange's place in its turn: 2 of `7.2`."""
+    """The place of an exchange in its turn: 2 for the id `7.2`."""
     return int(name.partition(".")[2])
 
 
 def _turn_of(record: Record) -> str | None:
-    """The number of the turn a record belongs to, as its id has it, if it belongs to one."""
+    """The number of the turn that a record belongs to, as it stands in its id, if to one."""
     name = record["id"] if record["kind"] == "request" else record.get("request")
     return name.partition(".")[0] if isinstance(name, str) else None

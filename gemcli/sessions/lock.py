@@ -28,17 +28,17 @@ def open_locked(fs: FileSystem, path: str, wait: float) -> int:
     until = time.monotonic() + wait
     while True:
         fd = file_operations.open_session(fs, path, os.O_RDWR | os.O_APPEND)
+        locked = False
         try:
             _lock(fs, fd, path, until)
-            if file_operations.is_same_file(fs, path, fd):
-                return fd
+            locked = file_operations.is_same_file(fs, path, fd)
         except OSError as error:
-            file_operations.close(fs, fd)
             raise io_error(error, f"cannot check {path}") from error
-        except BaseException:
-            file_operations.close(fs, fd)
-            raise
-        file_operations.close(fs, fd)
+        finally:
+            if not locked:
+                file_operations.close(fs, fd)
+        if locked:
+            return fd
 
 
 def _lock(fs: FileSystem, fd: int, path: str, until: float) -> None:
@@ -55,6 +55,5 @@ def _lock(fs: FileSystem, fd: int, path: str, until: float) -> None:
         raise GemcliError("SESSION_BUSY", f"{path} is in use by another gemcli") from None
     except OSError as error:
         if error.errno in NO_LOCKS:
-            what = f"{path} cannot be locked: {error.strerror}"
-            raise GemcliError("NO_LOCK", what) from error
+            raise GemcliError("NO_LOCK", f"{path} cannot be locked: {error.strerror}") from error
         raise io_error(error, f"cannot lock {path}") from error

@@ -10,19 +10,16 @@ from gemcli.errors import GemcliError
 
 SUFFIX = ".jsonl"
 
-_SESSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\Z")
-
 
 def is_session_name(text: str) -> bool:
     """Whether `text` is the name of a session, and so a safe file name anywhere."""
-    return _SESSION.match(text) is not None and len(text) <= 128
+    return re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", text) is not None
 
 
 def session_path(session: str, environ: Mapping[str, str]) -> str:
-    """The file of a session: under GEMCLI_HOME for a name, or the path itself.
+    """The file of a session: the path itself if it has a `/` or ends in `.jsonl`, else by name.
 
-    Anything with a `/` or ending in `.jsonl` is a path. Raises `GemcliError` (USAGE) for anything
-    that is neither.
+    Raises `GemcliError` (USAGE) for what is neither a path nor a name.
     """
     if "\0" in session:
         raise GemcliError("USAGE", "a session's name cannot contain NUL")

@@ -1,12 +1,8 @@
 """Sending once: whether a message was sent before, and what that means for sending it now. Pure.
 
-A message may have a key, which its `request` record carries. The last try under that key decides:
-an answered message is not sent again; a message in doubt is not sent again unless the user says so;
-a rejected one never counted.
-
-`send --key` takes its keys from the user. Replay computes them: each covers the model, the config,
-the message and, through the key before it, everything said earlier. Turns that a session was
-created with (a fork, an import) have no key of this session.
+A message may have a key, which its `request` record carries: the user's (`send --key`), or one that
+replay computes from the model, the config, the message and the key before it. The last try under
+that key decides: an answered message is not sent again, and one in doubt only if the user says so.
 """
 
 from __future__ import annotations
@@ -56,14 +52,11 @@ def next_key(previous: str, model: str, config: Config, content: Content) -> str
 
 
 def last_try(journal: Journal, message: Message) -> Exchange | None:
-    """The newest exchange with the message's key that was sent in this session.
-
-    One whose answer is in the history comes first: undoing a rewind brings it back below newer
-    tries. Then those with the same content: the fate of another message under the same key says
-    nothing about this one.
-    """
+    """The newest exchange with the message's key that was sent in this session."""
 
     def rank(exchange: Exchange) -> tuple[bool, bool, int]:
+        # Undoing a rewind brings an answer back below newer tries. The fate of another message
+        # under the same key says nothing about this one.
         same_content = exchange.request["content"] == message.content
         return _in_history(journal, exchange), same_content, exchange.turn
 
@@ -99,7 +92,7 @@ def stored_answer(
     """
     found = delivery(journal, exchange)
     if found is Delivery.IN_DOUBT and not resend:
-        outcome = "is not recorded" if exchange.outcome is None else "is unknown"
+        outcome = "is not recorded" if exchange.failure is None else "is unknown"
         what = f"it was sent before, as turn {exchange.turn}, and its outcome {outcome}"
         raise GemcliError("IN_DOUBT", what)
     if found not in (Delivery.ANSWERED, Delivery.REFUSED):
@@ -114,10 +107,7 @@ def stored_answer(
 
 
 def own_turns(journal: Journal) -> list[Turn]:
-    """The turns of the history that were sent in this session, oldest first.
-
-    All but those it was created with.
-    """
+    """The turns of the history that the session was not created with, oldest first."""
     return [turn for turn in journal.live if not turn.exchanges[0].request.get("imported")]
 
 

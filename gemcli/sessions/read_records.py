@@ -64,12 +64,10 @@ def fold(lines: Lines, path: str) -> Journal:
 
 
 def _bad_line(path: str, number: int, error: ValueError) -> GemcliError:
-    reason: ReasonName = "CORRUPT"
+    # A first line that is no record is some other file's, rather than a damaged session's.
+    reason: ReasonName = "NOT_A_SESSION" if number == 1 else "CORRUPT"
     if isinstance(error, RecordError):
         reason = error.reason
-    elif number == 1:
-        # Some other file, rather than a damaged session.
-        reason = "NOT_A_SESSION"
     hint = None
     if reason == "CORRUPT" and number > 1:
         whole = f"head -n {number - 1} {shlex.quote(path)} > whole.jsonl"

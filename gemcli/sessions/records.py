@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NotRequired, TypedDict, cast
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast
 
 from gemcli.chat import turn_order
 from gemcli.chat.answers import Answer, invalid_response
@@ -103,17 +104,9 @@ class ToolRecord(TypedDict):
 
 
 class RewindRecord(TypedDict):
-    """The turns that leave the history, oldest first."""
+    """The turns that leave the history, or with `undo` come back into it, oldest first."""
 
-    kind: Literal["rewind"]
-    time: str
-    turns: list[int]
-
-
-class UndoRecord(TypedDict):
-    """The turns of a rewind that come back into the history, oldest first."""
-
-    kind: Literal["undo"]
+    kind: Literal["rewind", "undo"]
     time: str
     turns: list[int]
 
@@ -133,7 +126,6 @@ Record = (
     | FailureRecord
     | ToolRecord
     | RewindRecord
-    | UndoRecord
     | FormatRecord
 )
 
@@ -170,33 +162,29 @@ def parse(line: bytes) -> dict[str, Any]:
 def check(record: dict[str, Any]) -> Record:
     """Check the fields of a record. Raises `RecordError` naming the first that is invalid."""
     kind = record["kind"]
-    fields = FIELDS.get(kind)
-    if fields is None:
+    if kind not in FIELDS:
         raise RecordError(f"records of kind {kind!r} are unknown to this version", "NEWER_FORMAT")
-    if kind in ("session", "format"):
+    if "format" in FIELDS[kind]:
+        # Before anything else is checked: a newer format may have other fields.
         _require_known_format(record.get("format"))
-    for name, type_, required, fault_of in fields:
+    for name, expected in FIELDS[kind].items():
         value = record.get(name)
-        if value is None and not required:
-            continue
-        # Not `isinstance`: to Python a boolean is an integer.
-        if type(value) is not type_:
+        # To Python a boolean is an integer.
+        if not isinstance(value, expected) or (type(value) is bool) != (expected is bool):
             raise RecordError(f"a {kind} record with a missing or invalid `{name}`")
-        fault = fault_of(value) if fault_of else None
+        fault = FAULTS[name](value) if name in FAULTS and value is not None else None
         if fault:
             raise RecordError(f"a {kind} record with an invalid `{name}`: {fault}")
     return cast("Record", record)
 
 
 def _require_known_format(number: object) -> None:
-    # Before anything else is checked: a newer format may have other fields.
     if type(number) is int and number > FORMAT:
-        raise RecordError(
-            f"format {number} is newer than {FORMAT}, which this version reads", "NEWER_FORMAT"
-        )
+        what = f"format {number} is newer than {FORMAT}, which this version reads"
+        raise RecordError(what, "NEWER_FORMAT")
 
 
-def _invalid_config(config: dict[str, Any]) -> str | None:
+def _invalid_config(config: dict[str, object]) -> str | None:
     if not isinstance(config.get("generationConfig", {}), dict):
         return "`generationConfig` is not an object"
     if "systemInstruction" in config:
@@ -205,67 +193,47 @@ def _invalid_config(config: dict[str, Any]) -> str | None:
     return None
 
 
-def _invalid_content(content: dict[str, Any]) -> str | None:
+def _invalid_content(content: object) -> str | None:
     problem = next(turn_order.shape_problems(0, content), None)
     return problem.message if problem else None
 
 
-def _invalid_attempts(attempts: list[Any]) -> str | None:
+def _invalid_attempts(attempts: list[object]) -> str | None:
     for attempt in attempts:
         if not isinstance(attempt, dict) or not isinstance(attempt.get("elapsed_ms", 0), int):
             return "not objects, each with its time"
     return None
 
 
-def _invalid_turns(turns: list[Any]) -> str | None:
+def _invalid_turns(turns: list[object]) -> str | None:
     return None if all(type(number) is int for number in turns) else "not numbers"
 
 
-class Field(NamedTuple):
-    """A field of a record: its type in Python, and what a value of that type must be beyond it."""
-
-    name: str
-    type: type
-    required: bool = True
-    fault_of: Callable[[Any], str | None] | None = None
-
-
-_ATTEMPTS = Field("attempts", list, required=False, fault_of=_invalid_attempts)
-_TURNS = Field("turns", list, fault_of=_invalid_turns)
-
-FIELDS: dict[str, tuple[Field, ...]] = {
-    "session": (
-        Field("format", int),
-        Field("id", str),
-        Field("model", str),
-        Field("backend", str),
-        Field("config", dict, fault_of=_invalid_config),
-        Field("project", str, required=False),
-        Field("location", str, required=False),
-        Field("origin", dict, required=False),
-    ),
-    "request": (
-        Field("turn", int),
-        Field("id", str),
-        Field("content", dict, fault_of=_invalid_content),
-        Field("model", str),
-        Field("backend", str),
-        Field("config", dict, required=False, fault_of=_invalid_config),
-    ),
-    "response": (
-        Field("request", str),
-        Field("answer", dict, fault_of=invalid_response),
-        Field("elapsed_ms", int, required=False),
-        _ATTEMPTS,
-        Field("valid", bool),
-    ),
-    "failure": (Field("request", str), Field("outcome", str), _ATTEMPTS),
-    "tool": (Field("request", str),),
-    "rewind": (_TURNS,),
-    "undo": (_TURNS,),
-    "format": (Field("format", int),),
+# fmt: off
+FIELDS: dict[str, dict[str, type | UnionType]] = {
+    "session":  {"format": int, "id": str, "model": str, "backend": str, "config": dict,
+                 "project": str | None, "location": str | None, "origin": dict | None},
+    "request":  {"turn": int, "id": str, "content": dict, "model": str, "backend": str,
+                 "config": dict | None},
+    "response": {"request": str, "answer": dict, "valid": bool,
+                 "attempts": list | None, "elapsed_ms": int | None},
+    "failure":  {"request": str, "outcome": str, "attempts": list | None},
+    "tool":     {"request": str},
+    "rewind":   {"turns": list},
+    "undo":     {"turns": list},
+    "format":   {"format": int},
 }
-"""The fields of each kind of record that are checked when it is read."""
+# fmt: on
+"""The fields of each kind of record that are checked when it is read; with `None`, optional ones."""
+
+FAULTS: dict[str, Callable[[Any], str | None]] = {
+    "config": _invalid_config,
+    "content": _invalid_content,
+    "answer": invalid_response,
+    "attempts": _invalid_attempts,
+    "turns": _invalid_turns,
+}
+"""What can be wrong with a field beyond its type."""
 
 
 # Making
@@ -379,7 +347,7 @@ def rewind(turns: Sequence[int]) -> RewindRecord:
     return {"kind": "rewind", "time": now(), "turns": list(turns)}
 
 
-def undo(turns: Sequence[int]) -> UndoRecord:
+def undo(turns: Sequence[int]) -> RewindRecord:
     """The turns that come back into the history, oldest first."""
     return {"kind": "undo", "time": now(), "turns": list(turns)}
 

@@ -84,7 +84,8 @@ class Session:
         except OSError as error:
             self._cut_back()
             hint = "the answer is only in the output: keep that, and free some space"
-            raise _unsaved(error, f"cannot write to {self.path}", hint if paid else None) from error
+            what = f"cannot write to {self.path}: {error.strerror or error}"
+            raise Unsaved(io_reason(error), what, hint=hint if paid else None) from error
 
     def _sync(self, paid: bool) -> None:
         try:
@@ -95,15 +96,10 @@ class Session:
             if not paid:
                 self._cut_back()
             hint = "the answer is in the file, but a power cut may take it"
-            raise _unsaved(
-                error, f"{self.path} may not be on the disk", hint if paid else None
-            ) from error
+            what = f"{self.path} may not be on the disk: {error.strerror or error}"
+            raise Unsaved(io_reason(error), what, hint=hint if paid else None) from error
 
     def _cut_back(self) -> None:
         # If even that fails, the next writer repairs the torn line.
         with suppress(OSError):
             self._fs.truncate(self._fd, self._size)
-
-
-def _unsaved(error: OSError, what: str, hint: str | None) -> Unsaved:
-    return Unsaved(io_reason(error), f"{what}: {error.strerror or error}", hint=hint)

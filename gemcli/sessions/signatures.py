@@ -40,13 +40,10 @@ def history(exchanges: Iterable[Exchange], model: str, backend: str) -> tuple[li
 
 def _without_signatures(content: Content) -> Content:
     """The Content without signatures, and without Parts that held nothing else."""
-    parts: list[Part] = []
-    for part in parts_of(content):
-        bare = part.copy()
-        bare.pop("thoughtSignature", None)
-        if not is_blank(bare):
-            parts.append(bare)
-    return {**content, "parts": parts}
+    parts = [part.copy() for part in parts_of(content)]
+    for part in parts:
+        part.pop("thoughtSignature", None)
+    return {**content, "parts": [part for part in parts if not is_blank(part)]}
 
 
 def with_stand_ins(contents: list[Content], model: str) -> tuple[list[Content], bool]:
@@ -66,13 +63,9 @@ def with_stand_ins(contents: list[Content], model: str) -> tuple[list[Content], 
 
 def _with_stand_in(content: Content) -> Content:
     """The Content with the stand-in on its first function call, if that has no signature."""
-    if content["role"] != "model":
+    parts = parts_of(content)
+    calls = [place for place, part in enumerate(parts) if "functionCall" in part]
+    if not calls or "thoughtSignature" in parts[calls[0]]:
         return content
-    parts = list(parts_of(content))
-    for place, part in enumerate(parts):
-        if "functionCall" in part:
-            if "thoughtSignature" in part:
-                return content
-            parts[place] = {**part, "thoughtSignature": STAND_IN}
-            return {**content, "parts": parts}
-    return content
+    first: Part = {**parts[calls[0]], "thoughtSignature": STAND_IN}
+    return {**content, "parts": [*parts[: calls[0]], first, *parts[calls[0] + 1 :]]}

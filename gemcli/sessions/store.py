@@ -48,7 +48,11 @@ class Store:
         """
         again = READ_AGAIN
         while True:
-            data = self._contents(path)
+            fd = file_operations.open_session(self.fs, path, os.O_RDONLY)
+            try:
+                data = self._read_all(fd, path)
+            finally:
+                file_operations.close(self.fs, fd)
             try:
                 return fold(scan(data), path)
             except GemcliError:
@@ -120,13 +124,6 @@ class Store:
             raise io_error(error, f"cannot read {directory}") from error
         sessions = [file for file in files if file.endswith(SUFFIX) and file[0] != "."]
         return sorted(file.removesuffix(SUFFIX) for file in sessions)
-
-    def _contents(self, path: str) -> bytes:
-        fd = file_operations.open_session(self.fs, path, os.O_RDONLY)
-        try:
-            return self._read_all(fd, path)
-        finally:
-            file_operations.close(self.fs, fd)
 
     def _read_all(self, fd: int, path: str) -> bytes:
         try:

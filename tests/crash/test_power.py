@@ -264,7 +264,8 @@ class PowerWorld(World):
         if self.operation.reply and "gemcli: error: " in moment.err:
             journal = self.journal()
             assert journal, moment
-            assert list(journal.exchanges)[-1].outcome, f"what was told is not there: {moment}"
+            last = list(journal.exchanges)[-1]
+            assert last.response or last.failure, f"what was told is not there: {moment}"
         return self.verify(Ran(-signal.SIGKILL, [moment.after], False, moment.out, moment.err))
 
     def broken(self, lies: Lies) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from gemcli.sessions.journal import IN_DOUBT, Journal
+from gemcli.sessions.journal import IN_DOUBT, PENDING, Journal
 from tests.builders import texts
 from tests.crash.faults import Fault
 from tests.crash.harness import CHANGING, Ran, Runner, Sandbox, Seen, kills
@@ -153,7 +153,7 @@ class ReplayWorld(Sandbox):
             for journal in self.journals().values()
             for one in journal.exchanges
         }
-        return {text for text, one in newest.items() if one.outcome is None or one.state == IN_DOUBT}
+        return {text for text, one in newest.items() if one.state in (PENDING, IN_DOUBT)}
 
     def verify(self, ran: Ran) -> None:
         """What holds after anything: what was sent was written down, what was printed is there, all in order."""

@@ -97,7 +97,7 @@ def reread(journal: Journal) -> Journal:
 
 def everything(journal: Journal) -> Any:
     """All that a journal knows, for comparison."""
-    exchanges = [(one.id, one.turn, one.state, one.request, one.outcome) for one in journal.exchanges]
+    exchanges = [(one.id, one.turn, one.state, one.request, one.response, one.failure) for one in journal.exchanges]
     numbers = [(number, turn.number, turn.rewound) for number, turn in journal.turns.items()]
     pending = journal.pending and journal.pending.id
     return journal.records, journal.header, exchanges, numbers, live(journal), pending, journal.undoable
@@ -447,8 +447,8 @@ def test_optional(name: str) -> None:
 @pytest.mark.parametrize(("table", "required"), [(REQUIRED, True), (OPTIONAL, False)], ids=["required", "optional"])
 def test_every_field_is_tested(table: dict[str, Any], required: bool) -> None:
     """The tables above name every field that is checked."""
-    fields = [(kind, field) for kind, fields in records.FIELDS.items() for field in fields]
-    assert table.keys() == {f"{kind}.{field.name}" for kind, field in fields if field.required == required}
+    fields = [(kind, name, type_) for kind, fields in records.FIELDS.items() for name, type_ in fields.items()]
+    assert table.keys() == {f"{kind}.{name}" for kind, name, type_ in fields if isinstance(type_, type) == required}
 
 
 @pytest.mark.parametrize("bad", ["1", None, True, 1.0])

@@ -81,14 +81,14 @@ def test_everything_else_stays() -> None:
         {"text": "a", "partMetadata": {"thoughtSignature": "inside"}},
     ]
     one = answered(*parts)
-    before = copy.deepcopy(one.outcome)
+    before = copy.deepcopy(one.response)
     contents, _ = signatures.history([one], "other", "gemini")
     assert contents[1]["parts"] == [
         {"text": "hm", "thought": True},
         {**CALL, "new": {"b": 1, "a": None}},
         {"text": "a", "partMetadata": {"thoughtSignature": "inside"}},
     ]
-    assert one.outcome == before
+    assert one.response == before
 
 
 @pytest.mark.parametrize(
