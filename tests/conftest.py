@@ -22,7 +22,6 @@ from hypothesis import HealthCheck, settings
 
 from gemcli.signals import deferred
 from tests.support import CANARY, LONG, Gemcli, InProcess, Model, clients_collected
-from tests.system import Inside
 
 # Who runs the tests in the background, or under nohup, has these ignored, and so would have every program started
 # here: gemcli leaves an ignored signal alone.
@@ -148,12 +147,6 @@ def collected() -> Iterator[None]:
     with clients_collected():
         yield
     deferred.arrived.clear()
-
-
-@pytest.fixture
-def inside(capfd: pytest.CaptureFixture[str], model: Model, collected: None) -> Inside:
-    """The program in this process, with the scripted model."""
-    return Inside(capfd, model.env)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from gemcli.sessions.journal import Journal
 from gemcli.sessions.store import Store
 from gemcli.simulator.server import serve
 from gemcli.simulator.simulated_api import Reply, json_reply, simulate
-from tests.builders import answer, contents, records_of, session_file, sse, streaming, texts
+from tests.builders import records_of, session_file
 
 PROGRAM = str(Path(sys.executable).with_name("gemcli"))
 """The installed program: what users run."""
@@ -276,25 +276,3 @@ class Model:
         head, _, verb = target.rpartition(":")
         version = head.split("/")[1]
         return simulate(method, f"/{version}/models/simulator/echo:{verb}", headers, body)
-
-
-__all__ = [
-    "CANARY",
-    "PROGRAM",
-    "Done",
-    "Gemcli",
-    "InProcess",
-    "Model",
-    "Reply",
-    "answer",
-    "assert_untold",
-    "clients_collected",
-    "contents",
-    "examples",
-    "json_reply",
-    "read_session",
-    "records_of",
-    "sse",
-    "streaming",
-    "texts",
-]

@@ -14,7 +14,7 @@ from gemcli.errors import GemcliError
 from gemcli.sessions import names
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.terminal.output import Output
-from tests.commands import header, turn, write
+from tests.builders import header, turn, write_session
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_missing_session_tells_how_it_is_made(
 
 def test_require_does_not_read(app: App) -> None:
     """`require` asks only whether there is something: a corrupt session is there."""
-    write("a").write_text("nonsense")
+    write_session("a").write_text("nonsense")
     app.require("a")
     with pytest.raises(GemcliError, match="line 1"):
         app.read("a")
@@ -77,7 +77,7 @@ def test_require_does_not_read(app: App) -> None:
 
 def test_open_holds_the_lock_and_gives_it_back(app: App) -> None:
     """An open session is busy for anybody else, and free afterwards, even after an error."""
-    write("a", header(), *turn(1))
+    write_session("a", header(), *turn(1))
     with app.open("a", 0) as opened:
         assert opened.journal.last_number == 1
         with pytest.raises(GemcliError) as caught, app.open("a", 0.01):
@@ -101,7 +101,7 @@ class Denied(FileSystem):
 @pytest.mark.parametrize("method", ["read", "open"])
 def test_a_session_that_may_not_be_opened(method: str) -> None:
     """Without permission a session is 74 and named: it is not missing."""
-    path = write("a", header())
+    path = write_session("a", header())
     app = App(dict(os.environ), Output(), Denied())
     with pytest.raises(GemcliError, match="Permission denied") as caught:
         use(app, method, "a")

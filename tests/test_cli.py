@@ -15,8 +15,9 @@ import pytest
 from gemcli import __version__
 from gemcli.cli import COMMANDS, _as_gemcli_error, main
 from gemcli.sessions.filesystem import FileSystem
-from tests.commands import header, write
-from tests.support import Gemcli, Model, answer, json_reply, texts
+from gemcli.simulator.simulated_api import json_reply
+from tests.builders import answer, header, texts, write_session
+from tests.support import Gemcli, Model
 
 
 def test_a_conversation_lives_in_a_file(gemcli: Gemcli, model: Model) -> None:
@@ -137,7 +138,7 @@ class Bug(FileSystem):
 @pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["plain", "debug"])
 def test_a_bug_is_one_line(capfd: pytest.CaptureFixture[str], debug: list[str]) -> None:
     """A bug is 70 with one line and a request to report it; the traceback comes with --debug only."""
-    write("a", header())
+    write_session("a", header())
     assert main(["history", "-s", "a", *debug], os.environ, Bug()) == 70
     out, err = capfd.readouterr()
     assert out == ""
@@ -168,7 +169,7 @@ def wait_until_it_reads(process: subprocess.Popen[bytes]) -> None:
 )
 def test_a_signal_while_waiting_for_input(gemcli: Gemcli, signum: signal.Signals, status: int) -> None:
     """A signal ends a waiting program with its own status and one line, and nothing is written."""
-    write("a", header())
+    write_session("a", header())
     with gemcli.start("send", "-s", "a", stdin=subprocess.PIPE) as process:
         wait_until_it_reads(process)
         process.send_signal(signum)
@@ -205,7 +206,7 @@ def test_ctrl_c_around_the_command(place: str) -> None:
 
 def test_nohup(gemcli: Gemcli) -> None:
     """A signal that the parent ignores, as nohup does, stays ignored."""
-    write("a", header())
+    write_session("a", header())
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         process = gemcli.start("send", "-s", "a", "--text", stdin=subprocess.PIPE)

@@ -12,8 +12,7 @@ from gemcli.create_session import NewOptions, create, create_if_missing, empty, 
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.store import Store
 from gemcli.terminal.output import Output
-from tests.commands import ECHO, header, mixed, turn, write
-from tests.support import records_of
+from tests.builders import ECHO, header, mixed, records_of, turn, write_session
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def test_only_a_missing_session_is_created(app: App) -> None:
 
 def test_another_process_is_faster(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that appears between the look and the creation is kept, and is no error."""
-    path = write("a", header(), *turn(1))
+    path = write_session("a", header(), *turn(1))
     before = path.read_bytes()
     monkeypatch.setattr(Store, "exists", lambda _store, _path: False)
     assert not create_if_missing(app, "a", NewOptions(ECHO))

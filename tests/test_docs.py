@@ -22,7 +22,8 @@ from gemcli.api.gemini import IGNORED_ENVIRONMENT
 from gemcli.cli import COMMANDS
 from gemcli.errors import STATUSES
 from gemcli.terminal.environment import ENVIRONMENT
-from tests.support import InProcess, Model, contents
+from tests.builders import contents
+from tests.support import InProcess, Model
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

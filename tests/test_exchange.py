@@ -26,7 +26,9 @@ from gemcli.sessions.session import Unsaved
 from gemcli.sessions.store import Store
 from gemcli.settings.config import Config
 from gemcli.signals import Interrupted, deferred, raised
-from tests.support import Model, Reply, answer, contents, json_reply
+from gemcli.simulator.simulated_api import Reply, json_reply
+from tests.builders import answer, contents
+from tests.support import Model
 from tests.system import Listener, listening
 
 P = ParamSpec("P")

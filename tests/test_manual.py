@@ -20,9 +20,9 @@ from gemcli.replay import checks, script_schema, suites, template
 from gemcli.sessions.records import FIELDS
 from gemcli.settings.definitions import SETTINGS
 from gemcli.simulator import rules
-from tests.commands import CALL, failed, header, mixed, write
-from tests.commands import asked as request
-from tests.support import InProcess, Model, answer, contents, json_reply, sse, streaming
+from gemcli.simulator.simulated_api import json_reply
+from tests.builders import CALL, answer, contents, failure, header, mixed, request, sse, streaming, write_session
+from tests.support import InProcess, Model
 from tests.test_docs import gen_docs
 
 MANUAL = Path(__file__).parents[1] / "man"
@@ -140,9 +140,9 @@ def printed(here: InProcess, model: Model) -> Iterator[tuple[str, Any]]:
     (here.directory / "all.yaml").write_text(SCRIPT)
     (here.directory / "more.yaml").write_text(SCRIPT.replace("- Two", "- Three"))
     (here.directory / "suite.jsonl").write_text(SUITE)
-    write("mixed", *mixed())
-    write("doubtful", header(), request(1, "Is anybody there?"), failed(1, "unknown"))
-    write("corrupt", header(), {"kind": "response", "request": "7.1"})
+    write_session("mixed", *mixed())
+    write_session("doubtful", header(), request(1, "Is anybody there?"), failure(1, "unknown"))
+    write_session("corrupt", header(), {"kind": "response", "request": "7.1"})
 
     yield from each("session", "new", "-s", "a", "--system", "Be brief")
     yield from each("session", "new", "-s", "a", "--force", "--history", "history.json")
@@ -178,7 +178,7 @@ def printed(here: InProcess, model: Model) -> Iterator[tuple[str, Any]]:
     model.script(json_reply({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}, 429, {"retry-after": "9"}))
     run("send", "-s", "a", "Hello")
     run("rewind", "-s", "doubtful")
-    write("refused", *mixed()[:5])
+    write_session("refused", *mixed()[:5])
     run("rewind", "-s", "refused")
     for note in notes:
         yield "error" if note["level"] == "error" else "note", note

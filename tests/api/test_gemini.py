@@ -21,7 +21,9 @@ from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
 from gemcli.errors import GemcliError
 from gemcli.signals import Interrupted, deferred, raised
-from tests.support import Model, Reply, answer, contents, json_reply
+from gemcli.simulator.simulated_api import Reply, json_reply
+from tests.builders import answer, contents
+from tests.support import Model
 from tests.system import Listener, listening
 
 BODY = {"contents": contents("hello")}

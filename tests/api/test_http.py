@@ -25,7 +25,9 @@ from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
 from gemcli.api.transport_errors import UnexpectedHost, error_of_transport
 from gemcli.errors import GemcliError
-from tests.support import Model, Reply, answer, contents, json_reply
+from gemcli.simulator.simulated_api import Reply, json_reply
+from tests.builders import answer, contents
+from tests.support import Model
 from tests.system import Handler, Listener, listening
 
 BODY = {"contents": contents("hello")}

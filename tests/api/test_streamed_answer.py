@@ -18,8 +18,8 @@ from gemcli.chat.contents import merged
 from gemcli.errors import GemcliError
 from gemcli.simulator import responses, streams
 from gemcli.text import strict_json
+from tests.builders import answer
 from tests.simulator import test_streams as oracle
-from tests.support import answer
 
 REQUEST = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
 CALL = {"functionCall": {"name": "f", "args": {"a": [1, None, "x"]}, "id": "c1"}}

@@ -16,7 +16,7 @@ from gemcli.chat import answers, turn_order
 from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS, judge, read
 from gemcli.chat.contents import user_text
 from gemcli.errors import REASONS, GemcliError
-from tests.support import answer
+from tests.builders import answer
 
 CALL = {"functionCall": {"name": "f", "args": {}}}
 THOUGHT = {"text": "hm", "thought": True}

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from gemcli.sessions import records
-from tests.commands import CALL, RESPONSE, asked, header, mixed, told, turn, write
-from tests.support import InProcess, answer
+from tests.builders import CALL, RESPONSE, answer, header, mixed, request, response, turn, write_session
+from tests.support import InProcess
 
 
 def test_the_turns_of_the_history(here: InProcess) -> None:
     """Without options the live turns are printed, oldest first, one a line."""
-    write("a", *mixed())
+    write_session("a", *mixed())
     lines = here("history", "-s", "a").lines
     assert [(line["turn"], line["user"], line["text"], line["state"]) for line in lines] == [
         (1, "question 1", "answer 1", "answered"),
@@ -25,7 +25,7 @@ def test_the_turns_of_the_history(here: InProcess) -> None:
 
 def test_all_turns_with_their_states(here: InProcess) -> None:
     """`--all` shows every turn that ever was, with what came of it, and why."""
-    write("a", *mixed(), asked(7, "q"), told(7, CALL))
+    write_session("a", *mixed(), request(7, "q"), response(7, CALL))
     lines = here("history", "-s", "a", "--all").lines
     assert [(line["turn"], line["state"]) for line in lines] == [
         (1, "answered"),
@@ -45,7 +45,7 @@ def test_all_turns_with_their_states(here: InProcess) -> None:
 
 def test_an_empty_session_has_no_lines(here: InProcess) -> None:
     """A session without turns prints nothing and is no error."""
-    write("a", header())
+    write_session("a", header())
     for option in ([], ["--text"], ["--all"], ["--contents"]):
         done = here("history", "-s", "a", *option)
         assert (done.status, done.out, done.err) == (0, "", "")
@@ -53,13 +53,13 @@ def test_an_empty_session_has_no_lines(here: InProcess) -> None:
 
 def test_text(here: InProcess) -> None:
     """`--text` is `role: text`, a paragraph for each; line ends at the end of a text are not doubled."""
-    write("a", header(), *turn(1, "one\ntwo\n", "three"), *turn(2, "four", "five\n\n"))
+    write_session("a", header(), *turn(1, "one\ntwo\n", "three"), *turn(2, "four", "five\n\n"))
     assert here("history", "-s", "a", "--text").out == ("user: one\ntwo\nmodel: three\n\nuser: four\nmodel: five\n")
 
 
 def test_text_of_all_turns(here: InProcess) -> None:
     """`--all --text` says of a turn without an answer in the history what became of it."""
-    write("a", *mixed()[:7])
+    write_session("a", *mixed()[:7])
     assert here("history", "-s", "a", "--all", "--text").out == (
         "user: question 1\nmodel: answer 1\n\nuser: question 2\nnote: refused\n\nuser: question 3\nnote: failed\n"
     )
@@ -67,7 +67,7 @@ def test_text_of_all_turns(here: InProcess) -> None:
 
 def test_thoughts_are_no_text(here: InProcess) -> None:
     """Thoughts are left out of texts, and kept among the parts."""
-    write("a", header(), asked(1, "q"), told(1, {"text": "hm", "thought": True}, "so"))
+    write_session("a", header(), request(1, "q"), response(1, {"text": "hm", "thought": True}, "so"))
     line = here("history", "-s", "a").json
     assert line["text"] == "so"
     assert line["exchanges"][0]["model"]["parts"][0] == {"text": "hm", "thought": True}
@@ -76,7 +76,14 @@ def test_thoughts_are_no_text(here: InProcess) -> None:
 
 def test_a_turn_of_two_exchanges(here: InProcess) -> None:
     """A turn with a function call is one line, with both exchanges and the final answer."""
-    write("a", header(), asked(1, "q"), told(1, CALL), asked(1, RESPONSE, ordinal=2), told(1, "end", ordinal=2))
+    write_session(
+        "a",
+        header(),
+        request(1, "q"),
+        response(1, CALL),
+        request(1, RESPONSE, ordinal=2),
+        response(1, "end", ordinal=2),
+    )
     line = here("history", "-s", "a").json
     assert (line["user"], line["text"], line["state"], line["function_calls"]) == ("q", "end", "answered", [])
     assert [exchange["id"] for exchange in line["exchanges"]] == ["1.1", "1.2"]
@@ -86,7 +93,7 @@ def test_a_turn_of_two_exchanges(here: InProcess) -> None:
 
 def test_last(here: InProcess) -> None:
     """`--last` is the last live turn, with `--all` the last that ever was."""
-    write("a", *mixed()[:-2])
+    write_session("a", *mixed()[:-2])
     assert here("history", "-s", "a", "--last").json["turn"] == 1
     assert here("history", "-s", "a", "--last", "--all").json["turn"] == 5
     assert here("history", "-s", "a", "--last", "--text").out == "user: question 1\nmodel: answer 1\n"
@@ -95,14 +102,14 @@ def test_last(here: InProcess) -> None:
 @pytest.mark.parametrize(("number", "state"), [(1, "answered"), (2, "refused"), (3, "failed"), (5, "rewound")])
 def test_one_turn_in_any_state(here: InProcess, number: int, state: str) -> None:
     """`--turn N` shows turn N whether or not it is in the history."""
-    write("a", *mixed())
+    write_session("a", *mixed())
     line = here("history", "-s", "a", "--turn", str(number)).json
     assert (line["turn"], line["state"]) == (number, state)
 
 
 def test_raw(here: InProcess) -> None:
     """`--last --raw` and `--turn N --raw` are the API's whole answer, as it came, refused ones too."""
-    write("a", header(), asked(1, "q"), told(1, "x", valid=False, finish="SAFETY"), *turn(2))
+    write_session("a", header(), request(1, "q"), response(1, "x", valid=False, finish="SAFETY"), *turn(2))
     assert here("history", "-s", "a", "--last", "--raw").json == answer("answer 2")
     assert here("history", "-s", "a", "--turn", "1", "--raw").json == answer("x", finish="SAFETY")
 
@@ -114,16 +121,16 @@ def test_raw_keeps_unknown_fields_in_their_order(here: InProcess) -> None:
         "candidates": [{"content": {"parts": [{"text": "x", "new": {"b": 1.50, "a": None}}]}}],
         "a": [],
     }
-    response = told(1, "x") | {"answer": strange}
-    write("a", header(), asked(1, "q"), response)
+    recorded = response(1, "x") | {"answer": strange}
+    write_session("a", header(), request(1, "q"), recorded)
     assert here("history", "-s", "a", "--last", "--raw").out == json.dumps(strange, separators=(",", ":")) + "\n"
 
 
 def test_contents(here: InProcess) -> None:
     """`--contents` is what the next request carries: answered live turns only, as the API takes them."""
-    refused_role = told(7, "x")
+    refused_role = response(7, "x")
     refused_role["answer"]["candidates"][0]["content"] = {"parts": [{"text": "x"}, {"text": ""}]}
-    write("a", *mixed(), asked(7, "q"), refused_role)
+    write_session("a", *mixed(), request(7, "q"), refused_role)
     lines = here("history", "-s", "a", "--contents").lines
     assert [content["role"] for content in lines] == ["user", "model"] * 3
     assert lines[-1] == {"role": "model", "parts": [{"text": "x"}]}
@@ -131,13 +138,13 @@ def test_contents(here: InProcess) -> None:
 
 def test_check(here: InProcess) -> None:
     """`--check` of a sound session counts what is in its history."""
-    write("a", *mixed())
+    write_session("a", *mixed())
     assert here("history", "-s", "a", "--check").json == {"session": "a", "ok": True, "turns": 2, "contents": 4}
 
 
 def test_check_tells_every_breach(here: InProcess) -> None:
     """`--check` names every breach with its Content and rule, and ends with 65; the session still shows."""
-    write("a", header(), asked(1, ""), told(1, "x"), asked(2, "q", {}), told(2, RESPONSE))
+    write_session("a", header(), request(1, ""), response(1, "x"), request(2, "q", {}), response(2, RESPONSE))
     done = here("history", "-s", "a", "--check")
     assert (done.status, done.out) == (65, "")
     assert done.err.splitlines() == [
@@ -151,7 +158,7 @@ def test_check_tells_every_breach(here: InProcess) -> None:
 
 def test_usage_counts_what_was_paid(here: InProcess) -> None:
     """`--usage` counts refused and rewound answers too, for they were billed, and no tokens for failures."""
-    write("a", *mixed())
+    write_session("a", *mixed())
     usage = here("history", "-s", "a", "--usage").json
     assert (usage["turns"], usage["requests"]) == (2, 6)
     assert (usage["prompt_token_count"], usage["candidates_token_count"], usage["total_token_count"]) == (12, 16, 28)
@@ -159,7 +166,7 @@ def test_usage_counts_what_was_paid(here: InProcess) -> None:
 
 def test_path(here: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--path` is the absolute path of the file, which need not load; a link is not followed."""
-    path = write("a", header())
+    path = write_session("a", header())
     assert here("history", "-s", "a", "--path").out == f"{path}\n"
     path.write_text("nonsense")
     assert here("history", "-s", "a", "--path").out == f"{path}\n"
@@ -172,9 +179,9 @@ def test_path(here: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_sessions(here: InProcess) -> None:
     """`--sessions` lists the named sessions in order; one that does not load is listed with its error."""
     assert here("history", "--sessions").out == ""
-    write("b", header(), *turn(1))
-    write("c", header())
-    path = write("a", header())
+    write_session("b", header(), *turn(1))
+    write_session("c", header())
+    path = write_session("a", header())
     path.write_text("nonsense\nmore\n")
     for stray in ("b.jsonl.bak-1", ".x.jsonl", "notes.txt"):
         (path.parent / stray).write_text("")
@@ -189,7 +196,7 @@ def test_sessions(here: InProcess) -> None:
 
 def test_sessions_whose_names_nobody_gave(here: InProcess) -> None:
     """A file in the directory of sessions whose name is no session name does not break the list."""
-    path = write("good", header())
+    path = write_session("good", header())
     (path.parent / "a b.jsonl").write_bytes(path.read_bytes())
     (path.parent / "d.jsonl").mkdir()
     done = here("history", "--sessions")
@@ -216,8 +223,8 @@ def test_sessions_whose_names_nobody_gave(here: InProcess) -> None:
 )
 def test_what_cannot_be_shown(here: InProcess, args: list[str], status: int, words: str) -> None:
     """What is not there is 65, so that a script does not take "" for an answer; a wrong command line is 2."""
-    write("empty", header())
-    write("mixed", *mixed())
+    write_session("empty", header())
+    write_session("mixed", *mixed())
     done = here("history", "-s", "empty", *args)
     assert (done.status, done.out) == (status, "")
     assert words in done.err
@@ -232,7 +239,7 @@ def test_no_session_at_all(here: InProcess) -> None:
 
 def test_nothing_is_changed(here: InProcess) -> None:
     """Reading repairs nothing: a torn last line stays where it is, and is not shown."""
-    path = write("a", header(), *turn(1))
+    path = write_session("a", header(), *turn(1))
     torn = path.read_bytes() + b'{"kind":"requ'
     path.write_bytes(torn)
     for args in ([], ["--check"], ["--usage"], ["--contents"], ["--all"]):
@@ -245,7 +252,7 @@ def test_reading_does_not_wait_for_the_lock(here: InProcess) -> None:
     """A session that a `send` holds can be read meanwhile."""
     import fcntl
 
-    path = write("a", header(), *turn(1))
+    path = write_session("a", header(), *turn(1))
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert here("history", "-s", "a").json["turn"] == 1
@@ -253,14 +260,14 @@ def test_reading_does_not_wait_for_the_lock(here: InProcess) -> None:
 
 def test_a_session_without_a_newline_at_its_end(here: InProcess) -> None:
     """A last record without its newline is whole."""
-    path = write("a", header(), *turn(1))
+    path = write_session("a", header(), *turn(1))
     path.write_bytes(path.read_bytes().rstrip(b"\n"))
     assert here("history", "-s", "a").json["text"] == "answer 1"
 
 
 def test_unknown_keys_are_ignored(here: InProcess) -> None:
     """Keys that a newer program may add to records do not matter."""
-    write(
+    write_session(
         "a", header() | {"colour": "blue"}, *(record | {"x": [1]} for record in turn(1)), records.rewind([1]) | {"y": 1}
     )
     assert here("history", "-s", "a", "--all").json["state"] == "rewound"

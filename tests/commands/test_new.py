@@ -12,8 +12,20 @@ import pytest
 from gemcli.api.models import DEFAULT_MODEL
 from gemcli.sessions import records
 from gemcli.settings.definitions import OPTIONS
-from tests.commands import CALL, RESPONSE, asked, header, mixed, told, turn, write
-from tests.support import Gemcli, InProcess, contents, records_of, texts
+from tests.builders import (
+    CALL,
+    RESPONSE,
+    contents,
+    header,
+    mixed,
+    records_of,
+    request,
+    response,
+    texts,
+    turn,
+    write_session,
+)
+from tests.support import Gemcli, InProcess
 
 
 def first_record(name: str) -> Any:
@@ -130,7 +142,7 @@ def test_options_win_over_the_config_file(here: InProcess, tmp_path: Path) -> No
 
 def test_an_existing_session_is_kept(here: InProcess) -> None:
     """Without --force an existing session is 73, and not touched."""
-    path = write("a", header(), *turn(1))
+    path = write_session("a", header(), *turn(1))
     before = path.read_bytes()
     done = here("new", "-s", "a")
     assert (done.status, done.out) == (73, "")
@@ -142,7 +154,7 @@ def test_an_existing_session_is_kept(here: InProcess) -> None:
 
 def test_force_keeps_what_it_replaces(here: InProcess) -> None:
     """With --force the old session is kept as .bak-1, the next as .bak-2, whole; the printed backup is its file."""
-    path = write("a", header(), *turn(1))
+    path = write_session("a", header(), *turn(1))
     old = path.read_bytes()
     first = here("new", "-s", "a", "--force").json
     middle = path.read_bytes()
@@ -161,7 +173,7 @@ def test_force_without_a_session(here: InProcess) -> None:
 
 def test_force_replaces_a_corrupt_session(here: InProcess) -> None:
     """A session that does not load can be replaced, as the hint for an empty one says, and is kept."""
-    path = write("a")
+    path = write_session("a")
     path.write_text("nonsense")
     made = here("new", "-s", "a", "--force").json
     assert Path(made["backup"]).read_text() == "nonsense"
@@ -209,7 +221,7 @@ def test_a_history_that_ends_in_a_call(here: InProcess, tmp_path: Path) -> None:
 
 def test_a_session_file_as_history(here: InProcess) -> None:
     """A session file brings its history, model and config; options win over them."""
-    path = write("a", header(config={"generationConfig": {"topK": 3, "seed": 1}}), *mixed()[1:])
+    path = write_session("a", header(config={"generationConfig": {"topK": 3, "seed": 1}}), *mixed()[1:])
     made = here("new", "-s", "b", "--history", path, "--seed", "2").json
     assert (made["model"], made["turns"], made["last_turn"]) == ("simulator/echo", 2, 6)
     assert made["config"] == {"generationConfig": {"topK": 3, "seed": 2}}
@@ -222,7 +234,7 @@ def test_a_session_file_as_history(here: InProcess) -> None:
 
 def test_a_fork_has_the_history_only(here: InProcess) -> None:
     """A fork copies the live turns with their numbers, model and config; what was rewound or refused stays behind."""
-    write("a", header(config={"generationConfig": {"topK": 3}}), *mixed()[1:])
+    write_session("a", header(config={"generationConfig": {"topK": 3}}), *mixed()[1:])
     made = here("new", "-s", "b", "--from", "a").json
     assert (made["model"], made["config"], made["turns"]) == ("simulator/echo", {"generationConfig": {"topK": 3}}, 2)
     assert made["origin"] == {"kind": "fork", "session": "a", "id": first_record("a")["id"], "turn": 6}
@@ -233,7 +245,7 @@ def test_a_fork_has_the_history_only(here: InProcess) -> None:
 
 def test_a_fork_does_not_pay_again(here: InProcess) -> None:
     """Forked turns count as turns, not as requests or tokens."""
-    write("a", header(), *turn(1))
+    write_session("a", header(), *turn(1))
     assert here("history", "-s", "a", "--usage").json["total_token_count"] == 7
     here("new", "-s", "b", "--from", "a")
     usage = here("history", "-s", "b", "--usage").json
@@ -243,7 +255,7 @@ def test_a_fork_does_not_pay_again(here: InProcess) -> None:
 @pytest.mark.parametrize(("at", "turns"), [(0, []), (1, [1]), (2, [1]), (3, [1]), (4, [1]), (5, [1, 5]), (6, [1, 6])])
 def test_a_fork_at_a_turn(here: InProcess, at: int, turns: list[int]) -> None:
     """`--at N` is the session as it was after turn N: a rewound turn is still there, at its own time."""
-    write("a", *mixed())
+    write_session("a", *mixed())
     made = here("new", "-s", "b", "--from", "a", "--at", str(at)).json
     assert [line["turn"] for line in here("history", "-s", "b").lines] == turns
     assert (made["turns"], made["origin"]["turn"]) == (len(turns), at)
@@ -251,7 +263,7 @@ def test_a_fork_at_a_turn(here: InProcess, at: int, turns: list[int]) -> None:
 
 def test_a_fork_at_no_turn(here: InProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A turn that never was is 65, with the command that lists the turns; nothing is made."""
-    write("a", *mixed())
+    write_session("a", *mixed())
     done = here("new", "-s", "b", "--from", "a", "--at", "9")
     assert (done.status, done.out) == (65, "")
     assert "a has no turn 9" in done.err
@@ -265,7 +277,7 @@ def test_a_fork_at_no_turn(here: InProcess, monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_a_fork_with_other_settings(here: InProcess) -> None:
     """Options win over the settings of the source; another model may answer."""
-    write("a", header(config={"generationConfig": {"topK": 3, "seed": 1}}), *turn(1))
+    write_session("a", header(config={"generationConfig": {"topK": 3, "seed": 1}}), *turn(1))
     made = here("new", "-s", "b", "--from", "a", "--seed", "5", "--model", "gemini-x").json
     assert made["config"] == {"generationConfig": {"topK": 3, "seed": 5}}
     assert (made["model"], made["backend"]) == ("gemini-x", "gemini")
@@ -274,13 +286,13 @@ def test_a_fork_with_other_settings(here: InProcess) -> None:
 def test_the_model_of_the_environment_does_not_change_a_fork(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """GEMCLI_MODEL is a default: a fork keeps the model of its source."""
     monkeypatch.setenv("GEMCLI_MODEL", "from-env")
-    write("a", header())
+    write_session("a", header())
     assert here("new", "-s", "b", "--from", "a").json["model"] == "simulator/echo"
 
 
 def test_a_fork_of_an_open_turn(here: InProcess) -> None:
     """A fork may end in calls that wait; forked before them it does not."""
-    write("a", header(), *turn(1), asked(2, "q"), told(2, CALL))
+    write_session("a", header(), *turn(1), request(2, "q"), response(2, CALL))
     assert here("new", "-s", "b", "--from", "a").json["turns"] == 2
     assert here("history", "-s", "b", "--last").json["state"] == "open"
     assert here("new", "-s", "c", "--from", "a", "--at", "1").json["turns"] == 1
@@ -288,15 +300,15 @@ def test_a_fork_of_an_open_turn(here: InProcess) -> None:
 
 def test_a_turn_of_two_exchanges_is_forked_whole(here: InProcess) -> None:
     """`--at` takes a turn with all of its calls and responses."""
-    call = [asked(1, "q"), told(1, CALL), asked(1, RESPONSE, ordinal=2), told(1, "a", ordinal=2)]
-    write("a", header(), *call, *turn(2))
+    call = [request(1, "q"), response(1, CALL), request(1, RESPONSE, ordinal=2), response(1, "a", ordinal=2)]
+    write_session("a", header(), *call, *turn(2))
     here("new", "-s", "b", "--from", "a", "--at", "1")
     assert len(history(here, "b")) == 4
 
 
 def test_a_session_can_be_made_from_itself(here: InProcess) -> None:
     """`new --force -s a --from a --at N` goes on from an earlier turn under the same name; the rest is the backup."""
-    path = write("a", header(), *turn(1), *turn(2))
+    path = write_session("a", header(), *turn(1), *turn(2))
     made = here("new", "-s", "a", "--from", "a", "--at", "1", "--force").json
     assert (made["turns"], made["backup"]) == (1, f"{path}.bak-1")
 
@@ -329,7 +341,7 @@ def test_a_fork_of_a_missing_session(here: InProcess) -> None:
 
 def test_a_fork_goes_on(gemcli: Gemcli) -> None:
     """A fork is sent with the turns it came with, and gives the next one a number above them."""
-    write("a", *mixed())
+    write_session("a", *mixed())
     assert gemcli("new", "-s", "b", "--from", "a").status == 0
     done = gemcli("send", "-s", "b", "new")
     assert done.json["turn"] == 7
@@ -339,7 +351,7 @@ def test_a_fork_goes_on(gemcli: Gemcli) -> None:
 
 def test_records_are_not_shared_with_the_source(here: InProcess) -> None:
     """A rewind in the fork changes nothing in the source."""
-    source = write("a", header(), *turn(1))
+    source = write_session("a", header(), *turn(1))
     before = source.read_bytes()
     here("new", "-s", "b", "--from", "a")
     assert here("rewind", "-s", "b").status == 0

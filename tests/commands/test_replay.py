@@ -16,10 +16,9 @@ import pytest
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.store import Store
 from gemcli.signals import deferred
-from gemcli.simulator.simulated_api import Cut
-from tests.commands import CALL, Here, header, turn, write
-from tests.support import Done, Model, Reply, answer, json_reply, texts
-from tests.system import clients_collected
+from gemcli.simulator.simulated_api import Cut, Reply, json_reply
+from tests.builders import CALL, answer, header, texts, turn, write_session
+from tests.support import Done, InProcess, Model, clients_collected
 
 RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 RESET = Reply(200, {}, (Cut("reset"),))
@@ -38,7 +37,7 @@ class Doing(list[Reply]):
         return super().pop(place)
 
 
-class Replay(Here):
+class Replay(InProcess):
     """The program in this process: `run(script, …)` writes a script and plays it."""
 
     def run(self, document: Any, *options: str) -> Done:
@@ -59,7 +58,7 @@ def here(
     monkeypatch.setenv("GEMCLI_REPLAY_RETRIES", "0")
     monkeypatch.setattr("random.random", lambda: 0.0)
     with clients_collected():
-        yield Replay(capfdbinary)
+        yield Replay(tmp_path, capfdbinary)
     deferred.arrived.clear()
 
 
@@ -139,7 +138,7 @@ def test_edited(here: Replay, model: Model) -> None:
 
 def test_a_base(here: Replay, model: Model) -> None:
     """A session made with --from is continued, and one that was used by hand is not."""
-    write("old", header("gemini-test"), *turn(1))
+    write_session("old", header("gemini-test"), *turn(1))
     assert here("new", "-s", "a", "--from", "old").status == 0
     assert here.run(["a"], "-s", "a").status == 0
     assert texts(model.requests[0]["contents"]) == ["question 1", "answer 1", "a"]
@@ -193,7 +192,7 @@ def test_other_model_and_texts(here: Replay, model: Model) -> None:
 
 def test_a_session_is_a_script(here: Replay, model: Model) -> None:
     """The messages of a session are sent again, templates or not."""
-    write("old", header("m1", {"generationConfig": {"topK": 3}}), *turn(1, "{{a}}"), *turn(2))
+    write_session("old", header("m1", {"generationConfig": {"topK": 3}}), *turn(1, "{{a}}"), *turn(2))
     done = here("replay", str(session("old")), "-s", "a", "--model", "m2")
     assert (done.status, statuses(done)) == (0, ["ok", "ok"])
     assert texts(model.requests[1]["contents"])[::2] == ["{{a}}", "question 2"]
@@ -332,7 +331,7 @@ def test_dry_run(here: Replay, model: Model) -> None:
     assert (done.status, statuses(done), done.lines[0]["dry_run"]) == (0, ["planned"] * 2, True)
     done = here.run(["a", "b"], "--dry-run", "--out", "runs")
     assert (done.status, [path.name for path in Path().iterdir()]) == (0, ["s.yaml"])
-    write("a", header())
+    write_session("a", header())
     before = session().read_bytes()
     done = here.run(["a", "b"], "--dry-run", "-s", "a")
     assert (done.status, done.lines[0]["resuming"]) == (0, 1)
@@ -541,7 +540,7 @@ def test_a_session_that_cannot_be_written(here: Replay, model: Model) -> None:
 
 def test_a_session_by_its_name(here: Replay) -> None:
     """SCRIPT is a file; when a session has that name, the hint says how its file is named."""
-    write("old", header(), *turn(1))
+    write_session("old", header(), *turn(1))
     done = here("replay", "old", "-s", "new")
     assert (done.status, 'gemcli replay "$(gemcli history -s old --path)"' in done.err) == (66, True)
     done = here("replay", "older", "-s", "new")

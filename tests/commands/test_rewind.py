@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from gemcli.sessions import records
-from tests.commands import CALL, RESPONSE, asked, failed, header, mixed, told, turn, write
+from tests.builders import CALL, RESPONSE, failure, header, mixed, request, response, turn, write_session
 from tests.support import Done, Gemcli, InProcess
 
 
 @pytest.fixture
 def five() -> Path:
     """A session of five turns, named a."""
-    return write("a", header(), *(record for number in range(1, 6) for record in turn(number)))
+    return write_session("a", header(), *(record for number in range(1, 6) for record in turn(number)))
 
 
 def live(here: InProcess, name: str = "a") -> list[int]:
@@ -93,7 +93,7 @@ def test_the_state_after_a_rewind(here: InProcess, five: Path) -> None:
 
 def test_undo_after_an_answer(gemcli: Gemcli) -> None:
     """After the next answer a rewind is final, and the hint says how to get at older turns."""
-    write("a", header(), *turn(1), *turn(2))
+    write_session("a", header(), *turn(1), *turn(2))
     assert gemcli("rewind", "-s", "a").status == 0
     assert gemcli("send", "-s", "a", "x").json["turn"] == 3
     done = gemcli("rewind", "-s", "a", "--undo")
@@ -103,11 +103,11 @@ def test_undo_after_an_answer(gemcli: Gemcli) -> None:
 
 def test_undo_after_a_failure(here: InProcess) -> None:
     """A turn that failed or was refused since then does not make a rewind final."""
-    write("a", header(), *turn(1))
+    write_session("a", header(), *turn(1))
     here("rewind", "-s", "a")
     path = Path(here("history", "-s", "a", "--path").out.strip())
     with path.open("ab") as file:
-        file.write(b"".join(map(records.encode, [asked(2, "q"), failed(2, "rejected")])))
+        file.write(b"".join(map(records.encode, [request(2, "q"), failure(2, "rejected")])))
     assert here("rewind", "-s", "a", "--undo").json["last_turn"] == 1
     assert live(here) == [1]
 
@@ -132,7 +132,7 @@ def test_what_cannot_be(here: InProcess, five: Path, args: list[str], words: str
 
 def test_an_empty_history(here: InProcess) -> None:
     """In a session without turns there is nothing to take; `--to 0` has nothing to do."""
-    path = write("a", header())
+    path = write_session("a", header())
     refused(here("rewind", "-s", "a"), 65, "cannot take 1 from a: it has 0 turns in its history")
     assert here("rewind", "-s", "a", "--to", "0").json["rewound"] == []
     assert path.read_bytes().count(b"\n") == 1
@@ -162,7 +162,7 @@ def test_options_that_do_not_fit(here: InProcess, five: Path, args: list[str]) -
 @pytest.mark.parametrize(("length", "word"), [(5, "refused"), (7, "failed"), (9, "in doubt")])
 def test_after_a_turn_that_never_was_in_the_history(here: InProcess, length: int, word: str) -> None:
     """After a refused or failed turn the answered one before it goes, and a note says so."""
-    write("a", *mixed()[:length])
+    write_session("a", *mixed()[:length])
     done = here("rewind", "-s", "a")
     newest = (length - 1) // 2
     assert done.err == f"gemcli: note: turn {newest} is {word} and was never in the history; turn 1 is taken\n"
@@ -171,7 +171,7 @@ def test_after_a_turn_that_never_was_in_the_history(here: InProcess, length: int
 
 def test_after_a_turn_that_was_interrupted(here: InProcess) -> None:
     """A last request without an outcome, as a crash leaves it, is told of like any turn that is not in the history."""
-    write("a", header(), *turn(1), asked(2, "lost"))
+    write_session("a", header(), *turn(1), request(2, "lost"))
     done = here("rewind", "-s", "a")
     assert "note: turn 2 is " in done.err
     assert "never in the history; turn 1 is taken" in done.err
@@ -180,8 +180,8 @@ def test_after_a_turn_that_was_interrupted(here: InProcess) -> None:
 
 def test_an_open_turn_goes_whole(here: InProcess) -> None:
     """A turn goes with its calls and responses, so no call is left without its response."""
-    call = [asked(2, "q"), told(2, CALL), asked(2, RESPONSE, ordinal=2), told(2, CALL, ordinal=2)]
-    write("a", header(), *turn(1), *call)
+    call = [request(2, "q"), response(2, CALL), request(2, RESPONSE, ordinal=2), response(2, CALL, ordinal=2)]
+    write_session("a", header(), *turn(1), *call)
     done = here("rewind", "-s", "a")
     assert (done.json["rewound"][0]["turn"], done.err) == (2, "")
     assert live(here) == [1]

@@ -19,9 +19,10 @@ from gemcli.commands.send import ALLOWED, print_result
 from gemcli.errors import GemcliError
 from gemcli.exchange import Result
 from gemcli.sessions.session import Unsaved
+from gemcli.simulator.simulated_api import json_reply
 from gemcli.terminal.output import Output
-from tests.commands import CALL, ECHO, asked, header, told, turn, write
-from tests.support import Gemcli, InProcess, Model, answer, json_reply, sse, streaming, texts
+from tests.builders import CALL, ECHO, answer, header, request, response, sse, streaming, texts, turn, write_session
+from tests.support import Gemcli, InProcess, Model
 
 
 def said(gemcli: Gemcli, name: str = "a") -> str:
@@ -66,7 +67,7 @@ def said(gemcli: Gemcli, name: str = "a") -> str:
 )
 def test_the_message(gemcli: Gemcli, args: list[str], stdin: str | None, message: str) -> None:
     """The message is MESSAGE, what comes from stdin, or both with a blank line between them, unaltered."""
-    write("a", header())
+    write_session("a", header())
     done = gemcli("send", "-s", "a", *args, stdin=stdin)
     assert (done.status, done.err) == (0, "")
     assert said(gemcli) == message
@@ -74,7 +75,7 @@ def test_the_message(gemcli: Gemcli, args: list[str], stdin: str | None, message
 
 def test_a_redirected_file(gemcli: Gemcli) -> None:
     """A redirected file follows MESSAGE as a pipe does; one that was already read from is left alone, with a note."""
-    write("a", header())
+    write_session("a", header())
     path = gemcli.directory / "f.txt"
     path.write_text("line 1\nline 2\n")
     with path.open("rb", buffering=0) as file:
@@ -89,7 +90,7 @@ def test_a_redirected_file(gemcli: Gemcli) -> None:
 
 def test_an_empty_redirected_file(gemcli: Gemcli) -> None:
     """An empty file says nothing."""
-    write("a", header())
+    write_session("a", header())
     (gemcli.directory / "f").touch()
     with (gemcli.directory / "f").open("rb") as file:
         done = gemcli("send", "-s", "a", "hi", stdin=file.fileno())
@@ -98,7 +99,7 @@ def test_an_empty_redirected_file(gemcli: Gemcli) -> None:
 
 def test_two_messages(here: InProcess) -> None:
     """Words that were not quoted are an error, not a message of one word."""
-    write("a", header())
+    write_session("a", header())
     done = here("send", "-s", "a", "two", "words")
     assert (done.status, done.out) == (2, "")
     assert len(here.records("a")) == 1
@@ -217,7 +218,7 @@ def test_allow(here: InProcess, model: Model, word: str) -> None:
 @pytest.mark.parametrize("words", ["ok", "tempfail", "blocked;incomplete", "BLOCKED"])
 def test_allow_what_cannot_be_allowed(here: InProcess, words: str) -> None:
     """A word that --allow does not know is 2 before anything is sent."""
-    write("a", header())
+    write_session("a", header())
     done = here("send", "-s", "a", "x", "--allow", words)
     assert done.status == 2
     assert "--allow takes blocked, incomplete, function_call" in done.err
@@ -226,7 +227,7 @@ def test_allow_what_cannot_be_allowed(here: InProcess, words: str) -> None:
 
 def test_an_open_call_takes_no_message(here: InProcess) -> None:
     """A message cannot follow a call that waits; the error says how to go on, and nothing is written."""
-    write("a", header(), asked(1, "q"), told(1, CALL))
+    write_session("a", header(), request(1, "q"), response(1, CALL))
     done = here("send", "-s", "a", "x")
     assert (done.status, done.out) == (65, "")
     assert "calls of f that wait for their responses" in done.err
@@ -285,7 +286,7 @@ def test_without_create(here: InProcess) -> None:
 
 def test_wait(gemcli: Gemcli) -> None:
     """A session in use is 75 after --wait, with nothing sent; free in time, it is used."""
-    path = write("a", header())
+    path = write_session("a", header())
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         busy = gemcli("send", "-s", "a", "--wait", "0.2", "x", "--errors", "json")
@@ -305,7 +306,7 @@ def test_wait(gemcli: Gemcli) -> None:
 
 def test_the_deadline_bounds_the_wait(gemcli: Gemcli) -> None:
     """--deadline bounds the whole command, waiting for the session too."""
-    path = write("a", header())
+    path = write_session("a", header())
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         done = gemcli("send", "-s", "a", "--deadline", "0.3", "x")
@@ -332,7 +333,7 @@ def test_time_limits(gemcli: Gemcli, model: Model, option: str) -> None:
 )
 def test_invalid_time_limits(here: InProcess, option: str) -> None:
     """A limit that is not a time is 2, and nothing is written; NaN passes every comparison, but not this."""
-    path = write("a", header())
+    path = write_session("a", header())
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert here("send", "-s", "a", "x", "--wait", "0.1", option).status == 2
@@ -342,7 +343,7 @@ def test_invalid_time_limits(here: InProcess, option: str) -> None:
 @pytest.mark.parametrize("value", ["inf", "1e10", "1e300"])
 def test_a_limit_beyond_all_time(gemcli: Gemcli, value: str) -> None:
     """A limit longer than the system can count is either refused or as good as none, and no bug."""
-    write("a", header())
+    write_session("a", header())
     done = gemcli("send", "-s", "a", "x", "--timeout", value, "--deadline", value)
     assert done.status in (0, 2), done.err
     assert [line["state"] for line in gemcli("history", "-s", "a", "--all").lines] in ([], ["answered"])
@@ -351,7 +352,7 @@ def test_a_limit_beyond_all_time(gemcli: Gemcli, value: str) -> None:
 @pytest.mark.parametrize("value", ["inf", "1e10"])
 def test_a_wait_beyond_all_time(gemcli: Gemcli, value: str) -> None:
     """The same goes for the wait for a session that is in use."""
-    path = write("a", header(), *turn(1))
+    path = write_session("a", header(), *turn(1))
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with gemcli.start("rewind", "-s", "a", "--wait", value) as waiting:
@@ -377,7 +378,7 @@ def test_the_session_is_free_when_the_answer_is_printed(
     here: InProcess, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
     """Whoever reads the answer can use the session at once: `gemcli send -s a x | gemcli send -s a`."""
-    path = write("a", header())
+    path = write_session("a", header())
     printed = []
 
     def locked_meanwhile(_output: Output, value: object) -> None:
@@ -393,7 +394,7 @@ def test_the_session_is_free_when_the_answer_is_printed(
 
 def test_a_session_by_its_path(here: InProcess) -> None:
     """A session can be sent to by its path, absolute or not."""
-    path = write("a", header(), *turn(1))
+    path = write_session("a", header(), *turn(1))
     (here.directory / "s.jsonl").write_bytes(Path(path).read_bytes())
     done = here("send", "-s", "s.jsonl", "x")
     assert [line["text"] for line in done.lines] == ['Message 2 says: "x". Before it: 1: "question 1".']

@@ -12,16 +12,15 @@ import pytest
 
 from gemcli.sessions.records import Record
 from gemcli.signals import deferred
-from gemcli.simulator.simulated_api import Cut
-from tests.commands import Here, asked, failed, header, write
-from tests.support import Done, Model, Reply, answer, json_reply, texts
-from tests.system import clients_collected
+from gemcli.simulator.simulated_api import Cut, Reply, json_reply
+from tests.builders import answer, failure, header, request, texts, write_session
+from tests.support import Done, InProcess, Model, clients_collected
 
 RESET = Reply(200, {}, (Cut("reset"),))
 OVERLOADED = json_reply({"error": {"code": 503, "message": "no", "status": "UNAVAILABLE"}}, 503)
 
 
-class Send(Here):
+class Send(InProcess):
     """The program in this process: `send(message, …)` sends to the session a."""
 
     def send(self, message: str, *options: str) -> Done:
@@ -37,9 +36,9 @@ def here(
     monkeypatch.chdir(tmp_path)
     for name, value in model.env.items():
         monkeypatch.setenv(name, value)
-    write("a", header("gemini-test"))
+    write_session("a", header("gemini-test"))
     with clients_collected():
-        yield Send(capfdbinary)
+        yield Send(tmp_path, capfdbinary)
     deferred.arrived.clear()
 
 
@@ -107,8 +106,10 @@ def test_a_loop(here: Send, model: Model) -> None:
 @pytest.mark.parametrize("options", [[], ["--stream"], ["--text"], ["--dry-run"]])
 def test_in_doubt(here: Send, model: Model, options: list[str], pending: bool) -> None:
     """13 and nothing is sent, unless it is told to send again."""
-    write(
-        "a", header("gemini-test"), *under("k", asked(1, "q", model="gemini-test"), failed(1, "unknown"))[: 2 - pending]
+    write_session(
+        "a",
+        header("gemini-test"),
+        *under("k", request(1, "q", model="gemini-test"), failure(1, "unknown"))[: 2 - pending],
     )
     before = session().read_bytes()
     done = here.send("q", "--key", "k", *options, "--errors", "json")

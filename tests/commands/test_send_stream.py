@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from gemcli.commands.send import ALLOWED
-from tests.commands import CALL, header, write
-from tests.support import PROGRAM, Gemcli, Model, Reply, answer, json_reply, records_of, sse, streaming, texts
-from tests.system import Inside
+from gemcli.simulator.simulated_api import Reply, json_reply
+from tests.builders import CALL, answer, header, records_of, sse, streaming, texts, write_session
+from tests.support import PROGRAM, Gemcli, InProcess, Model
 
 ERROR = {
     "code", "reason", "exit", "message", "hint", "retryable", "retry_after_s", "http", "attempts", "outcome",
@@ -32,10 +32,10 @@ pytestmark = pytest.mark.usefixtures("collected")
 
 
 @pytest.fixture
-def inside(inside: Inside) -> Inside:
+def here(here: InProcess) -> InProcess:
     """The program in this process, with an empty session `s`."""
-    inside.ok("new", "-s", "s")
-    return inside
+    here.ok("new", "-s", "s")
+    return here
 
 
 def said(*parts: Any, finish: str | None = None) -> Any:
@@ -50,15 +50,15 @@ LONG = [said("0123456789" * 800) for _ in range(40)]
 # Events
 
 
-def test_events(inside: Inside, model: Model) -> None:
+def test_events(here: InProcess, model: Model) -> None:
     """Each kind of event has its keys; together they say what the final event says."""
     image = {"inlineData": {"mimeType": "image/png", "data": "AA=="}}
     busy = json_reply({"error": {"code": 503, "message": "busy"}}, 503, {"retry-after": "0"})
     parts = [{"text": "hm", "thought": True}, "Hel", "lo", {"text": "", "thoughtSignature": "c2ln"}, image, CALL]
     model.script(busy, streaming(sse(*map(said, parts), said(finish="STOP"))))
-    status, out, err = inside("send", "-s", "s", "--stream", "hello", "--allow", "function_call", "--retries", "1")
-    *events, final = [json.loads(line) for line in out.splitlines()]
-    assert (status, err) == (0, "")
+    done = here("send", "-s", "s", "--stream", "hello", "--allow", "function_call", "--retries", "1")
+    *events, final = [json.loads(line) for line in done.out.splitlines()]
+    assert (done.status, done.err) == (0, "")
     assert events[0].keys() == {"event", "seconds", "reason", "message"}
     assert (events[0]["event"], events[0]["reason"]) == ("wait", "UNAVAILABLE")
     assert events[1:] == [
@@ -75,10 +75,10 @@ def test_events(inside: Inside, model: Model) -> None:
     assert (final["status"], final["exit"], final["error"], final["saved"]) == ("function_call", 0, None, True)
 
 
-def test_several_parts_in_one_chunk(inside: Inside, model: Model) -> None:
+def test_several_parts_in_one_chunk(here: InProcess, model: Model) -> None:
     """Each Part of a chunk is an event of its own, in order."""
     model.script(streaming(sse(said({"text": "a", "thought": True}, "b", "", "c", finish="STOP"))))
-    events = inside.ok("send", "-s", "s", "--stream", "hello")
+    events = here.ok("send", "-s", "s", "--stream", "hello")
     assert [(event["event"], event["text"]) for event in events] == [
         ("thought", "a"),
         ("chunk", "b"),
@@ -87,20 +87,20 @@ def test_several_parts_in_one_chunk(inside: Inside, model: Model) -> None:
     ]
 
 
-def test_events_are_safe_lines(inside: Inside, model: Model) -> None:
+def test_events_are_safe_lines(here: InProcess, model: Model) -> None:
     """What a model says cannot break a line of events or reach a terminal as an escape."""
     odd = "a\nb\u2028\u2029\x1b[31m\x9b\ud800\x00"
     model.script(streaming(sse(said(odd, finish="STOP"))))
-    status, out, _ = inside("send", "-s", "s", "--stream", "hello")
-    assert status == 0
-    assert len(out.splitlines()) == out.count("\n") == 2
-    assert json.loads(out.splitlines()[0])["text"] == odd
-    assert not {"\x1b", "\x9b", "\x00", "\u2028"} & set(out)
+    done = here("send", "-s", "s", "--stream", "hello")
+    assert done.status == 0
+    assert len(done.out.splitlines()) == done.out.count("\n") == 2
+    assert json.loads(done.out.splitlines()[0])["text"] == odd
+    assert not {"\x1b", "\x9b", "\x00", "\u2028"} & set(done.out)
 
 
 @pytest.mark.parametrize("word", ALLOWED)
 @pytest.mark.parametrize("as_text", [False, True], ids=["events", "text"])
-def test_allow(as_text: bool, word: str, inside: Inside, model: Model) -> None:
+def test_allow(as_text: bool, word: str, here: InProcess, model: Model) -> None:
     """--allow turns a status into success, in the final event too; without it the event has the exit status."""
     finish, part, expected = {
         "blocked": ("SAFETY", "x", 3),
@@ -108,12 +108,12 @@ def test_allow(as_text: bool, word: str, inside: Inside, model: Model) -> None:
         "function_call": ("STOP", CALL, 5),
     }[word]
     for session, more, exit_code in (("a", [], expected), ("b", ["--allow", word], 0)):
-        inside.ok("new", "-s", session)
+        here.ok("new", "-s", session)
         model.script(streaming(sse(said(part, finish=finish))))
-        status, out, err = inside("send", "-s", session, "--stream", *["--text"] * as_text, "hello", *more)
-        assert (status, bool(err)) == (exit_code, exit_code > 0)
+        done = here("send", "-s", session, "--stream", *["--text"] * as_text, "hello", *more)
+        assert (done.status, bool(done.err)) == (exit_code, exit_code > 0)
         if not as_text:
-            final = json.loads(out.splitlines()[-1])
+            final = json.loads(done.out.splitlines()[-1])
             assert (final["status"], final["exit"], final["saved"]) == (word, exit_code, True)
             assert bool(final["error"]) == bool(exit_code)
 
@@ -134,19 +134,19 @@ def test_allow(as_text: bool, word: str, inside: Inside, model: Model) -> None:
     ids=["400", "401", "cut", "html", "missing", "max-turns"],
 )
 def test_failures(
-    args: list[str], reply: Reply | None, exit_code: int, reason: str, inside: Inside, model: Model
+    args: list[str], reply: Reply | None, exit_code: int, reason: str, here: InProcess, model: Model
 ) -> None:
     """A failure ends the stream with a final event that has its exit status and its error; stderr has it too."""
     model.script(*[reply] if reply else [])
-    status, out, error = inside.error("send", *args, "--stream", "hello")
-    final = json.loads(out.splitlines()[-1])
+    done = here.failed("send", *args, "--stream", "hello")
+    final = json.loads(done.out.splitlines()[-1])
     assert final.keys() == {"event", "session", "exit", "error"}
-    assert (final["event"], final["session"], final["exit"], status) == ("final", args[1], exit_code, exit_code)
+    assert (final["event"], final["session"], final["exit"], done.status) == ("final", args[1], exit_code, exit_code)
     assert final["error"].keys() == ERROR
-    assert (final["error"]["reason"], error["reason"]) == (reason, reason)
+    assert (final["error"]["reason"], done.error["reason"]) == (reason, reason)
 
 
-def test_answer_that_cannot_be_saved(inside: Inside, gemcli: Gemcli, model: Model) -> None:
+def test_answer_that_cannot_be_saved(here: InProcess, gemcli: Gemcli, model: Model) -> None:
     """An answer to a session that was replaced meanwhile is printed, as not saved: 74 in the final event."""
     path = gemcli.session("s")
 
@@ -159,10 +159,10 @@ def test_answer_that_cannot_be_saved(inside: Inside, gemcli: Gemcli, model: Mode
     from gemcli.simulator.server import serve
 
     with serve(replace) as server:
-        inside.env["GOOGLE_GEMINI_BASE_URL"] = server.url
-        status, out, error = inside.error("send", "-s", "s", "--stream", "hello")
-    final = json.loads(out.splitlines()[-1])
-    assert (status, error["reason"]) == (74, "SESSION_CHANGED")
+        here.env["GOOGLE_GEMINI_BASE_URL"] = server.url
+        done = here.failed("send", "-s", "s", "--stream", "hello")
+    final = json.loads(done.out.splitlines()[-1])
+    assert (done.status, done.error["reason"]) == (74, "SESSION_CHANGED")
     assert (final["text"], final["saved"], final["exit"]) == ("dear", False, 74)
 
 
@@ -182,19 +182,21 @@ def test_answer_that_cannot_be_saved(inside: Inside, gemcli: Gemcli, model: Mode
     ],
     ids=["joined", "newline", "lines", "newlines", "thought", "call", "call-only"],
 )
-def test_text(pieces: list[Any], out: str, inside: Inside, model: Model) -> None:
+def test_text(pieces: list[Any], out: str, here: InProcess, model: Model) -> None:
     """--stream --text prints the text of the answer and nothing else, the same as --text alone."""
     allow = ["--allow", "function_call"]
     model.script(streaming(sse(*map(said, pieces), said(finish="STOP"))))
-    assert inside("send", "-s", "s", "--stream", "--text", "hello", *allow) == (0, out, "")
-    inside.ok("new", "-s", "t")
+    done = here("send", "-s", "s", "--stream", "--text", "hello", *allow)
+    assert (done.status, done.out, done.err) == (0, out, "")
+    here.ok("new", "-s", "t")
     model.script(answer(*pieces))
-    assert inside("send", "-s", "t", "--text", "hello", *allow) == (0, out, "")
+    done = here("send", "-s", "t", "--text", "hello", *allow)
+    assert (done.status, done.out, done.err) == (0, out, "")
 
 
 def test_text_comes_as_it_comes(gemcli: Gemcli, model: Model) -> None:
     """The first text is there while the model is still at the rest."""
-    write("s", header("gemini-test") | {"backend": "gemini"})
+    write_session("s", header("gemini-test") | {"backend": "gemini"})
     model.script(streaming(sse(said("first")), 3.0, sse(said("last", finish="STOP"))))
     with gemcli.start("send", "-s", "s", "--stream", "--text", "hello", env=model.env) as process:
         assert process.stdout is not None
@@ -204,26 +206,26 @@ def test_text_comes_as_it_comes(gemcli: Gemcli, model: Model) -> None:
     assert process.returncode == 0
 
 
-def test_text_of_a_broken_stream(inside: Inside, model: Model) -> None:
+def test_text_of_a_broken_stream(here: InProcess, model: Model) -> None:
     """Text that came before a stream broke stays printed; the status tells that it is not whole."""
     model.script(streaming(sse(said("half"))))
-    status, out, err = inside("send", "-s", "s", "--stream", "--text", "hello")
-    assert (status, out.rstrip("\n")) == (75, "half")
-    assert "without a finish reason" in err
+    done = here("send", "-s", "s", "--stream", "--text", "hello")
+    assert (done.status, done.out.rstrip("\n")) == (75, "half")
+    assert "without a finish reason" in done.err
 
 
-def test_dry_run(inside: Inside, model: Model) -> None:
+def test_dry_run(here: InProcess, model: Model) -> None:
     """--dry-run shows the request of a stream and sends nothing."""
-    (shown,) = inside.ok("send", "-s", "s", "--stream", "--dry-run", "hello")
+    (shown,) = here.ok("send", "-s", "s", "--stream", "--dry-run", "hello")
     assert shown["url"].endswith(":streamGenerateContent?alt=sse")
     assert texts(shown["body"]["contents"]) == ["hello"]
     assert (model.requests, len(records_of())) == ([], 1)
 
 
-def test_simulator(inside: Inside) -> None:
+def test_simulator(here: InProcess) -> None:
     """The built-in model streams too, and says what it says unstreamed."""
-    inside.ok("new", "-s", "echo", "--model", "simulator/echo")
-    *events, final = inside.ok("send", "-s", "echo", "--stream", "one two three four five six")
+    here.ok("new", "-s", "echo", "--model", "simulator/echo")
+    *events, final = here.ok("send", "-s", "echo", "--stream", "one two three four five six")
     assert len(events) > 1
     assert "".join(event["text"] for event in events) == final["text"]
 

@@ -16,9 +16,10 @@ from typing import Any, Self
 import pytest
 
 from gemcli.sessions.journal import Journal
+from gemcli.simulator.simulated_api import Reply, json_reply
 from tests.builders import api_error, contents, texts
 from tests.crash.faults import Fault
-from tests.support import Model, Reply, json_reply, read_session
+from tests.support import Model, read_session
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 20.0

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gemcli.simulator.simulated_api import Reply
 from tests.crash.harness import DENIED, Operation, Ran, Runner, World
-from tests.support import Model, Reply, read_session
+from tests.support import Model, read_session
 
 SEND = Operation("send", ("send", "-s", "s", "second"), (("new", "-s", "s"), ("send", "-s", "s", "first")))
 

@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from gemcli.sessions.journal import ANSWERED, Journal
+from tests.builders import contents, texts
 from tests.crash.harness import Ran, Runner, environment
-from tests.support import Model, contents, read_session, texts
+from tests.support import Model, read_session
 
 IO = 74
 PAGE = resource.getpagesize()

@@ -21,10 +21,11 @@ from typing import Any
 import pytest
 
 from gemcli.chat.contents import Content
+from gemcli.simulator.simulated_api import Reply, json_reply
 from tests.builders import answer, contents
 from tests.crash.harness import Forking, environment
 from tests.crash.swarm import READ
-from tests.support import Gemcli, Model, Reply, json_reply, read_session
+from tests.support import Gemcli, Model, read_session
 
 Command = list[str]
 

@@ -43,9 +43,10 @@ from gemcli.api.gemini import Gemini
 from gemcli.chat.contents import Content
 from gemcli.cli import main
 from gemcli.sessions.filesystem import FileSystem, P, T
+from tests.builders import answer
 from tests.crash.faults import Fault
 from tests.crash.harness import OPERATIONS, Operation, Runner, World, kills
-from tests.support import Model, answer, read_session
+from tests.support import Model, read_session
 
 MEMORY = "/dev/shm"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gemcli.errors import GemcliError, Problem
 from gemcli.formats.contents_list import dump, load
 from gemcli.text import strict_json
-from tests.support import contents
+from tests.builders import contents
 
 TEXT = st.text(st.characters(), min_size=1, max_size=8)
 HISTORIES = st.lists(st.tuples(TEXT, TEXT), max_size=4).map(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemcli.formats.markdown import dump
-from tests.support import contents
+from tests.builders import contents
 
 HEADER: Any = {"model": "m", "config": {}}
 

@@ -14,7 +14,7 @@ from gemcli.formats.replay_script import dump
 from gemcli.settings import config as settings
 from gemcli.text import tree, yaml_tree
 from gemcli.text.problems import Problems
-from tests.support import contents
+from tests.builders import contents
 
 
 def header(model: str = "m", **config: Any) -> Any:

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 from gemcli.errors import GemcliError
 from gemcli.formats.request_body import curl, dump
-from tests.commands import header, turn, write
-from tests.support import Done, Model, contents
-from tests.system import Inside
+from tests.builders import contents, header, turn, write_session
+from tests.support import Done, InProcess, Model
 
 KEYS = {"GOOGLE_API_KEY", "GEMINI_API_KEY"}
 
@@ -61,12 +60,12 @@ def test_an_empty_history() -> None:
     assert (caught.value.reason, caught.value.exit) == ("NOT_EXPRESSIBLE", 65)
 
 
-def test_the_body_is_what_was_sent(inside: Inside, model: Model) -> None:
+def test_the_body_is_what_was_sent(here: InProcess, model: Model) -> None:
     """`export request` is the body of the request that the model answered last, without what the SDK adds."""
-    inside.ok("new", "-s", "a", "--system", "Be brief", "--temperature", "0.5")
-    inside.ok("send", "-s", "a", "one")
-    inside.ok("send", "-s", "a", "two")
-    assert inside.ok("export", "request", "-s", "a") == [model.requests[-1]]
+    here.ok("new", "-s", "a", "--system", "Be brief", "--temperature", "0.5")
+    here.ok("send", "-s", "a", "one")
+    here.ok("send", "-s", "a", "two")
+    assert here.ok("export", "request", "-s", "a") == [model.requests[-1]]
     assert len(model.requests) == 2
 
 
@@ -75,13 +74,13 @@ def test_the_body_is_what_was_sent(inside: Inside, model: Model) -> None:
 
 @needs_curl
 @pytest.mark.parametrize("name", sorted(KEYS))
-def test_curl_sends_the_same(inside: Inside, model: Model, tmp_path: Path, name: str) -> None:
+def test_curl_sends_the_same(here: InProcess, model: Model, tmp_path: Path, name: str) -> None:
     """The command gets the answer the session has, with the same body, and either name of the key."""
-    inside.ok("new", "-s", "a", "--system", 'It\'s "brief"')
-    told = inside.ok("send", "-s", "a", "one")[0]
-    status, script, _ = inside("export", "request", "-s", "a", "--curl")
-    assert (status, "test-key" in script) == (0, False)
-    done = shell(script, tmp_path, {name: "own-key"})
+    here.ok("new", "-s", "a", "--system", 'It\'s "brief"')
+    told = here.ok("send", "-s", "a", "one")[0]
+    done = here("export", "request", "-s", "a", "--curl")
+    assert (done.status, "test-key" in done.out) == (0, False)
+    done = shell(done.out, tmp_path, {name: "own-key"})
     assert (done.status, done.err) == (0, "")
     assert json.loads(done.out)["candidates"][0]["content"]["parts"] == [{"text": told["text"]}]
     assert model.requests[1] == model.requests[0]
@@ -119,11 +118,11 @@ def test_messages_survive_the_shell(model: Model, tmp_path: Path, text: str) -> 
 
 
 @needs_curl
-def test_text_that_is_no_utf_8(inside: Inside, model: Model, tmp_path: Path) -> None:
+def test_text_that_is_no_utf_8(here: InProcess, model: Model, tmp_path: Path) -> None:
     """A lone surrogate, which JSON can hold and UTF-8 cannot, is sent by the command as it was sent by `send`."""
-    write("a", header("gemini-test"), *turn(1, "\ud83d", "\ude00"), *turn(2))
-    _, script, _ = inside("export", "request", "-s", "a", "--curl")
-    assert shell(script, tmp_path, {"GEMINI_API_KEY": "k"}).status == 0
+    write_session("a", header("gemini-test"), *turn(1, "\ud83d", "\ude00"), *turn(2))
+    done = here("export", "request", "-s", "a", "--curl")
+    assert shell(done.out, tmp_path, {"GEMINI_API_KEY": "k"}).status == 0
     assert [ascii(content["parts"][0]["text"]) for content in model.requests[0]["contents"]] == [
         "'\\ud83d'", "'\\ude00'", "'question 2'",
     ]  # fmt: skip
@@ -132,33 +131,33 @@ def test_text_that_is_no_utf_8(inside: Inside, model: Model, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "keys", [{"GOOGLE_API_KEY": "secret-1", "GEMINI_API_KEY": "secret-2"}, {}], ids=["set", "none"]
 )
-def test_no_key_is_in_it(inside: Inside, model: Model, keys: dict[str, str]) -> None:
+def test_no_key_is_in_it(here: InProcess, model: Model, keys: dict[str, str]) -> None:
     """The command is the same with and without a key in the environment, and names only where it is."""
-    inside.ok("new", "-s", "a")
-    inside.ok("send", "-s", "a", "hello")
+    here.ok("new", "-s", "a")
+    here.ok("send", "-s", "a", "hello")
     for name in KEYS:
-        inside.env.pop(name, None)
-    inside.env |= keys
-    status, script, err = inside("export", "request", "-s", "a", "--curl")
-    assert (status, err) == (0, "")
-    assert "secret" not in script
-    assert "no-key" not in script
-    assert "x-goog-api-key: ${GOOGLE_API_KEY:-$GEMINI_API_KEY}" in script
+        here.env.pop(name, None)
+    here.env |= keys
+    done = here("export", "request", "-s", "a", "--curl")
+    assert (done.status, done.err) == (0, "")
+    assert "secret" not in done.out
+    assert "no-key" not in done.out
+    assert "x-goog-api-key: ${GOOGLE_API_KEY:-$GEMINI_API_KEY}" in done.out
     assert len(model.requests) == 1
 
 
 @needs_curl
-def test_curl_for_vertex(inside: Inside, model: Model, tmp_path: Path) -> None:
+def test_curl_for_vertex(here: InProcess, model: Model, tmp_path: Path) -> None:
     """For Vertex AI the command asks gcloud for a token when it runs, and sends no key."""
-    inside.env |= {"GOOGLE_VERTEX_BASE_URL": model.url, "GOOGLE_API_KEY": "secret"}
+    here.env |= {"GOOGLE_VERTEX_BASE_URL": model.url, "GOOGLE_API_KEY": "secret"}
     (tmp_path / "c.json").write_text(json.dumps(contents("q", "a")))
-    inside.ok("new", "-s", "a", "--project", "p", "--location", "l", "--history", str(tmp_path / "c.json"))
-    _, script, _ = inside("export", "request", "-s", "a", "--curl")
+    here.ok("new", "-s", "a", "--project", "p", "--location", "l", "--history", str(tmp_path / "c.json"))
+    done = here("export", "request", "-s", "a", "--curl")
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "gcloud").write_text('#!/bin/sh\necho "token of $*"\n')
     (programs / "gcloud").chmod(0o755)
-    done = shell(script, tmp_path, {"PATH": f"{programs}:{os.environ['PATH']}"})
+    done = shell(done.out, tmp_path, {"PATH": f"{programs}:{os.environ['PATH']}"})
     assert (done.status, model.requests) == (0, [{"contents": contents("q"), "generationConfig": {}}])
     assert model.targets == ["/v1beta1/projects/p/locations/l/publishers/google/models/gemini-test:generateContent"]
     headers = {name.lower(): value for name, value in model.headers[0].items()}
@@ -167,33 +166,33 @@ def test_curl_for_vertex(inside: Inside, model: Model, tmp_path: Path) -> None:
 
 
 @needs_curl
-def test_curl_for_express_mode(inside: Inside, model: Model, tmp_path: Path) -> None:
+def test_curl_for_express_mode(here: InProcess, model: Model, tmp_path: Path) -> None:
     """In express mode, which has no project, the command sends the key and not a token of gcloud."""
-    inside.env |= {"GOOGLE_VERTEX_BASE_URL": model.url, "GOOGLE_API_KEY": "secret"}
+    here.env |= {"GOOGLE_VERTEX_BASE_URL": model.url, "GOOGLE_API_KEY": "secret"}
     (tmp_path / "c.json").write_text(json.dumps(contents("q", "a")))
-    inside.ok("new", "-s", "a", "--backend", "vertex", "--history", str(tmp_path / "c.json"))
-    _, script, _ = inside("export", "request", "-s", "a", "--curl")
-    assert "secret" not in script
-    shell(script, tmp_path, {"GOOGLE_API_KEY": "express-key"})
+    here.ok("new", "-s", "a", "--backend", "vertex", "--history", str(tmp_path / "c.json"))
+    done = here("export", "request", "-s", "a", "--curl")
+    assert "secret" not in done.out
+    shell(done.out, tmp_path, {"GOOGLE_API_KEY": "express-key"})
     headers = {name.lower(): value for name, value in model.headers[0].items()}
     assert headers.get("x-goog-api-key") == "express-key"
     assert "authorization" not in headers
 
 
 @pytest.mark.parametrize("format_", ["contents", "script", "openai", "markdown"])
-def test_curl_is_for_requests_only(inside: Inside, model: Model, format_: str) -> None:
+def test_curl_is_for_requests_only(here: InProcess, model: Model, format_: str) -> None:
     """--curl with another format is a usage error."""
-    inside.ok("new", "-s", "a")
-    assert inside.error("export", format_, "-s", "a", "--curl")[0] == 2
+    here.ok("new", "-s", "a")
+    assert here.failed("export", format_, "-s", "a", "--curl").status == 2
 
 
-def test_the_session_is_only_read(inside: Inside, model: Model) -> None:
+def test_the_session_is_only_read(here: InProcess, model: Model) -> None:
     """Neither form sends anything or changes the session."""
-    inside.ok("new", "-s", "a")
-    inside.ok("send", "-s", "a", "hello")
+    here.ok("new", "-s", "a")
+    here.ok("send", "-s", "a", "hello")
     path = Path(os.environ["GEMCLI_HOME"]) / "sessions" / "a.jsonl"
     before, asked = path.read_bytes(), len(model.requests)
-    assert inside("export", "request", "-s", "a")[0] == inside("export", "request", "-s", "a", "--curl")[0] == 0
+    assert here("export", "request", "-s", "a").status == here("export", "request", "-s", "a", "--curl").status == 0
     assert (path.read_bytes(), len(model.requests)) == (before, asked)
 
 

@@ -35,7 +35,7 @@ from gemcli.settings import config as settings
 from gemcli.simulator.rules_model import rules_app
 from gemcli.simulator.simulated_api import simulate
 from gemcli.terminal import documents, inputs, output
-from tests.support import answer
+from tests.builders import answer
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gemcli.chat import answers
 from gemcli.replay import checks
 from gemcli.replay.checks import NOTHING, TEXT_CHECKS, Bound, Expected, Observation, bound, run_checks
-from tests.support import answer
+from tests.builders import answer
 
 NO_TOKENS: dict[str, int | None] = dict.fromkeys(checks.TOKENS)
 CALL = {"functionCall": {"name": "f", "args": {}}}

@@ -14,9 +14,8 @@ from gemcli.errors import GemcliError
 from gemcli.replay.events import Outcome
 from gemcli.sessions import records
 from gemcli.signals import Interrupted, deferred
-from tests.commands import CALL, header, turn
+from tests.builders import CALL, answer, header, texts, turn
 from tests.replay.world import Reply, World, blocked, came_to, error
-from tests.support import answer, texts
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ from gemcli.replay.plan import Plan
 from gemcli.replay.script import Script, Suite, Turn
 from gemcli.sessions.once import Message
 from gemcli.sessions.session import Unsaved
-from tests.commands import CALL
-from tests.support import answer
+from tests.builders import CALL, answer
 
 RUN = ["event", "run", "file", "script", "conversations", "turns", "resuming", "dry_run", "ignored_keys"]
 TURN = [

@@ -15,7 +15,7 @@ from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import Record, SessionRecord
 from gemcli.settings.config import Config
-from tests.commands import asked, failed, header, told, turn
+from tests.builders import failure, header, request, response, turn
 
 Document = dict[str, Any]
 
@@ -182,7 +182,7 @@ def test_the_base_is_part_of_every_key() -> None:
 
 def test_a_surrogate_has_a_key() -> None:
     """A message of a session can hold what UTF-8 cannot."""
-    text = "\n".join(json.dumps(record) for record in [header(), asked(1, "\ud800"), told(1, "a")])
+    text = "\n".join(json.dumps(record) for record in [header(), request(1, "\ud800"), response(1, "a")])
     assert len(keys_of(text)[0]) == 64
 
 
@@ -236,10 +236,10 @@ def sent(document: Any, *answers: str, base: tuple[Record, ...] = ()) -> list[Re
     start = len(base) // 2
     for number, (plan, text) in enumerate(zip(planned(document, *content), answers, strict=False), start + 1):
         content += [
-            asked(number, plan.message.content["parts"][0]["text"], model=plan.message.model)
+            request(number, plan.message.content["parts"][0]["text"], model=plan.message.model)
             | {"key": plan.message.key}
         ]
-        content += [told(number, text)]
+        content += [response(number, text)]
     return content
 
 
@@ -258,8 +258,8 @@ def past_of(document: Any, content: list[Record], *, resend: bool = False) -> li
 
 
 BASE = tuple(record | {"imported": True} for record in turn(1))
-TRIED = [asked(2, "by hand"), failed(2, "rejected"), asked(3, "x"), told(3, "x", valid=False, finish="SAFETY")]
-TRIED += [asked(4, "b"), failed(4, "unknown")]
+TRIED = [request(2, "by hand"), failure(2, "rejected"), request(3, "x"), response(3, "x", valid=False, finish="SAFETY")]
+TRIED += [request(4, "b"), failure(4, "unknown")]
 
 FOUND: dict[str, tuple[Any, list[Record], list[str | None]]] = {
     "answered": (["a", "b", "c"], sent(["a", "b"], "A", "B"), ["1.1", "2.1", None]),
@@ -288,7 +288,7 @@ def test_in_doubt() -> None:
 
 def _second(message: str) -> list[Record]:
     """The first message of a script, answered as turn 2."""
-    return [asked(2, message) | {"key": keys_of([message])[0]}, told(2, "A")]
+    return [request(2, message) | {"key": keys_of([message])[0]}, response(2, "A")]
 
 
 DIFFERENCES: dict[str, tuple[Any, list[Record], str, int]] = {
@@ -298,7 +298,7 @@ DIFFERENCES: dict[str, tuple[Any, list[Record], str, int]] = {
     "by-hand": (["a", "b"], [*sent(["a"], "A"), *turn(2)], "turn 2 was sent without a key", 1),
     "numbers": (
         ["a", "b"],
-        [header(), asked(1, "a"), failed(1, "rejected"), *_second("a"), *turn(3)],
+        [header(), request(1, "a"), failure(1, "rejected"), *_second("a"), *turn(3)],
         "turn 3 was sent without a key",
         2,
     ),
@@ -322,7 +322,7 @@ DIFFERENCES: dict[str, tuple[Any, list[Record], str, int]] = {
     ),
     "key": (
         ["a"],
-        [header(), asked(1, "a") | {"key": "by hand"}, told(1, "A")],
+        [header(), request(1, "a") | {"key": "by hand"}, response(1, "A")],
         "turn 1 was answered after another history",
         0,
     ),

@@ -18,7 +18,8 @@ from gemcli.formats.replay_script import dump
 from gemcli.replay import read_script
 from gemcli.replay.script import Script, Suite
 from gemcli.text.problems import MAX_PROBLEMS
-from tests.support import contents, examples
+from tests.builders import contents
+from tests.support import examples
 
 SESSIONS = Path(__file__).parents[1] / "data" / "sessions" / "v1" / "valid"
 

@@ -21,12 +21,11 @@ from gemcli.replay.plan import plans
 from gemcli.sessions import once, records
 from gemcli.sessions.journal import Journal
 from gemcli.signals import deferred
-from gemcli.simulator.simulated_api import Cut
-from tests.commands import header, turn
+from gemcli.simulator.simulated_api import Cut, json_reply
+from gemcli.simulator.simulated_api import Reply as HttpReply
+from tests.builders import answer, header, turn
 from tests.replay.world import Played, Reply, World, blocked, error, load
-from tests.support import Model, answer, examples, json_reply
-from tests.support import Reply as HttpReply
-from tests.system import clients_collected
+from tests.support import Model, clients_collected, examples
 
 
 @pytest.fixture

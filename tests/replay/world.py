@@ -27,8 +27,7 @@ from gemcli.sessions import records
 from gemcli.sessions.records import Record
 from gemcli.signals import deferred
 from gemcli.terminal.output import Output
-from tests.commands import ECHO
-from tests.support import answer, texts
+from tests.builders import ECHO, answer, texts
 
 Reply = Mapping[str, Any] | GemcliError | Callable[[], Mapping[str, Any]]
 

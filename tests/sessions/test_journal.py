@@ -20,8 +20,9 @@ from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.sessions import read_records, records
 from gemcli.sessions.journal import ANSWERED, FAILED, IN_DOUBT, PENDING, REFUSED, Journal
+from tests.builders import answer, contents
 from tests.support import Model as Server
-from tests.support import answer, contents, examples
+from tests.support import examples
 
 T = "2026-01-01T00:00:00.000Z"
 

@@ -16,8 +16,7 @@ from gemcli.sessions.journal import Exchange, Journal
 from gemcli.sessions.once import Delivery, Message
 from gemcli.sessions.records import Record
 from gemcli.settings.config import Config
-from tests.commands import ECHO, asked, failed, header, told, turn
-from tests.support import answer
+from tests.builders import ECHO, answer, failure, header, request, response, turn
 
 K = "a key"
 
@@ -29,22 +28,22 @@ def under(key: str, *content: Record) -> list[Record]:
 
 def keyed(number: int, key: str = K) -> list[Record]:
     """A turn in which the message was answered."""
-    return under(key, asked(number, "q"), told(number, "a"))
+    return under(key, request(number, "q"), response(number, "a"))
 
 
 def refused(number: int, finish: str = "SAFETY") -> list[Record]:
     """A turn in which it was refused."""
-    return under(K, asked(number, "q"), told(number, "half", valid=False, finish=finish))
+    return under(K, request(number, "q"), response(number, "half", valid=False, finish=finish))
 
 
 def refused_with(body: Any) -> list[Record]:
     """The first turn, with an answer that was not valid."""
-    return under(K, asked(1, "q"), records.response("1.1", body, valid=False, attempts=[], elapsed_ms=1))
+    return under(K, request(1, "q"), records.response("1.1", body, valid=False, attempts=[], elapsed_ms=1))
 
 
 def broken(number: int, outcome: str) -> list[Record]:
     """A turn in which it got no answer."""
-    return under(K, asked(number, "q"), failed(number, outcome))
+    return under(K, request(number, "q"), failure(number, outcome))
 
 
 def journal(*content: Record) -> Journal:
@@ -120,16 +119,16 @@ def test_the_same_message_said_twice_has_two_keys(links: list[Any]) -> None:
 
 # Finding
 
-LOST = under(K, asked(1, "q"), failed(1, "unknown"))
+LOST = under(K, request(1, "q"), failure(1, "unknown"))
 IMPORTED: list[Any] = [record | {"imported": True} for record in keyed(1)]
 
 TRIES: dict[str, tuple[list[Record], Message, str | None]] = {
     "newest": ([*broken(1, "rejected"), *broken(2, "unknown"), *keyed(3, "other"), *turn(4)], message(), "2.1"),
     "no-such-key": (keyed(1), message("another key"), None),
     # The fate of another message under the same key says nothing about this one, unless that was answered.
-    "of-this-message": ([*LOST, *under(K, asked(2, "x"), failed(2, "rejected"))], message(), "1.1"),
-    "of-another": ([*LOST, *under(K, asked(2, "x"), failed(2, "rejected"))], message(text="z"), "2.1"),
-    "another-was-answered": ([*LOST, *under(K, asked(2, "x"), told(2, "a"))], message(), "2.1"),
+    "of-this-message": ([*LOST, *under(K, request(2, "x"), failure(2, "rejected"))], message(), "1.1"),
+    "of-another": ([*LOST, *under(K, request(2, "x"), failure(2, "rejected"))], message(text="z"), "2.1"),
+    "another-was-answered": ([*LOST, *under(K, request(2, "x"), response(2, "a"))], message(), "2.1"),
     "imported": (IMPORTED, message(), None),
     # An answer that an undone rewind brought back counts, not what was tried while it was gone.
     "brought-back": (

@@ -16,7 +16,8 @@ from gemcli.errors import GemcliError
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import Lines, fold, scan
-from tests.support import Gemcli, answer, contents
+from tests.builders import answer, contents
+from tests.support import Gemcli
 
 T = "2026-01-01T00:00:00.000Z"
 HEADER = {"kind": "session", "time": T, "format": 1, "id": "s", "model": "m", "backend": "gemini", "config": {}}

@@ -15,7 +15,7 @@ from gemcli.chat.contents import Content, user_text
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
 from gemcli.text import strict_json
-from tests.support import contents
+from tests.builders import contents
 
 JSON = st.recursive(
     st.none()

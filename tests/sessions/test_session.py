@@ -17,7 +17,7 @@ from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import RecordError
 from gemcli.sessions.session import Session, Unsaved
 from gemcli.sessions.store import Store
-from tests.support import answer
+from tests.builders import answer
 
 
 class Faulty(FileSystem):

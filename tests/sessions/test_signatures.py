@@ -14,8 +14,8 @@ from gemcli.exchange import prepare
 from gemcli.sessions import records, signatures
 from gemcli.sessions.journal import Exchange, Journal
 from gemcli.sessions.signatures import STAND_IN, with_stand_ins
-from tests.support import Model, answer
-from tests.system import Inside
+from tests.builders import answer
+from tests.support import InProcess, Model
 
 SIGNED = {"text": "a", "thoughtSignature": "c2ln"}
 CALL = {"functionCall": {"name": "f", "args": {}}}
@@ -182,11 +182,11 @@ def test_prepare(asked: str, target: str | None, signature: str | None, notes: l
 # On the wire
 
 
-def begin(inside: Inside, scripted: Model) -> None:
+def begin(here: InProcess, scripted: Model) -> None:
     """A session `a` whose first answer is signed."""
     scripted.script(answer({"text": "hm", "thought": True}, SIGNED, {"text": "", "thoughtSignature": "ZW5k"}))
-    inside.ok("new", "-s", "a")
-    inside.ok("send", "-s", "a", "one")
+    here.ok("new", "-s", "a")
+    here.ok("send", "-s", "a", "one")
 
 
 def sent(scripted: Model) -> list[dict[str, Any]]:
@@ -200,25 +200,25 @@ WHOLE = [BARE[0], SIGNED, {"text": "", "thoughtSignature": "ZW5k"}]
 
 
 @pytest.mark.parametrize("stream", [[], ["--stream"]], ids=["whole", "stream"])
-def test_another_model_for_one_message(inside: Inside, model: Model, stream: list[str]) -> None:
+def test_another_model_for_one_message(here: InProcess, model: Model, stream: list[str]) -> None:
     """--model leaves the signatures of the session's model out and says so; the next message has them again."""
-    begin(inside, model)
-    told = inside.ok("send", "-s", "a", "two", "--model", "gemini-other", *stream)[-1]
+    begin(here, model)
+    told = here.ok("send", "-s", "a", "two", "--model", "gemini-other", *stream)[-1]
     assert sent(model) == BARE
     assert told["notes"] == ["thought signatures of another model or backend were left out"]
-    assert inside.ok("send", "-s", "a", "three", *stream)[-1]["notes"] == []
+    assert here.ok("send", "-s", "a", "three", *stream)[-1]["notes"] == []
     assert sent(model) == WHOLE
 
 
-def test_the_answers_of_another_model(inside: Inside, model: Model) -> None:
+def test_the_answers_of_another_model(here: InProcess, model: Model) -> None:
     """What another model signed stays out of later messages to the session's own."""
-    inside.ok("new", "-s", "a")
+    here.ok("new", "-s", "a")
     model.script(answer(SIGNED))
-    inside.ok("send", "-s", "a", "one", "--model", "gemini-other")
-    told = inside.ok("send", "-s", "a", "two")[0]
+    here.ok("send", "-s", "a", "one", "--model", "gemini-other")
+    told = here.ok("send", "-s", "a", "two")[0]
     assert sent(model) == [{"text": "a"}]
     assert len(told["notes"]) == 1
-    inside.ok("send", "-s", "a", "three", "--model", "gemini-other")
+    here.ok("send", "-s", "a", "three", "--model", "gemini-other")
     assert sent(model) == [SIGNED]
 
 
@@ -227,30 +227,30 @@ def test_the_answers_of_another_model(inside: Inside, model: Model) -> None:
     [([], WHOLE), (["--model", "gemini-test"], WHOLE), (["--model", "gemini-other"], BARE)],
     ids=["as-it-was", "same-model", "other-model"],
 )
-def test_a_fork(inside: Inside, model: Model, options: list[str], parts: list[dict[str, Any]]) -> None:
+def test_a_fork(here: InProcess, model: Model, options: list[str], parts: list[dict[str, Any]]) -> None:
     """A fork sends the signatures if it has the model of its source, and none of them if it has another."""
-    begin(inside, model)
-    inside.ok("new", "-s", "b", "--from", "a", *options)
-    told = inside.ok("send", "-s", "b", "two")[0]
+    begin(here, model)
+    here.ok("new", "-s", "b", "--from", "a", *options)
+    told = here.ok("send", "-s", "b", "two")[0]
     assert sent(model) == parts
     assert bool(told["notes"]) is (parts == BARE)
 
 
-def test_a_fork_for_another_backend(inside: Inside, model: Model) -> None:
+def test_a_fork_for_another_backend(here: InProcess, model: Model) -> None:
     """A fork for Vertex AI of a session for the Gemini API leaves the signatures out."""
-    begin(inside, model)
-    inside.ok("new", "-s", "b", "--from", "a", "--project", "p")
-    told = inside.ok("send", "-s", "b", "two", "--dry-run")[0]
+    begin(here, model)
+    here.ok("new", "-s", "b", "--from", "a", "--project", "p")
+    told = here.ok("send", "-s", "b", "two", "--dry-run")[0]
     assert told["body"]["contents"][1]["parts"] == BARE
     assert told["notes"] == ["thought signatures of another model or backend were left out"]
 
 
-def test_export_and_import_keep_them(inside: Inside, model: Model, tmp_path: Path) -> None:
+def test_export_and_import_keep_them(here: InProcess, model: Model, tmp_path: Path) -> None:
     """`export contents` has every signature, and a session begun with it sends them to the same model."""
-    begin(inside, model)
-    inside("send", "-s", "a", "two")
-    _, out, _ = inside("export", "contents", "-s", "a")
-    (tmp_path / "c.json").write_text(out)
-    inside.ok("new", "-s", "b", "--history", str(tmp_path / "c.json"))
-    inside.ok("send", "-s", "b", "three")
+    begin(here, model)
+    here("send", "-s", "a", "two")
+    done = here("export", "contents", "-s", "a")
+    (tmp_path / "c.json").write_text(done.out)
+    here.ok("new", "-s", "b", "--history", str(tmp_path / "c.json"))
+    here.ok("send", "-s", "b", "three")
     assert sent(model) == WHOLE

@@ -3,45 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
-import pytest
-
-from gemcli.cli import main
-from tests.support import CANARY, assert_untold, clients_collected
-
-
-class Inside:
-    """What `InProcess` was before, for tests that still use it: `inside("send", …)` gives status, out, err."""
-
-    def __init__(self, capture: pytest.CaptureFixture[str], env: Mapping[str, str]) -> None:
-        self._capture = capture
-        self.env = dict(env)
-
-    def __call__(self, *args: str) -> tuple[int, str, str]:
-        """Run one command line; stdin is not read."""
-        self._capture.readouterr()
-        status = main(list(args), {**os.environ, **self.env})
-        out, err = self._capture.readouterr()
-        assert_untold(out, err)
-        return status, out, err
-
-    def ok(self, *args: str) -> list[Any]:
-        """Run one command line that must succeed; the JSON documents it printed."""
-        status, out, err = self(*args)
-        assert status == 0, (args, status, err)
-        return [json.loads(line) for line in out.splitlines()]
-
-    def error(self, *args: str) -> tuple[int, str, Any]:
-        """Run one command line that must not succeed: its status, what it printed, and its error as JSON."""
-        status, out, err = self(*args, "--errors", "json")
-        assert status != 0, (args, out)
-        return status, out, json.loads(err.splitlines()[-1])
+from tests.support import CANARY
 
 
 def free_port() -> int:
@@ -124,6 +90,3 @@ def _received(connection: socket.socket) -> bytes:
     if not data:
         raise ConnectionResetError("the client has left")
     return data
-
-
-__all__ = ["Handler", "Inside", "Listener", "clients_collected", "free_port", "listening"]

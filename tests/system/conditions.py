@@ -22,9 +22,8 @@ import pytest
 
 from gemcli.api.gemini import Gemini
 from gemcli.sessions.filesystem import FileSystem
-from gemcli.simulator.simulated_api import Cut
+from gemcli.simulator.simulated_api import Cut, Reply, json_reply
 from tests.builders import answer, api_error, chunk, quota_failure, raw, retry_info, sse, streaming
-from tests.support import Reply, json_reply
 from tests.system import Listener, free_port, listening
 
 P = ParamSpec("P")

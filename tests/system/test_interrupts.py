@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
+from gemcli.simulator.simulated_api import Reply
 from tests.builders import answer, contents, slowly
 from tests.crash.test_concurrent import until_waiting
-from tests.support import Gemcli, InProcess, Model, Reply
+from tests.support import Gemcli, InProcess, Model
 from tests.system import Listener, listening
 from tests.system.test_network import full_backlog
 

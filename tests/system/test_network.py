@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from gemcli.simulator.simulated_api import Reply, json_reply
 from tests.builders import answer, contents
-from tests.support import CANARY, Done, Gemcli, InProcess, Model, Reply, json_reply
+from tests.support import CANARY, Done, Gemcli, InProcess, Model
 from tests.system import Handler, Listener, listening
 
 # Time

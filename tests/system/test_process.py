@@ -18,8 +18,9 @@ import pytest
 from gemcli.api.gemini import Gemini
 from gemcli.cli import COMMANDS
 from gemcli.signals import deferred
+from gemcli.simulator.simulated_api import json_reply
 from tests.builders import ECHO, answer, header, turn, write_session
-from tests.support import Gemcli, InProcess, Model, json_reply
+from tests.support import Gemcli, InProcess, Model
 from tests.system import Listener, listening
 
 # Bytes

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from gemcli.simulator.simulated_api import Reply
 from tests.builders import answer, api_error, overloaded, retry_info, slowly
-from tests.support import PROGRAM, Gemcli, Model, Reply
+from tests.support import PROGRAM, Gemcli, Model
 from tests.system.test_interrupts import by_name, ended, wait_until
 
 THREE = ["one", "two", "three"]

@@ -9,8 +9,9 @@ import time
 import pytest
 
 from gemcli.simulator.server import serve
+from gemcli.simulator.simulated_api import Reply, json_reply
 from tests.builders import answer, contents, records_of, retry_info, sse, streaming
-from tests.support import Gemcli, InProcess, Model, Reply, json_reply
+from tests.support import Gemcli, InProcess, Model
 from tests.system import free_port
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from gemcli.cli import COMMANDS
-from gemcli.simulator.simulated_api import Cut
+from gemcli.simulator.simulated_api import Cut, Reply, json_reply
 from tests.builders import answer, chunk, sse, streaming
-from tests.support import Done, Gemcli, InProcess, Model, Reply, json_reply
+from tests.support import Done, Gemcli, InProcess, Model
 from tests.system import Listener, listening
 from tests.system.conditions import CONDITIONS
 from tests.system.test_matrix import Matrix, run

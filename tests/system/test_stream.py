@@ -17,9 +17,9 @@ from gemcli.api.gemini import Gemini
 from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
 from gemcli.simulator.server import serve
-from gemcli.simulator.simulated_api import Cut
+from gemcli.simulator.simulated_api import Cut, Reply
 from tests.builders import answer, chunk, contents, records_of, sse, streaming
-from tests.support import InProcess, Model, Reply, clients_collected
+from tests.support import InProcess, Model, clients_collected
 from tests.system import Listener, listening
 
 BODY = {"contents": contents("hello")}

@@ -13,7 +13,7 @@ from gemcli.formats import contents_list, markdown, replay_script
 from gemcli.sessions import read_records, records
 from gemcli.sessions.journal import Journal
 from gemcli.terminal import documents
-from tests.support import answer
+from tests.builders import answer
 
 T = "2026-01-01T00:00:00.000Z"
 HEADER: Any = {
