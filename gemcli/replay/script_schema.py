@@ -199,10 +199,7 @@ SCRIPT: Schema[dict[str, Any]] = Schema(
 
 
 def read(problems: Problems, node: Node, name: str) -> Script | None:
-    """The script that a tree holds, None if something is wrong with it.
-
-    `name` is what a script without a name of its own is called.
-    """
+    """The script that a tree holds, None if it is wrong; `name` is for one without a name."""
     if isinstance(node, tree.Sequence):
         header = tree.Mapping(node.line, node.column)
         header[Text("turns", node.line, node.column)] = node

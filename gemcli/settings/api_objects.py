@@ -165,7 +165,7 @@ def aliases(names: Mapping[str, Any]) -> dict[str, str]:
     return {snake(name): name for name in names}
 
 
-def kind_of(written: str) -> Kind[Any]:
+def kind_of(written: str) -> Kind[object]:
     """The kind of a type as the tables write it: `text`, `Tool`, `Tool*`, `Schema{}`."""
     if written.endswith("*"):
         return list_of(kind_of(written[:-1]))
@@ -179,10 +179,7 @@ def kind_of(written: str) -> Kind[Any]:
 
 
 def api_object(name: str) -> Kind[dict[str, Any]]:
-    """The kind of objects with the fields of the table, in either spelling.
-
-    It is made when it is first used: most settings are not, and a Schema has Schemas in it.
-    """
+    """The kind of an object of the table, made when it is first used: a Schema has Schemas in it."""
 
     def read(problems: Problems, label: str, node: Node) -> dict[str, Any] | None:
         return _schema_of(name)(problems, label, node)
@@ -203,7 +200,7 @@ def _long(node: Text) -> int | str:
     return int(node) if node.plain else str(node)
 
 
-PLAIN: dict[str, Kind[Any]] = {
+PLAIN: dict[str, Kind[object]] = {
     "text": scalar("text", lambda node: str(schema.to_text(node))),
     "filled": schema.FILLED_TEXT,
     "flag": FLAG,

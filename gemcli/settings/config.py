@@ -69,11 +69,7 @@ def from_options(values: Mapping[str, object], notice: Notice) -> Config:
 
 
 def from_yaml(text: str, name: str, notice: Notice) -> Config:
-    """The Config of a config file: settings by the names of the SDK or the API.
-
-    The keys of `generationConfig` are at the top level. Raises `GemcliError` SETTINGS with every
-    problem.
-    """
+    """The Config of a config file. Raises `GemcliError` SETTINGS with every problem."""
     problems = Problems()
     node = yaml_tree.load(text, problems)
     problems.require_none(name)
@@ -93,9 +89,8 @@ def merge(session: Config, call: Config) -> Config:
     """The session's Config with that of one call over it. Neither is changed.
 
     The keys of `generationConfig` and `thinkingConfig` are replaced one by one, safety settings by
-    category, everything else whole. Of two `RIVALS` the call's replaces the session's. Other
-    settings that exclude each other are kept, for `check` to find: a call must not switch off the
-    session's Model Armor by the way.
+    category, all else whole, and of two `RIVALS` the session's. Other settings that exclude each
+    other are kept, for `check` to find: a call must not switch off the session's Model Armor.
     """
     merged: Config = {**session, **call}
     ours, theirs = session.get("generationConfig"), call.get("generationConfig")
@@ -143,7 +138,7 @@ def _by_category(ours: Any, theirs: Any) -> Any:
 
 
 def _group(
-    group: tuple[str, ...], elsewhere: Mapping[str, str], **groups: Kind[Any]
+    group: tuple[str, ...], elsewhere: Mapping[str, str], **groups: Kind[object]
 ) -> Schema[dict[str, Any]]:
     """The settings of a group, by the API's names, and the groups within it."""
     kinds = {setting.key: setting.kind for setting in SETTINGS if setting.group == group} | groups

@@ -28,7 +28,7 @@ class Setting:
 
     group: tuple[str, ...]
     key: str
-    kind: Kind[Any]
+    kind: Kind[object]
     help: str
     option: str = ""
     metavar: str = ""
@@ -121,7 +121,7 @@ THINKING = ("generationConfig", "thinkingConfig")
 def _in_group(group: tuple[str, ...]) -> Callable[..., Setting]:
     """What makes the settings of a group; their kinds may be types of `api_objects`."""
 
-    def setting(key: str, kind: Kind[Any] | str, *more: Any, **named: Any) -> Setting:
+    def setting(key: str, kind: Kind[object] | str, *more: Any, **named: Any) -> Setting:
         return Setting(group, key, kind_of(kind) if isinstance(kind, str) else kind, *more, **named)
 
     return setting

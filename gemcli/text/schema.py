@@ -292,7 +292,7 @@ class Schema(Generic[T]):
     """
 
     make: Callable[..., T]
-    keys: Mapping[str, Kind[Any]]
+    keys: Mapping[str, Kind[object]]
     required: tuple[str, ...] = ()
     exclusive: Sequence[tuple[str, str]] = ()
     short: str | None = None
