@@ -136,7 +136,7 @@ class _Templates:
         try:
             compiled(template.render(text, self.vars))
         except ValueError as error:
-            message = f"`{check}` is no regular expression once its templates are filled in"
+            message = f"`{check}` is not a regular expression once its templates are filled in"
             self.problems.add("value", f"{message}: {error}", text)
 
     def _is_defined(self, text: Text, advice: str = "") -> bool:

@@ -26,6 +26,7 @@ from gemcli.text.schema import (
     TEXT,
     Kind,
     Schema,
+    Values,
     choice,
     compiled,
     list_of,
@@ -144,7 +145,7 @@ EXPECT = Schema(
 
 _CONFIG_KEYS = dict.fromkeys((*CONFIG.keys, *CONFIG.aliases), "it belongs under `config`")
 
-TURN: Schema[dict[str, Any]] = Schema(
+TURN: Schema[Values] = Schema(
     dict,
     {"id": ID, "user": TEXT, "raw": FLAG, "wait": SECONDS, "config": CONFIG, "expect": EXPECT},
     required=("user",),
@@ -181,7 +182,7 @@ def _turns(problems: Problems, label: str, node: Node) -> tuple[Turn, ...] | Non
     return None if turns is None else tuple(turn for turn in turns if turn is not None)
 
 
-SCRIPT: Schema[dict[str, Any]] = Schema(
+SCRIPT: Schema[Values] = Schema(
     dict,
     {
         "name": NAME,

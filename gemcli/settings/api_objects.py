@@ -13,7 +13,7 @@ from typing import Any
 from gemcli.text import schema
 from gemcli.text.problems import Problems
 from gemcli.text.proto_json import fields_of, snake
-from gemcli.text.schema import FLAG, NUMBER, WHOLE, Kind, Schema, list_of, map_of, scalar
+from gemcli.text.schema import FLAG, NUMBER, WHOLE, Kind, Schema, Values, list_of, map_of, scalar
 from gemcli.text.tree import Node, Text
 
 OBJECTS = {
@@ -178,17 +178,17 @@ def kind_of(written: str) -> Kind[object]:
     return PLAIN.get(written) or api_object(written)
 
 
-def api_object(name: str) -> Kind[dict[str, Any]]:
-    """The kind of an object of the table, made when it is first used: a Schema has Schemas in it."""
+def api_object(name: str) -> Kind[Values]:
+    """The kind of an object of the table, made on first use: a Schema has Schemas in it."""
 
-    def read(problems: Problems, label: str, node: Node) -> dict[str, Any] | None:
+    def read(problems: Problems, label: str, node: Node) -> Values | None:
         return _schema_of(name)(problems, label, node)
 
     return read
 
 
 @cache
-def _schema_of(name: str) -> Schema[dict[str, Any]]:
+def _schema_of(name: str) -> Schema[Values]:
     kinds = {key: kind_of(kind) for key, kind in fields_of(OBJECTS[name]).items()}
     return Schema(dict, kinds, aliases=aliases(kinds))
 

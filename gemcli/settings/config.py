@@ -27,7 +27,7 @@ from gemcli.settings.definitions import (
 from gemcli.text import tree, yaml_tree
 from gemcli.text.problems import Problems
 from gemcli.text.proto_json import camel
-from gemcli.text.schema import Kind, Schema
+from gemcli.text.schema import Kind, Schema, Values
 from gemcli.text.tree import Node, Text
 
 
@@ -139,7 +139,7 @@ def _by_category(ours: Any, theirs: Any) -> Any:
 
 def _group(
     group: tuple[str, ...], elsewhere: Mapping[str, str], **groups: Kind[object]
-) -> Schema[dict[str, Any]]:
+) -> Schema[Values]:
     """The settings of a group, by the API's names, and the groups within it."""
     kinds = {setting.key: setting.kind for setting in SETTINGS if setting.group == group} | groups
     elsewhere = {**_both_spellings(REFUSED), **elsewhere}
@@ -155,7 +155,7 @@ def _config_at(paths: Mapping[str, tuple[str, ...]]) -> Callable[..., Config]:
     """What makes a Config of values by name: each goes to the path of its name."""
 
     def make(**values: object) -> Config:
-        config: dict[str, Any] = {}
+        config: Values = {}
         for name, value in values.items():
             *groups, last = paths[name]
             place = config

@@ -25,6 +25,7 @@ from gemcli.text.schema import (
     REGEX,
     TEXT,
     Schema,
+    Values,
     choice,
     list_of,
     map_of,
@@ -181,7 +182,7 @@ def _seconds(match: re.Match[str]) -> float:
 
 def _header(node: Text) -> str:
     if node.lower() == "transfer-encoding":
-        raise ValueError("the server decides that")
+        raise ValueError("the server sets it")
     if not re.fullmatch("[!#$%&'*+.^_`|~0-9A-Za-z-]+", node):
         raise ValueError
     return str(node)
@@ -249,7 +250,7 @@ CUT = Schema(
     exclusive=[("how", "error")],
     short="how",
 )
-RULE: Schema[dict[str, Any]] = Schema(
+RULE: Schema[Values] = Schema(
     dict,
     {
         "when": WHEN,
