@@ -93,15 +93,15 @@ def merge(session: Config, call: Config) -> Config:
     other are kept, for `check` to find: a call must not switch off the session's Model Armor.
     """
     merged: Config = {**session, **call}
-    ours, theirs = session.get("generationConfig"), call.get("generationConfig")
-    if ours and theirs:
-        generation = _over(ours, theirs)
-        if "thinkingConfig" in ours and "thinkingConfig" in theirs:
-            thinking = _over(ours["thinkingConfig"], theirs["thinkingConfig"])
-            generation["thinkingConfig"] = thinking
-        merged["generationConfig"] = generation
+    old, new = session.get("generationConfig"), call.get("generationConfig")
+    if old and new:
+        merged["generationConfig"] = _merge_objects(old, new)
+        if "thinkingConfig" in old and "thinkingConfig" in new:
+            thinking = _merge_objects(old["thinkingConfig"], new["thinkingConfig"])
+            merged["generationConfig"]["thinkingConfig"] = thinking
     if "safetySettings" in session and "safetySettings" in call:
-        merged["safetySettings"] = _by_category(session["safetySettings"], call["safetySettings"])
+        safety = _merge_by_category(session["safetySettings"], call["safetySettings"])
+        merged["safetySettings"] = safety
     return merged
 
 
@@ -115,23 +115,25 @@ def _read(schema: Schema[Config], node: Node, name: str, notice: Notice) -> Conf
     return config or {}
 
 
-def _over(ours: Any, theirs: Any) -> Any:
-    """`theirs` over `ours`, without what one of theirs replaces; or the one that is no object."""
-    for given in (ours, theirs):
+def _merge_objects(old: Any, new: Any) -> Any:
+    """`new` over `old`, without the rivals of what is new; if one is no object, that one."""
+    for given in (old, new):
         if not isinstance(given, dict):
             return given
-    replaced = {rival for pair in RIVALS for rival in pair if {*pair} & theirs.keys()}
-    return {key: value for key, value in ours.items() if key not in replaced} | theirs
+    replaced = {rival for pair in RIVALS for rival in pair if {*pair} & new.keys()}
+    return {key: value for key, value in old.items() if key not in replaced} | new
 
 
-def _by_category(ours: Any, theirs: Any) -> Any:
-    """The safety settings of both, one for each category; or the value that is no list of them."""
-    for given in (ours, theirs):
-        if not isinstance(given, list) or not all(
-            isinstance(each, dict) and isinstance(each.get("category"), str) for each in given
-        ):
+def _merge_by_category(old: Any, new: Any) -> Any:
+    """One safety setting for each category; if one is no list of them, that one."""
+    for given in (old, new):
+        if not isinstance(given, list) or not all(map(_has_category, given)):
             return given
-    return list({setting["category"]: setting for setting in (*ours, *theirs)}.values())
+    return list({setting["category"]: setting for setting in (*old, *new)}.values())
+
+
+def _has_category(setting: object) -> bool:
+    return isinstance(setting, dict) and isinstance(setting.get("category"), str)
 
 
 # The schemas: of thinking, of config files, of what is stored, and of options
