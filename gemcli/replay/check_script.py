@@ -41,10 +41,7 @@ REFUSALS = {
 
 
 def check_script(script: Script, problems: Problems, *, in_suite: bool = False) -> None:
-    """Find what does not go together in a script that was read from a file.
-
-    In a suite, messages are no templates, and `vars` come from the command line only.
-    """
+    """Find what does not go together in a script; in a suite, only `--var` defines names."""
     _check_configs(script, problems)
     _check_ids(script, problems)
     for turn in script.turns[:-1]:
@@ -139,7 +136,7 @@ class _Templates:
         try:
             compiled(template.render(text, self.vars))
         except ValueError as error:
-            message = f"`{check}` is no regular expression once its templates are filled in"
+            message = f"`{check}` is not a regular expression once its templates are filled in"
             self.problems.add("value", f"{message}: {error}", text)
 
     def _is_defined(self, text: Text, advice: str = "") -> bool:

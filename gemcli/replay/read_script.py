@@ -211,8 +211,7 @@ def _is_session(text: str) -> bool:
 def _json_lines(text: str, file: str) -> list[tuple[int, str]]:
     """The lines that are not blank, with their numbers; none if the text is not JSON Lines.
 
-    It is by its file's name, or when the first of several lines is a JSON value by itself, which no
-    YAML document begins with.
+    It is if its file is called so, or if the first of several lines is a JSON value by itself.
     """
     rows = [(number, row) for number, row in enumerate(text.split("\n"), 1) if row.strip()]
     if not rows or file.endswith((".jsonl", ".ndjson")):

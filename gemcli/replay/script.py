@@ -1,4 +1,4 @@
-"""Scripts as `run` plays them: plain values, read and checked."""
+"""Scripts: plain values, read and checked."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ class Turn:
     """One message of a script.
 
     `raw` messages are sent as they are, the others are templates. `wait` is the pause in seconds
-    before the message is sent, `config` what this message adds to the script's, `line` where it
-    begins.
+    before it, `config` what it adds to the script's, `line` where it begins.
     """
 
     id: str
@@ -43,11 +42,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Script:
-    """One conversation to play: what it is called, whom it asks and how, and its turns in order.
-
-    None for `model` leaves it to the session; `header` is the session record of a session that is
-    played again.
-    """
+    """One conversation to replay; `header` is that of the session that it was read from, if any."""
 
     name: str
     turns: tuple[Turn, ...]
@@ -61,11 +56,9 @@ class Script:
 
 @dataclass(frozen=True)
 class Suite:
-    """What a file holds: its conversations in order, of which `many` ones need a session each.
+    """The conversations of a file, each in a session of its own if there may be `many`.
 
-    `name` is what the run is called, `digest` that of the file's bytes, `warnings` what a user
-    should know though it is no mistake, `ignored` the keys of other people's data that nothing was
-    made of.
+    `name` is that of the run, `digest` that of the file's bytes; `ignored` are keys without use.
     """
 
     file: str

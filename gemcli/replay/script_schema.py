@@ -26,6 +26,7 @@ from gemcli.text.schema import (
     TEXT,
     Kind,
     Schema,
+    Values,
     choice,
     compiled,
     list_of,
@@ -144,7 +145,7 @@ EXPECT = Schema(
 
 _CONFIG_KEYS = dict.fromkeys((*CONFIG.keys, *CONFIG.aliases), "it belongs under `config`")
 
-TURN: Schema[dict[str, Any]] = Schema(
+TURN: Schema[Values] = Schema(
     dict,
     {"id": ID, "user": TEXT, "raw": FLAG, "wait": SECONDS, "config": CONFIG, "expect": EXPECT},
     required=("user",),
@@ -181,7 +182,7 @@ def _turns(problems: Problems, label: str, node: Node) -> tuple[Turn, ...] | Non
     return None if turns is None else tuple(turn for turn in turns if turn is not None)
 
 
-SCRIPT: Schema[dict[str, Any]] = Schema(
+SCRIPT: Schema[Values] = Schema(
     dict,
     {
         "name": NAME,
@@ -199,10 +200,7 @@ SCRIPT: Schema[dict[str, Any]] = Schema(
 
 
 def read(problems: Problems, node: Node, name: str) -> Script | None:
-    """The script that a tree holds, None if something is wrong with it.
-
-    `name` is what a script without a name of its own is called.
-    """
+    """The script that a tree holds, None if it is wrong; `name` is for one without a name."""
     if isinstance(node, tree.Sequence):
         header = tree.Mapping(node.line, node.column)
         header[Text("turns", node.line, node.column)] = node

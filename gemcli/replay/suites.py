@@ -51,7 +51,7 @@ def read(problems: Problems, node: Node, ignored: dict[str, None]) -> Script | N
         if key in SHAPES or _is_null(value):
             continue
         if key == "vars":
-            message = "`vars` has no use here: messages of a suite are no templates"
+            message = "`vars` has no use here: messages in a suite are not templates"
             problems.add("unknown-key", message, key)
         elif key in SCRIPT.keys:
             script[key] = value
@@ -116,7 +116,7 @@ def _message(problems: Problems, script: Mapping, item: Node) -> Iterator[Node]:
         else:
             script[Text("system", role.line, role.column)] = text
     elif role in ("tool", "function") or _calls_functions(item):
-        problems.add("function-call", "a conversation with function calls cannot be played", role)
+        problems.add("function-call", "a conversation with function calls cannot be replayed", role)
     elif role != "assistant":
         message = f"`role` must be user, assistant, system or developer, not `{role[:40]}`"
         problems.add("value", message, role)
@@ -156,7 +156,7 @@ def _content(problems: Problems, _script: Mapping, item: Node) -> Iterator[Node]
     if faults or content["role"] == "model":
         return
     if function_responses(content):
-        problems.add("function-call", "a conversation with function calls cannot be played", item)
+        problems.add("function-call", "a conversation with function calls cannot be replayed", item)
     elif any(set(part) != {"text"} for part in content["parts"]):
         problems.add("value", "a message must consist of text", item)
     else:
@@ -170,7 +170,7 @@ def _pair(problems: Problems, _script: Mapping, item: Node) -> Iterator[Node]:
     if isinstance(text, Text):
         yield text
     else:
-        message = "an item of `history` must be an object with `user`, a text"
+        message = "an item of `history` must be an object with the text `user`"
         problems.add("shape", message, text or item)
 
 

@@ -10,7 +10,7 @@ FILTERS: dict[str, Callable[[str], str]] = {
     "json": lambda text: json.dumps(text, ensure_ascii=False),
     "trim": str.strip,
 }
-"""What `{{name|filter}}` does: `json` writes a JSON string, `trim` removes white space around it."""
+"""What `{{name|filter}}` does: `json` writes a JSON string, `trim` removes outer white space."""
 
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
@@ -19,10 +19,7 @@ _TEMPLATE = re.compile(rf"\{{\{{[ \t]*({NAME})[ \t]*(?:\|[ \t]*([A-Za-z_]+)[ \t]
 
 
 def render(text: str, texts: Mapping[str, str]) -> str:
-    """The text with every template replaced, left to right, once.
-
-    Raises `KeyError` for what `faults` names.
-    """
+    """The text with every template replaced once. Raises `KeyError` for what `faults` names."""
 
     def put_in(match: re.Match[str]) -> str:
         value = texts[match[1]]

@@ -13,7 +13,7 @@ from typing import Any
 from gemcli.text import schema
 from gemcli.text.problems import Problems
 from gemcli.text.proto_json import fields_of, snake
-from gemcli.text.schema import FLAG, NUMBER, WHOLE, Kind, Schema, list_of, map_of, scalar
+from gemcli.text.schema import FLAG, NUMBER, WHOLE, Kind, Schema, Values, list_of, map_of, scalar
 from gemcli.text.tree import Node, Text
 
 OBJECTS = {
@@ -165,7 +165,7 @@ def aliases(names: Mapping[str, Any]) -> dict[str, str]:
     return {snake(name): name for name in names}
 
 
-def kind_of(written: str) -> Kind[Any]:
+def kind_of(written: str) -> Kind[object]:
     """The kind of a type as the tables write it: `text`, `Tool`, `Tool*`, `Schema{}`."""
     if written.endswith("*"):
         return list_of(kind_of(written[:-1]))
@@ -178,20 +178,17 @@ def kind_of(written: str) -> Kind[Any]:
     return PLAIN.get(written) or api_object(written)
 
 
-def api_object(name: str) -> Kind[dict[str, Any]]:
-    """The kind of objects with the fields of the table, in either spelling.
+def api_object(name: str) -> Kind[Values]:
+    """The kind of an object of the table, made on first use: a Schema has Schemas in it."""
 
-    It is made when it is first used: most settings are not, and a Schema has Schemas in it.
-    """
-
-    def read(problems: Problems, label: str, node: Node) -> dict[str, Any] | None:
+    def read(problems: Problems, label: str, node: Node) -> Values | None:
         return _schema_of(name)(problems, label, node)
 
     return read
 
 
 @cache
-def _schema_of(name: str) -> Schema[dict[str, Any]]:
+def _schema_of(name: str) -> Schema[Values]:
     kinds = {key: kind_of(kind) for key, kind in fields_of(OBJECTS[name]).items()}
     return Schema(dict, kinds, aliases=aliases(kinds))
 
@@ -203,7 +200,7 @@ def _long(node: Text) -> int | str:
     return int(node) if node.plain else str(node)
 
 
-PLAIN: dict[str, Kind[Any]] = {
+PLAIN: dict[str, Kind[object]] = {
     "text": scalar("text", lambda node: str(schema.to_text(node))),
     "filled": schema.FILLED_TEXT,
     "flag": FLAG,

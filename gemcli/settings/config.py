@@ -27,7 +27,7 @@ from gemcli.settings.definitions import (
 from gemcli.text import tree, yaml_tree
 from gemcli.text.problems import Problems
 from gemcli.text.proto_json import camel
-from gemcli.text.schema import Kind, Schema
+from gemcli.text.schema import Kind, Schema, Values
 from gemcli.text.tree import Node, Text
 
 
@@ -69,11 +69,7 @@ def from_options(values: Mapping[str, object], notice: Notice) -> Config:
 
 
 def from_yaml(text: str, name: str, notice: Notice) -> Config:
-    """The Config of a config file: settings by the names of the SDK or the API.
-
-    The keys of `generationConfig` are at the top level. Raises `GemcliError` SETTINGS with every
-    problem.
-    """
+    """The Config of a config file. Raises `GemcliError` SETTINGS with every problem."""
     problems = Problems()
     node = yaml_tree.load(text, problems)
     problems.require_none(name)
@@ -93,20 +89,19 @@ def merge(session: Config, call: Config) -> Config:
     """The session's Config with that of one call over it. Neither is changed.
 
     The keys of `generationConfig` and `thinkingConfig` are replaced one by one, safety settings by
-    category, everything else whole. Of two `RIVALS` the call's replaces the session's. Other
-    settings that exclude each other are kept, for `check` to find: a call must not switch off the
-    session's Model Armor by the way.
+    category, all else whole, and of two `RIVALS` the session's. Other settings that exclude each
+    other are kept, for `check` to find: a call must not switch off the session's Model Armor.
     """
     merged: Config = {**session, **call}
-    ours, theirs = session.get("generationConfig"), call.get("generationConfig")
-    if ours and theirs:
-        generation = _over(ours, theirs)
-        if "thinkingConfig" in ours and "thinkingConfig" in theirs:
-            thinking = _over(ours["thinkingConfig"], theirs["thinkingConfig"])
-            generation["thinkingConfig"] = thinking
-        merged["generationConfig"] = generation
+    old, new = session.get("generationConfig"), call.get("generationConfig")
+    if old and new:
+        merged["generationConfig"] = _merge_objects(old, new)
+        if "thinkingConfig" in old and "thinkingConfig" in new:
+            thinking = _merge_objects(old["thinkingConfig"], new["thinkingConfig"])
+            merged["generationConfig"]["thinkingConfig"] = thinking
     if "safetySettings" in session and "safetySettings" in call:
-        merged["safetySettings"] = _by_category(session["safetySettings"], call["safetySettings"])
+        safety = _merge_by_category(session["safetySettings"], call["safetySettings"])
+        merged["safetySettings"] = safety
     return merged
 
 
@@ -120,31 +115,33 @@ def _read(schema: Schema[Config], node: Node, name: str, notice: Notice) -> Conf
     return config or {}
 
 
-def _over(ours: Any, theirs: Any) -> Any:
-    """`theirs` over `ours`, without what one of theirs replaces; or the one that is no object."""
-    for given in (ours, theirs):
+def _merge_objects(old: Any, new: Any) -> Any:
+    """`new` over `old`, without the rivals of what is new; if one is no object, that one."""
+    for given in (old, new):
         if not isinstance(given, dict):
             return given
-    replaced = {rival for pair in RIVALS for rival in pair if {*pair} & theirs.keys()}
-    return {key: value for key, value in ours.items() if key not in replaced} | theirs
+    replaced = {rival for pair in RIVALS for rival in pair if {*pair} & new.keys()}
+    return {key: value for key, value in old.items() if key not in replaced} | new
 
 
-def _by_category(ours: Any, theirs: Any) -> Any:
-    """The safety settings of both, one for each category; or the value that is no list of them."""
-    for given in (ours, theirs):
-        if not isinstance(given, list) or not all(
-            isinstance(each, dict) and isinstance(each.get("category"), str) for each in given
-        ):
+def _merge_by_category(old: Any, new: Any) -> Any:
+    """One safety setting for each category; if one is no list of them, that one."""
+    for given in (old, new):
+        if not isinstance(given, list) or not all(map(_has_category, given)):
             return given
-    return list({setting["category"]: setting for setting in (*ours, *theirs)}.values())
+    return list({setting["category"]: setting for setting in (*old, *new)}.values())
+
+
+def _has_category(setting: object) -> bool:
+    return isinstance(setting, dict) and isinstance(setting.get("category"), str)
 
 
 # The schemas: of thinking, of config files, of what is stored, and of options
 
 
 def _group(
-    group: tuple[str, ...], elsewhere: Mapping[str, str], **groups: Kind[Any]
-) -> Schema[dict[str, Any]]:
+    group: tuple[str, ...], elsewhere: Mapping[str, str], **groups: Kind[object]
+) -> Schema[Values]:
     """The settings of a group, by the API's names, and the groups within it."""
     kinds = {setting.key: setting.kind for setting in SETTINGS if setting.group == group} | groups
     elsewhere = {**_both_spellings(REFUSED), **elsewhere}
@@ -160,7 +157,7 @@ def _config_at(paths: Mapping[str, tuple[str, ...]]) -> Callable[..., Config]:
     """What makes a Config of values by name: each goes to the path of its name."""
 
     def make(**values: object) -> Config:
-        config: dict[str, Any] = {}
+        config: Values = {}
         for name, value in values.items():
             *groups, last = paths[name]
             place = config

@@ -14,7 +14,7 @@ from gemcli.settings.api_objects import OBJECTS, api_object, kind_of
 from gemcli.text import schema
 from gemcli.text.problems import Problems
 from gemcli.text.proto_json import fields_of, snake
-from gemcli.text.schema import FILLED_TEXT, INT32_MAX, Kind, Schema, list_of, number
+from gemcli.text.schema import FILLED_TEXT, INT32_MAX, Kind, Schema, Values, list_of, number
 from gemcli.text.tree import Mapping, Node, Sequence, Text
 
 
@@ -28,7 +28,7 @@ class Setting:
 
     group: tuple[str, ...]
     key: str
-    kind: Kind[Any]
+    kind: Kind[object]
     help: str
     option: str = ""
     metavar: str = ""
@@ -54,7 +54,7 @@ def whole(low: int) -> Kind[float]:
 _INSTRUCTION_HINT = 'write text, or {"parts": [{"text": "…"}]}'
 
 
-def _instruction(problems: Problems, label: str, node: Node) -> dict[str, Any] | None:
+def _instruction(problems: Problems, label: str, node: Node) -> Values | None:
     """A system instruction: a Content, or just its text."""
     if isinstance(node, Text):
         text = FILLED_TEXT(problems, label, node)
@@ -121,7 +121,7 @@ THINKING = ("generationConfig", "thinkingConfig")
 def _in_group(group: tuple[str, ...]) -> Callable[..., Setting]:
     """What makes the settings of a group; their kinds may be types of `api_objects`."""
 
-    def setting(key: str, kind: Kind[Any] | str, *more: Any, **named: Any) -> Setting:
+    def setting(key: str, kind: Kind[object] | str, *more: Any, **named: Any) -> Setting:
         return Setting(group, key, kind_of(kind) if isinstance(kind, str) else kind, *more, **named)
 
     return setting

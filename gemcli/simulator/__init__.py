@@ -3,7 +3,7 @@
 `simulated_api` is the API as one pure function, from a request to a reply. It is served in two
 ways: `transport` runs it in this process under an HTTP client, with no socket, and `server` over
 loopback HTTP. Its models are `echo_model`, which says what it was sent, and `rules_model`, which
-replies as a rules file says (`rules` explains those).
+replies as a rules file says (`rules`).
 
 A request goes through `read_request` (its fields), `request_checks` (limits of settings) and
 `contents_checks` (turn order) to a model, whose answer comes back through `responses`, `streams`

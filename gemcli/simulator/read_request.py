@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from gemcli.simulator.api_errors import invalid_argument, invalid_fields
 from gemcli.simulator.request_fields import ENUMS, MESSAGES, PART_DATA
@@ -75,20 +75,18 @@ class _Reader:
 
     def _value(self, kind: str, value: object, path: str) -> object:
         if kind in SCALARS:
-            return self._scalar(SCALARS[kind], value, path)
+            type_name, convert = SCALARS[kind]
+            try:
+                return convert(value)
+            except (ValueError, OverflowError) as error:
+                self._invalid(path, type_name, f"{error}{_quoted(value)}")
+                return None
         if kind in MESSAGES and isinstance(value, dict):
             return self._message(kind, value, path)
         if kind in ENUMS and isinstance(value, str) and value in ENUMS[kind]:
             return value
         self._invalid(path, f"{_TYPE_PREFIX}{kind}", _quoted(value))
         return None
-
-    def _scalar(self, scalar: Scalar, value: object, path: str) -> object:
-        try:
-            return scalar.convert(value)
-        except (ValueError, OverflowError) as error:
-            self._invalid(path, scalar.type_name, f"{error}{_quoted(value)}")
-            return None
 
     def _require_one_kind_of_data(self, part: Message, path: str) -> None:
         names = [name for name in part if name in PART_DATA]
@@ -111,13 +109,6 @@ def _quoted(value: object) -> str:
     """A value as an error quotes it: JSON, at most 200 characters of it."""
     text = strict_json.dumps(value)
     return text if len(text) <= 200 else f"{text[:199]}…"
-
-
-class Scalar(NamedTuple):
-    """A plain kind of value: its type in errors, and what reads one or raises `ValueError`."""
-
-    type_name: str
-    convert: Callable[[object], object]
 
 
 def _of_type(kind: type) -> Callable[[object], object]:
@@ -154,13 +145,13 @@ def _bytes(value: object) -> str:
     return value
 
 
-SCALARS = {
-    "text": Scalar("TYPE_STRING", _of_type(str)),
-    "boolean": Scalar("TYPE_BOOL", _of_type(bool)),
-    "number": Scalar("TYPE_DOUBLE", _number),
-    "integer": Scalar("TYPE_INT32", _integer),
-    "bytes": Scalar("TYPE_BYTES", _bytes),
-    "struct": Scalar("type.googleapis.com/google.protobuf.Struct", _of_type(dict)),
-    "data": Scalar("", lambda value: value),
+SCALARS: dict[str, tuple[str, Callable[[object], object]]] = {
+    "text": ("TYPE_STRING", _of_type(str)),
+    "boolean": ("TYPE_BOOL", _of_type(bool)),
+    "number": ("TYPE_DOUBLE", _number),
+    "integer": ("TYPE_INT32", _integer),
+    "bytes": ("TYPE_BYTES", _bytes),
+    "struct": ("type.googleapis.com/google.protobuf.Struct", _of_type(dict)),
+    "data": ("", lambda value: value),
 }
-"""Every kind that is neither a message nor an enum; `data` is any JSON."""
+"""Every plain kind: its type in errors, and what reads a value or raises `ValueError`."""

@@ -1,7 +1,7 @@
 """What the simulator replies: a status, headers, and the steps of a body.
 
-Pauses and broken connections are steps of a reply, which `transport` and `server` act out. A model
-may ask for them with a `ScriptedReply`, from which `build_reply` makes the steps.
+Pauses and broken connections are steps of a reply, which `transport` and `server` act out; a model
+asks for them with a `ScriptedReply`.
 """
 
 from __future__ import annotations
@@ -36,10 +36,9 @@ Step = bytes | float | Cut
 
 
 class Reply(NamedTuple):
-    """What goes back to the client.
+    """What goes back to the client: status and headers together with the first bytes.
 
-    The head (status and headers) goes out with the first bytes: pauses and cuts before them happen
-    before the client has seen anything, and `b""` sends the head alone.
+    Pauses and cuts before the first bytes come before everything; `b""` sends the head alone.
     """
 
     status: int
@@ -61,9 +60,8 @@ NOTHING = Amount(0)
 class CutPoint:
     """Where and how a reply breaks off.
 
-    `reset` and `close` break the connection, before the head when nothing goes before them; `clean`
-    ends the body as if it were complete. With an `error` the stream itself goes on to say so, as
-    the API does when a model fails halfway; `after` must count chunks then.
+    `reset` and `close` break the connection; `clean` ends the body as if it were complete. An
+    `error` is sent in the stream, as the API does; `after` must count chunks then.
     """
 
     after: Amount = NOTHING

@@ -24,10 +24,7 @@ def answer(
     finish_message: str | None = None,
     usage: Mapping[str, int] | None = None,
 ) -> Response:
-    """The response in which the model `version` answers with `parts` and ends with `finish`.
-
-    `usage` are counts by their wire names that replace those counted here.
-    """
+    """The answer of the model `version`; `usage` replaces counts, by their names on the wire."""
     parts = joined(parts)
     candidate: dict[str, object] = {
         # The API leaves role and parts out of an empty answer; so do we.
@@ -77,5 +74,4 @@ def joined(parts: Iterable[Part]) -> list[Part]:
 
 
 def _response_id(*facts: object) -> str:
-    """An id that is another one for every other request or answer."""
     return hashlib.sha256(strict_json.encode(facts)).hexdigest()[:16]

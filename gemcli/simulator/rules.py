@@ -25,6 +25,7 @@ from gemcli.text.schema import (
     REGEX,
     TEXT,
     Schema,
+    Values,
     choice,
     list_of,
     map_of,
@@ -61,10 +62,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule, at `line` of its file.
-
-    At most one of `answer`, `block`, `error` and `raw` is set.
-    """
+    """One rule; at most one of `answer`, `block`, `error` and `raw` is set."""
 
     line: int
     when: When = field(default_factory=When)
@@ -87,7 +85,6 @@ def _answer(
     parts: Sequence[Part] | None = None,
     **ending: Any,
 ) -> Answer:
-    """The Answer of these keys; `ending` is taken as it is."""
     if parts is None:
         parts = [{"text": thoughts, "thought": True}, {"text": text}, *_signed(calls, signature)]
         parts = [part for part in parts if part.get("text") != "" or "thoughtSignature" in part]
@@ -102,11 +99,8 @@ def _signed(calls: Sequence[Part], signature: str | None) -> list[Part]:
     return [{**first, "thoughtSignature": signature}, *others]
 
 
-def _call(*, name: str, args: Mapping[str, Any] | None = None, id: str | None = None) -> Part:  # noqa: A002
-    call: FunctionCall = {"name": name, "args": dict(args or {})}
-    if id is not None:
-        call["id"] = id
-    return {"functionCall": call}
+def _call(*, name: str, args: Mapping[str, Any] | None = None, **more: Any) -> Part:
+    return {"functionCall": cast(FunctionCall, {"name": name, "args": args or {}, **more})}
 
 
 def _part(problems: Problems, label: str, node: Node) -> Part | None:
@@ -182,9 +176,13 @@ def _amount(match: re.Match[str]) -> Amount:
     return Amount(int(match[1]), "chunks" if match[2] and match[2].startswith("chunk") else "bytes")
 
 
+def _seconds(match: re.Match[str]) -> float:
+    return float(match[1]) / (1000 if match[2] == "ms" else 1)
+
+
 def _header(node: Text) -> str:
     if node.lower() == "transfer-encoding":
-        raise ValueError("the server decides that")
+        raise ValueError("the server sets it")
     if not re.fullmatch("[!#$%&'*+.^_`|~0-9A-Za-z-]+", node):
         raise ValueError
     return str(node)
@@ -197,14 +195,8 @@ _AMOUNT = "([0-9]{1,9})(?: ?(bytes?|chunks?))?"
 _MODEL = "(?:models/)?([A-Za-z0-9][A-Za-z0-9._/-]*)"
 
 
-TIME = matching(
-    "a time like 0.5, 2s or 500ms",
-    _DURATION,
-    lambda match: float(match[1]) / (1000 if match[2] == "ms" else 1),
-)
-DELAY = matching(
-    "a time like 2.5s", _DURATION, lambda match: match[0] if match[2] else f"{match[0]}s"
-)
+TIME = matching("a time like 0.5, 2s or 500ms", _DURATION, _seconds)
+DELAY = matching("a time like 2.5s", _DURATION, lambda match: match[1] + (match[2] or "s"))
 AMOUNT = matching("an amount like 30 bytes or 2 chunks", _AMOUNT, _amount)
 TOKENS = matching("a whole number", "[0-9]{1,9}", lambda match: int(match[0]))
 STATUS = matching("an HTTP status from 200 to 599", "[2-5][0-9]{2}", lambda match: int(match[0]))
@@ -215,13 +207,7 @@ HEADERS = map_of(HEADER, HEADER_VALUE)
 
 WHEN = Schema(
     When,
-    {
-        "contains": TEXT,
-        "matches": REGEX,
-        "turn": COUNT,
-        "after_call": TEXT,
-        "model": MODEL,
-    },
+    {"contains": TEXT, "matches": REGEX, "turn": COUNT, "after_call": TEXT, "model": MODEL},
 )
 CALL = Schema(_call, {"name": TEXT, "args": schema.any_object, "id": TEXT}, required=("name",))
 ANSWER = Schema(
@@ -264,7 +250,7 @@ CUT = Schema(
     exclusive=[("how", "error")],
     short="how",
 )
-RULE: Schema[dict[str, Any]] = Schema(
+RULE: Schema[Values] = Schema(
     dict,
     {
         "when": WHEN,
@@ -304,10 +290,7 @@ class Rules:
 
 
 def load(text: str, name: str) -> Rules:
-    """Read a rules file; `name` is what messages call it.
-
-    Raises `GemcliError` SETTINGS with every problem at once, each with line and column.
-    """
+    """Read a rules file called `name`. Raises `GemcliError` SETTINGS with every problem at once."""
     problems = Problems()
     node = yaml_tree.load(text, problems)
     rules = None if node is None else FILE(problems, "a rules file", node)

@@ -17,7 +17,7 @@ from gemcli.simulator.simulated_api import App, Model, application
 from gemcli.text import strict_json
 
 NAME = "simulator/rules"
-"""The model's name on the wire. Which file it plays is settled when its application is made."""
+"""The model's name on the wire, whatever its file."""
 
 
 class Incoming(NamedTuple):
@@ -39,10 +39,7 @@ def incoming(model: str, request: Message) -> Incoming:
 
 
 def choose_rule(rules: Sequence[Rule], message: Incoming, used: Sequence[int]) -> int | None:
-    """The index of the first rule for `message`, None if there is none.
-
-    `used` is how often each rule was used before, for those that may be used only `times` times.
-    """
+    """The index of the first rule for `message`; `used` is how often each was used before."""
     for index, rule in enumerate(rules):
         is_used_up = rule.times is not None and used[index] >= rule.times
         if not is_used_up and _is_met(rule.when, message):
@@ -51,15 +48,11 @@ def choose_rule(rules: Sequence[Rule], message: Incoming, used: Sequence[int]) -
 
 
 class RulesModel:
-    """The model, which may go by several names; it counts how often each rule was used.
+    """The model, which may go by several names; it counts how often each rule was used."""
 
-    These counts, `used`, are the simulator's only state; give those of another RulesModel to go on
-    where it stopped.
-    """
-
-    def __init__(self, rules: Rules, used: Sequence[int] | None = None) -> None:
+    def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.used = [0] * len(rules.rules) if used is None else list(used)
+        self.used = [0] * len(rules.rules)  # the only state of the simulator
         self._lock = threading.Lock()
 
     def named(self, name: str) -> Model:
@@ -73,20 +66,14 @@ class RulesModel:
             if index is not None:
                 self.used[index] += 1
         if index is None:
-            text = strict_json.dumps(message.text[:60])
-            raise invalid_argument(
-                f"No rule of {self.rules.name} takes message {message.turn} to {name}: {text}"
-            )
+            what = f"message {message.turn} to {name}: {strict_json.dumps(message.text[:60])}"
+            raise invalid_argument(f"No rule of {self.rules.name} takes {what}")
         rule = self.rules.rules[index]
         return ScriptedReply(_outcome(rule, request), rule.delay, rule.drip, rule.cut)
 
 
 def rules_app(text: str, name: str) -> App:
-    """The API with the one model `simulator/rules`, which plays the rules in `text`.
-
-    `name` is what messages call the file. Raises `GemcliError` SETTINGS with everything that is
-    wrong with the rules.
-    """
+    """The API with the one model `simulator/rules`; raises what `rules.load` raises."""
     return application({NAME: RulesModel(load(text, name)).named(NAME)})
 
 

@@ -6,7 +6,6 @@ Bodies go out chunked, step by step, so that a client sees pauses and broken con
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import re
 import socket
 import struct
@@ -30,27 +29,19 @@ _WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 
 class Server(ThreadingMixIn, HTTPServer):
-    """A server of one application, with a thread for each connection.
-
-    It listens from the start; `serve_forever` answers, or use `serve`. Raises `ValueError` for a
-    host that is not loopback.
-    """
+    """A server of one application on loopback, with a thread for each connection."""
 
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 128  # the default of 5 drops clients that connect all at once
 
-    def __init__(
-        self, app: App = simulate, host: str = "127.0.0.1", port: int = 0, log: Log | None = None
-    ) -> None:
-        if not ipaddress.IPv4Address(host).is_loopback:
-            raise ValueError(f"{host} is not a loopback address")
+    def __init__(self, app: App, port: int, log: Log | None) -> None:
         self.app = app
         self.log = log
         self.stopping = threading.Event()
         self._connections: set[socket.socket] = set()
         self._guard = threading.Lock()
-        super().__init__((host, port), _Handler)
+        super().__init__(("127.0.0.1", port), _Handler)
 
     @property
     def url(self) -> str:
@@ -59,7 +50,7 @@ class Server(ThreadingMixIn, HTTPServer):
         return f"http://{host}:{port}"
 
     def server_bind(self) -> None:
-        """Bind, but do not ask a name server for this machine's name, as `HTTPServer` does."""
+        """Bind without asking a name server for this machine's name, as `HTTPServer` does."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = self.socket.getsockname()
 
@@ -91,15 +82,11 @@ class Server(ThreadingMixIn, HTTPServer):
 
 
 @contextlib.contextmanager
-def serve(
-    app: App = simulate, host: str = "127.0.0.1", port: int = 0, log: Log | None = None
-) -> Iterator[Server]:
+def serve(app: App = simulate, port: int = 0, log: Log | None = None) -> Iterator[Server]:
     """A server that answers in the background until the `with` block ends; port 0 is a free one."""
-    server = Server(app, host, port, log)
-    # The poll is how long ending the block can take; it costs nothing while requests come in.
-    thread = threading.Thread(
-        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-    )
+    server = Server(app, port, log)
+    # The poll interval is how long ending the block can take.
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield server
@@ -138,10 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_error(status)
 
     def _act_out(self, reply: Reply) -> None:
-        """Send a reply step by step.
-
-        With a Content-Length of its own a body goes out raw, so that it can be cut short.
-        """
+        """Send a reply step by step; a body with its own Content-Length is sent raw, to be cut."""
         has_length = "content-length" in {name.lower() for name in reply.headers}
         has_no_body = reply.status in _WITHOUT_BODY
         raw = has_length or has_no_body or self.request_version != "HTTP/1.1"
@@ -196,5 +180,5 @@ class _Handler(BaseHTTPRequestHandler):
             path = self.path.partition("?")[0]
             self.server.log(f"{self.command} {ascii(path)[1:-1]} {outcome}")
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in http.server
+    def log_message(self, *_args: object) -> None:
         """Silence: `_log` does this."""

@@ -1,7 +1,6 @@
 """The simulated API as one pure function, from a request to a status, headers and a body.
 
-An application never sleeps and opens nothing. Pauses and broken connections are steps of its reply,
-which `transport` and `server` act out; so a test can script them, and both behave alike.
+An application never sleeps and opens nothing: pauses and broken connections are steps of its reply.
 """
 
 from __future__ import annotations

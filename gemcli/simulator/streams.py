@@ -22,9 +22,8 @@ _PIECE = re.compile(r".{1,12}\S{0,8}\s?", re.DOTALL)
 def chunks(answer: Response) -> list[Response]:
     """The chunks of an answer: at least one, one Part in each, prose cut at ends of words.
 
-    As in the API, `finishReason` and all else about the candidate is on the last chunk only; what
-    is not about the candidate, such as the usage, is on each. Joined again they are `answer`, value
-    for value.
+    As in the API, all else about the candidate is on the last chunk only, and what is not about the
+    candidate, such as the usage, on each. Joined again they are `answer`, value for value.
     """
     candidates = answer.get("candidates") or [{}]
     content = candidates[0].get("content")

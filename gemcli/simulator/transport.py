@@ -12,7 +12,7 @@ from gemcli.simulator.simulated_api import App, Cut, Reply, simulate
 
 
 class AppTransport(httpx2.BaseTransport):
-    """A transport for `httpx2.Client(transport=…)` in which `app` answers instead of a network."""
+    """A transport for `httpx2.Client(transport=…)` in which `app` answers, not a network."""
 
     def __init__(self, app: App = simulate) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""ProtoJSON, the JSON form of Protocol Buffers: names of fields in two cases, and bytes as base64.
+"""ProtoJSON, the JSON form of Protocol Buffers: fields, their names in two cases, and base64.
 
 The format is described at https://protobuf.dev/programming-guides/json.
 """

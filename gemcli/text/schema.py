@@ -47,6 +47,9 @@ K = TypeVar("K")
 Kind: TypeAlias = Callable[[Problems, str, Node], T | None]
 """Reads a node. The text is what messages call it, like "`turn`" or "an item of `calls`"."""
 
+Values: TypeAlias = dict[str, Any]
+"""The values of a mapping, by key."""
+
 
 def _mismatch(label: str, expected: str, node: Node) -> str:
     return f"{label} must be {expected}, not {_shown(node)}"
@@ -274,7 +277,7 @@ def any_value(problems: Problems, _label: str, node: Node) -> Any:
     return tree.plain_value(node, problems)
 
 
-def any_object(problems: Problems, label: str, node: Node) -> dict[str, Any] | None:
+def any_object(problems: Problems, label: str, node: Node) -> Values | None:
     """Any JSON object, whose names and values are the user's own."""
     if not isinstance(node, tree.Mapping):
         problems.add("shape", _mismatch(label, "a mapping", node), node)
@@ -292,7 +295,7 @@ class Schema(Generic[T]):
     """
 
     make: Callable[..., T]
-    keys: Mapping[str, Kind[Any]]
+    keys: Mapping[str, Kind[object]]
     required: tuple[str, ...] = ()
     exclusive: Sequence[tuple[str, str]] = ()
     short: str | None = None
@@ -310,7 +313,7 @@ class Schema(Generic[T]):
             problems.add("shape", _mismatch(label, expected, node), node, self.hint)
             return None
         before = len(problems)
-        values: dict[str, object] = {}
+        values: Values = {}
         written: dict[str, Text] = {}
         for key, inner in node.items():
             name = self.aliases.get(key, str(key))

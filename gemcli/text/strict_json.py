@@ -11,7 +11,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 MAX_DEPTH = 200
 """Deepest nesting of arrays and objects accepted. Protocol Buffers, and so the API, stop at 100."""
@@ -39,12 +39,12 @@ def loads(data: str | bytes, max_depth: int = MAX_DEPTH) -> Any:
     return value
 
 
-def dumps(value: Any) -> str:
+def dumps(value: object) -> str:
     """Compact JSON on one line, text unescaped; raises `ValueError` for NaN and infinities."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def encode(value: Any) -> bytes:
+def encode(value: object) -> bytes:
     """`dumps` in UTF-8. Lone surrogates, which UTF-8 cannot hold, are kept as JSON escapes."""
     try:
         return dumps(value).encode("utf-8")
@@ -52,7 +52,7 @@ def encode(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
-def _refuse_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
@@ -63,7 +63,7 @@ def _finite(text: str) -> float:
     return number
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     mapping = dict(pairs)
     if len(mapping) != len(pairs):
         counts = Counter(key for key, _ in pairs)
@@ -72,15 +72,15 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return mapping
 
 
-def _deeper_than(value: Any, limit: int) -> bool:
+def _deeper_than(value: object, limit: int) -> bool:
     """Whether containers nest more than `limit` levels; breadth first, so without recursion."""
-    level: list[Any] = [value]
+    level: list[object] = [value]
     for _ in range(limit):
         level = [inner for outer in level for inner in _children(outer)]
     return any(isinstance(value, dict | list) for value in level)
 
 
-def _children(value: Any) -> Iterable[Any]:
+def _children(value: object) -> Iterable[object]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()

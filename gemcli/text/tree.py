@@ -27,6 +27,8 @@ class Text(str):
     `plain` scalars had no quotes and may be numbers; after some, a `comment` follows in their line.
     """
 
+    __slots__ = ("column", "comment", "line", "plain")
+
     line: int
     column: int
     plain: bool
@@ -43,6 +45,8 @@ class Text(str):
 
 class Literal(Text):
     """A number, a boolean or null of JSON, which is never text."""
+
+    __slots__ = ()
 
 
 class Mapping(dict[Text, "Node"]):

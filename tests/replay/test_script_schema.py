@@ -183,7 +183,7 @@ def test_patterns_are_tried_once_filled_in() -> None:
     """A template in a regular expression may stand for part of it; it is checked as it will be used."""
     text = "vars: {open: '(', x: 'a|b'}\nturns:\n- {user: a, expect: {regex: '{{open}}{{x}})'}}\n"
     assert script(text).turns[0].expect.texts == {"regex": ("{{open}}{{x}})",)}
-    assert problems(text.replace("})'", "}'"))[0].startswith("`regex` is no regular expression once its templates")
+    assert problems(text.replace("})'", "}'"))[0].startswith("`regex` is not a regular expression once its templates")
 
 
 # One mistake, one message

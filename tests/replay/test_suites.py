@@ -150,7 +150,7 @@ def test_a_system_instruction_stands_once(system_first: bool) -> None:
 def test_function_calls_cannot_be_played(message: dict[str, Any]) -> None:
     """A conversation that needs the responses of functions is refused rather than sent with holes."""
     row = {"messages": [{"role": "user", "content": "a"}, message]}
-    assert problems(row) == ["a conversation with function calls cannot be played [function-call]"]
+    assert problems(row) == ["a conversation with function calls cannot be replayed [function-call]"]
 
 
 def test_one_bad_line_does_not_hide_another() -> None:

@@ -91,16 +91,6 @@ def test_times_among_threads() -> None:
     assert answers.count("rare") == 7
 
 
-def test_counts_handed_on() -> None:
-    """The counts are all the state there is: given to another RulesModel, it goes on from there."""
-    loaded = rules.load("rules: [{times: 1, answer: once}, {answer: then}]", "r")
-    first = RulesModel(loaded)
-    first.named("m")({"contents": talk("a")})
-    second = RulesModel(loaded, first.used)
-    second.named("m")({"contents": talk("a")})
-    assert (first.used, second.used) == ([1, 0], [1, 1])
-
-
 def test_no_rule() -> None:
     """A message that no rule is for is refused, and the error says which message that was."""
     reply = ask(app("{when: {contains: sun}, answer: a}"), *talk("a", "b", 'the "moon"'))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gemcli.text.proto_json import camel, is_base64, snake
+from gemcli.text.proto_json import camel, fields_of, is_base64, snake
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,9 @@ def test_names_of_fields(in_camel: str, in_snake: str) -> None:
 def test_base64(text: str, valid: bool) -> None:
     """Both alphabets are valid, with padding or without."""
     assert is_base64(text) is valid
+
+
+def test_fields_of() -> None:
+    """Fields are text unless they have a type; rows may be broken after a comma."""
+    assert fields_of("") == {}
+    assert fields_of("name, parts: Part*,\n    id") == {"name": "text", "parts": "Part*", "id": "text"}
