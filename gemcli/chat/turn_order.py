@@ -212,7 +212,7 @@ def _base64_problems(index: int, content: Content) -> Iterator[Problem]:
 
 
 def _is_base64(value: object) -> bool:
-    """Whether a value is base64 text, in either alphabet: the API and the SDK use different ones."""
+    """Whether a value is base64 in one of its two alphabets; the API and the SDK differ there."""
     import base64
 
     try:

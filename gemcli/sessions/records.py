@@ -41,7 +41,7 @@ class SessionRecord(TypedDict):
     project: NotRequired[str]
     location: NotRequired[str]
     config: Config
-    origin: NotRequired[dict[str, Any]]
+    origin: NotRequired[dict[str, object]]
 
 
 class RequestRecord(TypedDict):
@@ -224,7 +224,7 @@ FIELDS: dict[str, dict[str, type | UnionType]] = {
     "format":   {"format": int},
 }
 # fmt: on
-"""The fields of each kind of record that are checked when it is read; with `None`, optional ones."""
+"""The fields that are checked when a record is read; those with `None` are optional."""
 
 FAULTS: dict[str, Callable[[Any], str | None]] = {
     "config": _invalid_config,
@@ -251,7 +251,7 @@ def session(
     model: str,
     backend: str,
     config: Config,
-    origin: dict[str, Any] | None,
+    origin: dict[str, object] | None,
     project: str | None = None,
     location: str | None = None,
 ) -> SessionRecord:
