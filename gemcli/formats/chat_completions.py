@@ -7,6 +7,7 @@ Gemini API's own and left out. What has no counterpart is an error, not a loss.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from gemcli.chat.contents import (
     Content,
@@ -25,7 +26,7 @@ from gemcli.text import strict_json
 Message = dict[str, object]
 
 
-def dump(history: Sequence[Content], header: Header) -> dict[str, object]:
+def dump(history: Sequence[Content], header: Header) -> dict[str, Any]:
     """The history as `{"model": …, "messages": […]}`, the system instruction first.
 
     Raises `GemcliError` (NOT_EXPRESSIBLE) for a Part that these messages cannot hold.

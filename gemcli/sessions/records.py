@@ -1,8 +1,7 @@
 """The records of a session file: their types, how one is made, and how one becomes a line and back.
 
 A session is a journal in JSON Lines, UTF-8, one record a line, only ever appended to. Every record
-has `kind` and `time` (RFC 3339, UTC; information only: the order of records is that of the lines).
-A record that was read has been checked as far as `FIELDS` says; unknown keys are kept.
+has `kind` and `time` (RFC 3339, UTC; information only). Unknown keys are kept.
 """
 
 from __future__ import annotations
@@ -353,10 +352,7 @@ def undo(turns: Sequence[int]) -> RewindRecord:
 
 
 def imported(contents: Sequence[Content], *, model: str, backend: str) -> list[Record]:
-    """A history from outside as request and response records, numbered from turn 1.
-
-    It must have passed `turn_order.check_import` and end with a model Content.
-    """
+    """A valid history from outside as request and response records, numbered from turn 1."""
     records: list[Record] = []
     for number, turn in enumerate(group_turns(contents), 1):
         exchanges = zip(turn[::2], turn[1::2], strict=True)

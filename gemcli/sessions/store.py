@@ -1,8 +1,7 @@
 """Sessions on disk: created whole, read without a lock, changed under one, and never left broken.
 
-Whatever is interrupted, there is a session that loads, valid in its order, with every record that
-was acknowledged. A writer holds the lock from loading to its last append. One record is in flight
-at most: the next is written when the last one is on the disk.
+A writer holds the lock from loading to its last append. One record is in flight at most: the next
+is written when the last one is on the disk.
 """
 
 from __future__ import annotations
@@ -27,10 +26,8 @@ from gemcli.sessions.repair import repair_tail
 from gemcli.sessions.session import Session
 
 READ_AGAIN = 3
-"""How often a file is read again before a line counts as bad: it may be cut or appended to."""
-
 PAUSE = 0.05
-"""Seconds before it is read again."""
+"""How often, and after how many seconds, a bad line is read again: a writer may be at work."""
 
 
 class Store:
