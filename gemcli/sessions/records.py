@@ -128,6 +128,23 @@ Record = (
     | FormatRecord
 )
 
+# fmt: off
+FIELDS: dict[str, dict[str, type | UnionType]] = {
+    "session":  {"format": int, "id": str, "model": str, "backend": str, "config": dict,
+                 "project": str | None, "location": str | None, "origin": dict | None},
+    "request":  {"turn": int, "id": str, "content": dict, "model": str, "backend": str,
+                 "config": dict | None},
+    "response": {"request": str, "answer": dict, "valid": bool,
+                 "attempts": list | None, "elapsed_ms": int | None},
+    "failure":  {"request": str, "outcome": str, "attempts": list | None},
+    "tool":     {"request": str},
+    "rewind":   {"turns": list},
+    "undo":     {"turns": list},
+    "format":   {"format": int},
+}
+# fmt: on
+"""The fields that are checked when a record is read; those with `None` are optional."""
+
 
 # Reading and writing
 
@@ -207,23 +224,6 @@ def _invalid_attempts(attempts: list[object]) -> str | None:
 def _invalid_turns(turns: list[object]) -> str | None:
     return None if all(type(number) is int for number in turns) else "not numbers"
 
-
-# fmt: off
-FIELDS: dict[str, dict[str, type | UnionType]] = {
-    "session":  {"format": int, "id": str, "model": str, "backend": str, "config": dict,
-                 "project": str | None, "location": str | None, "origin": dict | None},
-    "request":  {"turn": int, "id": str, "content": dict, "model": str, "backend": str,
-                 "config": dict | None},
-    "response": {"request": str, "answer": dict, "valid": bool,
-                 "attempts": list | None, "elapsed_ms": int | None},
-    "failure":  {"request": str, "outcome": str, "attempts": list | None},
-    "tool":     {"request": str},
-    "rewind":   {"turns": list},
-    "undo":     {"turns": list},
-    "format":   {"format": int},
-}
-# fmt: on
-"""The fields that are checked when a record is read; those with `None` are optional."""
 
 FAULTS: dict[str, Callable[[Any], str | None]] = {
     "config": _invalid_config,
