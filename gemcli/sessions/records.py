@@ -185,8 +185,9 @@ def check(record: dict[str, Any]) -> Record:
         _require_known_format(record.get("format"))
     for name, expected in FIELDS[kind].items():
         value = record.get(name)
+        fits = type(value) is expected
         # To Python a boolean is an integer.
-        if not isinstance(value, expected) or (type(value) is bool) != (expected is bool):
+        if not fits and (type(value) is bool or not isinstance(value, expected)):
             raise RecordError(f"a {kind} record with a missing or invalid `{name}`")
         fault = FAULTS[name](value) if name in FAULTS and value is not None else None
         if fault:
