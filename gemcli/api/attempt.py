@@ -1,7 +1,6 @@
-"""One HTTP request, as two threads see it: whether it was sent, and what came back.
+"""One HTTP request, as two threads see it: one makes it, and one waits for it or abandons it.
 
-The thread that makes the request fills an `Attempt`; the thread that waits may abandon it. Whether
-the request was sent by then decides what the session records: rejected (never sent) or unknown.
+Whether it was sent by then decides what the session records: rejected (never sent) or unknown.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Gemini:
         self._client = self._http = None
 
     def generate(
-        self, model: str, body: Mapping[str, Any], seconds: float, grace: float = 0.0
+        self, model: str, body: Mapping[str, object], seconds: float, grace: float = 0.0
     ) -> Answer:
         """Make one generateContent request with `body`, and return the answer as received.
 
@@ -97,7 +97,7 @@ class Gemini:
     def stream(
         self,
         model: str,
-        body: Mapping[str, Any],
+        body: Mapping[str, object],
         seconds: float,
         on_chunk: Callable[[Chunk], None],
     ) -> Answer:
@@ -122,7 +122,7 @@ class Gemini:
                 raise attempt.secrets.hide_in_error(failure) from broken.__cause__
         return streamed_answer.join(chunks)
 
-    def preview(self, model: str, body: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
+    def preview(self, model: str, body: Mapping[str, object], *, stream: bool) -> dict[str, Any]:
         """The request as it would be sent, for the user to see: `method`, `url` and `body`."""
         import httpx2
 
@@ -154,7 +154,7 @@ class Gemini:
         self,
         attempt: Attempt,
         model: str,
-        body: Mapping[str, Any],
+        body: Mapping[str, object],
         seconds: float,
         grace: float = 0.0,
         on_event: Callable[[bytes], None] = lambda _data: None,
@@ -173,7 +173,7 @@ class Gemini:
             raise
 
     def _request(
-        self, model: str, body: Mapping[str, Any], seconds: float, *, stream: bool
+        self, model: str, body: Mapping[str, object], seconds: float, *, stream: bool
     ) -> None:
         """Call the SDK. What comes back is in the attempt of this thread."""
         if self._client is None:

@@ -102,11 +102,8 @@ class _Tee(httpx2.SyncByteStream):
 
 
 def client(base_url: str | None, transport: httpx2.BaseTransport | None) -> Client:
-    """A client for one base URL (None: the API's own).
-
-    Certificates and proxies come from the environment, but not for plain HTTP: it is for this
-    machine only, so no proxy may come between. Raises `UnusableProxy`.
-    """
+    """A client for one base URL (None: the API's own). Raises `UnusableProxy`."""
+    # Plain HTTP is for this machine only, so no proxy of the environment may come between.
     local = base_url is not None and urlsplit(base_url).scheme == "http"
     with _proxies_checked():
         return Client(
@@ -127,7 +124,8 @@ def no_certificates() -> ssl.SSLContext:
 
 def no_credentials() -> google.auth.credentials.Credentials:
     """Google Cloud credentials for a request that is not sent."""
-    return google.oauth2.credentials.Credentials("no-token")  # type: ignore[no-untyped-call]  # google-auth is untyped
+    # google-auth is untyped.
+    return google.oauth2.credentials.Credentials("no-token")  # type: ignore[no-untyped-call]
 
 
 def _server(url: httpx2.URL) -> tuple[str, str, int | None]:

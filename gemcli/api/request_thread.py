@@ -1,8 +1,7 @@
-"""A request in a thread of its own, so that the wait for it always ends.
+"""A request in a thread of its own, which is left behind if it takes too long.
 
 A name server, a TLS handshake or a server that sends a byte a minute can block the HTTP client for
-longer than any time limit that it offers. Therefore a daemon thread makes the request, and the
-caller waits on a queue. A request that takes too long is left behind in its thread.
+longer than any time limit that it offers.
 """
 
 from __future__ import annotations

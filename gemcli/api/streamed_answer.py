@@ -16,10 +16,7 @@ Chunk = Answer
 
 
 def read(data: bytes) -> Chunk:
-    """The chunk in one event of a stream.
-
-    Raises `GemcliError`: BAD_RESPONSE, or what an error event means.
-    """
+    """The chunk in one event. Raises `GemcliError`: BAD_RESPONSE, or what an error event means."""
     try:
         chunk = strict_json.loads(data)
     except ValueError as error:
@@ -34,8 +31,7 @@ def read(data: bytes) -> Chunk:
 def join(chunks: Sequence[Chunk]) -> Answer:
     """The one answer that the chunks of a stream make, in the form of an unstreamed one.
 
-    Parts are merged by `contents.merged` and citations are gathered; of everything else the last
-    value counts.
+    Parts are merged and citations are gathered; of everything else the last value counts.
     """
     answer: Answer = {}
     for chunk in chunks:

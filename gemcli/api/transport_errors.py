@@ -1,7 +1,4 @@
-"""What an error below HTTP means: each class of exception becomes one reason.
-
-Loads the HTTP library, so it is imported only after a request has failed.
-"""
+"""What an error below HTTP means. Loads the HTTP library, so it is imported late."""
 
 from __future__ import annotations
 
@@ -52,10 +49,8 @@ TRANSPORT_ERRORS: tuple[tuple[type[BaseException], ReasonName], ...] = (
 def error_of_transport(error: BaseException, attempt: Attempt) -> GemcliError:
     """What a request means that brought no complete answer; an error not in the table is a bug."""
     found, reason = _find(error, sent=attempt.sent)
-    if reason == "BUG":
-        message = f"{type(found).__name__}: {found}"
-    else:
-        message = f"the request failed: {str(found) or type(found).__name__}"
+    kind = type(found).__name__
+    message = f"{kind}: {found}" if reason == "BUG" else f"the request failed: {str(found) or kind}"
     failure = GemcliError(
         reason,
         message,

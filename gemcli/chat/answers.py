@@ -1,7 +1,6 @@
 """What an answer of the API means: read, judged, and given a reason if it cannot be used. Pure.
 
-With this API, "no exception" is not success: every answer is judged by what it holds. The names of
-reasons are those of `FinishReason` and `BlockedReason` in google-genai 3.4.0; a test compares them.
+The names of reasons are those of `FinishReason` and `BlockedReason` in google-genai 3.4.0.
 """
 
 from __future__ import annotations
@@ -157,8 +156,8 @@ def token_count(usage: Mapping[str, object] | None, counter: str) -> int:
 
 def judge(answer: Answer) -> Verdict:
     """Judge an answer that can be read."""
-    candidates = answer.get("candidates")
-    finish = candidates[0].get("finishReason") if candidates else None
+    candidates = answer.get("candidates") or [{}]
+    finish = candidates[0].get("finishReason")
     content = as_sent(content_of(answer))
     reason, message = _reason(answer, finish, content)
     valid = reason in (None, "INCOMPLETE")

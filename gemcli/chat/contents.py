@@ -99,10 +99,9 @@ def as_sent(content: Content) -> Content:
 
 
 def merged(parts: Iterable[Part]) -> list[Part]:
-    """The Parts of a streamed answer, joined as one Content has them.
+    """The Parts of a streamed answer as one Content has them: plain neighbours become one.
 
-    Neighbours that are plain text, or plain thoughts, become one Part. A Part with anything else,
-    such as a signature, stays alone. Blank Parts are left out.
+    A Part with more than text, such as a signature, stays alone. Blank Parts are left out.
     """
     whole: list[Part] = []
     for part in parts:
@@ -118,12 +117,10 @@ def merged(parts: Iterable[Part]) -> list[Part]:
 
 def _mergeable(part: Part) -> Literal["text", "thought"] | None:
     """What a Part is, if it is only that."""
-    keys = set(part)
-    if keys == {"text"}:
+    if part.keys() == {"text"}:
         return "text"
-    if keys == {"text", "thought"} and part["thought"] is True:
-        return "thought"
-    return None
+    plain_thought = part.keys() == {"text", "thought"} and part["thought"] is True
+    return "thought" if plain_thought else None
 
 
 def group_turns(contents: Iterable[Content]) -> list[list[Content]]:

@@ -22,6 +22,7 @@ from gemcli.chat.contents import (
     says_something,
 )
 from gemcli.errors import GemcliError, Problem, ReasonName, counted
+from gemcli.text.proto_json import camel, is_base64
 
 RULES = {
     "shape": "a Content is an object with `role` and `parts`; a Part is an object; text is text",
@@ -190,13 +191,10 @@ def _key_problems(index: int, content: Content) -> Iterator[Problem]:
     """Keys as the Python SDK has them, which the API reads and gemcli would not."""
     for number, part in enumerate(parts_of(content)):
         for key in part:
-            if "_" not in key:
-                continue
-            head, *rest = key.split("_")
-            camel = head + "".join(word.title() for word in rest)
-            what = f"part {number}: the key `{key}` is not in wire form"
-            hint = f'write "{camel}"; model_dump(by_alias=True) does'
-            yield Problem("key", what, index, hint=hint)
+            if "_" in key:
+                what = f"part {number}: the key `{key}` is not in wire form"
+                hint = f'write "{camel(key)}"; model_dump(by_alias=True) does'
+                yield Problem("key", what, index, hint=hint)
 
 
 def _base64_problems(index: int, content: Content) -> Iterator[Problem]:
@@ -207,19 +205,9 @@ def _base64_problems(index: int, content: Content) -> Iterator[Problem]:
             "inlineData.data": blob.get("data") if isinstance(blob, dict) else None,
         }
         for name, value in values.items():
-            if value is not None and not _is_base64(value):
+            padded = isinstance(value, str) and len(value) % 4 == 0
+            if value is not None and not (padded and is_base64(value)):
                 yield Problem("base64", f"part {number}: `{name}` is not base64", index)
-
-
-def _is_base64(value: object) -> bool:
-    """Whether a value is base64 text, in either alphabet: the API and the SDK use different ones."""
-    import base64
-
-    try:
-        base64.b64decode(str(value).replace("-", "+").replace("_", "/"), validate=True)
-    except ValueError:
-        return False
-    return isinstance(value, str)
 
 
 # Neighbours

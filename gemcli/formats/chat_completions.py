@@ -23,7 +23,7 @@ from gemcli.errors import GemcliError
 from gemcli.formats import Header
 from gemcli.text import strict_json
 
-Message = dict[str, Any]
+Message = dict[str, object]
 
 
 def dump(history: Sequence[Content], header: Header) -> dict[str, Any]:
@@ -37,17 +37,15 @@ def dump(history: Sequence[Content], header: Header) -> dict[str, Any]:
     for number, content in enumerate(history):
         if content["role"] == "model":
             calls = function_calls(content)
-            call_ids = [_call_id(call, number, place) for place, call in enumerate(calls)]
+            # These messages need an id for each call.
+            call_ids = [
+                str(call.get("id") or f"call_{number}_{place}") for place, call in enumerate(calls)
+            ]
             messages.append(_assistant(number, content, call_ids))
         else:
             messages += _tool_results(number, content, calls, call_ids)
             messages += _user(number, content)
     return {"model": header["model"], "messages": messages}
-
-
-def _call_id(call: FunctionCall, number: int, place: int) -> str:
-    """The id of a call, made up if it has none: these messages need one."""
-    return str(call.get("id") or f"call_{number}_{place}")
 
 
 def _system(instruction: Content | None) -> list[Message]:
@@ -87,12 +85,9 @@ def _tool_results(
     for response in function_responses(content):
         if response.get("parts"):
             raise _not_expressible(f"content {number}", {"functionResponse": response})
-        result: Message = {
-            "role": "tool",
-            "tool_call_id": waiting[identity(response)].pop(0),
-            "content": strict_json.dumps(response.get("response") or {}),
-        }
-        messages.append(result)
+        call_id = waiting[identity(response)].pop(0)
+        text = strict_json.dumps(response.get("response") or {})
+        messages.append({"role": "tool", "tool_call_id": call_id, "content": text})
     return messages
 
 
@@ -117,10 +112,6 @@ def _content_part(number: int, part: Part) -> Message:
 
 
 def _not_expressible(where: str, part: Mapping[str, object]) -> GemcliError:
-    kinds = [key for key in part if key not in ("thought", "thoughtSignature")]
-    kind = kinds[0] if kinds else "part"
-    return GemcliError(
-        "NOT_EXPRESSIBLE",
-        f"{where} holds {kind}, which has no counterpart in these messages",
-        hint="gemcli export contents keeps everything",
-    )
+    kind = next((key for key in part if key not in ("thought", "thoughtSignature")), "part")
+    what = f"{where} holds {kind}, which has no counterpart in these messages"
+    return GemcliError("NOT_EXPRESSIBLE", what, hint="gemcli export contents keeps everything")

@@ -10,6 +10,7 @@ from gemcli.formats import Header
 from gemcli.text import strict_json
 
 HEADINGS = {"user": "User", "model": "Model"}
+HIDDEN = ("thought", "thoughtSignature")
 
 
 def dump(history: Sequence[Content], header: Header) -> str:
@@ -24,10 +25,7 @@ def dump(history: Sequence[Content], header: Header) -> str:
         blocks += ["## System", _quoted(instruction)]
     for content in history:
         blocks.append(f"## {HEADINGS[content['role']]}")
-        for part in parts_of(content):
-            block = _block(part)
-            if block:
-                blocks.append(block)
+        blocks += filter(None, map(_block, parts_of(content)))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -38,10 +36,7 @@ def _block(part: Part) -> str:
         if part.get("thought"):
             return _quoted(f"*Thought:*\n{text}")
         return _quoted(text) if text else ""
-    shown: dict[str, object] = {}
-    for key, value in part.items():
-        if key not in ("thought", "thoughtSignature"):
-            shown[key] = _without_data(value)
+    shown = {key: _without_data(value) for key, value in part.items() if key not in HIDDEN}
     return _fenced(strict_json.dumps(shown), "json") if shown else ""
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from gemcli.chat.contents import Content, function_responses, parts_of, text_of
+from gemcli.chat.contents import Content, parts_of, text_of
 from gemcli.errors import GemcliError
 from gemcli.formats import Header
 
@@ -16,11 +17,9 @@ Config = Mapping[str, object]
 
 
 def dump(history: Sequence[Content], header: Header, calls: Sequence[Config] = ()) -> str:
-    """The user's messages with model, system instruction and config, in the order they were sent.
+    """The model, the config and the user's messages, with `calls` as the config of each message.
 
-    `calls` are the configs of single messages, one for each message. Raises `GemcliError`
-    (NOT_EXPRESSIBLE) for a message that a script cannot hold: function responses, or parts that are
-    not text.
+    Raises `GemcliError` (NOT_EXPRESSIBLE) for a message that is more than text.
     """
     import yaml
 
@@ -31,9 +30,8 @@ def dump(history: Sequence[Content], header: Header, calls: Sequence[Config] = (
         script["system"] = system
     if config:
         script["config"] = config
-    configs = dict(enumerate(calls))
-    messages = enumerate(history[::2])
-    script["turns"] = [_message(place, content, configs.get(place)) for place, content in messages]
+    messages = zip_longest(history[::2], calls)
+    script["turns"] = [_message(*one, number) for number, one in enumerate(messages, 1)]
     text: str = yaml.dump(
         script,
         Dumper=_dumper(),
@@ -63,14 +61,11 @@ def _is_text(content: Content) -> bool:
     return all(set(part) == {"text"} for part in parts_of(content))
 
 
-def _message(place: int, content: Content, call: Config | None) -> str | dict[str, object]:
+def _message(content: Content, call: Config | None, number: int) -> str | dict[str, object]:
     """A user Content as a turn of a script."""
-    if function_responses(content) or not _is_text(content):
-        raise GemcliError(
-            "NOT_EXPRESSIBLE",
-            f"message {place + 1} has parts that are not text, which a script cannot hold",
-            hint="gemcli export contents keeps everything",
-        )
+    if not _is_text(content):
+        what = f"message {number} has parts that are not text, which a script cannot hold"
+        raise GemcliError("NOT_EXPRESSIBLE", what, hint="gemcli export contents keeps everything")
     turn: dict[str, object] = {"user": text_of(content)}
     if "{{" in text_of(content):
         # It would be taken for a template.

@@ -13,10 +13,7 @@ from gemcli.formats import Header
 
 
 def dump(history: Sequence[Content], header: Header) -> dict[str, object]:
-    """The body of the request that the last answer of the history answered.
-
-    Raises `GemcliError` (NOT_EXPRESSIBLE) for an empty history: a request has at least one Content.
-    """
+    """The body of the last answered request. Raises `GemcliError` (NOT_EXPRESSIBLE) if none is."""
     contents = list(history)
     while contents and contents[-1]["role"] != "user":
         contents.pop()

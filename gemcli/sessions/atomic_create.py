@@ -1,7 +1,4 @@
-"""Atomic create: a session file comes into being whole or not at all.
-
-It is written as a draft beside its place, synced, and then given its name in one system call.
-"""
+"""Atomic create: a session file is written as a draft, synced, and named in one system call."""
 
 from __future__ import annotations
 
@@ -24,8 +21,7 @@ DRAFT_LIFETIME = 86400.0
 def create_file(fs: FileSystem, path: str, data: bytes, *, force: bool, wait: float) -> str | None:
     """Create the file `path`, or with `force` replace it; the path of the backup, if there is one.
 
-    `path` has no symbolic links. Raises `GemcliError`: SESSION_EXISTS, FILE_MISSING if there is no
-    directory, DISK_FULL or IO; then nothing has changed.
+    Raises `GemcliError`: SESSION_EXISTS, FILE_MISSING if there is no directory, DISK_FULL or IO.
     """
     directory, name = os.path.split(path)
     drafts = f".{name}.new-"
@@ -56,10 +52,7 @@ def create_file(fs: FileSystem, path: str, data: bytes, *, force: bool, wait: fl
 
 
 def _replace(fs: FileSystem, draft: str, path: str, wait: float) -> str | None:
-    """Put `draft` in the place of the session at `path`, if there is one; the path of its backup.
-
-    At every moment, `path` names a session.
-    """
+    """Put `draft` in the place of the session at `path`, if there is one; the backup's path."""
     try:
         fd = open_locked(fs, path, wait)
     except GemcliError as error:

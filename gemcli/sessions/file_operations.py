@@ -1,7 +1,4 @@
-"""Operations on files that take several system calls and must not stop half way.
-
-They raise plain `OSError`s, which `io_error` explains to the user.
-"""
+"""Operations on files of several system calls. They raise `OSError`s; see `io_error`."""
 
 from __future__ import annotations
 
@@ -38,10 +35,7 @@ def is_same_file(fs: FileSystem, path: str, fd: int) -> bool:
 
 
 def open_session(fs: FileSystem, path: str, flags: int) -> int:
-    """Open an existing session file.
-
-    Raises `GemcliError`: SESSION_MISSING, NOT_A_SESSION if it is not a regular file, or IO.
-    """
+    """Open a session file. Raises `GemcliError`: SESSION_MISSING, NOT_A_SESSION, IO."""
     try:
         fd = fs.open(path, flags)
         if stat.S_ISREG(fs.fstat(fd).st_mode):

@@ -83,8 +83,8 @@ class Turn:
 class Journal:
     """A session in memory: its `records`, its `header`, and its `turns` by number.
 
-    `live` are the turns that make the history, oldest first. A turn enters it with its first answer
-    and only a rewind takes turns off its end, so it is a stack, and the fold stays linear.
+    `live` are the turns that make the history. A turn enters with its first answer, and only a
+    rewind takes turns off the end, so it is a stack, and the fold stays linear.
     """
 
     header: SessionRecord

@@ -21,10 +21,7 @@ NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
 def open_locked(fs: FileSystem, path: str, wait: float) -> int:
-    """Open the session at `path` for appending and lock it; closing it gives up the lock.
-
-    Raises `GemcliError`: SESSION_BUSY after `wait` seconds, NO_LOCK, or as `open_session` does.
-    """
+    """Open and lock a session for appending. Raises `GemcliError`: SESSION_BUSY, NO_LOCK, IO."""
     until = time.monotonic() + wait
     while True:
         fd = file_operations.open_session(fs, path, os.O_RDWR | os.O_APPEND)

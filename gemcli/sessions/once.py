@@ -87,8 +87,7 @@ def stored_answer(
 ) -> Exchange | None:
     """`exchange`, the last try, if its answer stands for `message`; None to send the message.
 
-    Raises `GemcliError`: IN_DOUBT if it may have been answered, unless `resend`; DIVERGED, with
-    `hint`, if the answer was for another message.
+    Raises `GemcliError`: IN_DOUBT, unless `resend`; DIVERGED if it answered another message.
     """
     found = delivery(journal, exchange)
     if found is Delivery.IN_DOUBT and not resend:

@@ -12,10 +12,9 @@ from gemcli.sessions.records import RecordError
 
 
 class Lines(NamedTuple):
-    """The lines of a session file.
+    """The whole lines of a session file, which end at `end`, and what a crash left behind them.
 
-    `lines` are the whole ones, `end` is the offset where they end, `torn` is what a crash left
-    behind them, and `newline` is whether the last whole line has its newline.
+    `newline` is whether the last whole line has its newline.
     """
 
     lines: list[bytes]

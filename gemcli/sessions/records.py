@@ -1,8 +1,7 @@
 """The records of a session file: their types, how one is made, and how one becomes a line and back.
 
 A session is a journal in JSON Lines, UTF-8, one record a line, only ever appended to. Every record
-has `kind` and `time` (RFC 3339, UTC; information only: the order of records is that of the lines).
-A record that was read has been checked as far as `FIELDS` says; unknown keys are kept.
+has `kind` and `time` (RFC 3339, UTC; information only). Unknown keys are kept.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class SessionRecord(TypedDict):
     project: NotRequired[str]
     location: NotRequired[str]
     config: Config
-    origin: NotRequired[dict[str, Any]]
+    origin: NotRequired[dict[str, object]]
 
 
 class RequestRecord(TypedDict):
@@ -129,6 +128,23 @@ Record = (
     | FormatRecord
 )
 
+# fmt: off
+FIELDS: dict[str, dict[str, type | UnionType]] = {
+    "session":  {"format": int, "id": str, "model": str, "backend": str, "config": dict,
+                 "project": str | None, "location": str | None, "origin": dict | None},
+    "request":  {"turn": int, "id": str, "content": dict, "model": str, "backend": str,
+                 "config": dict | None},
+    "response": {"request": str, "answer": dict, "valid": bool,
+                 "attempts": list | None, "elapsed_ms": int | None},
+    "failure":  {"request": str, "outcome": str, "attempts": list | None},
+    "tool":     {"request": str},
+    "rewind":   {"turns": list},
+    "undo":     {"turns": list},
+    "format":   {"format": int},
+}
+# fmt: on
+"""The fields that are checked when a record is read; those with `None` are optional."""
+
 
 # Reading and writing
 
@@ -169,8 +185,9 @@ def check(record: dict[str, Any]) -> Record:
         _require_known_format(record.get("format"))
     for name, expected in FIELDS[kind].items():
         value = record.get(name)
+        fits = type(value) is expected
         # To Python a boolean is an integer.
-        if not isinstance(value, expected) or (type(value) is bool) != (expected is bool):
+        if not fits and (type(value) is bool or not isinstance(value, expected)):
             raise RecordError(f"a {kind} record with a missing or invalid `{name}`")
         fault = FAULTS[name](value) if name in FAULTS and value is not None else None
         if fault:
@@ -209,23 +226,6 @@ def _invalid_turns(turns: list[object]) -> str | None:
     return None if all(type(number) is int for number in turns) else "not numbers"
 
 
-# fmt: off
-FIELDS: dict[str, dict[str, type | UnionType]] = {
-    "session":  {"format": int, "id": str, "model": str, "backend": str, "config": dict,
-                 "project": str | None, "location": str | None, "origin": dict | None},
-    "request":  {"turn": int, "id": str, "content": dict, "model": str, "backend": str,
-                 "config": dict | None},
-    "response": {"request": str, "answer": dict, "valid": bool,
-                 "attempts": list | None, "elapsed_ms": int | None},
-    "failure":  {"request": str, "outcome": str, "attempts": list | None},
-    "tool":     {"request": str},
-    "rewind":   {"turns": list},
-    "undo":     {"turns": list},
-    "format":   {"format": int},
-}
-# fmt: on
-"""The fields of each kind of record that are checked when it is read; with `None`, optional ones."""
-
 FAULTS: dict[str, Callable[[Any], str | None]] = {
     "config": _invalid_config,
     "content": _invalid_content,
@@ -251,7 +251,7 @@ def session(
     model: str,
     backend: str,
     config: Config,
-    origin: dict[str, Any] | None,
+    origin: dict[str, object] | None,
     project: str | None = None,
     location: str | None = None,
 ) -> SessionRecord:
@@ -353,10 +353,7 @@ def undo(turns: Sequence[int]) -> RewindRecord:
 
 
 def imported(contents: Sequence[Content], *, model: str, backend: str) -> list[Record]:
-    """A history from outside as request and response records, numbered from turn 1.
-
-    It must have passed `turn_order.check_import` and end with a model Content.
-    """
+    """A valid history from outside as request and response records, numbered from turn 1."""
     records: list[Record] = []
     for number, turn in enumerate(group_turns(contents), 1):
         exchanges = zip(turn[::2], turn[1::2], strict=True)

@@ -12,10 +12,7 @@ from gemcli.sessions.read_records import Lines
 def repair_tail(
     fs: FileSystem, fd: int, path: str, lines: Lines, notice: Callable[[str], None]
 ) -> int:
-    """Make a locked session end after a whole record with its newline; its size in bytes then.
-
-    What is cut off is kept in `PATH.torn-<n>`.
-    """
+    """Make a locked session end after a whole record, keep the rest, and return its new size."""
     try:
         if lines.torn:
             kept = write_numbered(fs, path, "torn", lines.torn)

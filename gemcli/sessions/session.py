@@ -24,10 +24,7 @@ class Unsaved(GemcliError):
 
 
 class Session:
-    """A session that this process has locked: its `path` and its `journal`.
-
-    `loaded` is what was read of the file, `size` how long the file is now.
-    """
+    """A session that this process has locked; `loaded` of it was read, `size` is its length."""
 
     def __init__(
         self, fs: FileSystem, path: str, fd: int, journal: Journal, loaded: bytes, size: int
@@ -44,9 +41,8 @@ class Session:
         """Append one record to the file and the journal; it is on the disk when this returns.
 
         If that fails the file is as it was, unless the record is `paid` for: then it stays although
-        a power cut may take it. Raises `RecordError` before anything is written if the record does
-        not fit, and `Unsaved` if it is not saved: DISK_FULL or IO, or SESSION_CHANGED when the file
-        is not what this process loaded (then a paid record is kept in `PATH.lost-<n>`).
+        a power cut may take it. Raises `Unsaved`: DISK_FULL, IO, or SESSION_CHANGED if the file is
+        not what this process loaded (then a paid record is kept in `PATH.lost-<n>`).
         """
         line = records.encode(record)
         self.journal.apply(records.decode(line))

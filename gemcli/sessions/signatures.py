@@ -21,10 +21,7 @@ _NEEDS_SIGNATURES = re.compile(r"gemini-([3-9]|[1-9]\d)")
 
 
 def history(exchanges: Iterable[Exchange], model: str, backend: str) -> tuple[list[Content], bool]:
-    """The Contents of answered exchanges as `model` at `backend` may get them, oldest first.
-
-    The second result is whether signatures were left out.
-    """
+    """What `model` at `backend` may get of the history, and whether signatures were left out."""
     contents: list[Content] = []
     dropped = False
     for exchange in exchanges:
@@ -47,10 +44,7 @@ def _without_signatures(content: Content) -> Content:
 
 
 def with_stand_ins(contents: list[Content], model: str) -> tuple[list[Content], bool]:
-    """`contents`, with the stand-in on the first call of each step of the open turn if unsigned.
-
-    For a request that ends in function responses. The second result is whether any was added.
-    """
+    """`contents` with stand-ins in the open turn, and whether any was added."""
     if not _NEEDS_SIGNATURES.search(model):
         return contents, False
     start = 0

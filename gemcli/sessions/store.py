@@ -1,8 +1,7 @@
 """Sessions on disk: created whole, read without a lock, changed under one, and never left broken.
 
-Whatever is interrupted, there is a session that loads, valid in its order, with every record that
-was acknowledged. A writer holds the lock from loading to its last append. One record is in flight
-at most: the next is written when the last one is on the disk.
+A writer holds the lock from loading to its last append. One record is in flight at most: the next
+is written when the last one is on the disk.
 """
 
 from __future__ import annotations
@@ -27,10 +26,8 @@ from gemcli.sessions.repair import repair_tail
 from gemcli.sessions.session import Session
 
 READ_AGAIN = 3
-"""How often a file is read again before a line counts as bad: it may be cut or appended to."""
-
 PAUSE = 0.05
-"""Seconds before it is read again."""
+"""How often, and after how many seconds, a bad line is read again: a writer may be at work."""
 
 
 class Store:
@@ -41,10 +38,9 @@ class Store:
         self.notice = notice
 
     def read(self, path: str) -> Journal:
-        """The session at `path` as it is now; a torn last line is not there yet.
+        """The session at `path` as it is now. Takes no lock, and repairs nothing.
 
-        Takes no lock and repairs nothing. Raises `GemcliError`: SESSION_MISSING, NOT_A_SESSION,
-        CORRUPT, NEWER_FORMAT or IO.
+        Raises `GemcliError`: SESSION_MISSING, NOT_A_SESSION, CORRUPT, NEWER_FORMAT or IO.
         """
         again = READ_AGAIN
         while True:
@@ -63,10 +59,7 @@ class Store:
 
     @contextmanager
     def open(self, path: str, wait: float) -> Iterator[Session]:
-        """Lock the session at `path`, load it, repair its tail, and hand it over for appending.
-
-        Waits at most `wait` seconds for the lock (SESSION_BUSY); otherwise raises as `read` does.
-        """
+        """Lock the session at `path`, load it, repair its tail, and hand it over for appending."""
         # Resolved once: every later step uses that name.
         path = self.fs.realpath(path)
         fd = open_locked(self.fs, path, wait)
@@ -82,11 +75,7 @@ class Store:
     def create(
         self, path: str, content: Iterable[Record], *, force: bool = False, wait: float = 0
     ) -> str | None:
-        """Create a session whole or not at all. The directory must exist.
-
-        An existing session is SESSION_EXISTS; with `force` it is kept as `PATH.bak-<n>`, whose path
-        is the result, and there is no moment without a session.
-        """
+        """Create a session whole or not at all. `force` keeps an old one, and returns its path."""
         data = b"".join(map(records.encode, content))
         return create_file(self.fs, self.fs.realpath(path), data, force=force, wait=wait)
 
