@@ -62,10 +62,7 @@ class App:
             yield opened
 
     def gemini(self, backend: Backend, *, dry: bool = False) -> Gemini:
-        """The client for `backend`. With `dry` it needs no key, and can only show requests.
-
-        Raises `GemcliError` when the environment lacks what the backend needs. Sends nothing.
-        """
+        """The client for `backend`. With `dry` it needs no key, and can only show requests."""
         from gemcli.api.endpoint import endpoint_for, endpoint_without_key
         from gemcli.api.gemini import Gemini
 

@@ -11,9 +11,11 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import NoReturn, TextIO
 
 import click
+from click.exceptions import Exit, NoArgsIsHelpError
 
 from gemcli import __version__, signals
 from gemcli.app import App
@@ -82,12 +84,11 @@ def main(args: Sequence[str], environ: Mapping[str, str], fs: FileSystem | None 
     app = App(environ, output, fs or FileSystem())
     with signals.raised():
         try:
-            with gemcli.make_context("gemcli", list(args), obj=app) as context:
+            # --help and --version end in `Exit`.
+            with suppress(Exit), gemcli.make_context("gemcli", list(args), obj=app) as context:
                 gemcli.invoke(context)
             _flush(sys.stdout)
-        except click.exceptions.Exit as done:  # --help and --version
-            return _finish_help(app, words, done.exit_code)
-        except click.exceptions.NoArgsIsHelpError as error:
+        except NoArgsIsHelpError as error:
             with suppress(OSError):
                 click.echo(error.format_message(), err=True)
             return EXIT["usage"]
@@ -102,7 +103,8 @@ def run() -> NoReturn:
         _occupy_descriptors()
         for stream in (sys.stdout, sys.stderr):
             # The help has characters that the locale's encoding may lack.
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
         status = main(sys.argv[1:], os.environ)
     except signals.Interrupted as stop:  # a second signal, while the first one was reported
         status = 128 + stop.signum
@@ -144,12 +146,8 @@ def _as_gemcli_error(error: BaseException, words: Sequence[str]) -> GemcliError:
         message = _in_our_style(error.format_message())
         return GemcliError("USAGE", message, hint=f"run {command} --help")
     if isinstance(error, signals.Interrupted):
-        return GemcliError(
-            "INTERRUPTED",
-            f"stopped by {error.name}",
-            hint="run gemcli history --last to see what is recorded",
-            exit_code=128 + error.signum,
-        )
+        hint, status = "run gemcli history --last to see what is recorded", 128 + error.signum
+        return GemcliError("INTERRUPTED", f"stopped by {error.name}", hint=hint, exit_code=status)
     if isinstance(error, BrokenPipeError):
         return GemcliError("READER_GONE", "output closed", exit_code=141)
     if isinstance(error, OSError):
@@ -183,15 +181,6 @@ def _wants_json(words: Sequence[str], environ: Mapping[str, str]) -> bool:
     return chosen == "json"
 
 
-def _finish_help(app: App, words: Sequence[str], status: int) -> int:
-    """The exit status after click has printed the help or the version."""
-    try:
-        _flush(sys.stdout)
-    except OSError as error:
-        return _report(error, app, words)
-    return status
-
-
 def _flush(stream: TextIO) -> None:
     # Output that cannot be written would otherwise end Python with its own status, 120.
     try:
@@ -202,14 +191,12 @@ def _flush(stream: TextIO) -> None:
 
 
 def _occupy_descriptors() -> None:
-    """Open standard descriptors that the caller closed: a session file must not become stdout.
-
-    The placeholders are open for reading only, so that writing to one fails as it would have.
-    """
+    """Open standard descriptors that the caller closed: a session file must not become stdout."""
     for fd in range(3):
         try:
             os.fstat(fd)
         except OSError:
+            # For reading only, so that writing fails as it would have.
             os.open(os.devnull, os.O_RDONLY)
     for name, fd in (("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:

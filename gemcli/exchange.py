@@ -244,11 +244,7 @@ def _call(request: Request, transport: Transport, attempts: list[Attempt]) -> An
             answer = _attempt(request, transport)
         except GemcliError as error:
             elapsed_ms = _elapsed_ms(start)
-            attempt: Attempt = {
-                "reason": error.reason,
-                "http": error.http,
-                "elapsed_ms": elapsed_ms,
-            }
+            attempt = Attempt(reason=error.reason, http=error.http, elapsed_ms=elapsed_ms)
             wait = transport.retry.wait(len(attempts), error, transport.limits.time_to_start)
             attempts.append(attempt)
             if wait is None:
@@ -290,10 +286,7 @@ def _record_failure(
     attempts: list[Attempt],
     notice: Callable[[str], None],
 ) -> GemcliError:
-    """Append the outcome of a call without an answer. Returns the error to raise.
-
-    When the outcome cannot be appended, a note says so: the error of the call matters more.
-    """
+    """Append the outcome of a call without an answer, and return the error to raise."""
     record = records.failure(
         exchange_id,
         outcome=error.outcome or "unknown",
@@ -306,6 +299,7 @@ def _record_failure(
     try:
         session.append(record, paid=error.partial is not None)
     except Unsaved as unsaved:
+        # A note, not an error: the error of the call matters more.
         notice(f"the failure could not be recorded: {unsaved.message}")
         if error.partial is None:
             return error

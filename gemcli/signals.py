@@ -42,15 +42,12 @@ IMPORT_RECHECK = 0.005
 
 
 class _Deferral:
-    """A stretch of code that signals must not interrupt. May be nested.
-
-    `stopping` is true once any signal has arrived since the program began.
-    """
+    """A stretch of code that signals must not interrupt. May be nested."""
 
     def __init__(self) -> None:
         self.depth = 0
         self.arrived: list[int] = []
-        self.stopping = False
+        self.stopping = False  # has any signal arrived since the program began?
         self._wake: Callable[[], None] | None = None
 
     def __enter__(self) -> None:
@@ -85,8 +82,7 @@ class _Deferral:
     def waking(self, wake: Callable[[], None]) -> Iterator[None]:
         """Call `wake` when a signal arrives in the block, or has arrived before it.
 
-        `wake` runs in the signal handler and may only do what is safe there, like
-        `SimpleQueue.put`.
+        It runs in the signal handler and may only do what is safe there: `SimpleQueue.put`, say.
         """
         self._wake = wake
         try:

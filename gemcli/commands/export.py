@@ -97,11 +97,9 @@ def curl_command(app: App, journal: Journal) -> str:
     header = journal.header
     backend = backends.backend_for(header, header["model"], app.environ)
     if backend.name == backends.SIMULATOR:
-        raise GemcliError(
-            "NOT_EXPRESSIBLE",
-            "the simulator answers inside gemcli, where curl cannot reach it",
-            hint="run python -m gemcli.simulator to serve it over HTTP",
-        )
+        what = "the simulator answers inside gemcli, where curl cannot reach it"
+        hint = "run python -m gemcli.simulator to serve it over HTTP"
+        raise GemcliError("NOT_EXPRESSIBLE", what, hint=hint)
     body = request_body.dump(journal.history, header)
     shown = app.gemini(backend, dry=True).preview(header["model"], body, stream=False)
     project = endpoint_without_key(backend, app.environ).backend.project

@@ -30,8 +30,9 @@ OPTIONS = (
     click.option("--turn", metavar="N", type=click.IntRange(min=1), help=(
         "Show only turn N, whether or not it is in the history.")),
     click.option("--all", "everything", is_flag=True, help=(
-        "Show also turns that are refused, failed, in doubt or rewound.")),
-    click.option("--contents", is_flag=True, help="Print the Contents of the history, one a line."),
+        "Also show turns that are refused, failed, in doubt or rewound.")),
+    click.option("--contents", is_flag=True, help=(
+        "Print the Contents of the history, one per line.")),
     click.option("--check", is_flag=True, help=(
         "Check the file and the turn order, and report every breach.")),
     click.option("--usage", is_flag=True, help="Print only the totals: turns, requests, tokens."),
@@ -56,7 +57,7 @@ def command(
     everything: bool,
     **view: bool,
 ) -> None:
-    """Show the turns of a session, oldest first, one JSON document a line.
+    """Show the turns of a session, oldest first, one JSON document per line.
 
     The history is what the next request will carry; --all and --turn show other turns too. Nothing
     is locked or changed, so this command may run at any time.

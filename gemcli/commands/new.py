@@ -79,11 +79,8 @@ def command(
         raise click.UsageError("--from and --history exclude each other")
     if (project or location) and backend == "gemini":
         raise click.UsageError("--project and --location are for Vertex AI")
-    chosen = NewOptions(
-        model,
-        _backend(backend, project, location),
-        options.config_from(settings, app.output.notice),
-    )
+    config = options.config_from(settings, app.output.notice)
+    chosen = NewOptions(model, _backend(backend, project, location), config)
     if source is not None:
         origin = {"kind": "fork", "session": source}
         content = create_session.forked(app, chosen, _source(app, source, at), origin, at)
@@ -109,8 +106,5 @@ def _source(app: App, source: str, at: int | None) -> Journal:
     try:
         return journal if at is None else journal.at(at)
     except KeyError:
-        raise GemcliError(
-            "NO_SUCH_TURN",
-            f"{source} has no turn {at}",
-            hint=f"run gemcli history -s {shlex.quote(source)} --all to see its turns",
-        ) from None
+        hint = f"run gemcli history -s {shlex.quote(source)} --all to see its turns"
+        raise GemcliError("NO_SUCH_TURN", f"{source} has no turn {at}", hint=hint) from None

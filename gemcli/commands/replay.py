@@ -54,8 +54,8 @@ OPTIONS = (
     common_options.number("--max-wait", Seconds(0), 300, (
         "Give up if asked to wait longer before sending again.")),
     common_options.number("--grace", Seconds(0), 20, (
-        "Time for the request under way to finish after Ctrl-C (a second Ctrl-C ends it), and"
-        " before the deadline: no request starts later.")),
+        "Time that a request under way has to finish after Ctrl-C (a second Ctrl-C ends it)."
+        " No request starts this close to the deadline.")),
     common_options.wait(0),
     click.option("--dry-run", is_flag=True, help=(
         "Check the script and print what would be sent. Needs no key.")),

@@ -44,7 +44,7 @@ def command(
     """Take the last turn out of the history, so that the next message follows the turn before it.
 
     Turns are taken out whole, so no function call stays without its responses. A refused or failed
-    turn never was in the history: the turn before it is taken. The turns stay in the file, and
+    turn was never in the history: the turn before it is taken. The turns stay in the file, and
     --undo brings them back until the next answer.
 
     \b
@@ -110,19 +110,16 @@ def turns_to_rewind(
 def turns_to_restore(session: str, journal: Journal) -> list[int]:
     """The turns that `--undo` brings back, oldest first. Raises `GemcliError` (NO_SUCH_TURN)."""
     if not journal.undoable:
-        raise GemcliError(
-            "NO_SUCH_TURN",
-            f"there is no rewind to undo in {session} since its last answer",
-            hint="use gemcli new --from S --at N to go back to an older turn",
-        )
+        what = f"there is no rewind to undo in {session} since its last answer"
+        hint = "use gemcli new --from S --at N to go back to an older turn"
+        raise GemcliError("NO_SUCH_TURN", what, hint=hint)
     return journal.undoable
 
 
 def _note_skipped(app: App, journal: Journal, last: int) -> None:
-    """Say so if the newest turn stays, because it never was in the history."""
+    """Say so if the newest turn stays, because it was never in the history."""
     newest = list(journal.turns.values())[-1]
     if newest.number > last and not newest.rewound:
         state = documents.turn_state(newest).replace("_", " ")
-        app.output.notice(
-            f"turn {newest.number} is {state} and was never in the history; turn {last} is taken"
-        )
+        what = f"turn {newest.number} is {state} and was never in the history"
+        app.output.notice(f"{what}; turn {last} is taken")

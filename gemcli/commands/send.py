@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -149,7 +149,7 @@ def command(
     if dry_run:
         app.output.json(preview(app, options))
     elif stream:
-        send_stream(app, options, allowed, StreamPrinter(app, limits, as_text=as_text))
+        send_stream(app, options, allowed, StreamPrinter(limits, as_text=as_text))
     else:
         send_whole(app, options, allowed, as_text=as_text)
 
@@ -242,11 +242,7 @@ def exit_error(result: Result, allowed: Sequence[str]) -> GemcliError | None:
 
 @contextmanager
 def print_result(session: str, result: Result) -> Iterator[None]:
-    """Print an answer in the block.
-
-    If that fails, the error says where the answer is stored, or, which matters more, that it is not
-    saved.
-    """
+    """Print an answer in the block. If that fails, the error says whether and where it is saved."""
     try:
         yield
     except (GemcliError, BrokenPipeError) as error:
@@ -261,11 +257,11 @@ def print_result(session: str, result: Result) -> Iterator[None]:
 class StreamPrinter:
     """Prints an answer while it arrives: events as JSON Lines, or only the text."""
 
-    def __init__(self, app: App, limits: Limits, *, as_text: bool) -> None:
+    def __init__(self, limits: Limits, *, as_text: bool) -> None:
         self.finished = False
         self._as_text = as_text
-        self._notice = app.output.notice
         self._stream = Stream(lambda: deferred.stopping or limits.remaining < 0)
+        self.on_wait: Callable[[WaitEvent], None] | None = None if as_text else self._stream.json
 
     def on_chunk(self, chunk: Answer) -> None:
         """Print what a chunk of the answer brings."""
@@ -275,18 +271,8 @@ class StreamPrinter:
             elif part["event"] == "chunk":
                 self._stream.text(str(part["text"]))
 
-    def on_wait(self, event: WaitEvent) -> None:
-        """Print that the request is sent again."""
-        if self._as_text:
-            self._notice(f"{event['message']}; sending again in {event['seconds']:.1f} s")
-        else:
-            self._stream.json(event)
-
     def finish(self, document: Mapping[str, object], error: GemcliError | None) -> None:
-        """Print the final event, or the newline that the text lacks, and wait for the reader.
-
-        Raises what kept the output from being printed, as `Stream.flush` does.
-        """
+        """Print the final event, or the newline that the text lacks, and wait for the reader."""
         self.finished = True
         if not self._as_text:
             final = {
@@ -364,10 +350,7 @@ def preview(app: App, options: SendOptions) -> Document:
 def _request(
     app: App, journal: Journal, options: SendOptions, *, created: bool = False
 ) -> tuple[Request, Backend]:
-    """The request for the message, and its backend.
-
-    A session that was `created` just now has the config of the options already.
-    """
+    """The request, and its backend. A session `created` just now has the config already."""
     turns = len(journal.live)
     if options.max_turns is not None and turns >= options.max_turns:
         has = f"{options.session} has {counted(turns, 'turn')}"
@@ -383,10 +366,7 @@ def _request(
 
 
 def _sent_before(journal: Journal, options: SendOptions) -> Exchange | None:
-    """The exchange whose answer stands for the message, if it was sent before under its key.
-
-    Raises as `once.stored_answer` does.
-    """
+    """The exchange whose answer stands for the message, if it was sent before under its key."""
     if options.key is None:
         return None
     model = options.model or journal.header["model"]

@@ -53,7 +53,7 @@ ANSWER_KEYS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a turn; `number` is its turn in the session. With an `error` it has not passed."""
+    """What came of a turn, `number` in the session. With an `error` it has not passed."""
 
     status: Status
     plan: Plan

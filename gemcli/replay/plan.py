@@ -66,10 +66,7 @@ class RecordedTurns:
         self._turns = once.own_turns(journal)
 
     def stored_answer(self, place: int, message: Message, *, resend: bool) -> Exchange | None:
-        """The exchange that answers the turn at `place` (from 0); None if it must be sent.
-
-        Raises as `once.stored_answer` does.
-        """
+        """The exchange that answers the turn at `place` (from 0); None if it must be sent."""
         if place < len(self._turns):
             exchange = self._turns[place].exchanges[0]
         elif last := once.last_try(self._journal, message):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 from gemcli.api.request_thread import interrupted
 from gemcli.errors import GemcliError
@@ -26,8 +25,7 @@ ENDING_STATUSES = ("signal", "io", "credentials", "quota")
 def run(suite: Suite, context: RunContext, *, dry_run: bool = False) -> Tally:
     """Play the conversations of a suite in order, and report each turn as an event.
 
-    A conversation that fails in a way the others would, too, is the last. With `dry_run` nothing is
-    sent or written. The tally has the errors, in order.
+    With `dry_run` nothing is sent or written. The tally has the errors, in order.
     """
     tally = Tally(suite)
     resuming = sum(context.session_exists(script) for script in suite.scripts)
@@ -66,35 +64,29 @@ class _Run:
                 self._tally.errors.append(interrupted(stop.signum, sent=False))
 
     def _play_conversations(self, suite: Suite) -> None:
-        first, *others = suite.scripts
         # The first session stays locked to the end, so a second run of the suite ends at once.
-        with self._opened(first) as session:
-            self._play_session(first, session)
-            for script in others:
+        with ExitStack() as first_lock:
+            for script in suite.scripts:
                 if any(_would_recur(error) for error in self._tally.errors):
                     return
-                with self._opened(script) as session:
-                    self._play_session(script, session)
+                with ExitStack() as lock:
+                    self._play_conversation(script, lock)
+                    if script is suite.scripts[0]:
+                        first_lock.enter_context(lock.pop_all())
 
-    @contextmanager
-    def _opened(self, script: Script) -> Iterator[Session | None]:
-        """The session of a script, locked; None if it cannot be played, which is reported."""
-        with ExitStack() as lock:
-            session = None
-            if stop := self._context.stop_reason():
-                self._tally.errors.append(stop)
-            else:
-                try:
-                    session = lock.enter_context(self._context.open_session(script))
-                except GemcliError as error:
-                    self._report_error(script, error)
-            yield session
-
-    def _play_session(self, script: Script, session: Session | None) -> None:
-        if session is not None:
-            with deferred:
-                passed = self._play_turns(script, session.journal, session)
-            self._tally.passed += passed
+    def _play_conversation(self, script: Script, lock: ExitStack) -> None:
+        """Play one conversation, with its session locked until `lock` is closed."""
+        if stop := self._context.stop_reason():
+            self._tally.errors.append(stop)
+            return
+        try:
+            session = lock.enter_context(self._context.open_session(script))
+        except GemcliError as error:
+            self._report_error(script, error)
+            return
+        with deferred:
+            passed = self._play_turns(script, session.journal, session)
+        self._tally.passed += passed
 
     def _play_turns(self, script: Script, journal: Journal, session: Session | None) -> bool:
         """Play one conversation, and report each turn; whether it passed."""

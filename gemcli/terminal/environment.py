@@ -37,7 +37,7 @@ ENVIRONMENT = (
     Variable("GEMCLI_SESSION", "the session, if there is no `-s`"),
     Variable("GEMCLI_MODEL", "the model of a new session without `--model`", CREATING),
     Variable("GEMCLI_ERRORS",
-        "`json` writes one JSON object a line on stderr, like `--errors json`"),
+        "`json` writes one JSON object per line on stderr, like `--errors json`"),
     Variable("GEMCLI_DEBUG", "`1` prints a traceback with an error, like `--debug`"),
     Variable("GEMCLI_<COMMAND>_<OPTION>",
         "any option of a command, as in `GEMCLI_SEND_TIMEOUT=60`", reader="click"),

@@ -27,10 +27,7 @@ LARGEST_FILE = 1 << 29
 
 @contextmanager
 def within(seconds: float, what: str, hint: str | None = None) -> Iterator[None]:
-    """Limit the time that the block takes to read `what`: a pipe may never end.
-
-    Raises `GemcliError` (TIMEOUT).
-    """
+    """Limit the time that the block takes to read `what`: a pipe may never end. Raises TIMEOUT."""
     try:
         with time_limit(seconds):
             yield
@@ -116,9 +113,8 @@ def _read_all(fd: int) -> str:
         while chunk := _read(fd):
             data += chunk
             if len(data) > LARGEST_FILE:
-                raise GemcliError(
-                    "TOO_LARGE", f"standard input is longer than {LARGEST_FILE:,} bytes"
-                )
+                what = f"standard input is longer than {LARGEST_FILE:,} bytes"
+                raise GemcliError("TOO_LARGE", what)
     except OSError as error:
         raise GemcliError("IO", f"cannot read standard input: {error.strerror}") from error
     return as_text(bytes(data), "standard input")
@@ -136,11 +132,9 @@ def _read(fd: int) -> bytes:
 def _is_input(fd: int, status: os.stat_result, notice: Callable[[str], None]) -> bool:
     """Whether stdin is meant for gemcli: a pipe, a socket, or a file at its start."""
     if stat.S_ISREG(status.st_mode):
-        if os.lseek(fd, 0, os.SEEK_CUR) != 0 and status.st_size > 0:
-            notice(
-                "standard input is a file that was already read from, so it is left alone; "
-                "use -n to silence this note"
-            )
-            return False
-        return True
+        already_read = os.lseek(fd, 0, os.SEEK_CUR) != 0 and status.st_size > 0
+        if already_read:
+            what = "standard input is a file that was already read from, so it is left alone"
+            notice(f"{what}; use -n to silence this note")
+        return not already_read
     return stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode)

@@ -74,7 +74,7 @@ def wait(seconds: float) -> Callable[[F], F]:
 
 def limits(*, deadline: float) -> Callable[[F], F]:
     """`--retries`, `--timeout` and `--deadline`, which is `deadline` seconds by default."""
-    text = "Retry this often what the API rejected or what did not reach it."
+    text = "How often to retry a request that the API rejected or never got."
     retries = number("--retries", click.IntRange(min=0), 4, text)
     timeout = number("--timeout", Seconds(0.001), 300, "Time limit for one request.")
     text = "Time limit for the whole command, waits included."
@@ -90,7 +90,7 @@ def everywhere(*, hidden: bool = True) -> Callable[[F], F]:
         envvar="GEMCLI_ERRORS",
         expose_value=False,
         hidden=hidden,
-        help="Write stderr as text, or as one JSON object a line.",
+        help="Write stderr as text, or as one JSON object per line.",
     )
     text = "Print a traceback with an error."
     debug = click.option("--debug", is_flag=True, expose_value=False, hidden=hidden, help=text)

@@ -42,14 +42,11 @@ class Output:
     # stdout: the results
 
     def json(self, value: object) -> None:
-        """Print a JSON document on one line.
-
-        Raises `GemcliError` (NOT_PRINTED) or `BrokenPipeError`.
-        """
+        """Print JSON on one line. Raises `GemcliError` (NOT_PRINTED) or `BrokenPipeError`."""
         _write_stdout(as_json(value) + "\n")
 
     def jsonl(self, values: Iterable[object]) -> None:
-        """Print one JSON document a line, as `json` does."""
+        """Print one JSON document per line, as `json` does."""
         for value in values:
             self.json(value)
 
@@ -74,12 +71,7 @@ class Output:
         message = _shortened(error.message)
         hint = _shortened(error.hint) if error.hint else None
         if self.errors_json:
-            document = {
-                "level": "error",
-                **error.to_json(),
-                "message": message,
-                "hint": hint,
-            }
+            document = {"level": "error", **error.to_json(), "message": message, "hint": hint}
             self._print_stderr(as_json(document), ERROR_TIMEOUT)
             return
         lines = [f"gemcli: error: {_one_line(message)}"]
