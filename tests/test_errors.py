@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -144,3 +146,10 @@ def test_replace() -> None:
     assert (first.hint, first.message, str(first)) == ("one", "no", "no")
     assert (second.hint, second.message, str(second), second.attempts) == ("other", "yes", "yes", 2)
     assert second.__cause__ is first.__cause__
+
+
+def test_reasons_are_tested() -> None:
+    """Every reason that gemcli can give stands in a test, by its name in quotes."""
+    files = [file.read_text("utf-8") for file in Path(__file__).parent.rglob("*.py")]
+    named = set(re.findall(r'"([A-Z][A-Z_]+)"', "\n".join(files)))
+    assert set(REASONS) - named == set()
