@@ -12,26 +12,11 @@ import pytest
 from gemcli.errors import EXIT, REASONS, STATUSES, GemcliError, Problem, ReasonName
 
 CONTRACT = {
-    "ok": 0,
-    "usage": 2,
-    "blocked": 3,
-    "incomplete": 4,
-    "function_call": 5,
-    "expectation": 10,
-    "in_doubt": 13,
-    "diverged": 14,
-    "data": 65,
-    "no_input": 66,
-    "quota": 69,
-    "internal": 70,
-    "exists": 73,
-    "io": 74,
-    "tempfail": 75,
-    "protocol": 76,
-    "credentials": 77,
-    "config": 78,
+    "ok": 0, "usage": 2, "blocked": 3, "incomplete": 4, "function_call": 5, "expectation": 10,
+    "in_doubt": 13, "diverged": 14, "data": 65, "no_input": 66, "quota": 69, "internal": 70,
+    "exists": 73, "io": 74, "tempfail": 75, "protocol": 76, "credentials": 77, "config": 78,
     "signal": 128,
-}
+}  # fmt: skip
 
 RPC_CODES = {
     "CANCELLED", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",

@@ -117,30 +117,6 @@ def test_request_is_on_the_disk_before_the_call(tmp_path: Path) -> None:
     assert own.records[2]["elapsed_ms"] == result.elapsed_ms
 
 
-class Traced(FileSystem):
-    """Writes down each write and sync of a session file."""
-
-    def __init__(self) -> None:
-        self.trace: list[str] = []
-
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make the call and remember it."""
-        done = function(*args, **kwargs)
-        if function is os.write or function is os.fsync:
-            self.trace.append(function.__name__)
-        return done
-
-
-def test_every_record_is_synced(talk: Talk, model: Model) -> None:
-    """Request and outcome are each written and synced, one after the other."""
-    talk.begin()
-    talk.fs = traced = Traced()
-    talk("hello")
-    model.script(json_reply({}, 503))
-    talk.failed("again")
-    assert traced.trace == ["write", "fsync"] * 4
-
-
 class FullAtTheSignal(FileSystem):
     """The disk is full when the answer is to be written, and at that moment Ctrl-C comes."""
 
@@ -254,24 +230,6 @@ def test_timeout_is_the_smaller_limit(talk: Talk, model: Model) -> None:
     error = talk.failed("hello", timeout=60, left=1)
     assert time.monotonic() - start < 4
     assert (error.reason, error.outcome) == ("TIMEOUT", "unknown")
-
-
-def test_only_for_this_call(talk: Talk, model: Model) -> None:
-    """Model and config of one call are recorded with it, merged over the session's, and do not stick."""
-    talk.begin(config={"generationConfig": {"temperature": 1, "topP": 0.5}})
-    talk("one", model="other-model", config={"generationConfig": {"temperature": 0}})
-    talk("two")
-    assert [target.rpartition("/")[2] for target in model.targets] == [
-        "other-model:generateContent",
-        "gemini-test:generateContent",
-    ]
-    assert [sent["generationConfig"] for sent in model.requests] == [
-        {"temperature": 0, "topP": 0.5},
-        {"temperature": 1, "topP": 0.5},
-    ]
-    first, second = (record for record in talk.records if record["kind"] == "request")
-    assert (first["model"], first["config"]) == ("other-model", {"generationConfig": {"temperature": 0}})
-    assert (second["model"], "config" in second) == ("gemini-test", False)
 
 
 # Disks that fail

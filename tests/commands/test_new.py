@@ -174,15 +174,6 @@ def test_a_fork_has_the_history_only(here: InProcess) -> None:
     assert b"half an answer" not in Path(made["path"]).read_bytes()
 
 
-def test_a_fork_does_not_pay_again(here: InProcess) -> None:
-    """Forked turns count as turns, not as requests or tokens."""
-    write_session("a", header(), *turn(1))
-    assert here("history", "-s", "a", "--usage").json["total_token_count"] == 7
-    here("new", "-s", "b", "--from", "a")
-    usage = here("history", "-s", "b", "--usage").json
-    assert (usage["turns"], usage["requests"], usage["total_token_count"]) == (1, 0, 0)
-
-
 @pytest.mark.parametrize(("at", "turns"), [(0, []), (1, [1]), (2, [1]), (3, [1]), (4, [1]), (5, [1, 5]), (6, [1, 6])])
 def test_a_fork_at_a_turn(here: InProcess, at: int, turns: list[int]) -> None:
     """`--at N` is the session as it was after turn N: a rewound turn is still there, at its own time."""

@@ -289,16 +289,6 @@ def test_the_session_is_free_when_the_answer_is_printed(
     assert len(printed) == 1
 
 
-def test_a_session_by_its_path(here: InProcess) -> None:
-    """A session can be sent to by its path, absolute or not."""
-    path = write_session("a", header(), *turn(1))
-    (here.directory / "s.jsonl").write_bytes(Path(path).read_bytes())
-    done = here("send", "-s", "s.jsonl", "x")
-    assert [line["text"] for line in done.lines] == ['Message 2 says: "x". Before it: 1: "question 1".']
-    assert done.json["session"] == "s.jsonl"
-    assert here("send", "-s", path, "y").json["session"] == str(path)
-
-
 @pytest.mark.parametrize("fault", [BrokenPipeError(), GemcliError("NOT_PRINTED", "full")], ids=["no-reader", "full"])
 def test_an_answer_neither_saved_nor_printed_is_told_as_unsaved(fault: Exception) -> None:
     """When an answer could not be saved and nobody reads it, the status is that of the session, never a quiet 141."""
