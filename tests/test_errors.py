@@ -53,23 +53,6 @@ def test_what_may_be_run_again() -> None:
     assert all(kind.retryable for kind in REASONS.values() if kind.status == "tempfail")
 
 
-def test_error_keys() -> None:
-    """The keys of an error as JSON are a contract; absent facts are null."""
-    assert GemcliError("RATE_LIMIT", "slow down").to_json() == {
-        "code": "RESOURCE_EXHAUSTED",
-        "reason": "RATE_LIMIT",
-        "exit": 75,
-        "message": "slow down",
-        "hint": "wait and run the same command again",
-        "retryable": True,
-        "retry_after_s": None,
-        "http": None,
-        "attempts": None,
-        "outcome": None,
-        "problems": [],
-    }
-
-
 def test_error_facts() -> None:
     """An error hands on every fact it is given; its own hint wins over the reason's."""
     problem = Problem("role", "no role", index=1, line=2, column=3, hint="add one")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +23,6 @@ from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.store import Store
 from gemcli.settings.config import Config
-from gemcli.signals import Interrupted, deferred, raised
 from gemcli.simulator.simulated_api import Reply, json_reply
 from tests.builders import answer, contents
 from tests.support import Model
@@ -115,37 +113,6 @@ def test_request_is_on_the_disk_before_the_call(tmp_path: Path) -> None:
     assert [record["kind"] for record in own.records] == ["session", "request", "response"]
     assert (result.turn, result.id, len(result.attempts), result.unsaved) == (1, "1.1", 1, None)
     assert own.records[2]["elapsed_ms"] == result.elapsed_ms
-
-
-class FullAtTheSignal(FileSystem):
-    """The disk is full when the answer is to be written, and at that moment Ctrl-C comes."""
-
-    writes = 0
-
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make the call, unless it writes the answer."""
-        self.writes += function is os.write
-        if function is os.write and self.writes == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return function(*args, **kwargs)
-
-
-def test_an_answer_that_is_not_saved_outlives_a_signal(talk: Talk, model: Model) -> None:
-    """Paid for and not on the disk, it must be printed: who holds signals back gets it all the same."""
-    talk.begin()
-    talk.fs = FullAtTheSignal()
-    results: list[Result] = []
-
-    def held() -> None:
-        with deferred:
-            results.append(talk("hello"))
-
-    with raised(), pytest.raises(Interrupted):
-        held()
-    (result,) = results
-    assert result.unsaved is not None
-    assert (result.unsaved.reason, result.verdict.text != "") == ("DISK_FULL", True)
 
 
 # Nothing is written, nothing is sent

@@ -23,15 +23,6 @@ def test_the_limit(here: InProcess, model: Model) -> None:
     assert (len(model.requests), path.read_bytes()) == (2, before)
 
 
-def test_a_stream_ends_in_it(here: InProcess, model: Model) -> None:
-    """With --stream the final event has the error, and nothing else is printed."""
-    write_session("a", header("gemini-test"), *turn(1))
-    done = here.failed("send", "-s", "a", "hello", "--stream", "--max-turns", "1")
-    assert (done.status, done.error["reason"], model.requests) == (65, "TOO_MANY_TURNS", [])
-    assert done.out.count("\n") == 1
-    assert '"TOO_MANY_TURNS"' in done.out
-
-
 CALLED = [request(1, "q"), response(1, CALL), request(1, RESPONSE, ordinal=2), response(1, "end", ordinal=2)]
 UNDONE = [records.rewind([1]), records.undo([1])]
 COUNTED = {

@@ -180,20 +180,15 @@ def test_a_relative_path_is_a_session(gemcli: Gemcli) -> None:
     assert (gemcli.directory / "a b" / "c").read_bytes().count(b"\n") == 3
 
 
-def test_an_empty_session_is_not_the_one_of_the_environment(here: InProcess) -> None:
-    """`-s ''`, as from an unset variable, is an error even where GEMCLI_SESSION would serve."""
-    write_session("a", header())
-    assert here("send", "-s", "", "x", env={"GEMCLI_SESSION": "a"}).status == 2
-    assert len(here.records("a")) == 1
-
-
 def test_the_session_of_the_environment(here: InProcess) -> None:
-    """GEMCLI_SESSION serves when -s is absent, and -s wins over it."""
+    """GEMCLI_SESSION serves when -s is absent; -s wins over it, even if it is empty, as from an unset variable."""
     write_session("a", header(), *turn(1, "in a"))
     write_session("b", header(), *turn(1, "in b"))
     env = {"GEMCLI_SESSION": "a"}
     assert here("history", env=env).json["user"] == "in a"
     assert here("history", "-s", "b", env=env).json["user"] == "in b"
+    assert here("send", "-s", "", "x", env=env).status == 2
+    assert len(here.records("a")) == 3
 
 
 def test_options_from_the_environment(here: InProcess) -> None:

@@ -134,15 +134,6 @@ def test_bad_keys(bad: str, variable: str, here: InProcess, model: Model) -> Non
     assert_nowhere(done, here)
 
 
-def test_refused_connection(gemcli: Gemcli, model: Model) -> None:
-    """A traceback of a connection that failed does not hold the key."""
-    env = model.env | {"GEMINI_API_KEY": KEY, "GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:1"}
-    done = gemcli("send", "-s", "s", "--create", "hi", "--debug", env=env)
-    assert done.status == 75
-    assert "Traceback" in done.err
-    assert_nowhere(done, gemcli)
-
-
 def test_debug_of_the_libraries(gemcli: Gemcli, model: Model) -> None:
     """Python's own debugging switches do not make the libraries tell the key."""
     env = model.env | {"GEMINI_API_KEY": KEY, "PYTHONDEVMODE": "1", "PYTHONWARNINGS": "always"}

@@ -161,17 +161,10 @@ def test_the_choice_of_the_sdk(monkeypatch: pytest.MonkeyPatch, vertexai: str | 
 
 
 def test_the_session_wins_over_the_environment(here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Project and location of the session are used although the environment names others."""
+    """A session goes to its own backend, project and location although the environment names others and has a key."""
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "other")
     monkeypatch.setenv("GOOGLE_CLOUD_LOCATION", "elsewhere")
     here.ok("new", "-s", "a", "--project", "p1", "--location", "global")
-    here.ok("send", "-s", "a", "hello")
-    assert cloud.targets == [GENERATE]
-
-
-def test_a_session_of_vertex_stays_there(here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session made for Vertex AI goes there although the environment no longer says so and has a key."""
-    here.ok("new", "-s", "a", "--project", "p1")
     monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "false")
     monkeypatch.setenv("GEMINI_API_KEY", "k")
     here.ok("send", "-s", "a", "hello")
