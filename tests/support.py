@@ -173,7 +173,7 @@ class InProcess(Gemcli):
         fs: FileSystem | None = None,
         **given: Any,
     ) -> Done:
-        """Run the program here."""
+        """Run the program in this process."""
         if isinstance(stdin, int) or given:
             return super().__call__(*args, stdin=stdin, env=env, timeout=timeout, **given)
         words = [os.fsdecode(arg) for arg in args]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,9 @@ import pytest
 from gemcli.api.backends import Backend
 from gemcli.app import App
 from gemcli.errors import GemcliError
-from gemcli.sessions import names
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.terminal.output import Output
-from tests.builders import header, turn, write_session
+from tests.builders import header, write_session
 
 
 @pytest.fixture
@@ -29,27 +27,6 @@ def use(app: App, method: str, session: str) -> None:
         with app.open(session, 0):
             return
     getattr(app, method)(session)
-
-
-def test_a_name_is_a_place_below_the_home(app: App) -> None:
-    """A name is a file in the directory of sessions; a path is taken as it is."""
-    assert app.path("a") == f"{os.environ['GEMCLI_HOME']}/sessions/a.jsonl"
-    assert [app.path(path) for path in ("./a", "a.jsonl", "/x/y", "../a.jsonl")] == [
-        "./a",
-        "a.jsonl",
-        "/x/y",
-        "../a.jsonl",
-    ]
-
-
-@pytest.mark.parametrize("home", [None, ""], ids=["unset", "empty"])
-def test_the_default_home(home: str | None) -> None:
-    """Without GEMCLI_HOME sessions live in the platform's data directory, an absolute path below the home."""
-    environ = {} if home is None else {"GEMCLI_HOME": home}
-    path = App(environ, Output()).path("a")
-    assert os.path.isabs(path)
-    assert path.startswith(os.environ["HOME"])
-    assert path.endswith("/gemcli/sessions/a.jsonl")
 
 
 @pytest.mark.parametrize("method", ["read", "require", "open"])
@@ -73,21 +50,6 @@ def test_require_does_not_read(app: App) -> None:
     app.require("a")
     with pytest.raises(GemcliError, match="line 1"):
         app.read("a")
-
-
-def test_open_holds_the_lock_and_gives_it_back(app: App) -> None:
-    """An open session is busy for anybody else, and free afterwards, even after an error."""
-    write_session("a", header(), *turn(1))
-    with app.open("a", 0) as opened:
-        assert opened.journal.last_number == 1
-        with pytest.raises(GemcliError) as caught, app.open("a", 0.01):
-            pass
-        assert caught.value.reason == "SESSION_BUSY"
-        assert app.read("a").last_number == 1
-    with pytest.raises(RuntimeError), app.open("a", 0):
-        raise RuntimeError
-    with app.open("a", 0):
-        pass
 
 
 class Denied(FileSystem):
@@ -115,11 +77,3 @@ def test_there_is_no_way_to_a_model_without_a_key(app: App) -> None:
         app.gemini(Backend("gemini"))
     assert caught.value.reason == "NO_KEY"
     app.gemini(Backend("simulator"))
-
-
-def test_directories_are_made_privately(app: App) -> None:
-    """The directory of sessions is made with its parents, for the owner alone."""
-    directory = names.sessions_directory(app.environ)
-    app.store.make_directory(directory)
-    app.store.make_directory(directory)
-    assert stat.S_IMODE(os.stat(directory).st_mode) == 0o700

@@ -193,17 +193,9 @@ finally:
     sys.stderr.write("LOADED " + json.dumps(sorted(sys.modules)) + "\\n")
 """
 NEVER = {
-    "google.genai",
-    "httpx2",
-    "pydantic",
-    "yaml",
-    "attr",
-    "attrs",
-    "jsonlines",
-    "asyncio",
-    "ssl",
+    "google.genai", "httpx2", "pydantic", "yaml", "attr", "attrs", "jsonlines", "asyncio", "ssl",
     "gemcli.api.gemini",
-}
+}  # fmt: skip
 
 WITHOUT = {
     "version": (["--version"], set()),

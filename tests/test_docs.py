@@ -176,16 +176,6 @@ def test_every_page_has_the_statuses_that_concern_it() -> None:
     assert "`3` blocked" not in page("history")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_page_has_the_sections_that_people_look_for(name: str) -> None:
-    """In the order of man-pages(7), as far as it knows them."""
-    sections = ["Synopsis", "Description", "Arguments", "Options", "Examples", "Exit status", "Environment", "See also"]
-    if not any(isinstance(param, click.Argument) for param in CONTEXTS[name].command.params):
-        sections.remove("Arguments")
-    found = re.findall(r"^## (.*)$", page(name), re.MULTILINE)
-    assert [one for one in found if one in sections] == sections
-
-
 def variables_read(tree: ast.AST) -> set[str]:
     """The environment variables that a module names: every string that looks like one."""
     strings = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
@@ -363,7 +353,3 @@ def test_figures_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         "3",
         "2",
     ]
-
-
-def _strings(node: ast.AST) -> Iterator[str]:
-    return (one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,10 +21,8 @@ from gemcli.errors import GemcliError
 from gemcli.exchange import Limits, Result, Transport, exchange, prepare
 from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem
-from gemcli.sessions.session import Unsaved
 from gemcli.sessions.store import Store
 from gemcli.settings.config import Config
-from gemcli.signals import Interrupted, deferred, raised
 from gemcli.simulator.simulated_api import Reply, json_reply
 from tests.builders import answer, contents
 from tests.support import Model
@@ -118,61 +115,6 @@ def test_request_is_on_the_disk_before_the_call(tmp_path: Path) -> None:
     assert own.records[2]["elapsed_ms"] == result.elapsed_ms
 
 
-class Traced(FileSystem):
-    """Writes down each write and sync of a session file."""
-
-    def __init__(self) -> None:
-        self.trace: list[str] = []
-
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make the call and remember it."""
-        done = function(*args, **kwargs)
-        if function is os.write or function is os.fsync:
-            self.trace.append(function.__name__)
-        return done
-
-
-def test_every_record_is_synced(talk: Talk, model: Model) -> None:
-    """Request and outcome are each written and synced, one after the other."""
-    talk.begin()
-    talk.fs = traced = Traced()
-    talk("hello")
-    model.script(json_reply({}, 503))
-    talk.failed("again")
-    assert traced.trace == ["write", "fsync"] * 4
-
-
-class FullAtTheSignal(FileSystem):
-    """The disk is full when the answer is to be written, and at that moment Ctrl-C comes."""
-
-    writes = 0
-
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make the call, unless it writes the answer."""
-        self.writes += function is os.write
-        if function is os.write and self.writes == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return function(*args, **kwargs)
-
-
-def test_an_answer_that_is_not_saved_outlives_a_signal(talk: Talk, model: Model) -> None:
-    """Paid for and not on the disk, it must be printed: who holds signals back gets it all the same."""
-    talk.begin()
-    talk.fs = FullAtTheSignal()
-    results: list[Result] = []
-
-    def held() -> None:
-        with deferred:
-            results.append(talk("hello"))
-
-    with raised(), pytest.raises(Interrupted):
-        held()
-    (result,) = results
-    assert result.unsaved is not None
-    assert (result.unsaved.reason, result.verdict.text != "") == ("DISK_FULL", True)
-
-
 # Nothing is written, nothing is sent
 
 
@@ -220,17 +162,6 @@ def test_refused_before_it_is_sent(name: str, talk: Talk, model: Model) -> None:
     assert (talk.bytes, model.requests) == (before, [])
 
 
-def test_function_response(talk: Talk, model: Model) -> None:
-    """Function responses go on with the open turn and close it."""
-    talk.begin(*contents("roll"), {"role": "model", "parts": [CALL]})
-    response = {"role": "user", "parts": [{"functionResponse": {"name": "roll", "response": {"result": 4}}}]}
-    model.script(answer("a four"))
-    result = talk(response)
-    assert (result.turn, result.id, result.verdict.error) == (1, "1.2", None)
-    assert model.requests[0]["contents"] == [*contents("roll"), {"role": "model", "parts": [CALL]}, response]
-    assert len(talk.history) == 4
-
-
 # The outcome
 
 
@@ -268,34 +199,6 @@ def test_timeout_is_the_smaller_limit(talk: Talk, model: Model) -> None:
     assert (error.reason, error.outcome) == ("TIMEOUT", "unknown")
 
 
-def test_after_doubt(talk: Talk, model: Model) -> None:
-    """After an exchange in doubt the next one goes on from the last answer."""
-    talk.begin()
-    model.script(answer("one"), Reply(200, {}, (b"?",)), answer("three"))
-    talk("1")
-    talk.failed("2")
-    assert talk("3").id == "3.1"
-    assert model.requests[-1]["contents"] == contents("1", "one", "3")
-
-
-def test_only_for_this_call(talk: Talk, model: Model) -> None:
-    """Model and config of one call are recorded with it, merged over the session's, and do not stick."""
-    talk.begin(config={"generationConfig": {"temperature": 1, "topP": 0.5}})
-    talk("one", model="other-model", config={"generationConfig": {"temperature": 0}})
-    talk("two")
-    assert [target.rpartition("/")[2] for target in model.targets] == [
-        "other-model:generateContent",
-        "gemini-test:generateContent",
-    ]
-    assert [sent["generationConfig"] for sent in model.requests] == [
-        {"temperature": 0, "topP": 0.5},
-        {"temperature": 1, "topP": 0.5},
-    ]
-    first, second = (record for record in talk.records if record["kind"] == "request")
-    assert (first["model"], first["config"]) == ("other-model", {"generationConfig": {"temperature": 0}})
-    assert (second["model"], "config" in second) == ("gemini-test", False)
-
-
 # Disks that fail
 
 
@@ -315,18 +218,6 @@ class Failing(FileSystem):
 
 
 @pytest.mark.parametrize("function", [os.write, os.fsync], ids=["write", "sync"])
-def test_request_cannot_be_written(function: Callable[..., Any], talk: Talk, model: Model) -> None:
-    """A request that is not safely on the disk is not sent, and the file is as it was."""
-    talk.begin()
-    before = talk.bytes
-    talk.fs = Failing(function, 1)
-    error = talk.failed("hello")
-    assert isinstance(error, Unsaved)
-    assert (error.reason, error.exit) == ("DISK_FULL", 74)
-    assert (talk.bytes, model.requests) == (before, [])
-
-
-@pytest.mark.parametrize("function", [os.write, os.fsync], ids=["write", "sync"])
 def test_answer_cannot_be_written(function: Callable[..., Any], talk: Talk, model: Model) -> None:
     """An answer that could not be saved is handed over all the same, and says why it is not saved."""
     talk.begin()
@@ -342,54 +233,4 @@ def test_answer_cannot_be_written(function: Callable[..., Any], talk: Talk, mode
     assert len(talk.history) == (2 if function is os.fsync else 0)
 
 
-def test_failure_cannot_be_written(talk: Talk, model: Model) -> None:
-    """When not even the failure can be recorded, the call's own error is what is told, and a note of the rest."""
-    talk.begin()
-    talk.fs = Failing(os.write, 2)
-    model.script(json_reply({"error": {"code": 503}}, 503))
-    assert talk.failed("hello").reason == "UNAVAILABLE"
-    assert len(talk.notes) == 1
-    assert "could not be recorded" in talk.notes[0]
-    assert [record["kind"] for record in talk.records] == ["session", "request"]
-
-
-def test_changed_during_the_call(tmp_path: Path) -> None:
-    """A session that an editor replaced during the call is left alone; the answer is in a session beside it."""
-
-    def handle(listener: Listener, connection: Any) -> None:
-        listener.request(connection)
-        (tmp_path / "new").write_bytes(edited)
-        os.replace(tmp_path / "new", talk.path)
-        body = json.dumps(answer("dear")).encode()
-        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
-
-    with listening(handle) as listener:
-        talk = Talk(tmp_path / "s.jsonl", listener.env)
-        talk.begin()
-        edited = talk.bytes
-        result = talk("hello")
-    assert result.unsaved is not None
-    assert (result.unsaved.reason, result.unsaved.kept) == ("SESSION_CHANGED", f"{talk.path}.lost-1")
-    assert talk.bytes == edited
-    kept = Store(FileSystem(), talk.notes.append).read(f"{talk.path}.lost-1")
-    assert kept.history == contents("hello", "dear")
-
-
 # Signals
-
-
-def test_signal_during_the_call(talk: Talk, tmp_path: Path) -> None:
-    """A signal ends the call; the failure is on the disk before the error is told."""
-
-    def handle(listener: Listener, connection: Any) -> None:
-        listener.request(connection)
-        os.kill(os.getpid(), signal.SIGTERM)
-        listener.stop.wait()
-
-    with listening(handle) as listener, raised():
-        talk = Talk(tmp_path / "t.jsonl", listener.env)
-        talk.begin()
-        error = talk.failed("hello")
-    assert (error.reason, error.exit, error.outcome) == ("INTERRUPTED", 143, "unknown")
-    assert [record["kind"] for record in talk.records] == ["session", "request", "failure"]
-    assert (talk.records[-1]["reason"], talk.records[-1]["outcome"]) == ("INTERRUPTED", "unknown")

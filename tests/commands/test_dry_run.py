@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import socket
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,7 +31,7 @@ def shown(here: InProcess, *options: str) -> dict[str, Any]:
 def test_without_key_and_network(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dry run needs no key and opens no socket: it prints method, URL and body, and the session stays as it is."""
     here.ok("new", "-s", "a")
-    path = Path(os.environ["GEMCLI_HOME"]) / "sessions" / "a.jsonl"
+    path = here.session("a")
     before = path.read_bytes()
     opened: list[Any] = []
     monkeypatch.setattr(socket.socket, "connect", lambda _self, address: opened.append(address))
@@ -74,36 +73,34 @@ def test_exactly_what_a_send_puts_on_the_wire(here: InProcess, model: Model, opt
     assert document["url"] == model.url + model.targets[1]
 
 
-def test_the_url_of_a_base_url_and_version(here: InProcess) -> None:
-    """Base URL and version of the environment are in it, a path included, and a closed port is no matter."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/a/b"
-    here.env |= {"GOOGLE_GEMINI_BASE_URL": url, "GOOGLE_GENAI_API_VERSION": "v1beta"}
-    here.ok("new", "-s", "a")
-    assert shown(here)["url"] == f"{url}/v1beta/models/gemini-test:generateContent"
+NOWHERE = {"GOOGLE_APPLICATION_CREDENTIALS": "/nowhere"}
+GOOGLE, GEMINI = {"GOOGLE_API_KEY": "secret"}, {"GEMINI_API_KEY": "secret"}
+VERTEX = ["--project", "p", "--location", "europe-west4"]
+MODEL = "publishers/google/models/gemini-test"
+AT_PLACE = f"https://europe-west4-aiplatform.googleapis.com/v1beta1/projects/p/locations/europe-west4/{MODEL}"
+OWN = {"GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9/a/b", "GOOGLE_GENAI_API_VERSION": "v1beta"}
+URLS: dict[str, tuple[list[str], dict[str, str], str, str]] = {
+    "base-url": ([], OWN, "gemini", "http://127.0.0.1:9/a/b/v1beta/models/gemini-test"),
+    "simulator": (["--model", "simulator/echo"], {}, "simulator", "/models/simulator/echo"),
+    "vertex": (VERTEX, NOWHERE, "vertex", AT_PLACE),
+    "vertex-google-key": (VERTEX, NOWHERE | GOOGLE, "vertex", AT_PLACE),
+    "vertex-gemini-key": (VERTEX, NOWHERE | GEMINI, "vertex", AT_PLACE),
+    "express": (["--backend", "vertex"], GOOGLE, "vertex", f"https://aiplatform.googleapis.com/v1beta1/{MODEL}"),
+}
+"""Options of `new`, the environment, and the backend and URL that a dry run shows without its last word."""
 
 
-@pytest.mark.parametrize("key", ["GOOGLE_API_KEY", "GEMINI_API_KEY", None])
-def test_the_url_of_vertex(here: InProcess, monkeypatch: pytest.MonkeyPatch, key: str | None) -> None:
-    """For Vertex AI it names project and location, and needs no credentials."""
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere")
-    if key:
-        monkeypatch.setenv(key, "secret")
-    here.ok("new", "-s", "a", "--project", "p", "--location", "europe-west4")
+@pytest.mark.parametrize(("options", "env", "backend", "url"), URLS.values(), ids=URLS)
+def test_the_url(here: InProcess, options: list[str], env: dict[str, str], backend: str, url: str) -> None:
+    """It has base URL, API version, project and location; no credentials are needed, no port is tried, no key shown."""
+    here.env |= env
+    here.ok("new", "-s", "a", *options)
     document = shown(here)
-    place = "projects/p/locations/europe-west4/publishers/google/models/gemini-test:generateContent"
-    assert document["url"] == f"https://europe-west4-aiplatform.googleapis.com/v1beta1/{place}"
-    assert document["backend"] == "vertex"
+    assert document["backend"] == backend
+    assert document["url"].endswith(f"{url}:generateContent")
+    assert document["url"].startswith(url) or backend == "simulator"
     assert "secret" not in json.dumps(document)
-
-
-def test_the_url_of_express_mode(here: InProcess) -> None:
-    """In express mode the URL names no project."""
-    here.env["GOOGLE_API_KEY"] = "secret"
-    here.ok("new", "-s", "a", "--backend", "vertex")
-    path = "/v1beta1/publishers/google/models/gemini-test:generateContent"
-    assert shown(here)["url"] == f"https://aiplatform.googleapis.com{path}"
+    assert "text" not in document
 
 
 @pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["plain", "debug"])
@@ -141,7 +138,7 @@ def test_no_password_is_shown(here: InProcess, backend: list[str], path: str, de
 def test_while_another_process_has_the_session(here: InProcess) -> None:
     """A dry run takes no lock: it works at once while the session is in use."""
     here.ok("new", "-s", "a")
-    path = Path(os.environ["GEMCLI_HOME"]) / "sessions" / "a.jsonl"
+    path = here.session("a")
     with path.open("rb+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert shown(here, "--wait", "0")["body"]["contents"] == contents("hello")
@@ -156,15 +153,6 @@ def test_a_session_that_cannot_be_written(gemcli: Gemcli) -> None:
     assert done.json["body"]["contents"] == contents("question 1", "answer 1", "hello")
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == ["a.jsonl"]
-
-
-def test_the_simulator(here: InProcess) -> None:
-    """A dry run to the simulator has no answer: nothing is asked."""
-    here.ok("new", "-s", "a", "--model", "simulator/echo")
-    document = shown(here)
-    assert document["backend"] == "simulator"
-    assert document["url"].endswith("/models/simulator/echo:generateContent")
-    assert "text" not in document
 
 
 @pytest.mark.parametrize(

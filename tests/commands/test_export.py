@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 import pytest
-import yaml
 
 from gemcli.commands import export
 from gemcli.commands.export import FORMATS
@@ -34,59 +33,6 @@ def test_contents_come_back(here: InProcess, tmp_path: Path) -> None:
     (tmp_path / "c.json").write_bytes(first.bytes)
     assert here("new", "-s", "b", "--history", tmp_path / "c.json").json["turns"] == 4
     assert here("export", "contents", "-s", "b").bytes == first.bytes
-
-
-def test_contents_of_an_empty_session(here: InProcess, tmp_path: Path) -> None:
-    """A session without turns is the empty list, which makes a session without turns."""
-    write_session("a", header())
-    done = here("export", "contents", "-s", "a")
-    assert done.out == "[]\n"
-
-
-def test_script(here: InProcess) -> None:
-    """`script` is the user's side, with model, system instruction and settings, as YAML that reads back."""
-    config = {
-        "systemInstruction": {"parts": [{"text": "Be brief.\nReally."}]},
-        "generationConfig": {"temperature": 0.5, "stopSequences": ["END"]},
-        "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
-    }
-    write_session("a", header(config=config), *turn(1, "hello"), *turn(2, "two\nlines\n"), *turn(3, "{{name}}"))
-    script = yaml.safe_load(here("export", "script", "-s", "a").out)
-    assert script == {
-        "model": "simulator/echo",
-        "system": "Be brief.\nReally.",
-        "config": {
-            "safetySettings": config["safetySettings"],
-            "temperature": 0.5,
-            "stopSequences": ["END"],
-        },
-        "turns": ["hello", "two\nlines\n", {"user": "{{name}}", "raw": True}],
-    }
-
-
-def test_a_script_cannot_hold_calls(here: InProcess) -> None:
-    """A message that is no text cannot be in a script: 65, with what can hold it."""
-    write_session("a", *mixed(), *CALLS)
-    done = here("export", "script", "-s", "a")
-    assert (done.status, done.out) == (65, "")
-    assert "hint: gemcli export contents keeps everything" in done.err
-
-
-def test_markdown(here: InProcess) -> None:
-    """`markdown` is to be read: headings, texts as they are, thoughts as quotes, calls in fences."""
-    data = {"inlineData": {"mimeType": "image/png", "data": "AAAA" * 1000}}
-    thoughtful = response(1, {"text": "hm\nso", "thought": True}, "**Yes**")
-    write_session(
-        "a",
-        header(config={"systemInstruction": {"parts": [{"text": "Be brief"}]}}),
-        request(1, "Is it?", data),
-        thoughtful,
-    )
-    assert here("export", "markdown", "-s", "a").out == (
-        "# Conversation with simulator/echo\n\n## System\n\n> Be brief\n\n## User\n\n> Is it?\n\n"
-        '```json\n{"inlineData":{"mimeType":"image/png","data":"(4000 characters of base64)"}}\n```\n\n'
-        "## Model\n\n> *Thought:*\n> hm\n> so\n\n> **Yes**\n"
-    )
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -139,9 +85,3 @@ def test_contents_keep_lone_surrogates(here: InProcess) -> None:
     write_session("a", header(), *turn(1, "\ud83d", "\ude00"))
     exported = [ascii(content["parts"][0]["text"]) for content in json.loads(here("export", "contents", "-s", "a").out)]
     assert exported == ["'\\ud83d'", "'\\ude00'"]
-
-
-def test_contents_are_as_harmless_as_other_json(here: InProcess) -> None:
-    """`contents` escapes what could act on a terminal, as every JSON that gemcli prints."""
-    write_session("a", header(), *turn(1, "\x9b31m", "\u202e"))
-    assert here("export", "contents", "-s", "a").out.isascii()

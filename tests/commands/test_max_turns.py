@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from gemcli.sessions import records
-from tests.builders import CALL, RESPONSE, failure, header, mixed, request, response, turn, write_session
+from tests.builders import CALL, RESPONSE, contents, failure, header, mixed, request, response, turn, write_session
 from tests.support import InProcess, Model
 
 
@@ -17,7 +14,7 @@ def test_the_limit(here: InProcess, model: Model) -> None:
     here.ok("new", "-s", "a")
     for _ in range(2):
         here.ok("send", "-s", "a", "hello", "--max-turns", "2")
-    path = Path(os.environ["GEMCLI_HOME"]) / "sessions" / "a.jsonl"
+    path = here.session("a")
     before = path.read_bytes()
     done = here.failed("send", "-s", "a", "hello", "--max-turns", "2")
     assert (done.status, done.out, done.error["reason"], done.error["retryable"]) == (65, "", "TOO_MANY_TURNS", False)
@@ -26,20 +23,12 @@ def test_the_limit(here: InProcess, model: Model) -> None:
     assert (len(model.requests), path.read_bytes()) == (2, before)
 
 
-def test_a_stream_ends_in_it(here: InProcess, model: Model) -> None:
-    """With --stream the final event has the error, and nothing else is printed."""
-    write_session("a", header("gemini-test"), *turn(1))
-    done = here.failed("send", "-s", "a", "hello", "--stream", "--max-turns", "1")
-    assert (done.status, done.error["reason"], model.requests) == (65, "TOO_MANY_TURNS", [])
-    assert done.out.count("\n") == 1
-    assert '"TOO_MANY_TURNS"' in done.out
-
-
 CALLED = [request(1, "q"), response(1, CALL), request(1, RESPONSE, ordinal=2), response(1, "end", ordinal=2)]
 UNDONE = [records.rewind([1]), records.undo([1])]
 COUNTED = {
     "none": ([header("gemini-x")], 0),
     "not-in-the-history": (mixed(), 2),
+    "imported": ([header("gemini-x"), *records.imported(contents("q", "a"), model="gemini-x", backend="gemini")], 1),
     "several-exchanges": ([header("gemini-x"), *CALLED], 1),
     "in-doubt": ([header("gemini-x"), *turn(1), request(2, "x"), failure(2, "unknown"), *UNDONE, request(3, "y")], 1),
 }
@@ -58,38 +47,12 @@ def test_turns_of_the_history_count(here: InProcess, model: Model, content: list
     assert len(model.requests) == 1
 
 
-def test_a_rewind_makes_room(here: InProcess, model: Model) -> None:
-    """After a rewind there is room again, and an undo takes it back."""
-    write_session("a", header("gemini-test"), *turn(1), *turn(2))
-    assert here.failed("send", "-s", "a", "hello", "--max-turns", "2").status == 65
-    here.ok("rewind", "-s", "a")
-    here.ok("send", "-s", "a", "hello", "--max-turns", "2")
-    assert here.failed("send", "-s", "a", "hello", "--max-turns", "2").status == 65
-
-
-def test_imported_turns_count(here: InProcess, model: Model) -> None:
-    """Turns that the session was created with are part of its history."""
-    write_session("a", header("gemini-test"), *turn(1), *turn(2))
-    here.ok("new", "-s", "b", "--from", "a", "--at", "1")
-    assert here.failed("send", "-s", "b", "hello", "--max-turns", "1").status == 65
-    here.ok("send", "-s", "b", "hello", "--max-turns", "2")
-
-
 def test_it_needs_no_key(here: InProcess, model: Model) -> None:
     """The limit is looked at before the way to the model is: no key, yet 65."""
     del here.env["GEMINI_API_KEY"]
     write_session("a", header("gemini-test"), *turn(1))
     assert here.failed("send", "-s", "a", "hello", "--max-turns", "1").status == 65
     assert here.failed("send", "-s", "a", "hello", "--max-turns", "2").status == 77
-
-
-def test_the_environment_sets_it(here: InProcess, model: Model) -> None:
-    """GEMCLI_SEND_MAX_TURNS is the same limit, and the option wins over it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GEMCLI_SEND_MAX_TURNS", "1")
-        write_session("a", header("gemini-test"), *turn(1))
-        assert here.failed("send", "-s", "a", "hello").error["reason"] == "TOO_MANY_TURNS"
-        here.ok("send", "-s", "a", "hello", "--max-turns", "5")
 
 
 @pytest.mark.parametrize("value", ["-1", "x", "1.5", ""], ids=repr)

@@ -15,10 +15,9 @@ import pytest
 
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.store import Store
-from gemcli.signals import deferred
 from gemcli.simulator.simulated_api import Cut, Reply, json_reply
 from tests.builders import CALL, answer, header, texts, turn, write_session
-from tests.support import Done, InProcess, Model, clients_collected
+from tests.support import Done, InProcess, Model
 
 RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 RESET = Reply(200, {}, (Cut("reset"),))
@@ -37,39 +36,25 @@ class Doing(list[Reply]):
         return super().pop(place)
 
 
-class Replay(InProcess):
-    """The program in this process: `run(script, …)` writes a script and plays it."""
-
-    def run(self, document: Any, *options: str) -> Done:
-        """Play a script, which is text or JSON, as s.yaml."""
-        text = document if isinstance(document, str) else json.dumps(document)
-        Path("s.yaml").write_text(text)
-        return self("replay", "s.yaml", *options)
+def run(here: InProcess, document: Any, *options: str) -> Done:
+    """Play a script, which is text or JSON, as s.yaml."""
+    text = document if isinstance(document, str) else json.dumps(document)
+    Path("s.yaml").write_text(text)
+    return here("replay", "s.yaml", *options)
 
 
 @pytest.fixture
-def here(
-    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: Model
-) -> Iterator[Replay]:
-    """The program in this process and in an empty directory, with a scripted model; nothing is sent twice."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in model.env.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("GEMCLI_REPLAY_RETRIES", "0")
+def here(here: InProcess, monkeypatch: pytest.MonkeyPatch, model: Model) -> InProcess:
+    """The program in this process and in an empty directory; nothing is sent again by itself."""
+    monkeypatch.chdir(here.directory)
     monkeypatch.setattr("random.random", lambda: 0.0)
-    with clients_collected():
-        yield Replay(tmp_path, capfdbinary)
-    deferred.arrived.clear()
+    here.env["GEMCLI_REPLAY_RETRIES"] = "0"
+    return here
 
 
 def refusal(code: int, status: str, *details: Any) -> Reply:
     """An error of the API."""
     return json_reply({"error": {"code": code, "message": "no", "status": status, "details": [*details]}}, code)
-
-
-def session(name: str = "a") -> Path:
-    """The file of a named session."""
-    return Path(os.environ["GEMCLI_HOME"]) / "sessions" / f"{name}.jsonl"
 
 
 def statuses(done: Done) -> list[str]:
@@ -84,7 +69,7 @@ def summary(done: Done) -> Any:
     return last
 
 
-def pasted(here: Replay, command: str) -> Done:
+def pasted(here: InProcess, command: str) -> Done:
     """What becomes of a command line that was pasted."""
     words = shlex.split(command)
     assert words[0] == "gemcli"
@@ -94,9 +79,9 @@ def pasted(here: Replay, command: str) -> Done:
 # Playing
 
 
-def test_a_script(here: Replay, model: Model) -> None:
+def test_a_script(here: InProcess, model: Model) -> None:
     """Three lines are a script: each is sent on top of the answers before it; events say so, and stderr nothing."""
-    done = here.run("- My name is Alice\n- yes\n- 12:30\n", "-s", "a")
+    done = run(here, "- My name is Alice\n- yes\n- 12:30\n", "-s", "a")
     assert (done.status, done.err) == (0, "")
     assert [event["event"] for event in done.lines] == ["run", "turn", "turn", "turn", "summary"]
     assert texts(model.requests[2]["contents"])[::2] == ["My name is Alice", "yes", "12:30"]
@@ -105,65 +90,65 @@ def test_a_script(here: Replay, model: Model) -> None:
     assert first["script"].startswith("sha256:")
 
 
-def test_again(here: Replay, model: Model) -> None:
+def test_again(here: InProcess, model: Model) -> None:
     """A finished script sends nothing, writes nothing, needs no key, and exits 0."""
-    here.run(["a", "b"], "-s", "a")
-    before = session().read_bytes()
-    os.environ.pop("GEMINI_API_KEY")
-    done = here.run(["a", "b"], "-s", "a")
+    run(here, ["a", "b"], "-s", "a")
+    before = here.session("a").read_bytes()
+    here.env.pop("GEMINI_API_KEY")
+    done = run(here, ["a", "b"], "-s", "a")
     assert (done.status, done.err, statuses(done)) == (0, "", ["reused", "reused"])
     assert (done.lines[0]["resuming"], summary(done)["turns"]["sent"]) == (1, 0)
-    assert (len(model.requests), session().read_bytes()) == (2, before)
+    assert (len(model.requests), here.session("a").read_bytes()) == (2, before)
 
 
-def test_where_the_session_comes_from(here: Replay) -> None:
+def test_where_the_session_comes_from(here: InProcess) -> None:
     """A session that a script makes has its model and settings, and says from which script it is."""
-    done = here.run({"model": "m1", "system": "Be brief", "turns": ["a"]}, "-s", "a")
-    first = json.loads(session().read_text().splitlines()[0])
+    done = run(here, {"model": "m1", "system": "Be brief", "turns": ["a"]}, "-s", "a")
+    first = json.loads(here.session("a").read_text().splitlines()[0])
     assert (first["model"], first["config"]) == ("m1", {"systemInstruction": {"parts": [{"text": "Be brief"}]}})
     assert first["origin"] == {"kind": "replay", "file": "s.yaml", "script": done.lines[0]["script"]}
 
 
-def test_edited(here: Replay, model: Model) -> None:
+def test_edited(here: InProcess, model: Model) -> None:
     """14 names the turn and tells how to go on, which works."""
-    here.run(["a", "b", "c"], "-s", "a")
-    done = here.run(["a", "x", "c"], "-s", "a", "--errors", "json")
+    run(here, ["a", "b", "c"], "-s", "a")
+    done = run(here, ["a", "x", "c"], "-s", "a", "--errors", "json")
     assert (done.status, statuses(done)) == (14, ["reused", "error", "skipped"])
     assert done.error["message"] == "s: t2: turn 2 was answered for another message; this message was not sent"
     assert (len(model.requests), summary(done)["next"]) == (3, None)
     assert pasted(here, done.error["hint"].partition(" and ")[0].removeprefix("run ")).status == 0
-    done = here.run(["a", "x", "c"], "-s", "a")
+    done = run(here, ["a", "x", "c"], "-s", "a")
     assert (done.status, statuses(done)) == (0, ["reused", "ok", "ok"])
 
 
-def test_a_base(here: Replay, model: Model) -> None:
+def test_a_base(here: InProcess, model: Model) -> None:
     """A session made with --from is continued, and one that was used by hand is not."""
     write_session("old", header("gemini-test"), *turn(1))
     assert here("new", "-s", "a", "--from", "old").status == 0
-    assert here.run(["a"], "-s", "a").status == 0
+    assert run(here, ["a"], "-s", "a").status == 0
     assert texts(model.requests[0]["contents"]) == ["question 1", "answer 1", "a"]
-    done = here.run(["question 1", "a"], "-s", "old")
+    done = run(here, ["question 1", "a"], "-s", "old")
     assert (done.status, len(model.requests)) == (14, 1)
 
 
-def test_in_doubt(here: Replay, model: Model) -> None:
+def test_in_doubt(here: InProcess, model: Model) -> None:
     """What was sent in vain is 13 until it is sent again on purpose; --on-unknown wins over the script's."""
     script = {"turns": ["a", "b"], "on_unknown": "resend"}
     model.script(RESET)
-    done = here.run(script, "-s", "a")
+    done = run(here, script, "-s", "a")
     assert (done.status, statuses(done), summary(done)["reason"]) == (75, ["error", "skipped"], "CONNECTION_LOST")
-    done = here.run(script, "-s", "a", "--on-unknown", "fail")
+    done = run(here, script, "-s", "a", "--on-unknown", "fail")
     assert (done.status, statuses(done), len(model.requests)) == (13, ["in_doubt", "skipped"], 1)
     assert "--on-unknown resend" in done.err
-    assert here.run(script, "-s", "a").status == 0
+    assert run(here, script, "-s", "a").status == 0
 
 
-def test_on_fail(here: Replay) -> None:
+def test_on_fail(here: InProcess) -> None:
     """--on-fail wins over the script's."""
     script = {"turns": [{"user": "a", "expect": {"contains": "zebra"}}, "b"], "on_fail": "continue"}
-    done = here.run(script, "-s", "a", "--on-fail", "stop")
+    done = run(here, script, "-s", "a", "--on-fail", "stop")
     assert (done.status, statuses(done), "not as expected: contains" in done.err) == (10, ["failed", "skipped"], True)
-    done = here.run(script | {"on_fail": "stop"}, "-s", "a", "--on-fail", "continue")
+    done = run(here, script | {"on_fail": "stop"}, "-s", "a", "--on-fail", "continue")
     assert (done.status, statuses(done)) == (10, ["failed", "ok"])
 
 
@@ -172,40 +157,40 @@ def test_on_fail(here: Replay) -> None:
     [(answer("half", finish="MAX_TOKENS"), 4), (answer("half", finish="SAFETY"), 3), (answer(CALL), 5)],
     ids=["cut", "blocked", "call"],
 )
-def test_exit_statuses_of_answers(here: Replay, model: Model, body: dict[str, Any], status: int) -> None:
+def test_exit_statuses_of_answers(here: InProcess, model: Model, body: dict[str, Any], status: int) -> None:
     """What is wrong with an answer is the exit status of a run that met nothing graver."""
     model.script(body)
-    done = here.run(["a", "b"], "-s", "a")
+    done = run(here, ["a", "b"], "-s", "a")
     assert done.status == status
     assert done.lines[1]["calls"] == ([CALL["functionCall"]] if status == 5 else [])
 
 
-def test_other_model_and_texts(here: Replay, model: Model) -> None:
+def test_other_model_and_texts(here: InProcess, model: Model) -> None:
     """--model and --var win over the script's."""
     script = {"model": "m1", "vars": {"city": "Lyon"}, "turns": ["In {{city}} and {{river}}"]}
     words = ["--model", "m2", "--var", "city=Rome", "--var", "city=Paris", "--var", "river=a=b"]
-    assert here.run(script, "-s", "a", *words).status == 0
-    assert here.run(script, "-s", "b", "--var", "city=\udcff").status == 65
+    assert run(here, script, "-s", "a", *words).status == 0
+    assert run(here, script, "-s", "b", "--var", "city=\udcff").status == 65
     assert texts(model.requests[0]["contents"]) == ["In Paris and a=b"]
     assert "/models/m2:" in model.targets[0]
 
 
-def test_a_session_is_a_script(here: Replay, model: Model) -> None:
+def test_a_session_is_a_script(here: InProcess, model: Model) -> None:
     """The messages of a session are sent again, templates or not."""
     write_session("old", header("m1", {"generationConfig": {"topK": 3}}), *turn(1, "{{a}}"), *turn(2))
-    done = here("replay", str(session("old")), "-s", "a", "--model", "m2")
+    done = here("replay", str(here.session("old")), "-s", "a", "--model", "m2")
     assert (done.status, statuses(done)) == (0, ["ok", "ok"])
     assert texts(model.requests[1]["contents"])[::2] == ["{{a}}", "question 2"]
     assert model.requests[0]["generationConfig"] == {"topK": 3}
 
 
-def test_lines(here: Replay, model: Model) -> None:
+def test_lines(here: InProcess, model: Model) -> None:
     """--lines sends each line of a text."""
-    assert here.run("- one: x\n\n{{two}}\n", "-s", "a", "--lines").status == 0
+    assert run(here, "- one: x\n\n{{two}}\n", "-s", "a", "--lines").status == 0
     assert texts(model.requests[1]["contents"])[::2] == ["- one: x", "{{two}}"]
 
 
-def test_a_suite(here: Replay, model: Model) -> None:
+def test_a_suite(here: InProcess, model: Model) -> None:
     """A conversation a line, each in a session of DIR, which is made."""
     Path("q.jsonl").write_text('{"name": "x", "turns": ["a"], "topic": "t"}\n{"id": "y", "turns": ["b", "c"]}\n')
     done = here("replay", "q.jsonl", "--out", "runs/1")
@@ -217,14 +202,14 @@ def test_a_suite(here: Replay, model: Model) -> None:
     assert (done.status, done.lines[0]["resuming"], len(model.requests)) == (0, 2, 3)
 
 
-def test_out_with_a_session_in_the_environment(here: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_with_a_session_in_the_environment(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """GEMCLI_SESSION serves when neither -s nor --out is there."""
     monkeypatch.setenv("GEMCLI_SESSION", "a")
-    assert here.run(["a"], "--out", "runs").status == 0
-    assert (Path("runs/s.jsonl").exists(), session().exists()) == (True, False)
-    assert here.run(["a"]).status == 0
-    assert session().exists()
-    assert here.run(["a"], "--out", "runs", "-s", "b").status == 2
+    assert run(here, ["a"], "--out", "runs").status == 0
+    assert (Path("runs/s.jsonl").exists(), here.session("a").exists()) == (True, False)
+    assert run(here, ["a"]).status == 0
+    assert here.session("a").exists()
+    assert run(here, ["a"], "--out", "runs", "-s", "b").status == 2
 
 
 @pytest.mark.parametrize(
@@ -241,9 +226,9 @@ def test_out_with_a_session_in_the_environment(here: Replay, monkeypatch: pytest
         (["-s", "a", "--max-wait", "-1"], "max-wait"),
     ],
 )
-def test_invalid_command_lines(here: Replay, model: Model, options: list[str], said: str) -> None:
+def test_invalid_command_lines(here: InProcess, model: Model, options: list[str], said: str) -> None:
     """2 before anything is printed, made or sent."""
-    done = here.run(["a"], *options)
+    done = run(here, ["a"], *options)
     assert (done.status, done.out, model.requests) == (2, "", [])
     assert said in done.err
     assert [path.name for path in Path().iterdir()] == ["s.yaml"]
@@ -260,18 +245,18 @@ TWO = '{"name": "x", "turns": ["a"]}\n{"name": "y", "turns": ["b"]}\n'
         ("my script.yaml", "- a\n", ["--out", "runs"], "give the script a `name`"),
     ],
 )
-def test_scripts_that_need_other_sessions(here: Replay, file: str, text: str, options: list[str], hint: str) -> None:
+def test_scripts_that_need_other_sessions(here: InProcess, file: str, text: str, options: list[str], hint: str) -> None:
     """One session cannot hold many conversations, and with --out the script's name is the session's."""
     Path(file).write_text(text)
     done = here("replay", file, *options)
     assert (done.status, done.out, hint in done.err) == (2, "", True)
 
 
-def test_warnings(here: Replay) -> None:
+def test_warnings(here: InProcess) -> None:
     """What may be a slip is a note; with --strict it is 2."""
-    done = here.run("- say # this\n", "-s", "a")
+    done = run(here, "- say # this\n", "-s", "a")
     assert (done.status, "comment" in done.err) == (0, True)
-    assert here.run("- say # this\n", "-s", "b", "--strict").status == 2
+    assert run(here, "- say # this\n", "-s", "b", "--strict").status == 2
 
 
 # Standard input
@@ -298,7 +283,7 @@ def pipe_with(data: bytes) -> int:
     return reader
 
 
-def test_from_standard_input(here: Replay, model: Model) -> None:
+def test_from_standard_input(here: InProcess, model: Model) -> None:
     """`-` is standard input; no command can continue, for the script is gone."""
     with standard(0, pipe_with(b"- a\n- b\n")):
         assert here("replay", "-", "-s", "a").status == 0
@@ -309,7 +294,7 @@ def test_from_standard_input(here: Replay, model: Model) -> None:
     assert done.lines[0]["run"] == "script"
 
 
-def test_a_script_that_does_not_end(here: Replay) -> None:
+def test_a_script_that_does_not_end(here: InProcess) -> None:
     """The deadline bounds the reading of the script too."""
     reader, writer = os.pipe()
     try:
@@ -317,25 +302,25 @@ def test_a_script_that_does_not_end(here: Replay) -> None:
             done = here("replay", "-", "-s", "a", "--deadline", "0.05")
     finally:
         os.close(writer)
-    assert (done.status, done.out, session().exists()) == (75, "", False)
+    assert (done.status, done.out, here.session("a").exists()) == (75, "", False)
     assert "the script did not end before the deadline" in done.err
 
 
 # Dry runs
 
 
-def test_dry_run(here: Replay, model: Model) -> None:
+def test_dry_run(here: InProcess, model: Model) -> None:
     """It needs neither a key nor a session, prints what would be sent, and writes and sends nothing."""
-    os.environ.pop("GEMINI_API_KEY")
-    done = here.run(["a", "b"], "--dry-run")
+    here.env.pop("GEMINI_API_KEY")
+    done = run(here, ["a", "b"], "--dry-run")
     assert (done.status, statuses(done), done.lines[0]["dry_run"]) == (0, ["planned"] * 2, True)
-    done = here.run(["a", "b"], "--dry-run", "--out", "runs")
+    done = run(here, ["a", "b"], "--dry-run", "--out", "runs")
     assert (done.status, [path.name for path in Path().iterdir()]) == (0, ["s.yaml"])
     write_session("a", header())
-    before = session().read_bytes()
-    done = here.run(["a", "b"], "--dry-run", "-s", "a")
+    before = here.session("a").read_bytes()
+    done = run(here, ["a", "b"], "--dry-run", "-s", "a")
     assert (done.status, done.lines[0]["resuming"]) == (0, 1)
-    assert (session().read_bytes(), model.requests) == (before, [])
+    assert (here.session("a").read_bytes(), model.requests) == (before, [])
 
 
 # What ends a run, and what continues it
@@ -354,12 +339,12 @@ NEXT: dict[str, tuple[Reply | dict[str, Any], int, list[str] | None]] = {
 
 @pytest.mark.parametrize(("reply", "status", "more"), NEXT.values(), ids=NEXT)
 def test_the_command_that_goes_on(
-    here: Replay, model: Model, reply: Reply | dict[str, Any], status: int, more: list[str] | None
+    here: InProcess, model: Model, reply: Reply | dict[str, Any], status: int, more: list[str] | None
 ) -> None:
     """`next` is the same command, with what is needed to go on; pasted, it finishes the run."""
     model.script(reply)
     options = ["-s", "a", "--var", "x=it's", "--retries", "0", "--deadline", "600.5", "--on-fail", "stop"]
-    done = here.run(["a {{x}}", "b"], *options)
+    done = run(here, ["a {{x}}", "b"], *options)
     assert done.status == status
     command = summary(done)["next"]
     if more is None:
@@ -370,14 +355,14 @@ def test_the_command_that_goes_on(
     assert (done.status, statuses(done)) == (0, ["ok", "ok"])
 
 
-def test_a_session_as_a_script_is_the_same_conversation(here: Replay, model: Model) -> None:
+def test_a_session_as_a_script_is_the_same_conversation(here: InProcess, model: Model) -> None:
     """`export script` keeps the settings of each message: played on its session it sends nothing."""
     script = {
         "system": "You are a clerk.",
         "config": {"temperature": 0},
         "turns": ["a", {"user": "b", "config": {"temperature": 1, "system_instruction": "You are a judge."}}, "c {"],
     }
-    assert here.run(script, "-s", "a").status == 0
+    assert run(here, script, "-s", "a").status == 0
     Path("again.yaml").write_text(here("export", "script", "-s", "a").out)
     done = here("replay", "again.yaml", "-s", "a")
     assert (done.status, statuses(done), len(model.requests)) == (0, ["reused"] * 3, 3)
@@ -388,7 +373,9 @@ def test_a_session_as_a_script_is_the_same_conversation(here: Replay, model: Mod
 
 
 @pytest.mark.parametrize("file", ["/dev/stdin", "/dev/fd/9", "/proc/self/fd/9"])
-def test_no_command_reads_a_pipe_again(here: Replay, model: Model, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_command_reads_a_pipe_again(
+    here: InProcess, model: Model, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A script from a pipe is gone when the run is over: there is no command that goes on."""
     monkeypatch.setattr("gemcli.terminal.inputs.document", lambda path: "[a]")
     model.script(refusal(503, "UNAVAILABLE"))
@@ -396,15 +383,15 @@ def test_no_command_reads_a_pipe_again(here: Replay, model: Model, file: str, mo
     assert (done.status, summary(done)["reason"], summary(done)["next"]) == (75, "UNAVAILABLE", None)
 
 
-def test_another_model_is_no_way_on(here: Replay, model: Model) -> None:
+def test_another_model_is_no_way_on(here: InProcess, model: Model) -> None:
     """Hints are for scripts: in one, another model would be another conversation."""
     model.script(answer("A"), refusal(503, "UNAVAILABLE"), answer("half", finish="MAX_TOKENS"))
-    done = here.run(["a", "b"], "-s", "a")
+    done = run(here, ["a", "b"], "-s", "a")
     assert done.lines[2]["error"]["hint"] == "run the same command again later"
-    assert "config" in here.run(["a", "b"], "-s", "a").lines[2]["error"]["hint"]
+    assert "config" in run(here, ["a", "b"], "-s", "a").lines[2]["error"]["hint"]
 
 
-def test_the_command_that_goes_on_from_doubt(here: Replay, model: Model) -> None:
+def test_the_command_that_goes_on_from_doubt(here: InProcess, model: Model) -> None:
     """After 13 `next` sends again what is in doubt, with every option that says what is played and where."""
     model.script(RESET)
     Path("q.txt").write_text("a\n")
@@ -417,7 +404,7 @@ def test_the_command_that_goes_on_from_doubt(here: Replay, model: Model) -> None
     assert (done.status, statuses(done), len(model.requests)) == (0, ["ok"], 2)
 
 
-def test_a_script_whose_name_looks_like_an_option(here: Replay, model: Model) -> None:
+def test_a_script_whose_name_looks_like_an_option(here: InProcess, model: Model) -> None:
     """`next` finds it all the same."""
     model.script(refusal(500, "INTERNAL"))
     Path("-q.yaml").write_text("- a\n")
@@ -425,48 +412,48 @@ def test_a_script_whose_name_looks_like_an_option(here: Replay, model: Model) ->
     assert (done.status, pasted(here, summary(done)["next"]).status) == (75, 0)
 
 
-def test_overlapping_runs(here: Replay, model: Model) -> None:
+def test_overlapping_runs(here: InProcess, model: Model) -> None:
     """The second run is 75 at once, sends nothing, and says that the same command goes on later."""
-    here.run(["a"], "-s", "a")
+    run(here, ["a"], "-s", "a")
     start = time.monotonic()
-    with Store(FileSystem(), print).open(str(session()), 0):
-        done = here.run(["a", "b"], "-s", "a")
-        late = here.run(["a", "b"], "-s", "a", "--wait", "60", "--deadline", "0.2")
+    with Store(FileSystem(), print).open(str(here.session("a")), 0):
+        done = run(here, ["a", "b"], "-s", "a")
+        late = run(here, ["a", "b"], "-s", "a", "--wait", "60", "--deadline", "0.2")
     assert time.monotonic() - start < 10
     assert (done.status, summary(done)["reason"], statuses(done)) == (75, "SESSION_BUSY", [])
     assert (late.status, len(model.requests)) == (75, 1)
     assert pasted(here, summary(done)["next"]).status == 0
 
 
-def test_a_wait_for_a_retry(here: Replay, model: Model) -> None:
+def test_a_wait_for_a_retry(here: InProcess, model: Model) -> None:
     """A rate limit is waited out as an event says; if it asks for more than --max-wait, the run ends in 75."""
     info = {"@type": RETRY_INFO, "retryDelay": "0.01s"}
     model.script(refusal(429, "RESOURCE_EXHAUSTED", info))
-    done = here.run(["a"], "-s", "a", "--retries", "1")
+    done = run(here, ["a"], "-s", "a", "--retries", "1")
     assert (done.status, [event["event"] for event in done.lines]) == (0, ["run", "wait", "turn", "summary"])
     wait, event = done.lines[1:3]
     assert list(wait) == ["event", "seconds", "reason", "message", "id", "run"]
     assert (wait["seconds"], wait["reason"], wait["id"], wait["run"]) == (0.01, "RATE_LIMIT", "t1", "s")
     assert (event["attempts"], event["waited_ms"] >= 10) == (2, True)
     model.script(refusal(429, "RESOURCE_EXHAUSTED", info | {"retryDelay": "3.5s"}))
-    done = here.run(["a", "b"], "-s", "a", "--retries", "1", "--max-wait", "3")
+    done = run(here, ["a", "b"], "-s", "a", "--retries", "1", "--max-wait", "3")
     assert (done.status, statuses(done)) == (75, ["reused", "error"])
     assert done.lines[2]["error"]["retry_after_s"] == 3.5
 
 
-def test_the_deadline(here: Replay, model: Model) -> None:
+def test_the_deadline(here: InProcess, model: Model) -> None:
     """It bounds the run, the request under way included."""
     model.script(Reply(200, {}, (5.0, b"{}")))
-    done = here.run(["a", "b"], "-s", "a", "--deadline", "0.3")
+    done = run(here, ["a", "b"], "-s", "a", "--deadline", "0.3")
     assert (done.status, statuses(done), summary(done)["reason"]) == (75, ["error", "skipped"], "TIMEOUT")
 
 
-def test_no_request_begins_when_it_could_not_end(here: Replay, model: Model) -> None:
+def test_no_request_begins_when_it_could_not_end(here: InProcess, model: Model) -> None:
     """Before the deadline each request has the time of --grace, or half of the run's: nothing is in doubt after it."""
     slow = Reply(200, {"content-type": "application/json"}, (0.3, json.dumps(answer("well")).encode()))
     model.script(*[slow] * 9)
     for _ in range(9):
-        done = here.run(list("abcd"), "-s", "a", "--deadline", "1.2")
+        done = run(here, list("abcd"), "-s", "a", "--deadline", "1.2")
         if done.status == 0:
             break
         error = done.lines[-2]["error"] or done.lines[-1]
@@ -474,16 +461,16 @@ def test_no_request_begins_when_it_could_not_end(here: Replay, model: Model) -> 
     assert (done.status, len(model.requests)) == (0, 4)
 
 
-def test_without_a_key(here: Replay) -> None:
+def test_without_a_key(here: InProcess) -> None:
     """77, and the run goes on when there is one."""
-    key = os.environ.pop("GEMINI_API_KEY")
-    done = here.run(["a", "b"], "-s", "a")
+    key = here.env.pop("GEMINI_API_KEY")
+    done = run(here, ["a", "b"], "-s", "a")
     assert (done.status, statuses(done), done.lines[1]["sent"]) == (77, ["error", "skipped"], False)
-    os.environ["GEMINI_API_KEY"] = key
-    assert here.run(["a", "b"], "-s", "a").status == 0
+    here.env["GEMINI_API_KEY"] = key
+    assert run(here, ["a", "b"], "-s", "a").status == 0
 
 
-def test_several_errors(here: Replay, model: Model) -> None:
+def test_several_errors(here: InProcess, model: Model) -> None:
     """The gravest is printed on stderr, with the number of the others."""
     Path("q.jsonl").write_text(TWO)
     model.script(answer(""), refusal(500, "INTERNAL"))
@@ -496,52 +483,52 @@ def test_several_errors(here: Replay, model: Model) -> None:
 # Where the events go
 
 
-def test_a_closed_pipe(here: Replay, model: Model) -> None:
+def test_a_closed_pipe(here: InProcess, model: Model) -> None:
     """Nobody reads: what was asked is recorded, nothing more is sent, and the same command goes on."""
     reader, writer = os.pipe()
     model.replies = Doing(lambda: os.close(reader), json_reply(answer("A")))
     with standard(1, writer):
-        done = here.run(["a", "b"], "-s", "a")
+        done = run(here, ["a", "b"], "-s", "a")
     assert (done.status, done.err, len(model.requests)) == (141, "", 1)
-    done = here.run(["a", "b"], "-s", "a")
+    done = run(here, ["a", "b"], "-s", "a")
     assert (done.status, statuses(done)) == (0, ["reused", "ok"])
 
 
-def test_a_pipe_that_was_closed_before(here: Replay, model: Model) -> None:
+def test_a_pipe_that_was_closed_before(here: InProcess, model: Model) -> None:
     """Nothing is sent at all."""
     reader, writer = os.pipe()
     os.close(reader)
     with standard(1, writer):
-        assert here.run(["a"], "-s", "a").status == 141
-    assert (model.requests, session().exists()) == ([], False)
+        assert run(here, ["a"], "-s", "a").status == 141
+    assert (model.requests, here.session("a").exists()) == ([], False)
 
 
-def test_a_full_standard_output(here: Replay, model: Model) -> None:
+def test_a_full_standard_output(here: InProcess, model: Model) -> None:
     """74, and nothing is sent; so does a finished run end, for who reads the events has none."""
     for sent in (0, 2):
         with standard(1, os.open("/dev/full", os.O_WRONLY)):
-            done = here.run(["a", "b"], "-s", "a", "--errors", "json")
+            done = run(here, ["a", "b"], "-s", "a", "--errors", "json")
         assert (done.status, done.error["reason"], len(model.requests)) == (74, "NOT_PRINTED", sent)
-        assert here.run(["a", "b"], "-s", "a").status == 0
+        assert run(here, ["a", "b"], "-s", "a").status == 0
 
 
-def test_a_session_that_cannot_be_written(here: Replay, model: Model) -> None:
+def test_a_session_that_cannot_be_written(here: InProcess, model: Model) -> None:
     """74 ends the run; the answer is reported as not saved."""
 
     def meddle() -> None:
-        with session().open("ab") as file:
+        with here.session("a").open("ab") as file:
             file.write(b"{}\n")
 
     model.replies = Doing(meddle, json_reply(answer("A")))
-    done = here.run(["a", "b"], "-s", "a", "--errors", "json")
+    done = run(here, ["a", "b"], "-s", "a", "--errors", "json")
     assert (done.status, statuses(done), done.lines[1]["saved"]) == (74, ["error", "skipped"], False)
     assert (done.error["reason"], done.lines[1]["reply"], summary(done)["next"]) == ("SESSION_CHANGED", "A", None)
 
 
-def test_a_session_by_its_name(here: Replay) -> None:
+def test_a_session_by_its_name(here: InProcess) -> None:
     """SCRIPT is a file; when a session has that name, the hint says how its file is named."""
     write_session("old", header(), *turn(1))
     done = here("replay", "old", "-s", "new")
     assert (done.status, 'gemcli replay "$(gemcli history -s old --path)"' in done.err) == (66, True)
     done = here("replay", "older", "-s", "new")
-    assert (done.status, done.out, "gemcli history" in done.err, session("new").exists()) == (66, "", False, False)
+    assert (done.status, done.out, "gemcli history" in done.err, here.session("new").exists()) == (66, "", False, False)

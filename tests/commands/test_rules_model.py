@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -99,16 +98,6 @@ def test_bad_rules(here: Gemcli, text: str, lines: list[int]) -> None:
     assert here.session("a").read_bytes() == before
 
 
-def test_a_directory(here: Gemcli) -> None:
-    """A directory is no rules file, and no bug of ours: nothing is recorded."""
-    (here.directory / "r.yaml").mkdir()
-    here("new", "-s", "a", *MODEL)
-    before = here.session("a").read_bytes()
-    done = here("send", "-s", "a", "hello", "--errors", "json")
-    assert (done.status, done.error["reason"]) == (74, "IO")
-    assert here.session("a").read_bytes() == before
-
-
 def test_no_file_at_all(here: Gemcli) -> None:
     """`simulator/rules:` without a file is no model name, and no session is made."""
     done = here("new", "-s", "a", "--model", "simulator/rules:", "--errors", "json")
@@ -129,54 +118,6 @@ def test_a_stream(here: Gemcli) -> None:
     assert final["text"] in said
     parts = here.records("a")[-1]["answer"]["candidates"][0]["content"]["parts"]
     assert parts == [{"text": "Hm", "thought": True}, {"text": final["text"]}]
-
-
-def test_a_broken_stream(here: Gemcli) -> None:
-    """A stream that is cut is 75 and in doubt; the record keeps what arrived."""
-    put(here, "rules:\n  - cut: {after: 1 chunks, how: reset}\n    answer: Nobody will ever see the end of this one.\n")
-    here("new", "-s", "a", *MODEL)
-    done = here("send", "-s", "a", "hello", "--stream", "--errors", "json")
-    assert (done.status, done.error["outcome"]) == (75, "unknown")
-    last = here.records("a")[-1]
-    assert (last["kind"], last["outcome"], bool(last["partial"])) == ("failure", "unknown", True)
-
-
-def test_a_retry_after_the_wait_asked_for(here: Gemcli) -> None:
-    """A refusal with RetryInfo is sent again after its wait; the second rule answers, and both attempts are kept."""
-    put(here, "rules:\n  - times: 1\n    error: {status: UNAVAILABLE, retry_delay: 0.2s}\n  - answer: at last\n")
-    here("new", "-s", "a", *MODEL)
-    done = here("send", "-s", "a", "hello", "--retries", "1")
-    assert (done.status, done.json["text"], done.json["attempts"]) == (0, "at last", 2)
-    assert "sending again in" in done.err
-    attempts = here.records("a")[-1]["attempts"]
-    assert [attempt["http"] for attempt in attempts] == [503, 200]
-    assert 0.2 <= attempts[0]["wait_s"] < 5
-
-
-def test_no_retries_left(here: Gemcli) -> None:
-    """The same refusal without retries is 75, and says how long to wait."""
-    put(here, "rules:\n  - error: {status: RESOURCE_EXHAUSTED, retry_delay: 7s}\n")
-    here("new", "-s", "a", *MODEL)
-    done = here("send", "-s", "a", "hello", "--retries", "0", "--errors", "json")
-    assert (done.status, done.out) == (75, "")
-    assert (done.error["reason"], done.error["retry_after_s"], done.error["outcome"]) == ("RATE_LIMIT", 7.0, "rejected")
-
-
-def test_a_function_call_and_a_rewind(gemcli: Gemcli) -> None:
-    """A call is printed and ends in status 5; a message cannot follow it (65) until a rewind takes it out."""
-    rules = "rules:\n  - when: {contains: weather}\n    answer: {calls: [{name: get, args: {city: Rome}, id: c1}]}\n"
-    put(gemcli, rules + "  - answer: fine\n")
-    gemcli("new", "-s", "a", *MODEL)
-    called = gemcli("send", "-s", "a", "the weather?")
-    assert (called.status, called.json["status"]) == (5, "function_call")
-    assert '"args":{"city":"Rome"}' in json.dumps(gemcli.records("a")[-1], separators=(",", ":"))
-    before = gemcli.session("a").read_bytes()
-    refused = gemcli("send", "-s", "a", "well?", "--errors", "json")
-    assert (refused.status, refused.error["reason"]) == (65, "OPEN_CALL")
-    assert gemcli.session("a").read_bytes() == before
-    assert gemcli("rewind", "-s", "a").status == 0
-    assert send(gemcli, "well?")["text"] == "fine"
-    assert send(gemcli, "and?")["totals"]
 
 
 @pytest.mark.parametrize(

@@ -3,48 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gemcli.sessions.records import Record
-from gemcli.signals import deferred
 from gemcli.simulator.simulated_api import Cut, Reply, json_reply
 from tests.builders import answer, failure, header, request, texts, write_session
-from tests.support import Done, InProcess, Model, clients_collected
+from tests.support import Done, InProcess, Model
 
 RESET = Reply(200, {}, (Cut("reset"),))
 OVERLOADED = json_reply({"error": {"code": 503, "message": "no", "status": "UNAVAILABLE"}}, 503)
 
 
-class Send(InProcess):
-    """The program in this process: `send(message, …)` sends to the session a."""
-
-    def send(self, message: str, *options: str) -> Done:
-        """Send one message."""
-        return self("send", "-n", "-s", "a", message, *options)
+def send(here: InProcess, message: str, *options: str) -> Done:
+    """Send one message to the session a."""
+    return here("send", "-n", "-s", "a", message, *options)
 
 
 @pytest.fixture
-def here(
-    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: Model
-) -> Iterator[Send]:
+def here(here: InProcess, model: Model) -> InProcess:
     """The program in this process with a scripted model, and an empty session a."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in model.env.items():
-        monkeypatch.setenv(name, value)
     write_session("a", header("gemini-test"))
-    with clients_collected():
-        yield Send(tmp_path, capfdbinary)
-    deferred.arrived.clear()
-
-
-def session(name: str = "a") -> Path:
-    """The file of a named session."""
-    return Path(os.environ["GEMCLI_HOME"]) / "sessions" / f"{name}.jsonl"
+    return here
 
 
 def under(key: str, *content: Record) -> list[Record]:
@@ -52,50 +33,50 @@ def under(key: str, *content: Record) -> list[Record]:
     return [record | {"key": key} if record["kind"] == "request" else record for record in content]
 
 
-def test_once(here: Send, model: Model) -> None:
+def test_once(here: InProcess, model: Model) -> None:
     """Sent again, the message prints its recorded answer, sends and writes nothing, and needs no key."""
     model.script(answer("A"))
-    first = here.send("q", "--key", "k")
-    before = session().read_bytes()
-    os.environ.pop("GEMINI_API_KEY")
-    again = here.send("q", "--key", "k")
+    first = send(here, "q", "--key", "k")
+    before = here.session("a").read_bytes()
+    here.env.pop("GEMINI_API_KEY")
+    again = send(here, "q", "--key", "k")
     assert (first.status, again.status, again.err) == (0, 0, "")
     assert (first.json["sent"], again.json["sent"], again.json["text"]) == (True, False, "A")
     assert again.json == first.json | {"sent": False}
-    assert (len(model.requests), session().read_bytes()) == (1, before)
+    assert (len(model.requests), here.session("a").read_bytes()) == (1, before)
 
 
-def test_the_key_is_recorded_and_told(here: Send) -> None:
+def test_the_key_is_recorded_and_told(here: InProcess) -> None:
     """The key stands in the request's record and in the document."""
-    assert here.send("q", "--key", "2026-11-21 ü").json["key"] == "2026-11-21 ü"
-    assert json.loads(session().read_text().splitlines()[1])["key"] == "2026-11-21 ü"
-    assert here.send("q").json["key"] is None
-    assert "key" not in json.loads(session().read_text().splitlines()[3])
+    assert send(here, "q", "--key", "2026-11-21 ü").json["key"] == "2026-11-21 ü"
+    assert json.loads(here.session("a").read_text().splitlines()[1])["key"] == "2026-11-21 ü"
+    assert send(here, "q").json["key"] is None
+    assert "key" not in json.loads(here.session("a").read_text().splitlines()[3])
 
 
 @pytest.mark.parametrize("options", [["--text"], ["--text", "--stream"]], ids=["text", "stream-text"])
-def test_text_again(here: Send, model: Model, options: list[str]) -> None:
+def test_text_again(here: InProcess, model: Model, options: list[str]) -> None:
     """The recorded answer is printed in the form that is asked for now."""
     model.script(answer("A"))
-    here.send("q", "--key", "k")
-    done = here.send("q", "--key", "k", *options)
+    send(here, "q", "--key", "k")
+    done = send(here, "q", "--key", "k", *options)
     assert (done.status, done.out, len(model.requests)) == (0, "A\n", 1)
 
 
-def test_stream_again(here: Send, model: Model) -> None:
+def test_stream_again(here: InProcess, model: Model) -> None:
     """A stream of the recorded answer: its text in a chunk, and the final event that says it was not sent."""
     model.script(answer({"text": "hm", "thought": True}, "A"))
-    here.send("q", "--key", "k")
-    done = here.send("q", "--key", "k", "--stream")
+    send(here, "q", "--key", "k")
+    done = send(here, "q", "--key", "k", "--stream")
     assert [event["event"] for event in done.lines] == ["thought", "chunk", "final"]
     assert (done.lines[-1]["sent"], done.lines[-1]["text"], done.lines[-1]["exit"]) == (False, "A", 0)
     assert len(model.requests) == 1
 
 
-def test_a_loop(here: Send, model: Model) -> None:
+def test_a_loop(here: InProcess, model: Model) -> None:
     """A loop that is run again after its first half sends the second half only."""
     for count in (2, 4):
-        assert [here.send(f"q{n}", "--key", f"k{n}").status for n in range(count)] == [0] * count
+        assert [send(here, f"q{n}", "--key", f"k{n}").status for n in range(count)] == [0] * count
     assert [texts(body["contents"])[-1] for body in model.requests] == ["q0", "q1", "q2", "q3"]
 
 
@@ -104,21 +85,21 @@ def test_a_loop(here: Send, model: Model) -> None:
 
 @pytest.mark.parametrize("pending", [False, True], ids=["unknown", "no-outcome"])
 @pytest.mark.parametrize("options", [[], ["--stream"], ["--text"], ["--dry-run"]])
-def test_in_doubt(here: Send, model: Model, options: list[str], pending: bool) -> None:
+def test_in_doubt(here: InProcess, model: Model, options: list[str], pending: bool) -> None:
     """13 and nothing is sent, unless it is told to send again."""
     write_session(
         "a",
         header("gemini-test"),
         *under("k", request(1, "q", model="gemini-test"), failure(1, "unknown"))[: 2 - pending],
     )
-    before = session().read_bytes()
-    done = here.send("q", "--key", "k", *options, "--errors", "json")
+    before = here.session("a").read_bytes()
+    done = send(here, "q", "--key", "k", *options, "--errors", "json")
     assert (done.status, done.error["reason"], model.requests) == (13, "IN_DOUBT", [])
-    assert session().read_bytes() == before
+    assert here.session("a").read_bytes() == before
     assert "--on-unknown resend" in done.error["hint"]
-    assert here.send("q", "--key", "k", *options, "--on-unknown", "resend").status == 0
+    assert send(here, "q", "--key", "k", *options, "--on-unknown", "resend").status == 0
     if options != ["--dry-run"]:
-        assert here.send("q", "--key", "k", *options).status == 0
+        assert send(here, "q", "--key", "k", *options).status == 0
         assert len(model.requests) == 1
 
 
@@ -133,64 +114,66 @@ AGAIN: dict[str, tuple[Reply | dict[str, Any], int, int, int]] = {
 
 
 @pytest.mark.parametrize(("reply", "first", "again", "requests"), AGAIN.values(), ids=AGAIN)
-def test_again(here: Send, model: Model, reply: Reply | dict[str, Any], first: int, again: int, requests: int) -> None:
+def test_again(
+    here: InProcess, model: Model, reply: Reply | dict[str, Any], first: int, again: int, requests: int
+) -> None:
     """What never counted, or may come out better, is sent again; the rest is not. A plain send goes on in any case."""
     model.script(reply)
-    assert [here.send("q", "--key", "k").status for _ in range(2)] == [first, again]
+    assert [send(here, "q", "--key", "k").status for _ in range(2)] == [first, again]
     assert len(model.requests) == requests
-    assert here.send("another").status == 0
+    assert send(here, "another").status == 0
 
 
 @pytest.mark.parametrize("options", [[], ["--stream"]])
-def test_blocked(here: Send, model: Model, options: list[str]) -> None:
+def test_blocked(here: InProcess, model: Model, options: list[str]) -> None:
     """A refusal that would not change is printed again with its status; --allow counts now."""
     model.script(answer("half", finish="SAFETY"))
-    first = here.send("q", "--key", "k")
-    done = here.send("q", "--key", "k", *options, "--errors", "json")
+    first = send(here, "q", "--key", "k")
+    done = send(here, "q", "--key", "k", *options, "--errors", "json")
     assert (first.status, done.status, done.error["reason"]) == (3, 3, "ANSWER_BLOCKED")
     assert (done.lines[-1]["sent"], done.lines[-1]["text"], done.lines[-1]["status"]) == (False, "half", "blocked")
-    assert here.send("q", "--key", "k", *options, "--allow", "blocked").status == 0
+    assert send(here, "q", "--key", "k", *options, "--allow", "blocked").status == 0
     assert len(model.requests) == 1
 
 
-def test_after_a_rewind(here: Send, model: Model) -> None:
+def test_after_a_rewind(here: InProcess, model: Model) -> None:
     """An answer that was taken out is asked for again; one that was brought back is not."""
-    here.send("q", "--key", "k")
+    send(here, "q", "--key", "k")
     here("rewind", "-s", "a")
     model.script(OVERLOADED)
-    assert here.send("q", "--key", "k").status == 75
+    assert send(here, "q", "--key", "k").status == 75
     here("rewind", "-s", "a", "--undo")
-    done = here.send("q", "--key", "k")
+    done = send(here, "q", "--key", "k")
     assert (done.json["turn"], done.json["sent"]) == (1, False)
     here("rewind", "-s", "a")
-    assert here.send("q", "--key", "k").json["sent"] is True
+    assert send(here, "q", "--key", "k").json["sent"] is True
     assert len(model.requests) == 3
 
 
-def test_a_refusal_of_another_history(here: Send, model: Model) -> None:
+def test_a_refusal_of_another_history(here: InProcess, model: Model) -> None:
     """A refusal stands while what was said before it does, whatever was said after it."""
     model.script(answer("A"), answer("half", finish="SAFETY"))
     loop = (("q1", "k1"), ("q2", "k2"), ("q3", "k3"))
-    assert [here.send(message, "--key", key).status for message, key in loop] == [0, 3, 0]
-    assert [here.send(message, "--key", key).json["sent"] for message, key in loop] == [False] * 3
+    assert [send(here, message, "--key", key).status for message, key in loop] == [0, 3, 0]
+    assert [send(here, message, "--key", key).json["sent"] for message, key in loop] == [False] * 3
     here("rewind", "-s", "a", "--to", "0")
-    assert [here.send(message, "--key", key).json["sent"] for message, key in loop] == [True] * 3
+    assert [send(here, message, "--key", key).json["sent"] for message, key in loop] == [True] * 3
 
 
 # Another message
 
 
 @pytest.mark.parametrize("options", [[], ["--stream"], ["--dry-run"]])
-def test_another_message(here: Send, model: Model, options: list[str]) -> None:
+def test_another_message(here: InProcess, model: Model, options: list[str]) -> None:
     """Under what was answered for another message nothing is sent: 14 names the turn and how to see it."""
-    here.send("q", "--key", "k")
-    before = session().read_bytes()
-    done = here.send("another", "--key", "k", *options, "--errors", "json")
+    send(here, "q", "--key", "k")
+    before = here.session("a").read_bytes()
+    done = send(here, "another", "--key", "k", *options, "--errors", "json")
     assert (done.status, done.error["reason"], len(model.requests)) == (14, "DIVERGED", 1)
     assert done.error["message"] == "turn 1 was answered for another message; this message was not sent"
     command = done.error["hint"].removeprefix("run ").removesuffix(" to see it").split()
     assert here(*command[1:]).json["user"] == "q"
-    assert session().read_bytes() == before
+    assert here.session("a").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -198,28 +181,28 @@ def test_another_message(here: Send, model: Model, options: list[str]) -> None:
     [(["--model", "m2"], "model"), (["--temperature", "1"], "config"), (["--system", "x"], "system instruction")],
     ids=["model", "temperature", "system"],
 )
-def test_another_way_of_asking(here: Send, model: Model, options: list[str], what: str) -> None:
+def test_another_way_of_asking(here: InProcess, model: Model, options: list[str], what: str) -> None:
     """The model and the config are part of the message."""
-    here.send("q", "--key", "k")
-    done = here.send("q", "--key", "k", *options)
+    send(here, "q", "--key", "k")
+    done = send(here, "q", "--key", "k", *options)
     assert (done.status, len(model.requests)) == (14, 1)
     assert f"another {what}" in done.err
 
 
-def test_settings_of_the_call(here: Send, model: Model) -> None:
+def test_settings_of_the_call(here: InProcess, model: Model) -> None:
     """The same settings are the same message, wherever they stand."""
     options = ["--key", "k", "--temperature", "0", "--model", "gemini-test"]
-    assert [here.send("q", *options).json["sent"] for _ in range(2)] == [True, False]
-    assert here.send("q", "--key", "k").status == 14
+    assert [send(here, "q", *options).json["sent"] for _ in range(2)] == [True, False]
+    assert send(here, "q", "--key", "k").status == 14
 
 
-def test_another_message_after_a_refusal(here: Send, model: Model) -> None:
+def test_another_message_after_a_refusal(here: InProcess, model: Model) -> None:
     """What was refused can be put in other words under the same key."""
     model.script(answer("half", finish="SAFETY"))
-    assert here.send("q", "--key", "k").status == 3
-    assert here.send("q, please", "--key", "k").json["sent"] is True
-    assert here.send("q, please", "--key", "k").json["sent"] is False
-    assert here.send("q", "--key", "k").status == 14
+    assert send(here, "q", "--key", "k").status == 3
+    assert send(here, "q, please", "--key", "k").json["sent"] is True
+    assert send(here, "q, please", "--key", "k").json["sent"] is False
+    assert send(here, "q", "--key", "k").status == 14
 
 
 # Sessions that are made, imported, short
@@ -228,7 +211,7 @@ def test_another_message_after_a_refusal(here: Send, model: Model) -> None:
 @pytest.mark.parametrize(
     "options", [["--model", "m1"], ["--temperature", "0"], ["--system", "Be brief", "--model", "m1"]]
 )
-def test_create(here: Send, model: Model, options: list[str]) -> None:
+def test_create(here: InProcess, model: Model, options: list[str]) -> None:
     """The first run makes the session with the settings, the second one knows the message again."""
     words = ["send", "-n", "-s", "new", "--create", "q", "--key", "k", *options]
     assert [here(*words).json["sent"] for _ in range(2)] == [True, False]
@@ -236,28 +219,28 @@ def test_create(here: Send, model: Model, options: list[str]) -> None:
     assert here("send", "-n", "-s", "new", "--create", "q", "--key", "k", *options, "--top-k", "3").status == 14
 
 
-def test_imported_turns_match_no_key(here: Send, model: Model) -> None:
+def test_imported_turns_match_no_key(here: InProcess, model: Model) -> None:
     """What a session was created with was asked under no key of this session, whatever its records say."""
-    here.send("q", "--key", "k")
+    send(here, "q", "--key", "k")
     assert here("new", "-s", "b", "--from", "a").status == 0
     assert here("send", "-n", "-s", "b", "q", "--key", "k").json["sent"] is True
     assert texts(model.requests[1]["contents"])[::2] == ["q", "q"]
 
 
-def test_max_turns(here: Send, model: Model) -> None:
+def test_max_turns(here: InProcess, model: Model) -> None:
     """An answer that is there is printed however long the history is."""
-    here.send("q", "--key", "k")
-    assert here.send("q", "--key", "k", "--max-turns", "1").status == 0
-    assert here.send("q", "--key", "k2", "--max-turns", "1").status == 65
+    send(here, "q", "--key", "k")
+    assert send(here, "q", "--key", "k", "--max-turns", "1").status == 0
+    assert send(here, "q", "--key", "k2", "--max-turns", "1").status == 65
     assert len(model.requests) == 1
 
 
-def test_dry_run(here: Send, model: Model) -> None:
+def test_dry_run(here: InProcess, model: Model) -> None:
     """It shows the request, or that there is none because the message was answered."""
-    shown = here.send("q", "--key", "k", "--dry-run").json
+    shown = send(here, "q", "--key", "k", "--dry-run").json
     assert texts(shown["body"]["contents"]) == ["q"]
-    here.send("q", "--key", "k")
-    again = here.send("q", "--key", "k", "--dry-run").json
+    send(here, "q", "--key", "k")
+    again = send(here, "q", "--key", "k", "--dry-run").json
     assert list(again) == list(shown)
     assert (again["body"], again["notes"]) == (None, ["answered before, as turn 1: nothing is sent"])
     assert len(model.requests) == 1
@@ -273,14 +256,14 @@ def test_dry_run(here: Send, model: Model) -> None:
     ],
     ids=["empty", "long", "on-unknown", "not-utf-8"],
 )
-def test_invalid_keys(here: Send, model: Model, options: list[str], status: int) -> None:
+def test_invalid_keys(here: InProcess, model: Model, options: list[str], status: int) -> None:
     """Nothing is sent with an invalid key."""
-    done = here.send("q", *options)
+    done = send(here, "q", *options)
     assert (done.status, done.out, model.requests) == (status, "", [])
 
 
-def test_the_longest_key(here: Send) -> None:
+def test_the_longest_key(here: InProcess) -> None:
     """A key may have 256 characters, any of them."""
     key = "\n-é" + "k" * 253
-    assert here.send("q", "--key", key).json["sent"] is True
-    assert here.send("q", "--key", key).json["sent"] is False
+    assert send(here, "q", "--key", key).json["sent"] is True
+    assert send(here, "q", "--key", key).json["sent"] is False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import time
@@ -11,22 +10,9 @@ from typing import Any
 
 import pytest
 
-from gemcli.commands.send import ALLOWED
-from gemcli.simulator.simulated_api import Reply, json_reply
-from tests.builders import CALL, answer, header, records_of, sse, streaming, texts, write_session
-from tests.support import PROGRAM, Gemcli, InProcess, Model
-
-ERROR = {
-    "code", "reason", "exit", "message", "hint", "retryable", "retry_after_s", "http", "attempts", "outcome",
-    "problems",
-}  # fmt: skip
-FINAL = {
-    "event", "session", "turn", "id", "text", "parts", "function_calls", "finish_reason", "block_reason",
-    "usage_metadata", "model_version", "response_id", "status", "reason", "attempts", "elapsed_ms", "saved", "notes",
-    "totals", "exit", "error", "key", "sent",
-}  # fmt: skip
-"""The keys of the final event: a contract, retyped."""
-
+from gemcli.simulator.simulated_api import json_reply
+from tests.builders import CALL, answer, header, records_of, sse, streaming, write_session
+from tests.support import Gemcli, InProcess, Model
 
 pytestmark = pytest.mark.usefixtures("collected")
 
@@ -68,7 +54,6 @@ def test_events(here: InProcess, model: Model) -> None:
         {"event": "part", "part": image},
         {"event": "call", "function_call": CALL["functionCall"]},
     ]
-    assert final.keys() == FINAL
     assert (final["event"], final["text"], final["attempts"]) == ("final", "Hello", 2)
     assert final["function_calls"] == [CALL["functionCall"]]
     assert final["parts"] == [parts[0], {"text": "Hello"}, *parts[3:]]
@@ -87,83 +72,7 @@ def test_several_parts_in_one_chunk(here: InProcess, model: Model) -> None:
     ]
 
 
-def test_events_are_safe_lines(here: InProcess, model: Model) -> None:
-    """What a model says cannot break a line of events or reach a terminal as an escape."""
-    odd = "a\nb\u2028\u2029\x1b[31m\x9b\ud800\x00"
-    model.script(streaming(sse(said(odd, finish="STOP"))))
-    done = here("send", "-s", "s", "--stream", "hello")
-    assert done.status == 0
-    assert len(done.out.splitlines()) == done.out.count("\n") == 2
-    assert json.loads(done.out.splitlines()[0])["text"] == odd
-    assert not {"\x1b", "\x9b", "\x00", "\u2028"} & set(done.out)
-
-
-@pytest.mark.parametrize("word", ALLOWED)
-@pytest.mark.parametrize("as_text", [False, True], ids=["events", "text"])
-def test_allow(as_text: bool, word: str, here: InProcess, model: Model) -> None:
-    """--allow turns a status into success, in the final event too; without it the event has the exit status."""
-    finish, part, expected = {
-        "blocked": ("SAFETY", "x", 3),
-        "incomplete": ("MAX_TOKENS", "x", 4),
-        "function_call": ("STOP", CALL, 5),
-    }[word]
-    for session, more, exit_code in (("a", [], expected), ("b", ["--allow", word], 0)):
-        here.ok("new", "-s", session)
-        model.script(streaming(sse(said(part, finish=finish))))
-        done = here("send", "-s", session, "--stream", *["--text"] * as_text, "hello", *more)
-        assert (done.status, bool(done.err)) == (exit_code, exit_code > 0)
-        if not as_text:
-            final = json.loads(done.out.splitlines()[-1])
-            assert (final["status"], final["exit"], final["saved"]) == (word, exit_code, True)
-            assert bool(final["error"]) == bool(exit_code)
-
-
 # Failures
-
-
-@pytest.mark.parametrize(
-    ("args", "reply", "exit_code", "reason"),
-    [
-        (["-s", "s"], json_reply({"error": {"code": 400}}, 400), 65, "BAD_REQUEST"),
-        (["-s", "s"], json_reply({"error": {"code": 401}}, 401), 77, "UNAUTHENTICATED"),
-        (["-s", "s"], streaming(sse(said("x"))), 75, "STREAM_CUT"),
-        (["-s", "s"], streaming(b"<html>"), 76, "BAD_RESPONSE"),
-        (["-s", "missing"], None, 66, "SESSION_MISSING"),
-        (["-s", "s", "--max-turns", "0"], None, 65, "TOO_MANY_TURNS"),
-    ],
-    ids=["400", "401", "cut", "html", "missing", "max-turns"],
-)
-def test_failures(
-    args: list[str], reply: Reply | None, exit_code: int, reason: str, here: InProcess, model: Model
-) -> None:
-    """A failure ends the stream with a final event that has its exit status and its error; stderr has it too."""
-    model.script(*[reply] if reply else [])
-    done = here.failed("send", *args, "--stream", "hello")
-    final = json.loads(done.out.splitlines()[-1])
-    assert final.keys() == {"event", "session", "exit", "error"}
-    assert (final["event"], final["session"], final["exit"], done.status) == ("final", args[1], exit_code, exit_code)
-    assert final["error"].keys() == ERROR
-    assert (final["error"]["reason"], done.error["reason"]) == (reason, reason)
-
-
-def test_answer_that_cannot_be_saved(here: InProcess, gemcli: Gemcli, model: Model) -> None:
-    """An answer to a session that was replaced meanwhile is printed, as not saved: 74 in the final event."""
-    path = gemcli.session("s")
-
-    def replace(method: str, target: str, headers: Any, body: bytes) -> Reply:
-        other = path.with_name("other")
-        other.write_bytes(path.read_bytes())
-        other.replace(path)
-        return streaming(sse(said("dear", finish="STOP")))
-
-    from gemcli.simulator.server import serve
-
-    with serve(replace) as server:
-        here.env["GOOGLE_GEMINI_BASE_URL"] = server.url
-        done = here.failed("send", "-s", "s", "--stream", "hello")
-    final = json.loads(done.out.splitlines()[-1])
-    assert (done.status, done.error["reason"]) == (74, "SESSION_CHANGED")
-    assert (final["text"], final["saved"], final["exit"]) == ("dear", False, 74)
 
 
 # Text
@@ -206,30 +115,6 @@ def test_text_comes_as_it_comes(gemcli: Gemcli, model: Model) -> None:
     assert process.returncode == 0
 
 
-def test_text_of_a_broken_stream(here: InProcess, model: Model) -> None:
-    """Text that came before a stream broke stays printed; the status tells that it is not whole."""
-    model.script(streaming(sse(said("half"))))
-    done = here("send", "-s", "s", "--stream", "--text", "hello")
-    assert (done.status, done.out.rstrip("\n")) == (75, "half")
-    assert "without a finish reason" in done.err
-
-
-def test_dry_run(here: InProcess, model: Model) -> None:
-    """--dry-run shows the request of a stream and sends nothing."""
-    (shown,) = here.ok("send", "-s", "s", "--stream", "--dry-run", "hello")
-    assert shown["url"].endswith(":streamGenerateContent?alt=sse")
-    assert texts(shown["body"]["contents"]) == ["hello"]
-    assert (model.requests, len(records_of())) == ([], 1)
-
-
-def test_simulator(here: InProcess) -> None:
-    """The built-in model streams too, and says what it says unstreamed."""
-    here.ok("new", "-s", "echo", "--model", "simulator/echo")
-    *events, final = here.ok("send", "-s", "echo", "--stream", "one two three four five six")
-    assert len(events) > 1
-    assert "".join(event["text"] for event in events) == final["text"]
-
-
 # The reader
 
 
@@ -243,16 +128,6 @@ def test_final_event_is_printed_after_the_record(gemcli: Gemcli, model: Model) -
         assert process.wait(20) == 0
     assert seen[0] == ("chunk", "request")
     assert seen[-1] == ("final", "response")
-
-
-def test_next_send_in_a_pipe(gemcli: Gemcli, model: Model) -> None:
-    """A stream piped into the next send of the same session is no deadlock: the lock is free by its end."""
-    gemcli("new", "-s", "s", env=model.env)
-    script = f'"{PROGRAM}" send -s s --stream --text one | "{PROGRAM}" send -s s --text'
-    world = {**os.environ, **model.env}
-    done = subprocess.run(["bash", "-c", script], cwd=gemcli.directory, env=world, capture_output=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert [record["kind"] for record in records_of()] == ["session", *["request", "response"] * 2]
 
 
 @pytest.mark.parametrize("as_text", [False, True], ids=["events", "text"])
@@ -306,7 +181,8 @@ def test_reader_that_reads_late_does_not_hold_up_the_record(gemcli: Gemcli, mode
     """An answer is on the disk when it is whole, however long its reader takes; then the reader gets all of it."""
     with stuck(gemcli, model, "--deadline", "60") as process:
         end = time.monotonic() + 10
-        while records_of()[-1]["kind"] != "response" and time.monotonic() < end:
+        # Until its newline is there, the record may be half written.
+        while gemcli.session("s").read_bytes().count(b"\n") < 3 and time.monotonic() < end:
             time.sleep(0.1)
         kind = records_of()[-1]["kind"]
         out, _ = process.communicate(timeout=30)
@@ -328,22 +204,6 @@ def test_signal_while_nobody_reads(number: signal.Signals, gemcli: Gemcli, model
         process.communicate()
     assert time.monotonic() - start < 5
     assert_whole_answer()
-
-
-@pytest.mark.parametrize("as_text", [False, True], ids=["events", "text"])
-@pytest.mark.parametrize("place", ["> /dev/full", ">&-"], ids=["full", "closed"])
-def test_full_stdout(place: str, as_text: bool, gemcli: Gemcli, model: Model) -> None:
-    """A stream that cannot be printed is recorded whole; the status is 74, and the hint says where it is."""
-    gemcli("new", "-s", "s", env=model.env)
-    model.script(streaming(sse(said("a"), said("b", finish="STOP"))))
-    words = f'"{PROGRAM}" send -s s --stream {"--text" * as_text} --errors json hello {place}'
-    world = {**os.environ, **model.env}
-    done = subprocess.run(["bash", "-c", words], cwd=gemcli.directory, env=world, capture_output=True, timeout=60)
-    assert done.returncode == 74
-    error = json.loads(done.stderr.splitlines()[-1])
-    assert error["reason"] == "NOT_PRINTED"
-    assert "gemcli history -s s --last" in error["hint"]
-    assert records_of()[-1]["kind"] == "response"
 
 
 @pytest.mark.parametrize("stream", [[], ["--stream"]], ids=["whole", "stream"])

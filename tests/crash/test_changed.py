@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Callable
@@ -158,46 +157,6 @@ def test_a_link_to_another_file_during_the_call_is_left_alone(runner: Runner, tm
     assert read_session(world.path.with_name("s.jsonl.lost-1")).history == world.after
 
 
-@pytest.mark.parametrize("command", [("send", "-s", "./link.jsonl", "second"), ("rewind", "-s", "./link.jsonl")])
-def test_a_symlinked_session_keeps_its_link(
-    command: tuple[str, ...], runner: Runner, model: Model, tmp_path: Path
-) -> None:
-    """Commands through a link write to the file behind it; the link stays one."""
-    world = World(SEND, runner, model, tmp_path)
-    world.restore()
-    link = world.directory / "link.jsonl"
-    link.symlink_to(world.path)
-    lines = len(world.path.read_bytes().splitlines())
-    assert world.command(*command).status == 0
-    assert link.is_symlink()
-    assert link.readlink() == world.path
-    assert len(world.path.read_bytes().splitlines()) > lines
-
-
-def test_new_force_through_a_link_replaces_the_file_behind_it(runner: Runner, model: Model, tmp_path: Path) -> None:
-    """With --force the link stays, the backup lies beside the file, and the new session is behind the link."""
-    world = World(SEND, runner, model, tmp_path)
-    world.restore()
-    link = world.directory / "link.jsonl"
-    link.symlink_to(world.path)
-    ran = world.command("new", "-s", "./link.jsonl", "--force")
-    assert ran.status == 0
-    assert link.is_symlink()
-    assert read_session(world.path).history == []
-    assert ran.printed["backup"] == str(world.path) + ".bak-1"
-    assert read_session(Path(ran.printed["backup"])).history == world.before
-
-
-def test_new_through_a_dangling_link_makes_the_file_behind_it(runner: Runner, model: Model, tmp_path: Path) -> None:
-    """A link to nothing is filled with a session, and is still a link."""
-    world = World(SEND, runner, model, tmp_path)
-    link, target = world.directory / "link.jsonl", world.directory / "target.jsonl"
-    link.symlink_to("target.jsonl")
-    assert world.command("send", "-s", "./link.jsonl", "--create", "hello").status == 0
-    assert link.is_symlink()
-    assert len(read_session(target).history) == 2
-
-
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], ids=oct)
 def test_sessions_are_private_whatever_the_umask(umask: int, runner: Runner, model: Model, tmp_path: Path) -> None:
     """Sessions, backups, torn tails and lost turns are 0600, and the directories made for them 0700."""
@@ -231,12 +190,3 @@ def test_a_mode_that_the_user_gave_a_session_stays(runner: Runner, model: Model,
     world.path.chmod(0o640)
     assert world.command(*SEND.args).status == 0
     assert stat.S_IMODE(world.path.stat().st_mode) == 0o640
-
-
-def test_what_was_printed_and_what_was_lost_are_the_same_answer(runner: Runner, tmp_path: Path) -> None:
-    """The answer on stdout is the one in the file beside, value for value."""
-    world, ran = run_meddled(runner, tmp_path, replace)
-    last = json.loads(world.path.with_name("s.jsonl.lost-1").read_bytes().splitlines()[-1])
-    assert last["kind"] == "response"
-    assert last["answer"]["candidates"][0]["content"]["parts"] == ran.printed["parts"]
-    assert last["answer"]["responseId"] == ran.printed["response_id"]

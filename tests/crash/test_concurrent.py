@@ -118,19 +118,6 @@ def test_a_held_session_is_busy_at_once_without_wait(
     assert [file.name for file in gemcli.session("a").parent.iterdir()] == ["a.jsonl"]
 
 
-def test_a_waiter_gives_up_when_its_time_is_over(gemcli: Gemcli, here: InProcess, model: Model) -> None:
-    """After --wait seconds without the lock a send ends with 75, and nothing was sent."""
-    assert here("new", "-s", "a").status == 0
-    with held(gemcli.session("a")):
-        begun = time.monotonic()
-        done = gemcli("send", "-s", "a", "x", "--wait", "1", "--errors", "json", env=model.env, timeout=30)
-        waited = time.monotonic() - begun
-    assert done.status == BUSY
-    assert done.error["reason"] == "SESSION_BUSY"
-    assert waited >= 1
-    assert model.requests == []
-
-
 def test_a_waiter_goes_on_with_the_session_that_took_the_place(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """When the session is replaced while a sender waits for it, the sender's turn goes into the new one."""
     assert here("send", "-s", "a", "--create", "old").status == 0

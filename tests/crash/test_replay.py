@@ -390,22 +390,6 @@ def test_a_loop_over_keys_killed_at_any_call_sends_nothing_twice(
     assert calls.count("write") == 7
 
 
-@pytest.mark.parametrize("turn", [1, 2, 3])
-def test_a_loop_over_keys_killed_in_a_request_stops_in_doubt(
-    turn: int, runner: Runner, model: Watched, tmp_path: Path
-) -> None:
-    """Killed while the model has a message, the loop stops there (13) until that is allowed to be sent once more."""
-    world = KeyedLoop.of_three(runner, model, tmp_path)
-    world.restore()
-    striking(world, [turn])
-    assert world.step().status == -signal.SIGKILL
-    assert world.in_doubt() == {MESSAGES[turn - 1]}
-    assert world.step().status == DOUBT
-    assert len(model.requests) == turn
-    world.finish()
-    assert world.asked() == Counter([*MESSAGES, MESSAGES[turn - 1]])
-
-
 def duration(world: ReplayWorld) -> float:
     """Seconds that an undisturbed run takes."""
     world.restore()
@@ -440,20 +424,6 @@ def test_a_second_kill_at_any_call_sends_nothing_twice(
             if ends.first(sorted(world.asked().items()), state=world.state()):
                 world.finish()
     assert trials > 100, trials
-
-
-def test_a_torn_record_is_set_aside(world: ReplayWorld, model: Watched) -> None:
-    """A last line that a crash tore is kept beside the session, and the run goes on: each message is sent once."""
-    assert world.play().status == 0
-    lines = (world.sessions / "s.jsonl").read_bytes().splitlines(keepends=True)
-    # The session and two turns; then of the third request what reached the disk. It was not sent before it was whole.
-    (world.sessions / "s.jsonl").write_bytes(b"".join(lines[:5]) + lines[5][:80])
-    model.requests.clear()
-    ran = world.step()
-    assert (ran.status, world.asked()) == (0, Counter(MESSAGES[2:]))
-    assert "torn" in ran.err
-    assert (world.sessions / "s.jsonl.torn-1").read_bytes() == lines[5][:80]
-    world.verify_done()
 
 
 @pytest.mark.parametrize("number", [
@@ -553,28 +523,6 @@ def test_a_write_cut_short_by_a_full_disk_is_taken_back(world: ReplayWorld, call
 
     strike_everywhere(world, faults, failed)
     assert len(faults) == 7
-
-
-def test_an_answer_to_a_session_that_was_replaced_is_kept(world: ReplayWorld, model: Watched) -> None:
-    """When another program puts a file in the session's place, the answer is printed and kept beside it: 74, no more.
-
-    The session that is there now has the request without its answer, so the next run says that it is in doubt.
-    """
-
-    def replace(number: int) -> None:
-        if number == 2:
-            shutil.copy(world.sessions / "s.jsonl", world.sessions / "new")
-            os.replace(world.sessions / "new", world.sessions / "s.jsonl")
-
-    model.during = replace
-    ran = world.step()
-    assert (ran.status, summary(ran)["reason"]) == (IO, "SESSION_CHANGED")
-    assert [event["saved"] for event in ran.events if event["event"] == "turn"] == [True, False, None]
-    kept = read_session(world.sessions / "s.jsonl.lost-1")
-    assert texts(kept.history[::2]) == list(MESSAGES[:2])
-    assert world.asked() == Counter(MESSAGES[:2])
-    world.finish()
-    assert world.asked()[MESSAGES[1]] == 2
 
 
 def test_a_suite_killed_between_requests_sends_each_message_once(

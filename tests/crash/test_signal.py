@@ -21,10 +21,7 @@ by_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda opera
 @pytest.mark.torture
 @by_operation
 def test_a_signal_at_any_call_leaves_whole_records(
-    operation: Operation,
-    runner: Runner,
-    model: Model,
-    tmp_path: Path,
+    operation: Operation, runner: Runner, model: Model, tmp_path: Path
 ) -> None:
     """Stopped anywhere, also between the halves of a write, there is no torn line, and the status says so."""
     world, left = World(operation, runner, model, tmp_path), Seen()

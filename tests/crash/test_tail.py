@@ -16,10 +16,6 @@ from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.store import Store
 from tests.builders import header, turn
-from tests.crash.harness import Operation, Runner, World
-from tests.support import Model
-
-SESSION = Operation("session", ("send", "-s", "s", "second"), (("new", "-s", "s"), ("send", "-s", "s", "first")))
 
 KINDS: dict[str, Callable[[bytes, int], bytes]] = {
     "torn": lambda line, at: line[:at],
@@ -137,25 +133,6 @@ def test_torn_tails_never_overwrite_each_other(store: Store, tmp_path: Path) -> 
             pass
     kept = [(tmp_path / f"s.jsonl.torn-{number}").read_bytes().count(b"1") for number in (1, 2, 3)]
     assert kept == [1, 2, 3]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_send_goes_on_after_a_torn_answer(kind: str, runner: Runner, model: Model, tmp_path: Path) -> None:
-    """After a crash in the answer, `send` says what it did, and sends the history without that turn."""
-    world = World(SESSION, runner, model, tmp_path)
-    world.run()
-    *before, line = world.path.read_bytes().splitlines(keepends=True)
-    for at in (1, len(line) // 2, len(line) - 2):
-        damaged = KINDS[kind](line, at)
-        world.path.write_bytes(b"".join(before) + damaged)
-        model.requests.clear()
-        ran = world.command("send", "-s", "s", "again")
-        assert ran.status == 0
-        assert world.before is not None
-        assert model.requests[0]["contents"] == [*world.before, {"role": "user", "parts": [{"text": "again"}]}]
-        assert f"torn by a crash; what was there is in {world.path}.torn-1" in ran.err
-        assert world.path.with_name("s.jsonl.torn-1").read_bytes() == damaged
-        world.path.with_name("s.jsonl.torn-1").unlink()
 
 
 @pytest.mark.parametrize("number", [2, 3, 4])

@@ -190,7 +190,7 @@ def test_the_session_is_only_read(here: InProcess, model: Model) -> None:
     """Neither form sends anything or changes the session."""
     here.ok("new", "-s", "a")
     here.ok("send", "-s", "a", "hello")
-    path = Path(os.environ["GEMCLI_HOME"]) / "sessions" / "a.jsonl"
+    path = here.session("a")
     before, asked = path.read_bytes(), len(model.requests)
     assert here("export", "request", "-s", "a").status == here("export", "request", "-s", "a", "--curl").status == 0
     assert (path.read_bytes(), len(model.requests)) == (before, asked)

@@ -58,16 +58,8 @@ VALUES: list[Any] = [
 KEYS = [
     *("kind", "turn", "id", "request", "content", "answer"),
     *("valid", "turns", "role", "parts", "text", "functionCall"),
-    *(
-        "functionResponse",
-        "candidates",
-        "finishReason",
-        "promptFeedback",
-        "usageMetadata",
-        "config",
-        "model",
-        "backend",
-    ),
+    *("functionResponse", "candidates", "finishReason", "promptFeedback", "usageMetadata", "config", "model"),
+    "backend",
     *("outcome", "partial", "imported", "format", "thought", "thoughtSignature", "index", "error", "details", "code"),
     *("generationConfig", "systemInstruction", "safetySettings"),
     *("tools", "citationMetadata", "groundingMetadata", ""),
@@ -203,16 +195,7 @@ def _filled(random: Random, value: Any) -> Any:
 
 
 MUTATIONS: tuple[Callable[[Random, bytes, Sequence[bytes]], bytes], ...] = (
-    _flip,
-    _byte,
-    _cut,
-    _remove,
-    _insert,
-    _insert,
-    _repeat,
-    _splice,
-    _lines,
-    _lines,
+    *(_flip, _byte, _cut, _remove, _insert, _insert, _repeat, _splice, _lines, _lines),
     *[_value] * 8,
 )
 """What can be done to an input, as often as it pays."""

@@ -106,9 +106,5 @@ SHARES = {
     "session": 200,
     "history": 80,
     "body": 100,
-    "stream": 60,
-    "error": 60,
-    "message": 60,
-    "word": 60,
-    "header": 60,
+    **dict.fromkeys(("stream", "error", "message", "word", "header"), 60),
 }

@@ -12,70 +12,30 @@ from typing import Any
 
 import pytest
 
-from tests.builders import CALL, answer, header, mixed, overloaded, request, response, turn, write_session
+from tests.builders import CALL, answer, header, mixed, request, response, turn, write_session
 from tests.support import InProcess, Model
 
 SESSION = ["session", "path", "id", "model", "backend", "project", "location", "config", "turns", "last_turn", "origin"]
 NEW = [*SESSION, "backup"]
 COUNTERS = [
-    "turns",
-    "requests",
-    "prompt_token_count",
-    "cached_content_token_count",
-    "candidates_token_count",
-    "thoughts_token_count",
-    "tool_use_prompt_token_count",
+    "turns", "requests", "prompt_token_count", "cached_content_token_count",
+    "candidates_token_count", "thoughts_token_count", "tool_use_prompt_token_count",
     "total_token_count",
-]
+]  # fmt: skip
 SEND = [
-    "session",
-    "turn",
-    "id",
-    "key",
-    "sent",
-    "text",
-    "parts",
-    "function_calls",
-    "finish_reason",
-    "block_reason",
-    "usage_metadata",
-    "model_version",
-    "response_id",
-    "status",
-    "reason",
-    "attempts",
-    "elapsed_ms",
-    "saved",
-    "totals",
-    "notes",
-]
+    "session", "turn", "id", "key", "sent", "text", "parts", "function_calls", "finish_reason",
+    "block_reason", "usage_metadata", "model_version", "response_id", "status", "reason",
+    "attempts", "elapsed_ms", "saved", "totals", "notes",
+]  # fmt: skip
 TURN = [
-    "turn",
-    "time",
-    "state",
-    "model",
-    "user",
-    "text",
-    "function_calls",
-    "finish_reason",
-    "usage_metadata",
-    "exchanges",
-]
+    "turn", "time", "state", "model", "user", "text", "function_calls", "finish_reason",
+    "usage_metadata", "exchanges",
+]  # fmt: skip
 EXCHANGE = ["id", "state", "user", "model", "reason", "message"]
 ERROR = [
-    "level",
-    "code",
-    "reason",
-    "exit",
-    "message",
-    "hint",
-    "retryable",
-    "retry_after_s",
-    "http",
-    "attempts",
-    "outcome",
-    "problems",
-]
+    "level", "code", "reason", "exit", "message", "hint", "retryable", "retry_after_s", "http",
+    "attempts", "outcome", "problems",
+]  # fmt: skip
 PROBLEM = ["rule", "message", "index", "line", "column", "hint", "file"]
 
 API_FORM = {"parts", "config", "function_calls", "problems", "user", "model"}
@@ -134,31 +94,6 @@ def test_send(here: InProcess, model: Model) -> None:
         "prompt_tokens_details": [{"modality": "TEXT", "token_count": 3}],
     }
     assert (done.json["status"], done.json["reason"], done.json["saved"]) == ("ok", None, True)
-
-
-@pytest.mark.parametrize(
-    ("reply", "status", "reason", "exit_status"),
-    [
-        ({"promptFeedback": {"blockReason": "SAFETY"}}, "blocked", "PROMPT_BLOCKED", 3),
-        ({}, "blocked", "EMPTY_ANSWER", 3),
-        (answer({"text": "hm", "thought": True}), "blocked", "EMPTY_ANSWER", 3),
-        (answer("half", finish="MAX_TOKENS"), "incomplete", "INCOMPLETE", 4),
-        (answer(CALL), "function_call", "FUNCTION_CALL", 5),
-    ],
-    ids=["prompt-blocked", "empty", "thoughts-only", "max-tokens", "function-call"],
-)
-def test_send_what_is_no_plain_success(
-    here: InProcess, model: Model, reply: dict[str, Any], status: str, reason: str, exit_status: int
-) -> None:
-    """A blocked, empty, cut or open answer is printed with the same keys, `text` as text, and its own status."""
-    model.script(reply)
-    done = here("send", "-s", "a", "--create", "--errors", "json", "hello")
-    assert done.status == exit_status
-    assert list(done.json) == SEND
-    assert (done.json["status"], done.json["reason"], type(done.json["text"])) == (status, reason, str)
-    assert (done.error["reason"], done.error["exit"]) == (reason, exit_status)
-    assert list(done.error) == ERROR
-    assert_snake_case(done.json)
 
 
 def test_history(here: InProcess) -> None:
@@ -227,29 +162,3 @@ def test_usage_errors_are_json_too(here: InProcess, args: list[str]) -> None:
     assert done.status == 2
     assert (done.error["reason"], done.error["exit"], done.out) == ("USAGE", 2, "")
     assert done.error["message"]
-
-
-def test_an_api_error(here: InProcess, model: Model) -> None:
-    """An error of the API carries its HTTP status, the attempts made and whether sending again is safe."""
-    model.script(overloaded())
-    done = here("send", "-s", "a", "--create", "--errors=json", "--retries=0", "x")
-    assert done.status == 75
-    facts = {name: done.error[name] for name in ("code", "reason", "retryable", "http", "attempts", "outcome")}
-    assert facts == {
-        "code": "UNAVAILABLE",
-        "reason": "UNAVAILABLE",
-        "retryable": True,
-        "http": 503,
-        "attempts": 1,
-        "outcome": "rejected",
-    }
-
-
-@pytest.mark.parametrize("command", ["new", "history", "rewind"])
-def test_one_document_on_one_line_of_ascii_safe_json(here: InProcess, command: str) -> None:
-    """Output is compact: no line holds blanks between its items, and each line is one document."""
-    write_session("a", header(), *turn(1))
-    done = here(command, "-s", "b" if command == "new" else "a")
-    assert done.status == 0
-    for line in done.out.splitlines():
-        assert line == json.dumps(json.loads(line), ensure_ascii=False, separators=(",", ":"))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import random
 import signal
 import socket
 import subprocess
-import sys
-import termios
 import threading
 import time
 from collections.abc import Callable
@@ -36,11 +33,6 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen[Any]) 
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end, "it did not come about"
         time.sleep(0.01)
-
-
-def unread(pipe: Any) -> int:
-    """How many bytes in a pipe nobody has read yet."""
-    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def ended(process: subprocess.Popen[Any]) -> tuple[int, str, str]:
@@ -118,38 +110,17 @@ def test_while_waiting_for_the_lock(number: signal.Signals, gemcli: Gemcli, here
     assert [record.get("turn") for record in assert_whole(here, model) if record["kind"] == "request"] == [1]
 
 
-def test_while_reading_standard_input(gemcli: Gemcli, here: InProcess, model: Model) -> None:
-    """Ctrl-C while the message is still being piped in ends the command with 130 and writes nothing."""
-    here.ok("new", "-s", "s")
-    process = gemcli.start("send", "-s", "s", env=model.env, stdin=subprocess.PIPE)
-    process.stdin.write(b"hel")  # type: ignore[union-attr]
-    process.stdin.flush()  # type: ignore[union-attr]
-    wait_until(lambda: not unread(process.stdin), process)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
-    process.communicate()
-    assert len(assert_whole(here, model)) == 1
-
-
 def test_twice(gemcli: Gemcli, here: InProcess, model: Model) -> None:
-    """An impatient second and third Ctrl-C change nothing: 130, recorded once, no traceback."""
-    process = thinking(gemcli, here, model)
-    for _ in range(3):
-        process.send_signal(signal.SIGINT)
-    status, _, err = ended(process)
-    assert status == 130
-    assert "Traceback" not in err
-    assert [record["kind"] for record in assert_whole(here, model)] == ["session", "request", "failure"]
-
-
-def test_different_signals(gemcli: Gemcli, here: InProcess, model: Model) -> None:
-    """Of two signals the first decides the status."""
+    """Of several signals the first decides the status; the others change nothing: recorded once, no traceback."""
     process = thinking(gemcli, here, model)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    assert ended(process)[0] == 143
-    assert_whole(here, model)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+    status, _, err = ended(process)
+    assert status == 143
+    assert "Traceback" not in err
+    assert [record["kind"] for record in assert_whole(here, model)] == ["session", "request", "failure"]
 
 
 def ignore_hangup() -> None:
@@ -164,37 +135,6 @@ def test_nohup(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     status, out, err = ended(process)
     assert (status, out, err) == (0, "patience\n", "")
     assert assert_whole(here, model)[-1]["kind"] == "response"
-
-
-def test_nohup_can_be_stopped(gemcli: Gemcli, here: InProcess, model: Model) -> None:
-    """Under nohup other signals still end the command."""
-    process = thinking(gemcli, here, model, preexec_fn=ignore_hangup)
-    process.terminate()
-    assert ended(process)[0] == 143
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_as_soon_as_the_answer_is_recorded(
-    number: signal.Signals, gemcli: Gemcli, here: InProcess, model: Model
-) -> None:
-    """A signal just after the answer was recorded cannot unmake it: printed or not, it is in the history."""
-    here.ok("new", "-s", "s")
-    for place in range(1, 4):
-        model.script(answer(f"answer {place}"))
-        process = gemcli.start("send", "-s", "s", f"question {place}", env=model.env)
-        wait_until_record(gemcli, process, 1 + 2 * place)
-        process.send_signal(number)
-        status, _, _ = ended(process)
-        assert status in (0, 128 + number, -number)
-    assert [record["kind"] for record in gemcli.records("s")[1:]] == ["request", "response"] * 3
-    assert_whole(here, model)
-    assert len(model.requests[-1]["contents"]) == 7
-
-
-def wait_until_record(gemcli: Gemcli, process: subprocess.Popen[Any], number: int) -> None:
-    """Wait until a session has so many lines, or the process has ended."""
-    while process.poll() is None and gemcli.session("s").read_bytes().count(b"\n") < number:
-        time.sleep(0.001)
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from gemcli.signals import deferred
 from tests.builders import header, request, response, turn, write_session
 from tests.support import Done, InProcess, Model, assert_untold
 from tests.system.conditions import CALL, CONDITIONS, Cell, Condition, environment
+from tests.system.test_contract import ERROR, SEND
 
 FORMS = {"json": [], "stream": ["--stream"], "text": ["--text"], "stream-text": ["--stream", "--text"]}
 """The ways to print an answer."""
@@ -120,6 +121,7 @@ class Matrix:
         if condition.reason is None:
             assert "--debug" in self.options or done.err == ""
             return {}
+        assert list(error) == ERROR
         reason = REASONS[cast("ReasonName", condition.reason)]
         assert (error["exit"], error["code"], error["retryable"]) == (condition.exit, reason.code, reason.retryable)
         if condition.http is not None:
@@ -142,11 +144,7 @@ def recorded_answer(condition: Condition, streams: bool, content: dict[str, Any]
 
 
 def recorded_failure(
-    condition: Condition,
-    content: dict[str, Any],
-    added: list[dict[str, Any]],
-    error: dict[str, Any],
-    attempts: int,
+    condition: Condition, content: dict[str, Any], added: list[dict[str, Any]], error: dict[str, Any], attempts: int
 ) -> None:
     """The request and its failure, as the error tells it."""
     request, end = added
@@ -184,6 +182,7 @@ def printed_json(condition: Condition, done: Done) -> None:
         assert done.out == ""
         return
     document, saved = done.json, condition.ends != "unsaved"
+    assert list(document) == SEND
     assert (document["text"], document["saved"]) == (condition.text, saved)
     if saved:
         reason = REASONS[cast("ReasonName", condition.reason)] if condition.reason else None
@@ -202,8 +201,10 @@ def printed_events(condition: Condition, done: Done) -> None:
     assert {event["event"] for event in events} <= {"chunk", "wait", "thought", "call", "part"}
     assert "".join(event["text"] for event in events if event["event"] == "chunk") == condition.text
     if condition.ends in ("answered", "blocked", "unsaved"):
+        assert final.keys() == {"event", "exit", "error", *SEND}
         assert (final["text"], final["saved"]) == (condition.text, condition.ends != "unsaved")
     else:
+        assert final.keys() == {"event", "session", "exit", "error"}
         assert final["error"] == {key: value for key, value in done.error.items() if key != "level"}
 
 
@@ -227,12 +228,7 @@ def assert_text(done: Done, text: str, *, ended: bool) -> None:
         assert done.out == text + newline
 
 
-PRINTED = {
-    "json": printed_json,
-    "stream": printed_events,
-    "text": printed_text,
-    "stream-text": printed_streamed_text,
-}
+PRINTED = {"json": printed_json, "stream": printed_events, "text": printed_text, "stream-text": printed_streamed_text}
 
 
 # The cells

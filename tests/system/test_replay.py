@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gemcli.simulator.simulated_api import Reply
 from tests.builders import answer, api_error, overloaded, retry_info, slowly
-from tests.support import PROGRAM, Gemcli, Model
+from tests.support import Gemcli, Model
 from tests.system.test_interrupts import by_name, ended, wait_until
 
 THREE = ["one", "two", "three"]
@@ -177,22 +173,6 @@ def test_a_signal_when_nobody_reads(gemcli: Gemcli, model: Model) -> None:
     finished(gemcli, model, sends=["three"])
 
 
-def test_head_ends_the_run(gemcli: Gemcli, model: Model) -> None:
-    """`| head -1` ends a run quietly: what was sent is recorded, no more is sent, and the next run goes on."""
-    script(gemcli)
-    line = "{ gemcli replay s.json -s ./s.jsonl; echo $? > status; } | head -n 1"
-    done = gemcli.shell(line, model.env)
-    assert (done.json["event"], done.err) == ("run", "")
-    assert (gemcli.directory / "status").read_text() == "141\n"
-    sent = len(model.requests)
-    assert sent < 3
-    records = [json.loads(line) for line in (gemcli.directory / "s.jsonl").read_text().splitlines()]
-    assert [record["kind"] for record in records] == ["session", *["request", "response"] * sent]
-    again = gemcli("replay", "s.json", "-s", "./s.jsonl", env=model.env)
-    assert again.status == 0
-    assert asked(model) == THREE
-
-
 def test_a_line_of_cron(gemcli: Gemcli, model: Model) -> None:
     """A line of a crontab: out of quota it is 75, the next tick finishes, and ticks after that send and say nothing."""
     (gemcli.directory / "nightly.yaml").write_text("- one\n- two\n- three\n")
@@ -252,58 +232,3 @@ def test_runs_that_start_at_the_same_time(
     assert sorted(status for status, _, _ in results) == [0, *[BUSY] * 5]
     assert sorted(lines(out)[-1]["turns"]["sent"] for _, out, _ in results) == [0, 0, 0, 0, 0, len(model.requests)]
     assert asked(model) == (THREE if file == "s.json" else ["81 a", "81 b", "82 a", "82 b"])
-
-
-def test_a_script_from_standard_input(gemcli: Gemcli, model: Model) -> None:
-    """A script can be piped in, and its lines too; run again it sends nothing."""
-    for _ in range(2):
-        done = gemcli.shell("printf '%s\\n' one 'two: 2' three | gemcli replay - --lines -s ./s.jsonl", model.env)
-        assert (done.status, done.err) == (0, "")
-        assert asked(model) == ["one", "two: 2", "three"]
-    assert lines(done.out)[-1]["turns"]["reused"] == 3
-
-
-LOOP = """
-n=0
-while IFS= read -r line; do
-    n=$((n + 1))
-    gemcli send -s ./s.jsonl --create -n --key "line $n" $RESEND -- "$line" > /dev/null || exit
-done < lines
-"""
-
-
-@pytest.mark.parametrize("times", [2, pytest.param(25, marks=pytest.mark.torture)])
-def test_a_loop_killed_at_random(times: int, gemcli: Gemcli, model: Model) -> None:
-    """A while-read loop over `send --key`, killed at random and run again: each message is answered once, in order."""
-    moments = random.Random(times)
-    messages = ["-n is no option here", "two", "three"]
-    for attempt in range(times):
-        (gemcli.directory / "lines").write_text("".join(f"{line}\n" for line in messages))
-        (gemcli.directory / "s.jsonl").unlink(missing_ok=True)
-        model.requests.clear()
-        resends, status = 0, None
-        killed_after: float | None = moments.uniform(0.2, 2.0)
-        while status != 0:
-            resend = "--on-unknown resend" if status == DOUBT else ""
-            resends += status == DOUBT
-            status = killed(gemcli, LOOP, model.env | {"RESEND": resend}, killed_after)
-            assert status in (0, DOUBT, -signal.SIGKILL)
-            killed_after = None
-        records = [json.loads(line) for line in (gemcli.directory / "s.jsonl").read_text().splitlines()]
-        answered = {record["request"] for record in records if record["kind"] == "response"}
-        requests = [record for record in records if record["kind"] == "request" and record["id"] in answered]
-        assert [record["content"]["parts"][0]["text"] for record in requests] == messages, attempt
-        assert len(messages) <= len(model.requests) <= len(messages) + resends, attempt
-        assert gemcli("history", "-s", "./s.jsonl", "--check").status == 0
-
-
-def killed(gemcli: Gemcli, line: str, env: Mapping[str, str], seconds: float | None) -> int:
-    """Run a line of shell in a process group of its own, and kill that after so many seconds; the status."""
-    world = {"PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}", "HOME": os.environ["HOME"], **env}
-    process = subprocess.Popen(["sh", "-c", line], cwd=gemcli.directory, env=world, start_new_session=True)
-    try:
-        return process.wait(60 if seconds is None else seconds)
-    except subprocess.TimeoutExpired:
-        assert seconds is not None, "the loop hangs"
-        os.killpg(process.pid, signal.SIGKILL)
-        return process.wait(10)

@@ -181,30 +181,6 @@ def test_flood(way: Way) -> None:
     assert took < 4
 
 
-def test_chunks_are_told_as_they_come(model: Model) -> None:
-    """Each chunk is told when it arrives, not at the end."""
-    model.script(streaming(sse(chunk("a")), 1.0, sse(chunk("b", finish="STOP"))))
-    gemini, times = Gemini(endpoint_for(Backend("gemini"), model.env, lambda note: None)), []
-    gemini.stream("gemini-test", BODY, 20, lambda chunk: times.append(time.monotonic()))
-    assert times[1] - times[0] > 0.7
-    assert model.targets[0].endswith("models/gemini-test:streamGenerateContent?alt=sse")
-
-
-ODD = [{"text": "", "thoughtSignature": "not base64 !"}, {"functionCall": {"name": "f"}, "thoughtSignature": "="}]
-
-
-def parts_of(result: Any) -> Any:
-    """The Parts of an answer."""
-    return result["candidates"][0]["content"]["parts"]
-
-
-@pytest.mark.parametrize("part", ODD, ids=["text", "call"])
-def test_odd_signature(part: dict[str, Any], way: Way, model: Model) -> None:
-    """A signature that is no base64, which the SDK would refuse, comes through as it is."""
-    model.script(streaming(sse(chunk("a"), chunk(part), chunk(finish="STOP"))))
-    assert parts_of(way()) == [{"text": "a"}, part]
-
-
 def test_streamed_as_unstreamed(here: InProcess, model: Model) -> None:
     """The same answer, streamed and not, gives the same record and the same document."""
     body = answer({"text": "well", "thought": True}, "hello there", {"text": "", "thoughtSignature": "c2ln"})

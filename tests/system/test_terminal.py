@@ -109,7 +109,8 @@ def test_text_in_a_pipe(here: InProcess, model: Model) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["history"], ["history", "--last", "--raw"], ["rewind"], ["history", "--contents"]]
+    "command",
+    [["history"], ["history", "--last", "--raw"], ["rewind"], ["history", "--contents"], ["export", "contents"]],
 )
 def test_json_is_harmless_everywhere(here: InProcess, command: list[str]) -> None:
     """JSON has all of it escaped, in a pipe too, and reads back to what was said."""
