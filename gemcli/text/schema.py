@@ -202,8 +202,9 @@ def choice(expected: str, names: Iterable[str], also: Mapping[str, str] | None =
     def read(problems: Problems, label: str, node: Node) -> str | None:
         if isinstance(node, Text) and node in known:
             return str(node)
-        meant = others.get(node, node.upper()) if isinstance(node, Text) else ""
-        hint = problems.suggest(meant, known) or f"use one of {', '.join(known)}"
+        word = others.get(node, node) if isinstance(node, Text) else ""
+        near = problems.suggest(word, known) or problems.suggest(word.upper(), known)
+        hint = near or f"use one of {', '.join(known)}"
         problems.add("value", _mismatch(label, expected, node), node, hint)
         return None
 
