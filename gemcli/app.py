@@ -53,7 +53,7 @@ class App:
     def require(self, session: str) -> None:
         """Raise `GemcliError` (SESSION_MISSING) unless the session exists."""
         if not self.store.exists(self.path(session)):
-            self.read(session)
+            self.read(session)  # raises it, with the hint
 
     @contextmanager
     def open(self, session: str, wait: float) -> Iterator[Session]:

@@ -146,7 +146,10 @@ def _as_gemcli_error(error: BaseException, words: Sequence[str]) -> GemcliError:
         message = _in_our_style(error.format_message())
         return GemcliError("USAGE", message, hint=f"run {command} --help")
     if isinstance(error, signals.Interrupted):
-        hint, status = "run gemcli history --last to see what is recorded", 128 + error.signum
+        hint, status = (
+            "run gemcli history -s SESSION --last to see what is recorded",
+            128 + error.signum,
+        )
         return GemcliError("INTERRUPTED", f"stopped by {error.name}", hint=hint, exit_code=status)
     if isinstance(error, BrokenPipeError):
         return GemcliError("READER_GONE", "output closed", exit_code=141)

@@ -92,7 +92,7 @@ class Reason(NamedTuple):
     retryable: bool = False
 
 
-_FEWER_TURNS = "start from fewer turns: gemcli new --from S --at N, or gemcli rewind"
+_FEWER_TURNS = "start from fewer turns: gemcli new -s NEW --from SESSION --at N, or gemcli rewind"
 _REPHRASE = "rephrase the message; it is not in the history"
 _VALID_KEY = "set GEMINI_API_KEY to a valid key"
 _NETWORK = "check the network; nothing was sent"

@@ -268,7 +268,7 @@ def _attempt(request: Request, transport: Transport) -> Answer:
 
 def _announce_wait(transport: Transport, error: GemcliError, seconds: float) -> None:
     if transport.on_wait is None:
-        transport.notice(f"{error.message}; sending again in {seconds:.1f} s")
+        transport.notice(f"{error.message.rstrip('.')}; sending again in {seconds:.1f} s")
         return
     event: WaitEvent = {
         "event": "wait",

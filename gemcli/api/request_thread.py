@@ -95,7 +95,11 @@ def _next(news: NewsQueue, until: float) -> bytes | BaseException | _News | None
 
 def interrupted(signum: int, *, sent: bool) -> GemcliError:
     """The error of a request that a signal ended; `sent` tells whether it was under way."""
-    fate = "whether the message was answered is unknown" if sent else "it was not sent, or refused"
+    fate = (
+        "whether the message was answered is unknown"
+        if sent
+        else "it was not answered, so it is safe to send again"
+    )
     return GemcliError(
         "INTERRUPTED",
         f"stopped by {signal.Signals(signum).name}; {fate}",

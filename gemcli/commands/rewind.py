@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from functools import partial
 
 import click
@@ -86,7 +88,8 @@ def plan(
     numbers = turns_to_rewind(session, journal, count=count, to=to)
     if not numbers:
         return None
-    _note_skipped(app, journal, numbers[-1])
+    if count is not None or to is None:
+        _note_skipped(app, journal, numbers[-1])
     return records.rewind(numbers)
 
 
@@ -111,15 +114,15 @@ def turns_to_restore(session: str, journal: Journal) -> list[int]:
     """The turns that `--undo` brings back, oldest first. Raises `GemcliError` (NO_SUCH_TURN)."""
     if not journal.undoable:
         what = f"there is no rewind to undo in {session} since its last answer"
-        hint = "use gemcli new --from S --at N to go back to an older turn"
+        hint = f"use gemcli new -s NEW --from {shlex.quote(session)} --at N for an older turn"
         raise GemcliError("NO_SUCH_TURN", what, hint=hint)
     return journal.undoable
 
 
 def _note_skipped(app: App, journal: Journal, last: int) -> None:
-    """Say so if the newest turn stays, because it was never in the history."""
+    """Say so if the newest turn was not counted, because it was never in the history."""
     newest = list(journal.turns.values())[-1]
     if newest.number > last and not newest.rewound:
         state = documents.turn_state(newest).replace("_", " ")
-        what = f"turn {newest.number} is {state} and was never in the history"
-        app.output.notice(f"{what}; turn {last} is taken")
+        what = f"turn {newest.number} is not in the history ({state}), so it is not counted"
+        app.output.notice(what)

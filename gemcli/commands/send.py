@@ -53,7 +53,7 @@ OPTIONS = (
     click.option("-n", "--no-stdin", is_flag=True, help="Do not read standard input."),
     click.option("--create", is_flag=True, help=(
         "Create the session if it is missing, with the settings given here.")),
-    click.option("--model", metavar="MODEL", help="Use another model for this message."),
+    click.option("--model", metavar="MODEL", help="Model for this message; with --create, of the session if it is new."),
     common_options.generation,
     common_options.limits(deadline=600),
     common_options.wait(300),
@@ -110,7 +110,7 @@ def command(
     its own.
 
     For a loop that may run again, --key identifies the message: a message that was answered is not
-    sent again, and one that may have been answered is sent again only on request (status 13).
+    sent again; one that may have been answered ends with status 13, unless --on-unknown is resend.
 
     \b
     Examples:

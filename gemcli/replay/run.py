@@ -19,7 +19,7 @@ ENDING_REASONS = ("RATE_LIMIT", "CONNECT", "DNS", "CONNECT_TIMEOUT", "SESSION_BU
 """Reasons that the conversations after this one would meet as well."""
 
 ENDING_STATUSES = ("signal", "io", "credentials", "quota")
-"""Exit statuses of which the same is true."""
+"""Exit statuses that end the run too."""
 
 
 def run(suite: Suite, context: RunContext, *, dry_run: bool = False) -> Tally:
@@ -84,7 +84,7 @@ class _Run:
         except GemcliError as error:
             self._report_error(script, error)
             return
-        with deferred:
+        with deferred:  # a signal ends the conversation between its turns, not within one
             passed = self._play_turns(script, session.journal, session)
         self._tally.passed += passed
 

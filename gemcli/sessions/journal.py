@@ -258,7 +258,7 @@ class Journal:
             self.live.append(self.turns[number])
 
     def _give_up_pending(self) -> None:
-        """Leave a request without its outcome in doubt: another record follows it."""
+        """Mark the pending request as in doubt: another record follows, so its outcome never came."""
         if self.pending:
             self.pending.state = IN_DOUBT
             self.pending = None

@@ -84,7 +84,7 @@ def test_undo_after_an_answer(gemcli: Gemcli) -> None:
     assert gemcli("send", "-s", "a", "x").json["turn"] == 3
     done = gemcli("rewind", "-s", "a", "--undo")
     refused(done, 65, "there is no rewind to undo")
-    assert "gemcli new --from S --at N" in done.err
+    assert "gemcli new -s NEW --from a --at N" in done.err
 
 
 def test_undo_after_a_failure(here: InProcess) -> None:
@@ -141,7 +141,7 @@ def test_after_a_turn_that_never_was_in_the_history(here: InProcess, length: int
     write_session("a", *mixed()[:length])
     done = here("rewind", "-s", "a")
     newest = length // 2
-    assert done.err == f"gemcli: note: turn {newest} is {word} and was never in the history; turn 1 is taken\n"
+    assert done.err == f"gemcli: note: turn {newest} is not in the history ({word}), so it is not counted\n"
     assert [each["turn"] for each in done.json["rewound"]] == [1]
 
 
