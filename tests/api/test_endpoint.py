@@ -45,13 +45,8 @@ def test_base_urls(backend: Backend, variable: str, url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        *(
-            "http://example.com",
-            "http://example.com:80/x",
-            "HTTP://EXAMPLE.COM",
-            "http://10.0.0.1",
-            "http://0.0.0.0:80",
-        ),
+        *("http://example.com", "http://example.com:80/x", "HTTP://EXAMPLE.COM", "http://10.0.0.1",
+            "http://0.0.0.0:80"),
         *("http://localhost.example.com", "http://127.0.0.1.example.com", "http://0x7f.1.example"),
         *("http://127.0.0.1@example.com", "http://localhost:80@example.com", "http://127.0.0.1\\@example.com"),
         *("http://example.com#@127.0.0.1", "http://example.com?@localhost"),
@@ -60,7 +55,7 @@ def test_base_urls(backend: Backend, variable: str, url: str) -> None:
         *("http://", "http:127.0.0.1", "ftp://127.0.0.1", "127.0.0.1:8080", "//127.0.0.1", "localhost", "x"),
         "file:///etc/passwd",
     ],
-)
+)  # fmt: skip
 @backends
 def test_base_urls_that_are_refused(backend: Backend, variable: str, url: str) -> None:
     """A URL that would carry the key unprotected, or is not a URL, is refused by the variable's name."""

@@ -72,14 +72,10 @@ JUDGED: dict[str, tuple[Any, bool, str | None, str]] = {
     "unfinished": (answer("half", finish=None), False, "MALFORMED_ANSWER", "half"),
     "unfinished-empty-reason": (answer("half", finish=""), False, "MALFORMED_ANSWER", "half"),
     "answers-with-a-response": (answer({"functionResponse": {"name": "f"}}), False, "MALFORMED_ANSWER", ""),
-    "malformed-call-no-content": (
-        candidate(content={}, finishReason="MALFORMED_FUNCTION_CALL"),
-        False,
-        "MALFORMED_ANSWER",
-        "",
-    ),
+    "malformed-call-no-content": (candidate(content={}, finishReason="MALFORMED_FUNCTION_CALL"), False,
+        "MALFORMED_ANSWER", ""),
     "malformed-call-with-call": (answer(CALL, finish="UNEXPECTED_TOOL_CALL"), False, "MALFORMED_ANSWER", ""),
-}
+}  # fmt: skip
 STATUSES = {None: 0, "INCOMPLETE": 4, "FUNCTION_CALL": 5}
 """The exit statuses of reasons; all others are 3."""
 
@@ -116,24 +112,17 @@ def test_malformed_answers_are_worth_another_try() -> None:
 
 MESSAGES = {
     "prompt": ({"promptFeedback": {"blockReason": "SAFETY"}}, "the prompt was blocked: SAFETY"),
-    "finish-message": (
-        candidate(finishReason="OTHER", finishMessage="no idea"),
-        "the answer ended with OTHER: no idea",
-    ),
+    "finish-message": (candidate(finishReason="OTHER", finishMessage="no idea"),
+        "the answer ended with OTHER: no idea"),
     "unfinished": (answer("a", finish=None), "the answer ended with no finish reason"),
     "incomplete": (answer("a", finish="MAX_TOKENS"), "the answer was cut off: MAX_TOKENS"),
     "max-tokens-empty": (answer(finish="MAX_TOKENS"), "the answer ended with MAX_TOKENS before it said anything"),
     "no-candidates": ({}, "the answer has no candidates"),
     "empty": (answer(""), "the answer is empty"),
-    "calls": (
-        answer(CALL, {"functionCall": {"name": "g"}}),
-        "the model waits for the responses of f, g",
-    ),
-    "response": (
-        answer({"functionResponse": {"name": "f"}}),
-        "the API would refuse its own answer: part 0 is a functionResponse in a model Content",
-    ),
-}
+    "calls": (answer(CALL, {"functionCall": {"name": "g"}}), "the model waits for the responses of f, g"),
+    "response": (answer({"functionResponse": {"name": "f"}}),
+        "the API would refuse its own answer: part 0 is a functionResponse in a model Content"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("body", "message"), MESSAGES.values(), ids=MESSAGES)

@@ -67,12 +67,8 @@ BREACHES: dict[str, dict[str, tuple[Any, ...]]] = {
         "list": ([[Q]], 0, "not an object but a list"),
         "parts-missing": ([{"role": "user"}], 0, "`parts` is null, not a list"),
         "parts-object": ([{"role": "user", "parts": {"text": "q"}}], 0, "`parts` is an object, not a list"),
-        "openai": (
-            [{"role": "user", "content": "q"}],
-            0,
-            "`parts` is null, not a list",
-            'write "parts": [{"text": "…"}]',
-        ),
+        "openai": ([{"role": "user", "content": "q"}], 0, "`parts` is null, not a list",
+            'write "parts": [{"text": "…"}]'),
         "part-text": ([{"role": "user", "parts": ["q"]}], 0, "part 0 is not an object but text", 'write {"text": "…"}'),
         "part-number": ([{"role": "user", "parts": [{"text": "q"}, 1]}], 0, "part 1 is not an object but a number"),
         "text-number": ([Q, model({"text": 5})], 1, "part 0: `text` is a number"),
@@ -82,25 +78,13 @@ BREACHES: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "role": {
         "missing": ([{"parts": []}], 0, "there is no role", 'add "role": "user" or "role": "model"'),
-        "assistant": (
-            [Q, {**A, "role": "assistant"}],
-            1,
-            "the role 'assistant' is not known",
-            'the Gemini API calls this role "model"',
-        ),
-        "system": (
-            [{**Q, "role": "system"}, Q],
-            0,
-            "the role 'system' is not known",
-            "a system instruction is not a Content: give it to `gemcli new --system`",
-        ),
+        "assistant": ([Q, {**A, "role": "assistant"}], 1, "the role 'assistant' is not known",
+            'the Gemini API calls this role "model"'),
+        "system": ([{**Q, "role": "system"}, Q], 0, "the role 'system' is not known",
+            "a system instruction is not a Content: give it to `gemcli new --system`"),
         "tool": ([Q, model(call()), {**user(result()), "role": "tool"}], 2, "the role 'tool' is not known", TOOL_HINT),
-        "function": (
-            [Q, model(call()), {**user(result()), "role": "function"}],
-            2,
-            "the role 'function' is not known",
-            TOOL_HINT,
-        ),
+        "function": ([Q, model(call()), {**user(result()), "role": "function"}], 2,
+            "the role 'function' is not known", TOOL_HINT),
         "capital": ([{**Q, "role": "User"}], 0, "the role 'User' is not known", ROLE_HINT),
         "number": ([{**Q, "role": 1}], 0, "the role 1 is not known", ROLE_HINT),
         "list": ([{**Q, "role": ["user"]}], 0, "the role ['user'] is not known", ROLE_HINT),
@@ -117,34 +101,22 @@ BREACHES: dict[str, dict[str, tuple[Any, ...]]] = {
         "model": ([Q, model(), Q], 1, "there are no parts"),
     },
     "key": {
-        "call": (
-            [Q, model("a", {"function_call": {"name": "f"}})],
-            1,
+        "call": ([Q, model("a", {"function_call": {"name": "f"}})], 1,
             "part 1: the key `function_call` is not in wire form",
-            'write "functionCall"; model_dump(by_alias=True) does',
-        ),
-        "signature": (
-            [Q, model({"text": "a", "thought_signature": "cw=="})],
-            1,
+            'write "functionCall"; model_dump(by_alias=True) does'),
+        "signature": ([Q, model({"text": "a", "thought_signature": "cw=="})], 1,
             "part 0: the key `thought_signature` is not in wire form",
-            'write "thoughtSignature"; model_dump(by_alias=True) does',
-        ),
-        "code": (
-            [user("q", {"code_execution_result": {"outcome": "OUTCOME_OK"}}), A],
-            0,
+            'write "thoughtSignature"; model_dump(by_alias=True) does'),
+        "code": ([user("q", {"code_execution_result": {"outcome": "OUTCOME_OK"}}), A], 0,
             "part 1: the key `code_execution_result` is not in wire form",
-            'write "codeExecutionResult"; model_dump(by_alias=True) does',
-        ),
+            'write "codeExecutionResult"; model_dump(by_alias=True) does'),
     },
     "name": {
         "call": ([Q, model({"functionCall": {"args": {}, "id": "1"}})], 1, "part 0: the functionCall has no name"),
         "call-empty": ([Q, model("a", call(""))], 1, "part 1: the functionCall has no name"),
         "call-number": ([Q, model({"functionCall": {"name": 5}})], 1, "part 0: the functionCall has no name"),
-        "response": (
-            [Q, model(call()), user({"functionResponse": {"name": None, "response": {}}})],
-            2,
-            "part 0: the functionResponse has no name",
-        ),
+        "response": ([Q, model(call()), user({"functionResponse": {"name": None, "response": {}}})], 2,
+            "part 0: the functionResponse has no name"),
     },
     "blank-part": {
         "user": ([user("q", {})], 0, "part 1 is empty"),
@@ -168,26 +140,14 @@ BREACHES: dict[str, dict[str, tuple[Any, ...]]] = {
         "first-content": ([user(result())], 0, "function responses without a call before them"),
         "never-called": ([Q, A, user(result())], 2, "a functionResponse for f, which was not called"),
         "one-of-two": ([Q, model(call("f"), call("g")), user(result("f"))], 2, "no functionResponse for g"),
-        "one-too-many": (
-            [Q, model(call()), user(result(), result())],
-            2,
-            "a functionResponse for f, which was not called",
-        ),
-        "another-name": (
-            [Q, model(call("f")), user(result("g"))],
-            2,
-            "no functionResponse for f; a functionResponse for g, which was not called",
-        ),
-        "another-id": (
-            [Q, model(call(id="1")), user(result(id="2"))],
-            2,
-            "no functionResponse for f (id 1); a functionResponse for f (id 2), which was not called",
-        ),
-        "id-missing": (
-            [Q, model(call(id="1")), user(result())],
-            2,
-            "no functionResponse for f (id 1); a functionResponse for f, which was not called",
-        ),
+        "one-too-many": ([Q, model(call()), user(result(), result())], 2,
+            "a functionResponse for f, which was not called"),
+        "another-name": ([Q, model(call("f")), user(result("g"))], 2,
+            "no functionResponse for f; a functionResponse for g, which was not called"),
+        "another-id": ([Q, model(call(id="1")), user(result(id="2"))], 2,
+            "no functionResponse for f (id 1); a functionResponse for f (id 2), which was not called"),
+        "id-missing": ([Q, model(call(id="1")), user(result())], 2,
+            "no functionResponse for f (id 1); a functionResponse for f, which was not called"),
     },
     "response-object": {
         "text": ([Q, model(call()), user(result(response="7"))], 2, "part 0: the response is text", RESULT_HINT),
@@ -199,33 +159,21 @@ BREACHES: dict[str, dict[str, tuple[Any, ...]]] = {
         "signature": ([Q, model({"text": "", "thoughtSignature": "cw=="})], 1, NO_ANSWER, LEAVE_OUT),
     },
     "base64": {
-        "data": (
-            [user({"inlineData": {"mimeType": "image/png", "data": "a*b"}}), A],
-            0,
-            "part 0: `inlineData.data` is not base64",
-        ),
-        "data-number": (
-            [user({"inlineData": {"mimeType": "image/png", "data": 5}}), A],
-            0,
-            "part 0: `inlineData.data` is not base64",
-        ),
-        "signature": (
-            [Q, model({"text": "a", "thoughtSignature": "é"})],
-            1,
-            "part 0: `thoughtSignature` is not base64",
-        ),
-        "signature-cut": (
-            [Q, model("a", {"text": "a", "thoughtSignature": "abcde"})],
-            1,
-            "part 1: `thoughtSignature` is not base64",
-        ),
+        "data": ([user({"inlineData": {"mimeType": "image/png", "data": "a*b"}}), A], 0,
+            "part 0: `inlineData.data` is not base64"),
+        "data-number": ([user({"inlineData": {"mimeType": "image/png", "data": 5}}), A], 0,
+            "part 0: `inlineData.data` is not base64"),
+        "signature": ([Q, model({"text": "a", "thoughtSignature": "é"})], 1,
+            "part 0: `thoughtSignature` is not base64"),
+        "signature-cut": ([Q, model("a", {"text": "a", "thoughtSignature": "abcde"})], 1,
+            "part 1: `thoughtSignature` is not base64"),
     },
     "last": {
         "model": ([Q, A], 1, NOT_LAST),
         "call": ([Q, model(call())], 1, NOT_LAST),
         "nothing": ([], 0, NOT_LAST),
     },
-}
+}  # fmt: skip
 
 CASES = {f"{rule}-{name}": (rule, *breach) for rule, named in BREACHES.items() for name, breach in named.items()}
 
@@ -457,13 +405,9 @@ def test_valid_is_simulated(name: str) -> None:
 REFUSED_WITH_A_MESSAGE: dict[str, list[Any]] = {
     "call-in-snake-case": [Q, model({"function_call": {"name": "f", "args": {}}})],
     "response-in-snake-case": [Q, model("a"), user({"function_response": {"name": "f", "response": {}}}), A],
-    "call-without-a-name": [
-        Q,
-        model({"functionCall": {"args": {"a": 1}}}),
-        user({"functionResponse": {"response": {"b": 1}}}),
-        A,
-    ],
-}
+    "call-without-a-name": [Q, model({"functionCall": {"args": {"a": 1}}}),
+        user({"functionResponse": {"response": {"b": 1}}}), A],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("contents", REFUSED_WITH_A_MESSAGE.values(), ids=REFUSED_WITH_A_MESSAGE)

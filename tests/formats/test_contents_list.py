@@ -79,14 +79,11 @@ def test_open_history() -> None:
 UNREADABLE = {
     "text": ("hello", "x is neither a JSON list nor JSON Lines", [1]),
     "pretty-object": ('{\n  "role": "user"\n}', "x is neither a JSON list nor JSON Lines", [1, 2, 3]),
-    "second-line": (
-        '{"role": "user", "parts": []}\n{"role"\nnull\n',
-        "x is neither a JSON list nor JSON Lines",
-        [2, 3],
-    ),
+    "second-line": ('{"role": "user", "parts": []}\n{"role"\nnull\n', "x is neither a JSON list nor JSON Lines",
+        [2, 3]),
     "nan": ('{"a": NaN}', "x is neither a JSON list nor JSON Lines", [1]),
     "duplicate": ('\n\n{"a": 1, "a": 2}', "x is neither a JSON list nor JSON Lines", [3]),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "message", "numbers"), UNREADABLE.values(), ids=UNREADABLE)

@@ -140,20 +140,14 @@ FATES: dict[str, tuple[Reply, str, tuple[list[str], list[str]]]] = {
     "timeout": (error("TIMEOUT", "unknown"), "error TIMEOUT", (DOUBT, SENT)),
     "portal": (error("BAD_RESPONSE", "unknown"), "error BAD_RESPONSE", (DOUBT, SENT)),
     "blocked": (blocked(), "error ANSWER_BLOCKED", stays("error ANSWER_BLOCKED")),
-    "blocked-prompt": (
-        {"promptFeedback": {"blockReason": "SAFETY"}},
-        "error PROMPT_BLOCKED",
-        stays("error PROMPT_BLOCKED"),
-    ),
-    "only-thoughts": (
-        answer({"text": "hm", "thought": True}, finish="MAX_TOKENS"),
-        "error MAX_TOKENS_EMPTY",
-        stays("error MAX_TOKENS_EMPTY"),
-    ),
+    "blocked-prompt": ({"promptFeedback": {"blockReason": "SAFETY"}}, "error PROMPT_BLOCKED",
+        stays("error PROMPT_BLOCKED")),
+    "only-thoughts": (answer({"text": "hm", "thought": True}, finish="MAX_TOKENS"), "error MAX_TOKENS_EMPTY",
+        stays("error MAX_TOKENS_EMPTY")),
     "empty": (answer(""), "error EMPTY_ANSWER", (SENT, SENT)),
     "malformed": (blocked("MALFORMED_FUNCTION_CALL"), "error MALFORMED_ANSWER", (SENT, SENT)),
     "call": (answer(CALL), "failed FUNCTION_CALL", stays("failed FUNCTION_CALL")),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("reply", "expected", "later"), FATES.values(), ids=FATES)

@@ -25,13 +25,10 @@ FULL: Document = {
     "system": "You are a clerk.",
     "config": {"temperature": 0},
     "vars": {"city": "Lyon"},
-    "turns": [
-        "In {{city}}",
-        {"user": "second", "config": {"top_k": 3}},
-        {"id": "last", "user": "third", "expect": {"contains": "x"}},
-    ],
+    "turns": ["In {{city}}", {"user": "second", "config": {"top_k": 3}},
+        {"id": "last", "user": "third", "expect": {"contains": "x"}}],
     "on_fail": "stop",
-}
+}  # fmt: skip
 """A script with everything in it; texts stand where YAML has numbers too."""
 
 
@@ -296,37 +293,17 @@ DIFFERENCES: dict[str, tuple[Any, list[Record], str, int]] = {
     "first": (["x", "b"], sent(["a", "b"], "A", "B"), "turn 1 was answered for another message", 0),
     "base": (["x"], sent(["a"], "A", base=BASE), "turn 2 was answered for another message", 1),
     "by-hand": (["a", "b"], [*sent(["a"], "A"), *turn(2)], "turn 2 was sent without a key", 1),
-    "numbers": (
-        ["a", "b"],
-        [header(), asked(1, "a"), failed(1, "rejected"), *_second("a"), *turn(3)],
-        "turn 3 was sent without a key",
-        2,
-    ),
-    "model": (
-        {"model": "m9", "turns": ["a"]},
-        sent(["a"], "A"),
-        "turn 1 was answered by another model, simulator/echo",
-        0,
-    ),
-    "config": (
-        ["a", {"user": "b", "config": {"seed": 1}}],
-        sent(["a", "b"], "A", "B"),
-        "turn 2 was answered with another config",
-        1,
-    ),
-    "system": (
-        {"system": "Be brief.", "turns": ["a"]},
-        sent(["a"], "A"),
-        "turn 1 was answered with another system instruction",
-        0,
-    ),
-    "key": (
-        ["a"],
-        [header(), asked(1, "a") | {"key": "by hand"}, told(1, "A")],
-        "turn 1 was answered after another history",
-        0,
-    ),
-}
+    "numbers": (["a", "b"], [header(), asked(1, "a"), failed(1, "rejected"), *_second("a"), *turn(3)],
+        "turn 3 was sent without a key", 2),
+    "model": ({"model": "m9", "turns": ["a"]}, sent(["a"], "A"),
+        "turn 1 was answered by another model, simulator/echo", 0),
+    "config": (["a", {"user": "b", "config": {"seed": 1}}], sent(["a", "b"], "A", "B"),
+        "turn 2 was answered with another config", 1),
+    "system": ({"system": "Be brief.", "turns": ["a"]}, sent(["a"], "A"),
+        "turn 1 was answered with another system instruction", 0),
+    "key": (["a"], [header(), asked(1, "a") | {"key": "by hand"}, told(1, "A")],
+        "turn 1 was answered after another history", 0),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("document", "content", "what", "kept"), DIFFERENCES.values(), ids=DIFFERENCES)

@@ -24,25 +24,10 @@ SESSIONS = Path(__file__).parents[1] / "data" / "sessions" / "v1" / "valid"
 
 HOSTILE = [
     *("yes", "no", "null", "~", "12:30", "1e3", "0x1F", "=", "<<", "- a", "a: b", "a # b", "#", "*a", "&a", "!a", "@a"),
-    *(
-        "{{",
-        "}}",
-        "{{a}}",
-        "{{ a | json }}",
-        "$&",
-        r"\1",
-        "'",
-        '"',
-        "\\n",
-        "a\nb",
-        "\ta\n",
-        " a ",
-        "\r",
-        "\x85",
-        "\u2028",
-    ),
+    *("{{", "}}", "{{a}}", "{{ a | json }}", "$&", r"\1", "'", '"', "\\n", "a\nb", "\ta\n", " a ", "\r", "\x85",
+        "\u2028"),
     *("\x00", "\x1b[31m", "\ufeff", "é😀\U0010ffff", '{"script": {}}', '{"kind": "session"}', "[]", "---", "|", ">5"),
-]
+]  # fmt: skip
 TEXTS = st.sampled_from(HOSTILE) | st.text(max_size=30) | st.text(alphabet="-:#'\"{}[]&*!|>%@` \n\ta1~\\", max_size=12)
 MESSAGES = TEXTS.filter(lambda text: text.strip() != "")
 LINES = MESSAGES.map(lambda text: "".join(text.split("\n")).rstrip("\r")).filter(lambda text: text.strip() != "")
@@ -367,60 +352,14 @@ on_fail: stop
 ]
 PIECES = st.sampled_from(
     [
-        *(
-            "\n",
-            "\n- ",
-            "- ",
-            ": ",
-            " #",
-            "{{c}}",
-            "{{",
-            "}}",
-            "[",
-            "]",
-            "{",
-            "}",
-            '"',
-            "'",
-            ",",
-            "null",
-            "5",
-            "\\ud800",
-        ),
-        *(
-            "&a ",
-            "*a",
-            "!x ",
-            "<<: ",
-            "|",
-            ">",
-            "\t",
-            "\x07",
-            "turns",
-            "messages",
-            "user",
-            "raw",
-            "wait",
-            "expect",
-            "NaN",
-        ),
-        *(
-            "config",
-            "vars",
-            "name",
-            "id",
-            "script",
-            "contents",
-            "history",
-            "regex",
-            "(",
-            "words",
-            "role",
-            "parts",
-            "\r",
-        ),
+        *("\n", "\n- ", "- ", ": ", " #", "{{c}}", "{{", "}}", "[", "]", "{", "}", '"', "'", ",", "null", "5",
+            "\\ud800"),
+        *("&a ", "*a", "!x ", "<<: ", "|", ">", "\t", "\x07", "turns", "messages", "user", "raw", "wait", "expect",
+            "NaN"),
+        *("config", "vars", "name", "id", "script", "contents", "history", "regex", "(", "words", "role", "parts",
+            "\r"),
     ]
-)
+)  # fmt: skip
 
 
 @st.composite

@@ -251,13 +251,10 @@ STATES = {
     "no-outcome-yet": ([asked("1.1")], [PENDING]),
     "next-request": ([asked("1.1"), asked("2.1")], [IN_DOUBT, PENDING]),
     "next-rewind": ([asked("1.1"), told("1.1"), asked("2.1"), rewound(1)], [ANSWERED, IN_DOUBT]),
-    "next-undo": (
-        [asked("1.1"), told("1.1"), rewound(1), asked("2.1"), undone(1)],
-        [ANSWERED, IN_DOUBT],
-    ),
+    "next-undo": ([asked("1.1"), told("1.1"), rewound(1), asked("2.1"), undone(1)], [ANSWERED, IN_DOUBT]),
     "tool-between": ([asked("1.1"), {"kind": "tool", "time": T, "request": "1.1"}, told("1.1")], [ANSWERED]),
     "format-between": ([asked("1.1"), {"kind": "format", "time": T, "format": 1}, told("1.1")], [ANSWERED]),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("body", "states"), STATES.values(), ids=STATES)
@@ -619,13 +616,8 @@ AGREED: dict[str, list[Body]] = {
     "thought-and-text": [answer({"text": "hm", "thought": True}, "a")],
     "signature": [answer({"text": "a", "thoughtSignature": "c2ln"})],
     "signature-alone-at-the-end": [answer("a", {"text": "", "thoughtSignature": "c2ln"})],
-    "code": [
-        answer(
-            {"executableCode": {"language": "PYTHON", "code": "1"}},
-            {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}},
-            "one",
-        )
-    ],
+    "code": [answer({"executableCode": {"language": "PYTHON", "code": "1"}},
+        {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}}, "one")],
     "image": [answer({"inlineData": {"mimeType": "image/png", "data": "aGk="}})],
     "call": [answer("look", call("f", id="1", args={"a": [1, None]}))],
     "max-tokens": [answer("half", finish="MAX_TOKENS"), PLAIN],
@@ -642,7 +634,7 @@ AGREED: dict[str, list[Body]] = {
     "no-parts": [answer(), PLAIN],
     "empty-part": [answer({}), PLAIN],
     "two-candidates": [{"candidates": answer("first")["candidates"] + answer("second")["candidates"]}],
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", AGREED)
@@ -669,65 +661,30 @@ LATER = contents("m2", "plain")
 DIFFERENT = {
     "safety-with-text": Difference(
         "the SDK does not look at the finish reason: what was cut off by a filter goes out again",
-        [answer("half", finish="SAFETY"), PLAIN],
-        LATER,
-        contents("m1", "half", "m2", "plain"),
-    ),
-    "recitation-with-text": Difference(
-        "the same",
-        [answer("half", finish="RECITATION"), PLAIN],
-        LATER,
-        contents("m1", "half", "m2", "plain"),
-    ),
-    "malformed-call-with-text": Difference(
-        "the same, for a call that the API could not read",
-        [answer("print(f", finish="MALFORMED_FUNCTION_CALL"), PLAIN],
-        LATER,
-        contents("m1", "print(f", "m2", "plain"),
-    ),
-    "unfinished": Difference(
-        "an answer without a finish reason is one that broke off; the SDK keeps it",
-        [answer("half", finish=None), PLAIN],
-        LATER,
-        contents("m1", "half", "m2", "plain"),
-    ),
-    "thought-only": Difference(
-        "thoughts are no answer: with only them the model has not said anything yet",
-        [answer({"text": "hm", "thought": True}), PLAIN],
-        LATER,
-        [user("m1"), said({"text": "hm", "thought": True}), *LATER],
-    ),
-    "empty-text": Difference(
-        "the SDK takes empty text for an answer, and the API refuses it in the next request",
-        [answer(""), PLAIN],
-        LATER,
-        [user("m1"), said(""), *LATER],
-    ),
+        [answer("half", finish="SAFETY"), PLAIN], LATER, contents("m1", "half", "m2", "plain")),
+    "recitation-with-text": Difference("the same", [answer("half", finish="RECITATION"), PLAIN], LATER,
+        contents("m1", "half", "m2", "plain")),
+    "malformed-call-with-text": Difference("the same, for a call that the API could not read",
+        [answer("print(f", finish="MALFORMED_FUNCTION_CALL"), PLAIN], LATER, contents("m1", "print(f", "m2", "plain")),
+    "unfinished": Difference("an answer without a finish reason is one that broke off; the SDK keeps it",
+        [answer("half", finish=None), PLAIN], LATER, contents("m1", "half", "m2", "plain")),
+    "thought-only": Difference("thoughts are no answer: with only them the model has not said anything yet",
+        [answer({"text": "hm", "thought": True}), PLAIN], LATER,
+        [user("m1"), said({"text": "hm", "thought": True}), *LATER]),
+    "empty-text": Difference("the SDK takes empty text for an answer, and the API refuses it in the next request",
+        [answer(""), PLAIN], LATER, [user("m1"), said(""), *LATER]),
     "empty-part-beside-text": Difference(
         "the SDK drops the whole turn for one empty Part, and the model forgets what was said",
-        [answer("a", {}), PLAIN],
-        contents("m1", "a", "m2", "plain"),
-        LATER,
-    ),
-    "no-role": Difference(
-        "the SDK records a Content without a role, which it refuses to load again",
-        [without_role(answer("a"))],
-        contents("m1", "a"),
-        [user("m1"), {"parts": [{"text": "a"}]}],
-    ),
-    "unknown-fields": Difference(
-        "the SDK drops what it does not know",
-        [answer({"text": "a", "mood": "good"})],
-        [user("m1"), said({"text": "a", "mood": "good"})],
-        contents("m1", "a"),
-    ),
-    "alphabet-of-base64": Difference(
-        "the SDK writes bytes in its own alphabet; ours go back as they came",
+        [answer("a", {}), PLAIN], contents("m1", "a", "m2", "plain"), LATER),
+    "no-role": Difference("the SDK records a Content without a role, which it refuses to load again",
+        [without_role(answer("a"))], contents("m1", "a"), [user("m1"), {"parts": [{"text": "a"}]}]),
+    "unknown-fields": Difference("the SDK drops what it does not know", [answer({"text": "a", "mood": "good"})],
+        [user("m1"), said({"text": "a", "mood": "good"})], contents("m1", "a")),
+    "alphabet-of-base64": Difference("the SDK writes bytes in its own alphabet; ours go back as they came",
         [answer({"text": "a", "thoughtSignature": "+/+/"})],
         [user("m1"), said({"text": "a", "thoughtSignature": "+/+/"})],
-        [user("m1"), said({"text": "a", "thoughtSignature": "-_-_"})],
-    ),
-}
+        [user("m1"), said({"text": "a", "thoughtSignature": "-_-_"})]),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", DIFFERENT)

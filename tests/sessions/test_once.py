@@ -132,12 +132,8 @@ TRIES: dict[str, tuple[list[Record], Message, str | None]] = {
     "another-was-answered": ([*LOST, *under(K, asked(2, "x"), told(2, "a"))], message(), "2.1"),
     "imported": (IMPORTED, message(), None),
     # An answer that an undone rewind brought back counts, not what was tried while it was gone.
-    "brought-back": (
-        [*keyed(1), records.rewind([1]), *broken(2, "rejected"), records.undo([1])],
-        message(),
-        "1.1",
-    ),
-}
+    "brought-back": ([*keyed(1), records.rewind([1]), *broken(2, "rejected"), records.undo([1])], message(), "1.1"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("content", "wanted", "found"), TRIES.values(), ids=TRIES)
@@ -175,19 +171,13 @@ DELIVERIES = {
     "blocked-and-what-follows-rewound": ([*turn(1), *refused(2), *turn(3), records.rewind([3])], Delivery.REFUSED),
     "blocked-after-a-rewind": ([*turn(1), records.rewind([1]), *refused(2)], Delivery.REFUSED),
     "blocked-in-a-history-taken-back": ([*turn(1), *refused(2), records.rewind([1])], Delivery.UNSENT),
-    "blocked-in-a-history-brought-back": (
-        [*turn(1), *refused(2), records.rewind([1]), records.undo([1])],
-        Delivery.REFUSED,
-    ),
-    "blocked-and-what-was-out-brought-back": (
-        [*turn(1), records.rewind([1]), *refused(2), records.undo([1])],
-        Delivery.UNSENT,
-    ),
+    "blocked-in-a-history-brought-back": ([*turn(1), *refused(2), records.rewind([1]), records.undo([1])],
+        Delivery.REFUSED),
+    "blocked-and-what-was-out-brought-back": ([*turn(1), records.rewind([1]), *refused(2), records.undo([1])],
+        Delivery.UNSENT),
     "blocked-and-what-was-out-is-out-again": (
-        [*turn(1), records.rewind([1]), *refused(2), records.undo([1]), records.rewind([1])],
-        Delivery.REFUSED,
-    ),
-}
+        [*turn(1), records.rewind([1]), *refused(2), records.undo([1]), records.rewind([1])], Delivery.REFUSED),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("content", "expected"), DELIVERIES.values(), ids=DELIVERIES)

@@ -334,19 +334,13 @@ NUMBER, WHOLE = "must be a number from 0 to 2", "must be a whole number of at le
         ("thinking_level", "", "`--thinking-level` must be a thinking level, not empty"),
         ("stop_sequences", ("",), "an item of `--stop` must be text, not empty"),
         ("system_instruction", "", "`--system` must be text, not empty"),
-        (
-            "safety_settings",
-            ("x",),
-            "an item of `--safety` must be CATEGORY=THRESHOLD, or have `category` and `threshold`",
-        ),
+        ("safety_settings", ("x",),
+            "an item of `--safety` must be CATEGORY=THRESHOLD, or have `category` and `threshold`"),
         ("safety_settings", ("harassment=",), "`threshold` must be a harm block threshold, not empty"),
-        (
-            "safety_settings",
-            ("harassment=none", "harassment=off"),
-            "duplicate category HARM_CATEGORY_HARASSMENT in `--safety`",
-        ),
+        ("safety_settings", ("harassment=none", "harassment=off"),
+            "duplicate category HARM_CATEGORY_HARASSMENT in `--safety`"),
     ],
-)
+)  # fmt: skip
 def test_bad_options(name: str, value: Any, message: str) -> None:
     """A bad value is refused in the words of the command line."""
     with pytest.raises(GemcliError) as caught:
@@ -481,10 +475,8 @@ system_instruction: {parts: [{text: a}, {inline_data: {mime_type: image/png, dat
 BAD_FILES: dict[str, tuple[str, list[tuple[str, int, int]]]] = {
     "unknown-key": ("top_p: 1\ntemprature: 1\n", [("unknown-key", 2, 1)]),
     "unknown-in-group": ("thinking_config:\n  budget: 1\n", [("unknown-key", 2, 3)]),
-    "unknown-in-safety": (
-        "safety_settings:\n- {category: jailbreak, threshold: none, x: 1}\n",
-        [("unknown-key", 2, 42)],
-    ),
+    "unknown-in-safety": ("safety_settings:\n- {category: jailbreak, threshold: none, x: 1}\n",
+        [("unknown-key", 2, 42)]),
     "refused-key": ("http_options: {}\n", [("unknown-key", 1, 1)]),
     "two-spellings": ("top_p: 1\ntopP: 1\n", [("duplicate", 2, 1)]),
     "twice-a-category": ("safety_settings:\n- jailbreak=off\n- jailbreak=none\n", [("duplicate", 3, 3)]),
@@ -502,10 +494,8 @@ BAD_FILES: dict[str, tuple[str, list[tuple[str, int, int]]]] = {
     "list-in-labels": ("labels: {a: [b]}\n", [("value", 1, 13)]),
     "text-in-tools": ("tools: [{}, google_search]\n", [("shape", 1, 13)]),
     "unknown-in-tools": ("tools: [{google_serch: {}}]\n", [("unknown-key", 1, 10)]),
-    "unknown-deep": (
-        "tools: [{function_declarations: [{name: f, parameters: {items: {minItem: 1}}}]}]\n",
-        [("unknown-key", 1, 65)],
-    ),
+    "unknown-deep": ("tools: [{function_declarations: [{name: f, parameters: {items: {minItem: 1}}}]}]\n",
+        [("unknown-key", 1, 65)]),
     "type-deep": ("speech_config: {voice_config: {prebuilt_voice_config: [a]}}\n", [("shape", 1, 55)]),
     "empty-object": ("tools: [{url_context: {a: b}}]\n", [("unknown-key", 1, 24)]),
     "no-threshold": ("safety_settings: [{category: jailbreak}]\n", [("missing-key", 1, 19)]),
@@ -517,11 +507,9 @@ BAD_FILES: dict[str, tuple[str, list[tuple[str, int, int]]]] = {
     "a-list": ("- top_p: 1\n", [("shape", 1, 1)]),
     "a-text": ("\nhello\n", [("shape", 2, 1)]),
     "yaml-tag": ("top_p: !!float 1\n", [("yaml-tag", 1, 8)]),
-    "several": (
-        "temperature: a\nx: 1\nstore: 'no'\nresponse_json_schema: {a: .inf}\n",
-        [("value", 1, 14), ("unknown-key", 2, 1), ("value", 3, 8), ("number", 4, 27)],
-    ),
-}
+    "several": ("temperature: a\nx: 1\nstore: 'no'\nresponse_json_schema: {a: .inf}\n",
+        [("value", 1, 14), ("unknown-key", 2, 1), ("value", 3, 8), ("number", 4, 27)]),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BAD_FILES)
@@ -588,20 +576,15 @@ def test_any_config_file_gives_a_config_or_an_error(text: str) -> None:
         ({"generationConfig": {"top_p": 1}}, ["`top_p` is not a key of `generationConfig`"]),
         ({"generationConfig": {"topK": 40.0, "temperature": 9}}, []),
         ({"generationConfig": {"logprobs": True}}, ["`logprobs` must be a whole number of at least 0, not true"]),
-        (
-            {"generationConfig": {"stopSequences": ["a", 1]}},
-            ["an item of `stopSequences` must be text, not 1"],
-        ),
+        ({"generationConfig": {"stopSequences": ["a", 1]}}, ["an item of `stopSequences` must be text, not 1"]),
         ({"systemInstruction": 5}, ["`systemInstruction` must be text, not 5"]),
         ({"safetySettings": [{"category": 5, "threshold": "OFF"}]}, ["`category` must be a harm category, not 5"]),
         ({"tools": [{"function_declarations": [{"name": "f"}]}]}, []),
         ({"httpOptions": {}}, ["`httpOptions` is not a key of the config"]),
-        (
-            {"safetySettings": [], "modelArmorConfig": {}},
-            ["`safetySettings` and `modelArmorConfig` exclude each other"],
-        ),
+        ({"safetySettings": [], "modelArmorConfig": {}},
+            ["`safetySettings` and `modelArmorConfig` exclude each other"]),
     ],
-)
+)  # fmt: skip
 def test_check(config: Any, messages: list[str]) -> None:
     """A Config from a session file has the API's own names, but within objects, where the API takes both spellings."""
     assert [problem.message for problem in check(config)] == messages
@@ -687,14 +670,11 @@ def test_merge_by_key_and_category() -> None:
     [
         ({"thinkingBudget": 1}, {"thinkingLevel": "LOW"}, {"thinkingLevel": "LOW"}),
         ({"thinkingLevel": "LOW"}, {"thinkingBudget": 1}, {"thinkingBudget": 1}),
-        (
-            {"thinkingBudget": 1, "includeThoughts": True},
-            {"thinkingBudget": 2},
-            {"thinkingBudget": 2, "includeThoughts": True},
-        ),
+        ({"thinkingBudget": 1, "includeThoughts": True}, {"thinkingBudget": 2},
+            {"thinkingBudget": 2, "includeThoughts": True}),
         ({"includeThoughts": True}, {"thinkingLevel": "LOW"}, {"includeThoughts": True, "thinkingLevel": "LOW"}),
     ],
-)
+)  # fmt: skip
 def test_merge_of_thinking(ours: Config, theirs: Config, expected: Config) -> None:
     """A budget replaces a level and the other way round; the wish for thoughts stays."""
     session, call = (

@@ -20,20 +20,14 @@ SAID = {
     "whole": (talk(WHOLE), f'Message 1 says: "{WHOLE}".'),
     "earlier": (talk("one", "…", "two", "…", "three"), 'Message 3 says: "three". Before it: 1: "one"; 2: "two".'),
     "shortened": (talk("a\n" * 100, "…", "b"), f'Message 2 says: "b". Before it: 1: "{"a " * 29}a…".'),
-    "first-and-last": (
-        talk(*MANY),
-        'Message 10 says: "m10". Before it: 1: "m1"; 2: "m2"; 3: "m3"; (3 more); 7: "m7"; 8: "m8"; 9: "m9".',
-    ),
-    "other-parts": (
-        [says("user", PNG, "What?", FILE, CODE)],
-        'Message 1 says: [image/png] "What?" [fileData] [executableCode].',
-    ),
+    "first-and-last": (talk(*MANY),
+        'Message 10 says: "m10". Before it: 1: "m1"; 2: "m2"; 3: "m3"; (3 more); 7: "m7"; 8: "m8"; 9: "m9".'),
+    "other-parts": ([says("user", PNG, "What?", FILE, CODE)],
+        'Message 1 says: [image/png] "What?" [fileData] [executableCode].'),
     "responses": (CALLED, 'Message 1 says: "Time?". Its functions answered: now: {"h":12}; "Hurry".'),
-    "after-responses": (
-        [*CALLED, says("model", "Noon"), says("user", "Thanks")],
-        'Message 2 says: "Thanks". Before it: 1: "Time?".',
-    ),
-}
+    "after-responses": ([*CALLED, says("model", "Noon"), says("user", "Thanks")],
+        'Message 2 says: "Thanks". Before it: 1: "Time?".'),
+}  # fmt: skip
 """Contents, and what the echo says to them."""
 
 

@@ -27,10 +27,7 @@ REFUSED: dict[str, tuple[str, list[tuple[str, int, int]]]] = {
     "anchor": ("a: &x 1", [("yaml-anchor", 1, 4)]),
     "unknown-alias": ("a: *x", [("yaml-anchor", 1, 4)]),
     "alias-as-key": ("a: 1\n*x : 2", [("yaml-anchor", 2, 1)]),
-    "billion-laughs": (
-        LAUGHS,
-        [("yaml-anchor", *place) for place in ((1, 4), (2, 4))],
-    ),
+    "billion-laughs": (LAUGHS, [("yaml-anchor", *place) for place in ((1, 4), (2, 4))]),
     "merge-key": ("a:\n  <<: {b: 1}\n", [("yaml-merge", 2, 3)]),
     "duplicate-key": ("a: 1\nb: 2\n'a': 3\n", [("yaml-duplicate", 3, 1)]),
     "list-as-key": ("? [a]\n: b\n", [("yaml-key", 1, 3)]),
@@ -51,16 +48,9 @@ REFUSED: dict[str, tuple[str, list[tuple[str, int, int]]]] = {
     "nul": ("a: b\x00\n", [("yaml-character", 1, 5)]),
     "control-characters": ("é: 1\r\n😀\x07: 2\u2028\x1b", [("yaml-character", 2, 2), ("yaml-character", 3, 1)]),
     "lone-surrogate": ("a: \ud800", [("yaml-character", 1, 4)]),
-    "several": (
-        "a: !x 1\na: &b 2\n<<: *b\n",
-        [
-            ("yaml-tag", 1, 4),
-            ("yaml-anchor", 2, 4),
-            ("yaml-duplicate", 2, 1),
-            ("yaml-merge", 3, 1),
-        ],
-    ),
-}
+    "several": ("a: !x 1\na: &b 2\n<<: *b\n",
+        [("yaml-tag", 1, 4), ("yaml-anchor", 2, 4), ("yaml-duplicate", 2, 1), ("yaml-merge", 3, 1)]),
+}  # fmt: skip
 """Documents that are refused, with the rule and the place of each problem (of the first ones)."""
 
 
