@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
+import pytest
+
+from gemcli.errors import GemcliError
 from gemcli.sessions import records
 from gemcli.settings.config import Config
 from gemcli.simulator.simulated_api import Reply, json_reply
@@ -77,7 +80,16 @@ def slowly(seconds: float, text: str = "hi") -> Reply:
     return Reply(200, {"content-type": "application/json"}, (seconds, json.dumps(answer(text)).encode()))
 
 
-# Error answers
+# Errors
+
+P = ParamSpec("P")
+
+
+def error_from(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> GemcliError:
+    """The error in which a call must end."""
+    with pytest.raises(GemcliError) as caught:
+        function(*args, **kwargs)
+    return caught.value
 
 
 def api_error(code: int, status: str, message: Any = "it did not work", *details: Any, **headers: str) -> Reply:

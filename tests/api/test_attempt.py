@@ -59,11 +59,8 @@ def test_answer_is_collected() -> None:
     attempt.receive(b"one ")
     attempt.receive(b"two")
     assert (attempt.status, attempt.headers, bytes(attempt.body), attempt.complete) == (
-        200,
-        {"a": "b"},
-        b"one two",
-        False,
-    )
+        200, {"a": "b"}, b"one two", False,
+    )  # fmt: skip
 
 
 def test_abandon_and_mark_sent_agree(rapid_switches: None) -> None:

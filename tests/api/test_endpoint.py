@@ -9,6 +9,7 @@ import pytest
 from gemcli.api.backends import Backend
 from gemcli.api.endpoint import SIMULATOR_URL, Endpoint, endpoint_for, endpoint_without_key
 from gemcli.errors import GemcliError
+from tests.builders import error_from
 
 GEMINI, EXPRESS, VERTEX = Backend("gemini"), Backend("vertex"), Backend("vertex", "p")
 KEY = {"GEMINI_API_KEY": "k"}
@@ -20,9 +21,7 @@ backends = pytest.mark.parametrize(
 
 def refused(backend: Backend, environ: dict[str, str]) -> GemcliError:
     """The error of an environment that has no endpoint for a backend."""
-    with pytest.raises(GemcliError) as caught:
-        endpoint_for(backend, environ, pytest.fail)
-    return caught.value
+    return error_from(endpoint_for, backend, environ, pytest.fail)
 
 
 # Base URLs

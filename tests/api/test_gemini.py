@@ -21,6 +21,7 @@ from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
 from gemcli.errors import GemcliError
 from gemcli.signals import Interrupted, deferred, raised
+from tests.builders import error_from
 from tests.support import Model, Reply, answer, contents, json_reply
 from tests.system import Listener, listening
 
@@ -37,9 +38,7 @@ def way(environ: Mapping[str, str], backend: str = "gemini") -> Gemini:
 
 def failed(call: Callable[[], Any]) -> GemcliError:
     """The error of a call."""
-    with pytest.raises(GemcliError) as caught:
-        call()
-    return caught.value
+    return error_from(call)
 
 
 # Endpoints

@@ -25,6 +25,7 @@ from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
 from gemcli.api.transport_errors import UnexpectedHost, error_of_transport
 from gemcli.errors import GemcliError
+from tests.builders import error_from
 from tests.support import Model, Reply, answer, contents, json_reply
 from tests.system import Handler, Listener, listening
 
@@ -43,9 +44,7 @@ def ask(url: str, seconds: float = 20) -> Any:
 
 def failed(url: str, seconds: float = 20) -> GemcliError:
     """The error of one request to the model at `url`."""
-    with pytest.raises(GemcliError) as caught:
-        ask(url, seconds)
-    return caught.value
+    return error_from(ask, url, seconds)
 
 
 def sending(data: bytes, *, reset: bool = False) -> Handler:

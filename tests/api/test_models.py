@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gemcli.api.models import DEFAULT_MODEL, check_model
-from gemcli.errors import GemcliError
+from tests.builders import error_from
 
 
 @pytest.mark.parametrize(
@@ -34,10 +34,9 @@ def test_models(model: str) -> None:
 )
 def test_refused_models(model: str) -> None:
     """A name that would change the URL is refused before anything is sent."""
-    with pytest.raises(GemcliError) as caught:
-        check_model(model)
-    assert (caught.value.reason, caught.value.exit) == ("MODEL_NAME", 2)
-    assert repr(model[:80]) in caught.value.message
+    caught = error_from(check_model, model)
+    assert (caught.reason, caught.exit) == ("MODEL_NAME", 2)
+    assert repr(model[:80]) in caught.message
 
 
 def test_default_model_is_an_alias() -> None:

@@ -18,6 +18,7 @@ from gemcli.chat.contents import merged
 from gemcli.errors import GemcliError
 from gemcli.simulator import responses, streams
 from gemcli.text import strict_json
+from tests.builders import error_from
 from tests.simulator import test_streams as oracle
 from tests.support import answer
 
@@ -144,12 +145,9 @@ def test_last_word() -> None:
 
 
 EMPTY: Any = {
-    "empty": {},
-    "null": None,
-    "role-only": {"role": "model"},
-    "null-parts": {"role": "model", "parts": None},
+    "empty": {}, "null": None, "role-only": {"role": "model"}, "null-parts": {"role": "model", "parts": None},
     "no-parts": {"role": "model", "parts": []},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -265,9 +263,7 @@ def test_finished(events: list[Any], finished: bool, begun: bool) -> None:
 
 def refused(data: bytes) -> GemcliError:
     """The error of an event."""
-    with pytest.raises(GemcliError) as caught:
-        streamed_answer.read(data)
-    return caught.value
+    return error_from(streamed_answer.read, data)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from gemcli.chat import answers, turn_order
 from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS, judge, read
 from gemcli.chat.contents import user_text
 from gemcli.errors import REASONS, GemcliError
+from tests.builders import error_from
 from tests.support import answer
 
 CALL = {"functionCall": {"name": "f", "args": {}}}
@@ -168,9 +169,8 @@ BROKEN = NOT_JSON | {name: (body, f"not an answer of the API: {what}") for name,
 @pytest.mark.parametrize(("body", "message"), BROKEN.values(), ids=BROKEN)
 def test_broken_bodies(body: bytes, message: str) -> None:
     """A 200 whose body is no answer is BAD_RESPONSE, exit 76, and whether it was billed is unknown."""
-    with pytest.raises(GemcliError) as caught:
-        read(body)
-    error = caught.value
+    caught = error_from(read, body)
+    error = caught
     assert (error.reason, error.exit, error.code) == ("BAD_RESPONSE", 76, "INTERNAL")
     assert (error.message, error.outcome, error.http) == (message, "unknown", 200)
 

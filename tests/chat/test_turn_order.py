@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content
 from gemcli.chat.turn_order import RULES, check, check_import, check_request
-from gemcli.errors import GemcliError, Problem
+from gemcli.errors import Problem
 from gemcli.simulator import request_checks
 from gemcli.simulator.api_errors import ApiError
 from gemcli.text import strict_json
+from tests.builders import error_from
 
 Check = Callable[[list[Any]], list[Problem]]
 
@@ -50,11 +51,8 @@ NOT_LAST = "the request would not end with a user Content"
 ROLE_HINT = "role is user or model"
 
 CHECKS: dict[str, Check] = {
-    "key": check_import,
-    "answer": check_import,
-    "base64": check_import,
-    "last": check_request,
-}
+    "key": check_import, "answer": check_import, "base64": check_import, "last": check_request,
+}  # fmt: skip
 """What finds the breaches of a rule, if it is not `check`."""
 
 # rule -> name -> contents, index, message, perhaps a hint
@@ -215,14 +213,9 @@ def test_every_rule_has_a_breach() -> None:
 def test_all_problems_at_once() -> None:
     """Every Content's own breaches are found together, oldest first."""
     wrong = [
-        Q,
-        {"role": "assistant", "parts": "a"},
-        None,
-        user("", {}),
-        model(result(response=7)),
-        user(call()),
+        Q, {"role": "assistant", "parts": "a"}, None, user("", {}), model(result(response=7)), user(call()),
         model(),
-    ]
+    ]  # fmt: skip
     assert [(problem.index, problem.rule) for problem in check(wrong)] == [
         (1, "role"),
         (1, "shape"),
@@ -270,13 +263,11 @@ def test_require() -> None:
     """`require` says how many problems there are, hands them all on, and is silent when there are none."""
     turn_order.require([], "x")
     problems = check([None])
-    with pytest.raises(GemcliError) as caught:
-        turn_order.require(problems, "the file")
-    assert (caught.value.message, caught.value.reason) == ("the file: 1 problem", "TURN_ORDER")
-    with pytest.raises(GemcliError) as caught:
-        turn_order.require([*problems, *problems], "the file", "BAD_HISTORY")
-    assert (caught.value.message, caught.value.reason) == ("the file: 2 problems", "BAD_HISTORY")
-    assert caught.value.problems == (*problems, *problems)
+    caught = error_from(turn_order.require, problems, "the file")
+    assert (caught.message, caught.reason) == ("the file: 1 problem", "TURN_ORDER")
+    caught = error_from(turn_order.require, [*problems, *problems], "the file", "BAD_HISTORY")
+    assert (caught.message, caught.reason) == ("the file: 2 problems", "BAD_HISTORY")
+    assert caught.problems == (*problems, *problems)
 
 
 def test_open_calls() -> None:
@@ -290,21 +281,10 @@ def test_open_calls() -> None:
 
 KEYS = st.sampled_from(
     [
-        "role",
-        "parts",
-        "text",
-        "thought",
-        "thoughtSignature",
-        "functionCall",
-        "functionResponse",
-        "response",
-        "name",
-        "id",
-        "inlineData",
-        "data",
-        "content",
+        "role", "parts", "text", "thought", "thoughtSignature", "functionCall", "functionResponse",
+        "response", "name", "id", "inlineData", "data", "content",
     ]
-)
+)  # fmt: skip
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)
 )

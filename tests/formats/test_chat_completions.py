@@ -14,6 +14,7 @@ from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.formats.chat_completions import dump
 from gemcli.text import strict_json
+from tests.builders import error_from
 
 
 def user(*parts: Any) -> Content:
@@ -199,11 +200,10 @@ def test_images() -> None:
 def test_what_has_no_counterpart(history: list[Content], what: str) -> None:
     """A Part that messages cannot hold is named and nothing is lost: 65, with what keeps everything."""
     assert turn_order.check(history) == []
-    with pytest.raises(GemcliError) as caught:
-        dump(history, {"model": "m", "config": {}})
-    assert (caught.value.reason, caught.value.exit) == ("NOT_EXPRESSIBLE", 65)
-    assert caught.value.message.startswith(what)
-    assert "export contents" in str(caught.value.hint)
+    caught = error_from(dump, history, {"model": "m", "config": {}})
+    assert (caught.reason, caught.exit) == ("NOT_EXPRESSIBLE", 65)
+    assert caught.message.startswith(what)
+    assert "export contents" in str(caught.hint)
 
 
 def test_a_system_instruction_that_is_no_text() -> None:

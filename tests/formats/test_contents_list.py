@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gemcli.errors import GemcliError, Problem
 from gemcli.formats.contents_list import dump, load
 from gemcli.text import strict_json
+from tests.builders import error_from
 from tests.support import contents
 
 TEXT = st.text(st.characters(), min_size=1, max_size=8)
@@ -66,9 +67,8 @@ def test_pretty_and_blank_lines() -> None:
 def test_line_separators_are_no_line_ends() -> None:
     """Characters that only some take for line ends do not move the numbers of lines."""
     text = strict_json.dumps({"role": "user", "parts": [{"text": "a\u2028\u0085\x1c"}]}).replace("\\u001c", "\\u001c")
-    with pytest.raises(GemcliError) as caught:
-        load(f"{text}\nno\n", "x")
-    assert [problem.line for problem in caught.value.problems] == [2]
+    caught = error_from(load, f"{text}\nno\n", "x")
+    assert [problem.line for problem in caught.problems] == [2]
 
 
 def test_open_history() -> None:
@@ -89,10 +89,9 @@ UNREADABLE = {
 @pytest.mark.parametrize(("text", "message", "numbers"), UNREADABLE.values(), ids=UNREADABLE)
 def test_unreadable(text: str, message: str, numbers: list[int]) -> None:
     """What is not JSON is BAD_HISTORY, exit 65, with every bad line."""
-    with pytest.raises(GemcliError) as caught:
-        load(text, "x")
-    assert (caught.value.reason, caught.value.exit, caught.value.message) == ("BAD_HISTORY", 65, message)
-    assert [problem.line for problem in caught.value.problems] == numbers
+    caught = error_from(load, text, "x")
+    assert (caught.reason, caught.exit, caught.message) == ("BAD_HISTORY", 65, message)
+    assert [problem.line for problem in caught.problems] == numbers
 
 
 @pytest.mark.parametrize("text", ["[", "[1,]", "[] []", '[{"a": 1, "a": 2}]', "[NaN]", "[1e999]"])
@@ -113,30 +112,27 @@ FOUND = [(1, "role"), (2, "no-parts"), (2, "unanswered")]
 
 def test_problems_of_a_list() -> None:
     """Every breach is found at once, by the number of the Content."""
-    with pytest.raises(GemcliError) as caught:
-        load(json.dumps(WRONG), "x.json")
-    assert caught.value.message == "x.json is not a history the API would accept: 3 problems"
-    assert caught.value.reason == "TURN_ORDER"
-    assert [(problem.index, problem.rule) for problem in caught.value.problems] == FOUND
-    assert all(problem.line is None for problem in caught.value.problems)
+    caught = error_from(load, json.dumps(WRONG), "x.json")
+    assert caught.message == "x.json is not a history the API would accept: 3 problems"
+    assert caught.reason == "TURN_ORDER"
+    assert [(problem.index, problem.rule) for problem in caught.problems] == FOUND
+    assert all(problem.line is None for problem in caught.problems)
 
 
 def test_problems_of_lines() -> None:
     """In JSON Lines every breach has its line too, blank lines counted."""
     text = "\n" + "\n\n".join(map(json.dumps, WRONG))
-    with pytest.raises(GemcliError) as caught:
-        load(text, "x.jsonl")
-    assert [(problem.index, problem.rule) for problem in caught.value.problems] == FOUND
-    assert [problem.line for problem in caught.value.problems] == [4, 6, 6]
+    caught = error_from(load, text, "x.jsonl")
+    assert [(problem.index, problem.rule) for problem in caught.problems] == FOUND
+    assert [problem.line for problem in caught.problems] == [4, 6, 6]
 
 
 def test_last_message_needs_its_answer() -> None:
     """A history that ends with a user Content is refused, and told what to do with it."""
-    with pytest.raises(GemcliError) as caught:
-        load(json.dumps(contents("q", "a", "b")), "x")
+    caught = error_from(load, json.dumps(contents("q", "a", "b")), "x")
     message = "the history ends with a user Content that has no answer"
     hint = "leave it out, and send it as a message"
-    assert caught.value.problems == (Problem("unanswered", message, 2, hint=hint),)
+    assert caught.problems == (Problem("unanswered", message, 2, hint=hint),)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\n"], ids=["nothing", "space", "newlines"])

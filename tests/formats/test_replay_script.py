@@ -14,6 +14,7 @@ from gemcli.formats.replay_script import dump
 from gemcli.settings import config as settings
 from gemcli.text import tree, yaml_tree
 from gemcli.text.problems import Problems
+from tests.builders import error_from
 from tests.support import contents
 
 
@@ -184,10 +185,9 @@ INEXPRESSIBLE = {
 def test_what_a_script_cannot_hold(part: dict[str, Any]) -> None:
     """A message with anything but text is refused with its number, exit 65; nothing is left out silently."""
     history = [*contents("q", "a"), {"role": "user", "parts": [{"text": "look"}, part]}, *contents("q", "a")[1:]]
-    with pytest.raises(GemcliError) as caught:
-        dump(history, header())
-    assert (caught.value.reason, caught.value.exit) == ("NOT_EXPRESSIBLE", 65)
-    assert caught.value.message == "message 2 has parts that are not text, which a script cannot hold"
+    caught = error_from(dump, history, header())
+    assert (caught.reason, caught.exit) == ("NOT_EXPRESSIBLE", 65)
+    assert caught.message == "message 2 has parts that are not text, which a script cannot hold"
 
 
 def test_function_responses_cannot_be_scripted() -> None:

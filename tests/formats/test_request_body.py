@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemcli.errors import GemcliError
 from gemcli.formats.request_body import curl, dump
+from tests.builders import error_from
 from tests.commands import header, turn, write
 from tests.support import Done, Model, contents
 from tests.system import Inside
@@ -56,9 +56,8 @@ def test_a_history_that_ends_in_responses() -> None:
 
 def test_an_empty_history() -> None:
     """Where nothing was asked there is no request: 65, and what to do."""
-    with pytest.raises(GemcliError) as caught:
-        dump([], {"model": "m", "config": {}})
-    assert (caught.value.reason, caught.value.exit) == ("NOT_EXPRESSIBLE", 65)
+    caught = error_from(dump, [], {"model": "m", "config": {}})
+    assert (caught.reason, caught.exit) == ("NOT_EXPRESSIBLE", 65)
 
 
 def test_the_body_is_what_was_sent(inside: Inside, model: Model) -> None:

@@ -98,11 +98,8 @@ def test_the_two_checks_say_what_there_was() -> None:
     ]
     wanted = Expected(finish=("SAFETY", "OTHER"))
     assert run_checks(wanted, observed(BLOCKED))[1] == {
-        "check": "finish",
-        "want": ["SAFETY", "OTHER"],
-        "got": "PROHIBITED_CONTENT",
-        "ok": False,
-    }
+        "check": "finish", "want": ["SAFETY", "OTHER"], "got": "PROHIBITED_CONTENT", "ok": False,
+    }  # fmt: skip
     assert run_checks(NOTHING, observed({}))[1]["got"] is None
 
 

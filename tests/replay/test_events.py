@@ -57,16 +57,9 @@ def test_run() -> None:
     event = events.run_event(SUITE, 1, dry_run=True)
     assert list(event) == RUN
     assert event == {
-        "event": "run",
-        "run": "s",
-        "file": "s.jsonl",
-        "script": "sha256:0",
-        "conversations": 2,
-        "turns": 4,
-        "resuming": 1,
-        "dry_run": True,
-        "ignored_keys": ["topic"],
-    }
+        "event": "run", "run": "s", "file": "s.jsonl", "script": "sha256:0", "conversations": 2, "turns": 4,
+        "resuming": 1, "dry_run": True, "ignored_keys": ["topic"],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("status", events.STATUSES)
@@ -88,30 +81,13 @@ def test_an_answered_turn() -> None:
     attempts: list[dict[str, Any]] = [{"http": 429, "elapsed_ms": 1, "wait_s": 0.0}, {"http": 200, "elapsed_ms": 7}]
     event = told(Outcome("ok", PLAN, True, 3, result(body, attempts=attempts), [{"check": "answer", "ok": True}]))
     assert event == {
-        "event": "turn",
-        "run": "one",
-        "session": "one.jsonl",
-        "index": 1,
-        "id": "t1",
-        "turn": 3,
-        "status": "ok",
-        "sent": True,
-        "key": "k",
-        "model": "m1",
-        "user": "hello",
-        "reply": "hi there",
-        "finish": "STOP",
-        "calls": [CALL["functionCall"]],
-        "model_version": "gemini-test-001",
-        "usage": {"input": 3, "output": 4, "thoughts": 0, "total": 7},
-        "latency_ms": 7,
-        "waited_ms": 3,
-        "attempts": 2,
-        "saved": True,
-        "notes": ["a note"],
-        "checks": [{"check": "answer", "ok": True}],
+        "event": "turn", "run": "one", "session": "one.jsonl", "index": 1, "id": "t1", "turn": 3,
+        "status": "ok", "sent": True, "key": "k", "model": "m1", "user": "hello", "reply": "hi there",
+        "finish": "STOP", "calls": [CALL["functionCall"]], "model_version": "gemini-test-001",
+        "usage": {"input": 3, "output": 4, "thoughts": 0, "total": 7}, "latency_ms": 7, "waited_ms": 3,
+        "attempts": 2, "saved": True, "notes": ["a note"], "checks": [{"check": "answer", "ok": True}],
         "error": None,
-    }
+    }  # fmt: skip
 
 
 def test_an_answer_that_was_not_saved() -> None:

@@ -18,6 +18,7 @@ from gemcli.formats.replay_script import dump
 from gemcli.replay import read_script
 from gemcli.replay.script import Script, Suite
 from gemcli.text.problems import MAX_PROBLEMS
+from tests.builders import error_from
 from tests.support import contents, examples
 
 SESSIONS = Path(__file__).parents[1] / "data" / "sessions" / "v1" / "valid"
@@ -177,9 +178,8 @@ def test_forms_are_told_by_their_shape(text: str, file: str) -> None:
 def test_what_is_called_json_is_json(text: str) -> None:
     """A file that is called .json is told what is wrong with it as JSON; any other may be YAML that looks like it."""
     assert len(said(text, "s.yaml")) == len(said(text, "-")) == 2
-    with pytest.raises(GemcliError) as caught:
-        load(text, "s.json")
-    assert [problem.rule for problem in caught.value.problems] == ["json-syntax"]
+    caught = error_from(load, text, "s.json")
+    assert [problem.rule for problem in caught.problems] == ["json-syntax"]
 
 
 def test_one_line_of_jsonl_is_told_by_its_name() -> None:
@@ -279,10 +279,9 @@ def test_a_broken_session_is_told_as_one() -> None:
         (good.replace('"turn":1', '"turn":"one"', 1), "CORRUPT"),
         (good.replace('"format":1', '"format":99', 1), "NEWER_FORMAT"),
     ):
-        with pytest.raises(GemcliError) as caught:
-            load(text, "s.jsonl")
-        assert caught.value.reason == reason
-        assert "s.jsonl" in caught.value.message
+        caught = error_from(load, text, "s.jsonl")
+        assert caught.reason == reason
+        assert "s.jsonl" in caught.message
 
 
 # Warnings, and texts for templates
@@ -313,9 +312,8 @@ def test_given_texts_are_of_use_in_expectations() -> None:
 def test_a_file_of_mistakes_ends() -> None:
     """A long file that is something else than JSON Lines is not told line by line to its end."""
     for text in ("hello\n" * 5000, '{"turns": []}\n' * 5000):
-        with pytest.raises(GemcliError) as caught:
-            load(text, "s.jsonl")
-        assert len(caught.value.problems) == MAX_PROBLEMS
+        caught = error_from(load, text, "s.jsonl")
+        assert len(caught.problems) == MAX_PROBLEMS
 
 
 # Whatever is in a file

@@ -8,12 +8,12 @@ import pytest
 
 from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS
 from gemcli.chat.contents import user_text
-from gemcli.errors import GemcliError
 from gemcli.replay import check_script, read_script, script_schema, suites
 from gemcli.replay.checks import NOTHING, TEXT_CHECKS, Bound, Expected
 from gemcli.replay.script import Script, Turn
 from gemcli.settings.config import Config
 from gemcli.text import json_tree, schema, tree, yaml_tree
+from tests.builders import error_from
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -32,9 +32,8 @@ def turn(text: str, **texts: str) -> Turn:
 
 def problems(text: str, file: str = "s.yaml") -> list[str]:
     """What is wrong with a script, without its place."""
-    with pytest.raises(GemcliError) as caught:
-        script(text, file)
-    return [problem.message for problem in caught.value.problems]
+    caught = error_from(script, text, file)
+    return [problem.message for problem in caught.problems]
 
 
 # The tables

@@ -11,6 +11,7 @@ from gemcli.chat.contents import text_of, user_text
 from gemcli.errors import GemcliError
 from gemcli.replay import read_script
 from gemcli.replay.script import Script, Suite
+from tests.builders import error_from
 
 MT_BENCH = [
     {"question_id": 81, "category": "writing", "turns": ["Compose a blog post.", "Start every sentence with: A."]},
@@ -37,9 +38,8 @@ def said(row: Any) -> list[str]:
 
 def problems(row: Any) -> list[str]:
     """What is wrong with one line."""
-    with pytest.raises(GemcliError) as caught:
-        load(row)
-    return [f"{problem.message} [{problem.rule}]" for problem in caught.value.problems]
+    caught = error_from(load, row)
+    return [f"{problem.message} [{problem.rule}]" for problem in caught.problems]
 
 
 def test_mt_bench_loads_unchanged() -> None:

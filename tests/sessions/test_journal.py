@@ -20,6 +20,7 @@ from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.sessions import read_records, records
 from gemcli.sessions.journal import ANSWERED, FAILED, IN_DOUBT, PENDING, REFUSED, Journal
+from tests.builders import error_from
 from tests.support import Model as Server
 from tests.support import answer, contents, examples
 
@@ -351,24 +352,16 @@ def lacking(record: Any, key: str, *wrong: Any) -> list[Any]:
 
 
 BEFORE: dict[str, list[Any]] = {
-    "session": [],
-    "response": [header(), asked("1.1")],
-    "failure": [header(), asked("1.1")],
-    "rewind": [header(), *turn("1.1")],
-    "undo": [header(), *turn("1.1"), rewound(1)],
-}
+    "session": [], "response": [header(), asked("1.1")], "failure": [header(), asked("1.1")],
+    "rewind": [header(), *turn("1.1")], "undo": [header(), *turn("1.1"), rewound(1)],
+}  # fmt: skip
 """What stands before a record of each kind, where a header is not enough, or too much."""
 
 KINDS: dict[str, Any] = {
-    "session": header(),
-    "request": asked("1.1"),
-    "response": told("1.1"),
-    "failure": failed("1.1"),
-    "tool": {"kind": "tool", "time": T, "request": "1.1"},
-    "rewind": rewound(1),
-    "undo": undone(1),
+    "session": header(), "request": asked("1.1"), "response": told("1.1"), "failure": failed("1.1"),
+    "tool": {"kind": "tool", "time": T, "request": "1.1"}, "rewind": rewound(1), "undo": undone(1),
     "format": {"kind": "format", "time": T, "format": 1},
-}
+}  # fmt: skip
 """A sound record of each kind."""
 
 REQUIRED: dict[str, tuple[Any, ...]] = {
@@ -413,9 +406,8 @@ def test_broken(body: list[Any], message: str) -> None:
     """Each rule of the fold, broken in the last record, is named in full; all before it is accepted."""
     whole = [header(), *body]
     fold(whole[:-1])
-    with pytest.raises(GemcliError) as caught:
-        fold(whole)
-    assert (caught.value.reason, caught.value.message) == ("CORRUPT", f"file: line {len(whole)}: {message}")
+    caught = error_from(fold, whole)
+    assert (caught.reason, caught.message) == ("CORRUPT", f"file: line {len(whole)}: {message}")
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -551,15 +543,10 @@ def test_totals_count_what_was_billed() -> None:
     recorded += [asked("2.1"), told("2.1", answer=body), asked("3.1"), told("3.1", answer=body, valid=False)]
     recorded += [asked("4.1"), failed("4.1"), asked("5.1"), told("5.1", answer={"usageMetadata": None}, valid=False)]
     assert Journal([header(), *recorded, rewound(2)]).totals() == {
-        "turns": 1,
-        "requests": 4,
-        "promptTokenCount": 6,
-        "cachedContentTokenCount": 0,
-        "candidatesTokenCount": 0,
-        "thoughtsTokenCount": 0,
-        "toolUsePromptTokenCount": 0,
+        "turns": 1, "requests": 4, "promptTokenCount": 6, "cachedContentTokenCount": 0,
+        "candidatesTokenCount": 0, "thoughtsTokenCount": 0, "toolUsePromptTokenCount": 0,
         "totalTokenCount": 18,
-    }
+    }  # fmt: skip
 
 
 def test_totals_name_the_counters_of_the_sdk() -> None:
@@ -703,16 +690,9 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 WHOLE = [
-    header(),
-    asked("1.1"),
-    told("1.1", call()),
-    asked("1.2", result()),
-    told("1.2"),
-    asked("2.1"),
-    failed("2.1"),
-    rewound(1),
-    undone(1),
-]
+    header(), asked("1.1"), told("1.1", call()), asked("1.2", result()), told("1.2"), asked("2.1"),
+    failed("2.1"), rewound(1), undone(1),
+]  # fmt: skip
 
 
 @hypothesis.given(st.data())

@@ -6,6 +6,7 @@ import pytest
 
 from gemcli.errors import GemcliError
 from gemcli.sessions.names import session_path, sessions_directory
+from tests.builders import error_from
 
 HOME = {"GEMCLI_HOME": "/h"}
 
@@ -27,11 +28,10 @@ def test_paths(path: str) -> None:
 )
 def test_refused_names(name: str) -> None:
     """Anything else is a usage error that says what a name is made of."""
-    with pytest.raises(GemcliError) as caught:
-        session_path(name, HOME)
-    assert (caught.value.reason, caught.value.exit) == ("USAGE", 2)
-    assert caught.value.message == f"{name!r} is not a session name"
-    assert "at most 128" in (caught.value.hint or "")
+    caught = error_from(session_path, name, HOME)
+    assert (caught.reason, caught.exit) == ("USAGE", 2)
+    assert caught.message == f"{name!r} is not a session name"
+    assert "at most 128" in (caught.hint or "")
 
 
 @pytest.mark.parametrize("name", ["a\0", "/a\0b", "\0.jsonl"])

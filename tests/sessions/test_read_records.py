@@ -16,6 +16,7 @@ from gemcli.errors import GemcliError
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import Lines, fold, scan
+from tests.builders import error_from
 from tests.support import Gemcli, answer, contents
 
 T = "2026-01-01T00:00:00.000Z"
@@ -98,11 +99,10 @@ def test_bad_lines(line: bytes, place: int) -> None:
     """Any other bad line, in the middle and at the end, is an error with the file and the number of the line."""
     data = b"".join([*WHOLE[:place], line, *WHOLE[place:]])
     assert scan(data).torn == b""
-    with pytest.raises(GemcliError) as caught:
-        fold(scan(data), "a.jsonl")
-    assert caught.value.reason == "CORRUPT"
-    assert caught.value.message.startswith(f"a.jsonl: line {place + 1}: ")
-    assert "\n" not in caught.value.message
+    caught = error_from(fold, scan(data), "a.jsonl")
+    assert caught.reason == "CORRUPT"
+    assert caught.message.startswith(f"a.jsonl: line {place + 1}: ")
+    assert "\n" not in caught.message
 
 
 def test_windows_newlines() -> None:
@@ -147,18 +147,16 @@ def test_the_hint_of_an_empty_file_can_be_pasted(gemcli: Gemcli) -> None:
 def test_first_line(data: bytes, reason: str, message: str) -> None:
     """What does not begin with a session record is no session, and is never mended."""
     assert scan(data).torn == b""
-    with pytest.raises(GemcliError) as caught:
-        fold(scan(data), "x")
-    assert caught.value.reason == reason
-    assert caught.value.message.startswith(message)
+    caught = error_from(fold, scan(data), "x")
+    assert caught.reason == reason
+    assert caught.message.startswith(message)
 
 
 @pytest.mark.parametrize("place", [2, 4])
 def test_hint_names_the_lines_that_are_whole(place: int) -> None:
     """The hint for a bad line is a command that can be typed: it says how many lines are whole."""
-    with pytest.raises(GemcliError) as caught:
-        fold(scan(b"".join([*WHOLE[:place], b"?\n", *WHOLE[place:]])), "x")
-    assert f"head -n {place}" in (caught.value.hint or "")
+    caught = error_from(fold, scan(b"".join([*WHOLE[:place], b"?\n", *WHOLE[place:]])), "x")
+    assert f"head -n {place}" in (caught.hint or "")
 
 
 @given(
@@ -257,10 +255,9 @@ def test_valid_files(name: str) -> None:
 @pytest.mark.parametrize("name", INVALID)
 def test_invalid_files(name: str) -> None:
     """A broken session is refused with its line and the rule that it breaks."""
-    with pytest.raises(GemcliError) as caught:
-        load("invalid", name)
+    caught = error_from(load, "invalid", name)
     reason, message = INVALID[name]
-    assert (caught.value.reason, caught.value.message) == (reason, f"{name}: {message}")
+    assert (caught.reason, caught.message) == (reason, f"{name}: {message}")
 
 
 @pytest.mark.parametrize("name", VALID)

@@ -110,13 +110,9 @@ def test_nothing_blank_is_left_behind(part: dict[str, Any]) -> None:
 
 GEMINI_3 = ["gemini-3-pro", "gemini-3.1-flash-lite", "gemini-4", "gemini-10-pro", "models/gemini-3-pro"]
 OTHERS = [
-    "gemini-2.5-pro",
-    "gemini-1.5-flash",
-    "gemini-flash-latest",
-    "gemini-exp-1206",
-    "gemma-3-27b",
+    "gemini-2.5-pro", "gemini-1.5-flash", "gemini-flash-latest", "gemini-exp-1206", "gemma-3-27b",
     "simulator/echo",
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", GEMINI_3)

@@ -16,6 +16,7 @@ from gemcli.errors import GemcliError
 from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem, P, T
 from gemcli.sessions.store import Store
+from tests.builders import error_from
 from tests.support import Gemcli
 
 
@@ -50,9 +51,8 @@ def path(tmp_path: Path) -> str:
 
 def reason(action: Callable[[], object]) -> str:
     """The reason of the error that `action` raises."""
-    with pytest.raises(GemcliError) as error:
-        action()
-    return error.value.reason
+    error = error_from(action)
+    return error.reason
 
 
 def open_and_close(store: Store, path: str, wait: float = 0) -> None:
@@ -120,10 +120,9 @@ def test_there_is_no_moment_without_a_session_under_force(path: str) -> None:
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     """A session in a directory that does not exist is FILE_MISSING with the command that makes it."""
-    with pytest.raises(GemcliError) as error:
-        silent().create(str(tmp_path / "no such" / "s.jsonl"), [header()])
-    assert error.value.reason == "FILE_MISSING"
-    assert error.value.hint == f"mkdir -p '{os.path.realpath(tmp_path / 'no such')}'"
+    error = error_from(silent().create, str(tmp_path / "no such" / "s.jsonl"), [header()])
+    assert error.reason == "FILE_MISSING"
+    assert error.hint == f"mkdir -p '{os.path.realpath(tmp_path / 'no such')}'"
 
 
 @pytest.mark.parametrize(("number", "expected"), [(errno.ENOSPC, "DISK_FULL"), (errno.EACCES, "IO")])
@@ -167,10 +166,9 @@ def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("action", [lambda path: silent().read(path), lambda path: open_and_close(silent(), path)])
 def test_a_missing_session_is_named(action: Callable[[str], object], path: str) -> None:
     """Nothing at the path is SESSION_MISSING, and nothing is made."""
-    with pytest.raises(GemcliError) as error:
-        action(path)
-    assert (error.value.reason, error.value.exit) == ("SESSION_MISSING", 66)
-    assert path in error.value.message
+    error = error_from(action, path)
+    assert (error.reason, error.exit) == ("SESSION_MISSING", 66)
+    assert path in error.message
     assert os.listdir(os.path.dirname(path)) == []
 
 

@@ -25,6 +25,7 @@ from gemcli.settings.config import CONFIG, Config, check, merge
 from gemcli.settings.definitions import OPTIONS, REFUSED, SETTINGS, Setting
 from gemcli.text import json_tree, schema, tree, yaml_tree
 from gemcli.text.problems import Problems
+from tests.builders import error_from
 
 SAMPLES: dict[str, Any] = {
     "system_instruction": {"parts": [{"text": "Be brief."}]},
@@ -67,12 +68,9 @@ SAMPLES: dict[str, Any] = {
 """A value in REST form for each setting, by its SDK field."""
 
 VERTEX_ONLY = {
-    "audio_timestamp",
-    "routing_config",
-    "model_selection_config",
-    "model_armor_config",
+    "audio_timestamp", "routing_config", "model_selection_config", "model_armor_config",
     "generation_output_config",
-}
+}  # fmt: skip
 
 
 class Captured(BaseException):
@@ -136,16 +134,14 @@ def refuse_note(note: str) -> None:
 
 def found(text: str) -> list[tuple[str, int | None, int | None]]:
     """The rule, line and column of every problem of a config file."""
-    with pytest.raises(GemcliError) as caught:
-        from_yaml(text)
-    return [(problem.rule, problem.line, problem.column) for problem in caught.value.problems]
+    caught = error_from(from_yaml, text)
+    return [(problem.rule, problem.line, problem.column) for problem in caught.problems]
 
 
 def hint(text: str) -> str | None:
     """The hint of a config file's only problem."""
-    with pytest.raises(GemcliError) as caught:
-        from_yaml(text)
-    (problem,) = caught.value.problems
+    caught = error_from(from_yaml, text)
+    (problem,) = caught.problems
     return problem.hint
 
 
@@ -160,13 +156,10 @@ def test_every_sdk_field_is_in_a_table() -> None:
 
 
 SDK_NAMES = {
-    "HarmMethod": "HarmBlockMethod",
-    "FunctionCallingMode": "FunctionCallingConfigMode",
-    "RoutingConfig": "GenerationConfigRoutingConfig",
-    "ModelConfig": "ModelSelectionConfig",
-    "OutputConfig": "GenerationOutputConfig",
-    "Empty": "UrlContext",
-}
+    "HarmMethod": "HarmBlockMethod", "FunctionCallingMode": "FunctionCallingConfigMode",
+    "RoutingConfig": "GenerationConfigRoutingConfig", "ModelConfig": "ModelSelectionConfig",
+    "OutputConfig": "GenerationOutputConfig", "Empty": "UrlContext",
+}  # fmt: skip
 """Objects and enums that have another name in the SDK."""
 
 
@@ -283,19 +276,14 @@ def test_options_make_the_body() -> None:
     assert from_options(values) == {
         "systemInstruction": {"parts": [{"text": "Be brief."}]},
         "generationConfig": {
-            "temperature": 0.2,
-            "topP": 0.9,
-            "topK": 40,
-            "seed": -1,
-            "maxOutputTokens": 1000,
-            "stopSequences": ["END", "12"],
-            "thinkingConfig": {"thinkingBudget": 0},
+            "temperature": 0.2, "topP": 0.9, "topK": 40, "seed": -1, "maxOutputTokens": 1000,
+            "stopSequences": ["END", "12"], "thinkingConfig": {"thinkingBudget": 0},
         },
         "safetySettings": [
             {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"},
             {"category": "HARM_CATEGORY_HATE_SPEECH", "threshold": "BLOCK_ONLY_HIGH"},
         ],
-    }
+    }  # fmt: skip
     assert set(values) == {setting.name for setting in OPTIONS}
 
 
@@ -343,9 +331,8 @@ NUMBER, WHOLE = "must be a number from 0 to 2", "must be a whole number of at le
 )  # fmt: skip
 def test_bad_options(name: str, value: Any, message: str) -> None:
     """A bad value is refused in the words of the command line."""
-    with pytest.raises(GemcliError) as caught:
-        from_options({name: value})
-    assert [problem.message for problem in caught.value.problems] == [message]
+    caught = error_from(from_options, {name: value})
+    assert [problem.message for problem in caught.problems] == [message]
 
 
 def test_all_bad_options_at_once() -> None:

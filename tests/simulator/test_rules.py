@@ -19,6 +19,7 @@ from gemcli.simulator import api_errors, rules, rules_schema, tokens
 from gemcli.simulator.replies import Amount, CutPoint, Reply
 from gemcli.simulator.rules_schema import Answer, Rule, When
 from gemcli.text import tree, yaml_tree
+from tests.builders import error_from
 
 
 def one(rule: str) -> Rule:
@@ -29,12 +30,11 @@ def one(rule: str) -> Rule:
 
 def problems(text: str) -> list[str]:
     """What is wrong with a file, as users are told."""
-    with pytest.raises(GemcliError) as caught:
-        rules.load(text, "r.yaml")
-    assert caught.value.reason == "SETTINGS"
-    count = len(caught.value.problems)
-    assert caught.value.message == f"r.yaml: {count} problem{'s' if count > 1 else ''}"
-    return [problem.describe() for problem in caught.value.problems]
+    caught = error_from(rules.load, text, "r.yaml")
+    assert caught.reason == "SETTINGS"
+    count = len(caught.problems)
+    assert caught.message == f"r.yaml: {count} problem{'s' if count > 1 else ''}"
+    return [problem.describe() for problem in caught.problems]
 
 
 def example() -> str:
@@ -55,14 +55,9 @@ def test_the_documented_example_loads() -> None:
 def test_every_key_is_documented() -> None:
     """Each key of the grammar stands in its documentation."""
     tables = (
-        rules_schema.RULE,
-        rules_schema.WHEN,
-        rules_schema.ANSWER,
-        rules_schema.CALL,
-        rules_schema.ERROR,
-        rules_schema.RAW,
-        rules_schema.CUT,
-    )
+        rules_schema.RULE, rules_schema.WHEN, rules_schema.ANSWER, rules_schema.CALL, rules_schema.ERROR,
+        rules_schema.RAW, rules_schema.CUT,
+    )  # fmt: skip
     missing = [key for form in tables for key in form.keys if not re.search(rf"\b{key}\b", rules.__doc__ or "")]
     assert missing == []
 

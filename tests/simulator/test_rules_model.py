@@ -126,22 +126,17 @@ def test_whole_response() -> None:
     assert body == {
         "candidates": [
             {
-                "content": {"parts": parts, "role": "model"},
-                "finishReason": "MAX_TOKENS",
-                "finishMessage": "Long.",
-                "index": 0,
+                "content": {"parts": parts, "role": "model"}, "finishReason": "MAX_TOKENS",
+                "finishMessage": "Long.", "index": 0,
             }
         ],
         "usageMetadata": {
-            "promptTokenCount": 100,
-            "candidatesTokenCount": 2,
-            "thoughtsTokenCount": 1,
-            "cachedContentTokenCount": 64,
-            "totalTokenCount": 103,
+            "promptTokenCount": 100, "candidatesTokenCount": 2, "thoughtsTokenCount": 1,
+            "cachedContentTokenCount": 64, "totalTokenCount": 103,
             "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 100}],
         },
         "modelVersion": NAME,
-    }
+    }  # fmt: skip
 
 
 def test_nothing_said() -> None:

@@ -17,14 +17,9 @@ from tests.support import answer
 
 T = "2026-01-01T00:00:00.000Z"
 HEADER: Any = {
-    "kind": "session",
-    "time": T,
-    "format": 1,
-    "id": "s1",
-    "model": "m",
-    "backend": "gemini",
+    "kind": "session", "time": T, "format": 1, "id": "s1", "model": "m", "backend": "gemini",
     "config": {"a": 1},
-}
+}  # fmt: skip
 CALL = {"functionCall": {"name": "f", "args": {"someKey": 1}}}
 RESULT = {"functionResponse": {"name": "f", "response": {}}}
 THOUGHT = {"text": "hm", "thought": True}
@@ -52,15 +47,10 @@ def test_answer_fields() -> None:
     body = answer(THOUGHT, "a", CALL, {"text": "b", "thoughtSignature": "cw=="}, responseId="r1")
     content = body["candidates"][0]["content"]
     assert documents.answer_fields(body, content) == {
-        "text": "ab",
-        "parts": content["parts"],
-        "function_calls": [{"name": "f", "args": {"someKey": 1}}],
-        "finish_reason": "STOP",
-        "block_reason": None,
-        "usage_metadata": USAGE,
-        "model_version": "gemini-test-001",
-        "response_id": "r1",
-    }
+        "text": "ab", "parts": content["parts"], "function_calls": [{"name": "f", "args": {"someKey": 1}}],
+        "finish_reason": "STOP", "block_reason": None, "usage_metadata": USAGE,
+        "model_version": "gemini-test-001", "response_id": "r1",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -75,15 +65,9 @@ def test_answer_fields() -> None:
 def test_answer_fields_of_nothing(body: Any, block_reason: str | None) -> None:
     """No answer has the same keys: text is always a string, lists are lists, unknown facts are null."""
     assert documents.answer_fields(body, {"role": "model", "parts": []}) == {
-        "text": "",
-        "parts": [],
-        "function_calls": [],
-        "finish_reason": None,
-        "block_reason": block_reason,
-        "usage_metadata": {},
-        "model_version": None,
-        "response_id": None,
-    }
+        "text": "", "parts": [], "function_calls": [], "finish_reason": None, "block_reason": block_reason,
+        "usage_metadata": {}, "model_version": None, "response_id": None,
+    }  # fmt: skip
 
 
 def test_turn_document() -> None:
@@ -102,23 +86,16 @@ def test_turn_document() -> None:
         "usage_metadata": USAGE,
         "exchanges": [
             {
-                "id": "1.1",
-                "state": "answered",
+                "id": "1.1", "state": "answered",
                 "user": {"role": "user", "parts": [{"text": "q"}, {"text": "?"}]},
-                "model": {"role": "model", "parts": [CALL]},
-                "reason": None,
-                "message": None,
+                "model": {"role": "model", "parts": [CALL]}, "reason": None, "message": None,
             },
             {
-                "id": "1.2",
-                "state": "answered",
-                "user": {"role": "user", "parts": [RESULT]},
-                "model": {"role": "model", "parts": [{"text": "a"}]},
-                "reason": None,
-                "message": None,
+                "id": "1.2", "state": "answered", "user": {"role": "user", "parts": [RESULT]},
+                "model": {"role": "model", "parts": [{"text": "a"}]}, "reason": None, "message": None,
             },
         ],
-    }
+    }  # fmt: skip
 
 
 def test_failed_turn() -> None:
@@ -127,16 +104,9 @@ def test_failed_turn() -> None:
     view: Any = documents.turn_document(failed)
     exchange = view.pop("exchanges")[0]
     assert view == {
-        "turn": 1,
-        "time": "T1.1",
-        "state": "failed",
-        "model": "m",
-        "user": "q",
-        "text": "",
-        "function_calls": [],
-        "finish_reason": None,
-        "usage_metadata": {},
-    }
+        "turn": 1, "time": "T1.1", "state": "failed", "model": "m", "user": "q", "text": "",
+        "function_calls": [], "finish_reason": None, "usage_metadata": {},
+    }  # fmt: skip
     assert (exchange["model"], exchange["reason"], exchange["message"]) == (None, "DNS", "no such host")
 
 
@@ -175,13 +145,8 @@ def test_turn_state(state: str, body: list[Any]) -> None:
 def test_session_document() -> None:
     """A session is shown with exactly these keys."""
     plain: dict[str, object] = {
-        "session": "a",
-        "path": "/a.jsonl",
-        "id": "s1",
-        "model": "m",
-        "backend": "gemini",
-        "config": {"a": 1},
-    }
+        "session": "a", "path": "/a.jsonl", "id": "s1", "model": "m", "backend": "gemini", "config": {"a": 1},
+    }  # fmt: skip
     plain |= {"project": None, "location": None}
     assert documents.session_document("a", "/a.jsonl", Journal([HEADER])) == plain | {
         "turns": 0,
@@ -196,25 +161,16 @@ def test_session_document() -> None:
 def test_session_totals() -> None:
     """The totals are shown with exactly these keys."""
     assert documents.session_totals(Journal([HEADER, *ANSWERED])) == {
-        "turns": 1,
-        "requests": 1,
-        "prompt_token_count": 3,
-        "cached_content_token_count": 0,
-        "candidates_token_count": 4,
-        "thoughts_token_count": 0,
-        "tool_use_prompt_token_count": 0,
+        "turns": 1, "requests": 1, "prompt_token_count": 3, "cached_content_token_count": 0,
+        "candidates_token_count": 4, "thoughts_token_count": 0, "tool_use_prompt_token_count": 0,
         "total_token_count": 7,
-    }
+    }  # fmt: skip
 
 
 SNAKE = {
-    "promptTokenCount": "prompt_token_count",
-    "promptTokensDetails": "prompt_tokens_details",
-    "modality": "modality",
-    "topK": "top_k",
-    "already_snake": "already_snake",
-    "v1Beta": "v1_beta",
-}
+    "promptTokenCount": "prompt_token_count", "promptTokensDetails": "prompt_tokens_details",
+    "modality": "modality", "topK": "top_k", "already_snake": "already_snake", "v1Beta": "v1_beta",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("wire", "name"), SNAKE.items())
@@ -240,13 +196,9 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 BODY: list[dict[str, Any]] = [
-    HEADER | {"config": {"systemInstruction": {"parts": [{"text": "s"}]}}},
-    *ANSWERED,
-    asked("2.1", "q"),
-    told("2.1", "half", valid=False),
-    asked("3.1", "q"),
-    FAILURE | {"request": "3.1"},
-]
+    HEADER | {"config": {"systemInstruction": {"parts": [{"text": "s"}]}}}, *ANSWERED, asked("2.1", "q"),
+    told("2.1", "half", valid=False), asked("3.1", "q"), FAILURE | {"request": "3.1"},
+]  # fmt: skip
 
 
 def shown(journal: Journal) -> None:

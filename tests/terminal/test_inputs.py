@@ -13,6 +13,7 @@ import pytest
 
 from gemcli.errors import GemcliError
 from gemcli.terminal import inputs
+from tests.builders import error_from
 
 
 class Notes(list[str]):
@@ -227,10 +228,9 @@ def test_a_file_that_cannot_be_read(
     """A file that is missing, a directory or no text is told by its name and reason."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad").write_bytes(b"\xff")
-    with pytest.raises(GemcliError) as caught:
-        inputs.file_text(name)
-    assert (caught.value.reason, caught.value.exit) == (reason, status)
-    assert name in caught.value.message
+    caught = error_from(inputs.file_text, name)
+    assert (caught.reason, caught.exit) == (reason, status)
+    assert name in caught.message
 
 
 def test_reading_within_a_time() -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from gemcli.cli import COMMANDS
 from gemcli.cli import gemcli as program
-from gemcli.errors import GemcliError
 from gemcli.settings.config import Config
 from gemcli.settings.definitions import OPTIONS
 from gemcli.terminal import options
+from tests.builders import error_from
 
 SHARED = {
     "new": {"--session", "--wait", "--config", "--errors", "--debug"},
@@ -149,10 +149,9 @@ def test_a_system_instruction_that_names_a_file(tmp_path: Path) -> None:
 def test_an_empty_file_is_no_instruction(tmp_path: Path) -> None:
     """An empty file as a system instruction is an error that names the option."""
     (tmp_path / "s").write_text("")
-    with pytest.raises(GemcliError) as caught:
-        config_from({"system_instruction": f"@{tmp_path}/s"})
-    assert caught.value.exit == 2
-    assert "--system" in caught.value.problems[0].message
+    caught = error_from(config_from, {"system_instruction": f"@{tmp_path}/s"})
+    assert caught.exit == 2
+    assert "--system" in caught.problems[0].message
 
 
 def test_options_are_not_changed() -> None:
