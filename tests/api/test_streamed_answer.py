@@ -169,7 +169,7 @@ def test_one_chunk_without_parts(name: str) -> None:
 
 def test_chunk_without_candidates() -> None:
     """A chunk with an empty list of candidates takes none away; no chunks make an answer with nothing in it."""
-    for more in cast(list[Any], [[], None]):
+    for more in cast(Any, [[], None]):
         assert parts_of(chunk({"text": "a"}, finishReason="STOP"), {"candidates": more}) == [{"text": "a"}]
     assert join([]) == {}
 

@@ -125,18 +125,17 @@ def test_what_makes_another_message(place: int, document: Document) -> None:
     assert not {*before[place:]} & {*after[place:]}
 
 
-def test_a_var_of_the_command_line() -> None:
-    """A text given with --var is what it makes of the message."""
+def test_the_same_messages_in_other_forms() -> None:
+    """A text given with --var is what it makes of the message, and the form of a script is no part of its messages."""
     assert keys_of(FULL, city="Lyon") == keys_of(FULL)
     assert keys_of(FULL, city="Paris") == keys_of(FULL | {"vars": {"city": "Paris"}})
-
-
-def test_json_lines_and_lists_are_the_same_messages() -> None:
-    """The form of a script is no part of its messages."""
     listed = keys_of(["a", "b"])
     assert keys_of('"a"\n{"user": "b", "id": "x"}\n') == listed
     (plain,) = read_script.load("a\n\nb\n", "s.txt", {}, as_lines=True).scripts
     assert [plan.message.key for plan in plans(plain, Journal([header()]))] == listed
+    # A message of a session can hold what UTF-8 cannot.
+    text = "\n".join(json.dumps(record) for record in [header(), asked(1, "\ud800"), told(1, "a")])
+    assert len(keys_of(text)[0]) == 64
 
 
 # What is sent
@@ -175,12 +174,6 @@ def test_the_base_is_part_of_every_key() -> None:
     assert keys_of(["a", "b"], header(), *base) != keys_of(["a", "b"])
     assert keys_of(["a", "b"], header(), *base, *turn(2)) == keys_of(["a", "b"], header(), *base)
     assert keys_of(["a", "b"], header(), *turn(1)) == keys_of(["a", "b"])
-
-
-def test_a_surrogate_has_a_key() -> None:
-    """A message of a session can hold what UTF-8 cannot."""
-    text = "\n".join(json.dumps(record) for record in [header(), asked(1, "\ud800"), told(1, "a")])
-    assert len(keys_of(text)[0]) == 64
 
 
 # Settings of the session

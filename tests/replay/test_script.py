@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gemcli.chat.contents import Content, user_text
-from gemcli.replay.script import Script, Suite, Turn
+from gemcli.chat.contents import Content
+from gemcli.replay.script import Turn
 
 
 def test_a_turn_is_filled_in_when_it_is_sent() -> None:
@@ -21,9 +21,3 @@ def test_a_raw_turn_is_sent_as_it_is() -> None:
     """Of a raw turn nothing is filled in, and it may have parts that are no text."""
     content: Content = {"role": "user", "parts": [{"text": "{{a}}"}, {"fileData": {"fileUri": "f"}}]}
     assert Turn("t1", content, raw=True).rendered({"a": "1"}) is content
-
-
-def test_where_a_session_came_from() -> None:
-    """A suite names itself by file and digest in the sessions that it makes."""
-    suite = Suite("dir/s.yaml", "s", "sha256:0", (Script("s", (Turn("t1", user_text("a")),)),))
-    assert suite.origin() == {"kind": "replay", "file": "dir/s.yaml", "script": "sha256:0"}

@@ -43,16 +43,12 @@ def problems(row: Any) -> list[str]:
 
 
 def test_mt_bench_loads_unchanged() -> None:
-    """Questions of two turns are sent as they stand, each named by its number; the rest is left alone."""
+    """Questions are sent as they stand, each named by its number; of recorded pairs, the user's halves."""
     suite = load(*MT_BENCH)
     assert [(one.name, [text_of(turn.rendered({})) for turn in one.turns]) for one in suite.scripts] == [
         (str(row["question_id"]), row["turns"]) for row in MT_BENCH
     ]
     assert (suite.many, suite.ignored) == (True, ("category", "reference"))
-
-
-def test_mt_bench_101_loads_unchanged() -> None:
-    """Of recorded pairs the user's halves are sent, and the model's left out."""
     row = {"task": "CM", "id": 1, "history": [{"user": "a", "bot": "b"}, {"user": "{{c}}", "bot": "d"}]}
     assert (said(row), script(row).name, load(row).ignored) == (["a", "{{c}}"], "1", ("task",))
 

@@ -68,20 +68,12 @@ def test_what_is_a_template(text: str, rendered: str) -> None:
     assert render(text, {"a": value}) == rendered
 
 
-def test_faults() -> None:
-    """Names that nothing has and filters that are none are told in order, each time."""
-    assert faults("{{a}} {{b|trim}} {{c|up}} {{a|up}}", ["a"]) == [
-        ("undefined", "b"),
-        ("undefined", "c"),
-        ("filter", "up"),
-        ("filter", "up"),
-    ]
-    assert faults("{{a}}", ["a", "b"]) == []
-
-
-def test_names_in_order() -> None:
-    """The names of a text are those of its templates, as often as they stand there."""
+def test_names_and_faults() -> None:
+    """Names come as often as they stand there; those that nothing has, and filters that are none, in order."""
     assert names("{{b}} {{a|json}} {{ b }} {{x y}}") == ["b", "a", "b"]
+    found = [("undefined", "b"), ("undefined", "c"), ("filter", "up"), ("filter", "up")]
+    assert faults("{{a}} {{b|trim}} {{c|up}} {{a|up}}", ["a"]) == found
+    assert faults("{{a}}", ["a", "b"]) == []
 
 
 @given(st.text())

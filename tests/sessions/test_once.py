@@ -106,16 +106,10 @@ def test_what_is_changed_changes_its_key_and_all_that_follow(links: list[Any], d
 
 
 @given(st.lists(LINKS, min_size=1, max_size=3), st.lists(TEXTS.map(user_text), min_size=1, max_size=2))
-def test_what_was_said_before_the_script_is_part_of_every_key(links: list[Any], history: list[Any]) -> None:
-    """A conversation that goes on from a history shares no key with one that begins."""
+def test_what_was_said_before_is_part_of_every_key(links: list[Any], history: list[Any]) -> None:
+    """A key is one place: no two conversations share one that began otherwise, nor has a repeated message the same."""
     assert not {*chain([], links)} & {*chain(history, links)}
-
-
-@given(st.lists(LINKS, min_size=2, max_size=3))
-def test_the_same_message_said_twice_has_two_keys(links: list[Any]) -> None:
-    """A key stands for one place in a conversation."""
-    made = chain([], [links[0]] * 3)
-    assert len({*made}) == 4
+    assert len({*chain([], [links[0]] * 3)}) == 4
 
 
 # Finding
@@ -185,11 +179,6 @@ def test_delivery(content: list[Record], expected: Delivery) -> None:
     """The fate of the last try decides what is done with the message now."""
     session = journal(*content)
     assert once.delivery(session, once.last_try(session, message())) is expected
-
-
-def test_every_delivery_has_a_row() -> None:
-    """The table above is complete."""
-    assert {expected for _, expected in DELIVERIES.values()} == {*Delivery}
 
 
 # Stored answers

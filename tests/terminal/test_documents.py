@@ -98,22 +98,18 @@ def test_turn_document() -> None:
     }  # fmt: skip
 
 
-def test_failed_turn() -> None:
-    """A failed turn has the same keys, and says why there is no answer."""
-    failed = Journal([HEADER, asked("1.1", "q"), FAILURE | {"request": "1.1"}]).turns[1]
-    view: Any = documents.turn_document(failed)
+def test_turns_without_an_answer() -> None:
+    """A failed turn has the same keys, and says why; a refused one shows what came, though it is not in the history."""
+    journal = Journal([HEADER, asked("1.1", "q"), FAILURE | {"request": "1.1"}, asked("2.1", "q"),
+        told("2.1", "half", valid=False, finish="SAFETY")])  # fmt: skip
+    view: Any = documents.turn_document(journal.turns[1])
     exchange = view.pop("exchanges")[0]
     assert view == {
         "turn": 1, "time": "T1.1", "state": "failed", "model": "m", "user": "q", "text": "",
         "function_calls": [], "finish_reason": None, "usage_metadata": {},
     }  # fmt: skip
     assert (exchange["model"], exchange["reason"], exchange["message"]) == (None, "DNS", "no such host")
-
-
-def test_refused_turn() -> None:
-    """A refused turn shows what came, though it is not in the history."""
-    journal = Journal([HEADER, asked("1.1", "q"), told("1.1", "half", valid=False, finish="SAFETY")])
-    view = documents.turn_document(journal.turns[1])
+    view = documents.turn_document(journal.turns[2])
     assert (view["state"], view["text"], view["finish_reason"]) == ("refused", "half", "SAFETY")
     assert view["exchanges"][0]["model"] == {"role": "model", "parts": [{"text": "half"}]}
 
@@ -156,15 +152,6 @@ def test_session_document() -> None:
     origin = {"kind": "fork", "session": "b"}
     forked = Journal([HEADER | {"origin": origin}, asked("4.1", "q"), told("4.1", "a"), asked("5.1", "q")])
     assert documents.session_document("a", "/a.jsonl", forked) == plain | {"turns": 1, "last_turn": 4, "origin": origin}
-
-
-def test_session_totals() -> None:
-    """The totals are shown with exactly these keys."""
-    assert documents.session_totals(Journal([HEADER, *ANSWERED])) == {
-        "turns": 1, "requests": 1, "prompt_token_count": 3, "cached_content_token_count": 0,
-        "candidates_token_count": 4, "thoughts_token_count": 0, "tool_use_prompt_token_count": 0,
-        "total_token_count": 7,
-    }  # fmt: skip
 
 
 SNAKE = {

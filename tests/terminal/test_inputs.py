@@ -16,10 +16,6 @@ from gemcli.terminal import inputs
 from tests.builders import error_from
 
 
-class Notes(list[str]):
-    """Notices, in a list."""
-
-
 @contextmanager
 def pipe(data: bytes) -> Iterator[int]:
     """A pipe that holds `data` and nobody writes to any more. Up to 64 KiB."""
@@ -34,11 +30,8 @@ def pipe(data: bytes) -> Iterator[int]:
 
 def message(argument: str | None, data: bytes = b"", *, leave: bool = False) -> str:
     """The message from an argument and a pipe; an error if there was a notice."""
-    notes = Notes()
     with pipe(data) as fd:
-        text = inputs.message(argument, leave_stdin=leave, notice=notes.append, stdin=fd)
-    assert notes == []
-    return text
+        return inputs.message(argument, leave_stdin=leave, notice=pytest.fail, stdin=fd)
 
 
 @pytest.mark.parametrize(
@@ -111,43 +104,29 @@ def test_more_than_a_pipe_holds(tmp_path: Path) -> None:
         assert len(inputs.message(None, leave_stdin=False, notice=print, stdin=file.fileno())) == 3_000_000
 
 
-def test_a_file_in_the_middle(tmp_path: Path) -> None:
-    """A file that was already read from is left where it stands, with a note; `-` reads on from there."""
+@pytest.mark.parametrize("rest", ["two\n", ""], ids=["middle", "end"])
+def test_a_file_that_was_read_from(tmp_path: Path, rest: str) -> None:
+    """It is left where it stands, as is the one of a loop's last line, with a note; `-` reads on from there."""
     path = tmp_path / "f"
-    path.write_text("one\ntwo\n")
-    notes = Notes()
+    path.write_text(f"one\n{rest}")
+    notes: list[str] = []
     with path.open("rb", buffering=0) as file:
         file.seek(4)
         assert inputs.message("m", leave_stdin=False, notice=notes.append, stdin=file.fileno()) == "m"
         assert file.tell() == 4
         assert len(notes) == 1
         assert "already read from" in notes[0]
-        assert inputs.message("-", leave_stdin=False, notice=notes.append, stdin=file.fileno()) == "two\n"
+        assert inputs.message("-", leave_stdin=False, notice=notes.append, stdin=file.fileno()) == rest
         assert len(notes) == 1
 
 
-def test_a_file_read_to_its_end(tmp_path: Path) -> None:
-    """After the last line of a loop the file is at its end: still somebody else's, and left alone."""
-    path = tmp_path / "f"
-    path.write_text("one\n")
-    notes = Notes()
-    with path.open("rb", buffering=0) as file:
-        file.seek(4)
-        assert inputs.message("m", leave_stdin=False, notice=notes.append, stdin=file.fileno()) == "m"
-    assert len(notes) == 1
-
-
-@pytest.mark.parametrize("device", ["/dev/null", "/dev/zero"])
-def test_devices_are_not_read(device: str) -> None:
-    """`/dev/null` and other devices are no input."""
-    with open(device, "rb") as file:
-        assert inputs.message("m", leave_stdin=False, notice=print, stdin=file.fileno()) == "m"
-
-
-def test_a_closed_descriptor_is_not_read() -> None:
-    """No stdin at all is no input."""
-    with pipe(b"") as fd:
-        pass
+@pytest.mark.parametrize("device", ["/dev/null", "/dev/zero", None], ids=str)
+def test_what_is_not_read(device: str | None) -> None:
+    """`/dev/null` and other devices are no input; nor is no stdin at all."""
+    with pipe(b"") if device is None else open(device, "rb") as given:
+        fd = given if isinstance(given, int) else given.fileno()
+        if device is not None:
+            assert inputs.message("m", leave_stdin=False, notice=print, stdin=fd) == "m"
     assert inputs.message("m", leave_stdin=False, notice=print, stdin=fd) == "m"
 
 
@@ -198,7 +177,7 @@ def test_a_directory_as_stdin(tmp_path: Path) -> None:
 
 def test_a_large_message_is_told_of() -> None:
     """A message that the API will hardly take is told of, and taken whole."""
-    notes = Notes()
+    notes: list[str] = []
     text = "x" * (inputs.LARGE + 1)
     with pipe(b"") as fd:
         assert inputs.message(text, leave_stdin=True, notice=notes.append, stdin=fd) == text
@@ -206,13 +185,9 @@ def test_a_large_message_is_told_of() -> None:
 
 
 def test_file_text(tmp_path: Path) -> None:
-    """A named file is read as it is."""
+    """A named file is read as it is, and may be a pipe, as in `--config <(command)`."""
     (tmp_path / "f").write_bytes("ü\r\n\ufeff".encode())
     assert inputs.file_text(str(tmp_path / "f")) == "ü\r\n\ufeff"
-
-
-def test_a_pipe_as_a_file() -> None:
-    """A file may be a pipe, as in `--config <(command)`."""
     with pipe(b"temperature: 1\n") as fd:
         assert inputs.file_text(f"/dev/fd/{fd}") == "temperature: 1\n"
 

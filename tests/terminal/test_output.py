@@ -69,44 +69,26 @@ def test_json_is_one_harmless_line_that_reads_back(value: Any) -> None:
     assert json.loads(text) == value
 
 
-def test_json_of_lone_surrogates() -> None:
-    """Half of a character, as JSON may hold it, comes out as an escape and reads back."""
-    same = json.loads(as_json("\ud83d")) == "\ud83d"
-    assert same
+def test_json() -> None:
+    """Half of a character comes out as an escape, harmless text as it is; what is not JSON is never printed."""
     assert as_json("\ud83d") == '"\\ud83d"'
-
-
-def test_json_is_readable() -> None:
-    """Text that is harmless is not escaped, and there is no blank too many."""
     assert as_json({"ü": ["日本", 1.5, None, True]}) == '{"ü":["日本",1.5,null,true]}'
-
-
-@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-def test_json_knows_no_nan(number: float) -> None:
-    """What is not JSON is never printed as JSON."""
-    with pytest.raises(ValueError, match="JSON compliant"):
-        as_json({"x": number})
+    for number in (float("nan"), float("inf"), float("-inf")):
+        with pytest.raises(ValueError, match="JSON compliant"):
+            as_json({"x": number})
 
 
 # The streams
 
 
 def test_stdout(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """JSON ends with a newline; text gets one unless it has one or is empty."""
+    """JSON ends with a newline; text gets one unless it has one or is empty, and is UTF-8 with its escapes."""
     out = Output()
     out.json({"a": 1})
     out.jsonl([1, 2])
-    out.text("x")
-    out.text("y\n")
-    out.text("")
-    out.text("\n")
-    assert capfdbinary.readouterr() == (b'{"a":1}\n1\n2\nx\ny\n\n', b"")
-
-
-def test_text_in_a_pipe_is_utf_8(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """Escapes pass, since it is no terminal; what UTF-8 cannot hold becomes a replacement character."""
-    Output().text("\x1b[31m ü \ud83d")
-    assert capfdbinary.readouterr().out == "\x1b[31m ü \ufffd\n".encode()
+    for text in ("x", "y\n", "", "\n", "\x1b[31m ü \ud83d"):
+        out.text(text)
+    assert capfdbinary.readouterr() == ('{"a":1}\n1\n2\nx\ny\n\n\x1b[31m ü \ufffd\n'.encode(), b"")
 
 
 def test_stderr_as_text(capfd: pytest.CaptureFixture[str]) -> None:
@@ -190,22 +172,13 @@ def test_a_full_stdout(write: Callable[[Output], None]) -> None:
     assert caught.value.exit == 74
 
 
-def test_a_stdout_that_nobody_reads() -> None:
-    """A reader that went away is no error of ours."""
+def test_nobody_reads() -> None:
+    """A reader of stdout that went away is no error of ours; without one of stderr there is nobody left to tell."""
     reading, writing = os.pipe()
     os.close(reading)
     try:
         with replaced(1, writing), pytest.raises(BrokenPipeError):
             Output().json(1)
-    finally:
-        os.close(writing)
-
-
-def test_a_stderr_that_nobody_reads() -> None:
-    """There is nobody left to tell when stderr is gone, so nothing happens."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    try:
         with replaced(2, writing):
             Output().notice("x")
             Output(errors_json=True).error(GemcliError("IO", "x"))
@@ -345,12 +318,7 @@ def test_a_stderr_that_is_read_late(waits: bool) -> None:
 
 def test_output_is_not_buffered() -> None:
     """What was printed is out when the call returns: nothing is left to fail at the program's end."""
-    reading, writing = os.pipe()
-    os.set_blocking(reading, False)
-    try:
-        with replaced(1, writing):
-            Output().json(1)
-            assert os.read(reading, 10) == b"1\n"
-    finally:
-        os.close(reading)
-        os.close(writing)
+    with pipe(waits=True) as (reading, writing), replaced(1, writing):
+        os.set_blocking(reading, False)
+        Output().json(1)
+        assert os.read(reading, 10) == b"1\n"

@@ -94,16 +94,15 @@ def test_words(text: str, message: str) -> None:
 
 def test_only_sound_json_has_a_tree() -> None:
     """What is no JSON has no tree; duplicates and half surrogates leave one, so that more can be found wrong."""
-    for text, has_tree in (("[1", False), ("[NaN]", False), ("[" * 101 + "]" * 101, False), ('{"a":1,"a":2}', True)):
-        assert (load(text, Problems()) is not None) is has_tree
+    for text in ("[1", "[NaN]", "[" * 101 + "]" * 101):
+        assert load(text, Problems()) is None
     assert load('{"a": 1, "a": 2}', Problems()) == {"a": "2"}
 
 
 def test_lines_are_counted_from_where_the_text_stands() -> None:
     """The first line of a text may be any line of its file, for problems as for nodes."""
-    assert [(problem.line, problem.column) for problem in problems('["a",\n b]', 7)] == [(8, 2)]
-    assert [(problem.line, problem.column) for problem in problems("[NaN]", 7)] == [(7, 2)]
-    assert [(problem.line, problem.column) for problem in problems('[\n"\\ud800"]', 7)] == [(8, 1)]
+    for text, place in (('["a",\n b]', (8, 2)), ("[NaN]", (7, 2)), ('[\n"\\ud800"]', (8, 1))):
+        assert [(problem.line, problem.column) for problem in problems(text, 7)] == [place]
     node = load('\n["a"]', Problems(), 7)
     assert isinstance(node, Sequence)
     assert (node.line, node[0].line, node[0].column) == (8, 8, 2)

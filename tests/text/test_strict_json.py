@@ -54,24 +54,18 @@ def test_huge_integers() -> None:
 
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
 def test_depth(opening: str) -> None:
-    """The deepest nesting allowed is read, one level more is refused, and a limit can be given."""
+    """The deepest nesting allowed is read, one level more is refused; brackets side by side and in text are none."""
     closing = "]" if opening == "[" else "}"
 
     def nested(depth: int) -> str:
         return opening * depth + "1" + closing * depth
 
-    assert loads(nested(MAX_DEPTH))
-    with pytest.raises(ValueError, match=r"\Anested more than 200 levels deep\Z"):
-        loads(nested(MAX_DEPTH + 1))
-    assert loads(nested(3), max_depth=3)
-    with pytest.raises(ValueError, match=r"\Anested more than 2 levels deep\Z"):
-        loads(nested(3), max_depth=2)
-
-
-def test_depth_counts_nesting_only() -> None:
-    """Brackets side by side and inside strings are no nesting."""
-    assert len(loads("[" + ",".join(["[]"] * 1000) + "]")) == 1000
-    assert loads(json.dumps(["[{" * 1000])) == ["[{" * 1000]
+    for depth, limit in ((MAX_DEPTH, {}), (3, {"max_depth": 3})):
+        assert loads(nested(depth), **limit)
+        with pytest.raises(ValueError, match=rf"\Anested more than {depth} levels deep\Z"):
+            loads(nested(depth + 1), **limit)
+    assert len(loads("[" + ",".join([f"{opening}1{closing}"] * 1000) + "]")) == 1000
+    assert loads(json.dumps([opening * 1000])) == [opening * 1000]
 
 
 @pytest.mark.parametrize("text", ['"\\ud800"', '["\\udfff\\ud800"]', '{"\\udc80":1}'])

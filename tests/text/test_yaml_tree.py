@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from typing import Any
 
@@ -120,29 +119,20 @@ def test_nodes_know_where_they_began() -> None:
     assert [isinstance(text, Text) and text.plain for text in texts] == [True, False]
 
 
-@pytest.mark.usefixtures("parser")
-def test_blocks_are_not_plain() -> None:
-    """A block scalar keeps its line breaks and counts as quoted."""
-    root = load("|\n  12\n  30\n")
-    assert isinstance(root, Text)
-    assert (root, root.plain) == ("12\n30\n", False)
+DOCUMENTS = {
+    "block": ("|\n  12\n  30\n", "12\n30\n", False),
+    "quoted-nothing": ("''", "", False),
+    **{repr(text): (text, "", True) for text in ("", "\n\n", "# nothing\n", "---\n", "--- # nothing\n...\n", "\ufeff")},
+}
 
 
 @pytest.mark.usefixtures("parser")
-@pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n", "---\n", "--- # nothing\n...\n", "\ufeff"])
-def test_empty(text: str) -> None:
-    """A document without content is empty text without quotes."""
+@pytest.mark.parametrize(("text", "value", "plain"), DOCUMENTS.values(), ids=DOCUMENTS)
+def test_documents_of_one_text(text: str, value: str, plain: bool) -> None:
+    """A document without content is empty text without quotes; a block keeps its line breaks and counts as quoted."""
     root = load(text)
     assert isinstance(root, Text)
-    assert (root, root.plain) == ("", True)
-
-
-@pytest.mark.usefixtures("parser")
-def test_empty_text_is_not_an_empty_document() -> None:
-    """A document of quoted nothing is a text."""
-    root = load("''")
-    assert isinstance(root, Text)
-    assert (root, root.plain) == ("", False)
+    assert (root, root.plain) == (value, plain)
 
 
 @pytest.mark.parametrize(
@@ -293,9 +283,7 @@ def test_plain_values_are_plain() -> None:
     """What `plain_value` gives are Python's own types, all the way down, empty values None."""
     value = plain_value(load("a: [b, 1.5, {c: }]"))
     assert value == {"a": ["b", 1.5, {"c": None}]}
-    assert [type(key) for key in value] == [str]
-    assert type(value["a"][0]) is str
-    assert math.isclose(value["a"][1], 1.5)
+    assert [type(found) for found in (*value, *value["a"])] == [str, str, float, dict]
 
 
 @pytest.mark.usefixtures("parser")
