@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from gemcli.api.http_errors import error_of_response
 from gemcli.errors import EXIT, GemcliError
+from tests.builders import json_values
 
 
 def details(*entries: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,13 +184,7 @@ def test_retry_after(header: str | None, fault: Mapping[str, Any], seconds: floa
     assert error_of(429, fault, headers).retry_after == seconds
 
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-KEYS = st.sampled_from(["error", "message", "status", "details", "violations", "reason"])
-JSON = st.recursive(
-    SCALARS | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
-    max_leaves=15,
-)
+JSON = json_values(keys=st.sampled_from(["error", "message", "status", "details", "violations", "reason"]))
 DETAIL = st.fixed_dictionaries(
     {},
     optional={

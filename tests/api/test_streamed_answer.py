@@ -18,7 +18,7 @@ from gemcli.chat.contents import merged
 from gemcli.errors import GemcliError
 from gemcli.simulator import responses, streams
 from gemcli.text import strict_json
-from tests.builders import error_from, retry_info
+from tests.builders import error_from, json_values, retry_info
 from tests.simulator import test_streams as oracle
 from tests.support import answer
 
@@ -295,19 +295,11 @@ def test_chunks_are_read_as_they_are(body: Any) -> None:
     assert streamed_answer.read(strict_json.encode(body)) == body
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 700) | st.text(max_size=3),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["candidates", "content", "parts", "text", "index", "finishReason", "error", "code"])
-            | st.sampled_from(["citationMetadata", "promptFeedback", "usageMetadata", "thought", "blockReason"]),
-            inner,
-            max_size=4,
-        )
-    ),
-    max_leaves=12,
+KEYS = (
+    *("candidates", "content", "parts", "text", "index", "finishReason", "error", "code"),
+    *("citationMetadata", "promptFeedback", "usageMetadata", "thought", "blockReason"),
 )
+JSON = json_values(st.none() | st.booleans() | st.integers(-3, 700) | st.text(max_size=3), st.sampled_from(KEYS))
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(["candidates", "promptFeedback"]), JSON) | JSON, max_size=4))

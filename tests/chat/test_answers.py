@@ -16,7 +16,7 @@ from gemcli.chat import answers, turn_order
 from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS, judge, read
 from gemcli.chat.contents import user_text
 from gemcli.errors import REASONS, GemcliError
-from tests.builders import error_from
+from tests.builders import error_from, json_values
 from tests.support import answer
 
 CALL = {"functionCall": {"name": "f", "args": {}}}
@@ -188,12 +188,7 @@ KEYS = (
     "candidates content parts text finishReason promptFeedback blockReason functionCall usageMetadata "
     "finishMessage thought role"
 )
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-JSON = st.recursive(
-    SCALARS | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS.split()), inner, max_size=4),
-    max_leaves=15,
-)
+JSON = json_values(keys=st.sampled_from(KEYS.split()))
 
 
 @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))

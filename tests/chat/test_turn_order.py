@@ -16,29 +16,9 @@ from gemcli.errors import Problem
 from gemcli.simulator import request_checks
 from gemcli.simulator.api_errors import ApiError
 from gemcli.text import strict_json
-from tests.builders import error_from
+from tests.builders import call, error_from, model, result, user
 
 Check = Callable[[list[Any]], list[Problem]]
-
-
-def user(*parts: Any) -> Content:
-    """A user Content; a text stands for its Part."""
-    return {"role": "user", "parts": [{"text": part} if isinstance(part, str) else part for part in parts]}
-
-
-def model(*parts: Any) -> Content:
-    """A model Content; a text stands for its Part."""
-    return {**user(*parts), "role": "model"}
-
-
-def call(name: str = "f", **more: Any) -> dict[str, Any]:
-    """A Part with a function call."""
-    return {"functionCall": {"name": name, "args": {}, **more}}
-
-
-def result(name: str = "f", response: Any = None, **more: Any) -> dict[str, Any]:
-    """A Part with a function response."""
-    return {"functionResponse": {"name": name, "response": {} if response is None else response, **more}}
 
 
 Q, A = user("q"), model("a")

@@ -14,27 +14,7 @@ from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.formats.chat_completions import dump
 from gemcli.text import strict_json
-from tests.builders import error_from
-
-
-def user(*parts: Any) -> Content:
-    """A user Content; a text stands for its Part."""
-    return {"role": "user", "parts": [{"text": part} if isinstance(part, str) else part for part in parts]}
-
-
-def model(*parts: Any) -> Content:
-    """A model Content; a text stands for its Part."""
-    return {**user(*parts), "role": "model"}
-
-
-def call(name: str = "f", **more: Any) -> dict[str, Any]:
-    """A Part with a function call."""
-    return {"functionCall": {"name": name, **more}}
-
-
-def result(name: str = "f", **more: Any) -> dict[str, Any]:
-    """A Part with a function response."""
-    return {"functionResponse": {"name": name, "response": {"result": 1}, **more}}
+from tests.builders import call, error_from, model, result, user
 
 
 def messages(*history: Content, **config: Any) -> list[dict[str, Any]]:

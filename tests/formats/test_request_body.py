@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemcli.formats.request_body import curl, dump
-from tests.builders import error_from
+from tests.builders import error_from, json_values
 from tests.commands import header, turn, write
 from tests.support import Done, Model, contents
 from tests.system import Inside
@@ -196,14 +196,7 @@ def test_the_session_is_only_read(inside: Inside, model: Model) -> None:
     assert (path.read_bytes(), len(model.requests)) == (before, asked)
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@given(JSON, st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
+@given(json_values(), st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
 def test_one_line_that_nothing_ends(body: Any, url: str) -> None:
     """Any body is one line of the here document, and any URL one word of the shell, so nothing can escape."""
     *head, data, end, rest = curl({"url": url, "body": body}, credentials=False).split("\n")

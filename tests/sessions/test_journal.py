@@ -20,7 +20,7 @@ from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.sessions import read_records, records
 from gemcli.sessions.journal import ANSWERED, FAILED, IN_DOUBT, PENDING, REFUSED, Journal
-from tests.builders import error_from
+from tests.builders import call, error_from, json_values, model, result, user
 from tests.support import Model as Server
 from tests.support import answer, contents, examples
 
@@ -64,26 +64,6 @@ def rewound(*numbers: Any) -> Any:
 def undone(*numbers: Any) -> Any:
     """An undo of the rewind of these turns."""
     return {"kind": "undo", "time": T, "turns": list(numbers)}
-
-
-def user(*parts: Any) -> Content:
-    """A user Content; a text stands for its Part."""
-    return {"role": "user", "parts": [{"text": part} if isinstance(part, str) else part for part in parts]}
-
-
-def said(*parts: Any) -> Content:
-    """A model Content; a text stands for its Part."""
-    return {**user(*parts), "role": "model"}
-
-
-def call(name: str = "f", **more: Any) -> dict[str, Any]:
-    """A Part with a function call."""
-    return {"functionCall": {"name": name, "args": {}, **more}}
-
-
-def result(name: str = "f", **more: Any) -> dict[str, Any]:
-    """A Part with a function response."""
-    return {"functionResponse": {"name": name, "response": {"result": 1}, **more}}
 
 
 def live(journal: Journal) -> list[int]:
@@ -161,14 +141,14 @@ class Conversation(RuleBasedStateMachine):
     def message(self, outcome: str, tokens: int, calls: list[str]) -> None:
         """A new turn, answered with text or with function calls, or not answered."""
         self.number += 1
-        reply = said(*map(call, calls)) if calls else said(f"a{self.number}")
+        reply = model(*map(call, calls)) if calls else model(f"a{self.number}")
         self.exchange(self.number, user(f"q{self.number}"), reply, outcome, tokens)
 
     @precondition(lambda self: self.waiting)
     @rule(outcome=OUTCOMES, tokens=TOKENS, calls=st.lists(st.sampled_from("fg"), max_size=2))
     def responses(self, outcome: str, tokens: int, calls: list[str]) -> None:
         """The responses to the open calls: the same turn goes on, also after a try that failed."""
-        reply = said(*map(call, calls)) if calls else said("done")
+        reply = model(*map(call, calls)) if calls else model("done")
         self.exchange(self.stack[-1], user(*map(result, self.waiting)), reply, outcome, tokens)
 
     @precondition(lambda self: self.stack)
@@ -459,7 +439,7 @@ def test_unknown_keys() -> None:
     body = [header(later=1), asked("1.1", later={"turn": 7}), told("1.1", later=None)]
     journal = Journal(body)
     assert journal.records == body
-    assert journal.history == [user("q1.1"), said("a1.1")]
+    assert journal.history == [user("q1.1"), model("a1.1")]
 
 
 def test_numbers_with_gaps() -> None:
@@ -501,7 +481,7 @@ def test_history_as_sent() -> None:
     body = told("1.1", {"text": ""}, {"text": "x", "later": 1}, {}, {"text": "", "thoughtSignature": "cw=="})
     body["answer"]["candidates"][0]["content"].pop("role")
     journal = Journal([header(), asked("1.1"), body])
-    assert journal.history[1] == said({"text": "x", "later": 1}, {"text": "", "thoughtSignature": "cw=="})
+    assert journal.history[1] == model({"text": "x", "later": 1}, {"text": "", "thoughtSignature": "cw=="})
 
 
 def test_at_zero_and_missing() -> None:
@@ -657,20 +637,20 @@ DIFFERENT = {
         [answer("half", finish=None), PLAIN], LATER, contents("m1", "half", "m2", "plain")),
     "thought-only": Difference("thoughts are no answer: with only them the model has not said anything yet",
         [answer({"text": "hm", "thought": True}), PLAIN], LATER,
-        [user("m1"), said({"text": "hm", "thought": True}), *LATER]),
+        [user("m1"), model({"text": "hm", "thought": True}), *LATER]),
     "empty-text": Difference("the SDK takes empty text for an answer, and the API refuses it in the next request",
-        [answer(""), PLAIN], LATER, [user("m1"), said(""), *LATER]),
+        [answer(""), PLAIN], LATER, [user("m1"), model(""), *LATER]),
     "empty-part-beside-text": Difference(
         "the SDK drops the whole turn for one empty Part, and the model forgets what was said",
         [answer("a", {}), PLAIN], contents("m1", "a", "m2", "plain"), LATER),
     "no-role": Difference("the SDK records a Content without a role, which it refuses to load again",
         [without_role(answer("a"))], contents("m1", "a"), [user("m1"), {"parts": [{"text": "a"}]}]),
     "unknown-fields": Difference("the SDK drops what it does not know", [answer({"text": "a", "mood": "good"})],
-        [user("m1"), said({"text": "a", "mood": "good"})], contents("m1", "a")),
+        [user("m1"), model({"text": "a", "mood": "good"})], contents("m1", "a")),
     "alphabet-of-base64": Difference("the SDK writes bytes in its own alphabet; ours go back as they came",
         [answer({"text": "a", "thoughtSignature": "+/+/"})],
-        [user("m1"), said({"text": "a", "thoughtSignature": "+/+/"})],
-        [user("m1"), said({"text": "a", "thoughtSignature": "-_-_"})]),
+        [user("m1"), model({"text": "a", "thoughtSignature": "+/+/"})],
+        [user("m1"), model({"text": "a", "thoughtSignature": "-_-_"})]),
 }  # fmt: skip
 
 
@@ -684,10 +664,9 @@ def test_differs_from_the_sdk(name: str) -> None:
 
 # Whatever a file holds
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-1, 3) | st.sampled_from(["", "1.1", "user", "model", "f"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "parts", "text"]), inner),
-    max_leaves=8,
+WORDS = st.sampled_from(["", "1.1", "user", "model", "f"])
+VALUES = json_values(
+    st.none() | st.booleans() | st.integers(-1, 3) | WORDS, st.sampled_from(["role", "parts", "text"]), 8
 )
 WHOLE = [
     header(), asked("1.1"), told("1.1", call()), asked("1.2", result()), told("1.2"), asked("2.1"),

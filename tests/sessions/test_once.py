@@ -16,6 +16,7 @@ from gemcli.sessions.journal import Exchange, Journal
 from gemcli.sessions.once import Delivery, Message
 from gemcli.sessions.records import Record
 from gemcli.settings.config import Config
+from tests.builders import SCALARS, json_values
 from tests.commands import ECHO, asked, failed, header, told, turn
 from tests.support import answer
 
@@ -60,11 +61,7 @@ def message(key: str = K, text: str = "q", model: str = ECHO, config: Any = None
 # Chains
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=6)
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=5,
-)
+VALUES = json_values(SCALARS | TEXTS, TEXTS, 5)
 CONFIGS = st.dictionaries(TEXTS, VALUES, max_size=3)
 LINKS = st.tuples(st.sampled_from(["m1", "m2"]), CONFIGS, TEXTS.map(user_text))
 """What one key of a chain is made from: model, config and message."""

@@ -15,20 +15,11 @@ from gemcli.chat.contents import Content, user_text
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
 from gemcli.text import strict_json
+from tests.builders import json_values
 from tests.support import contents
 
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(), max_size=6),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
-    max_leaves=15,
-)
 
-
-@given(st.dictionaries(st.text(max_size=5), JSON, max_size=5), st.text(max_size=5))
+@given(st.dictionaries(st.text(max_size=5), json_values(), max_size=5), st.text(max_size=5))
 def test_round_trip(record: dict[str, Any], kind: str) -> None:
     """Any record is one line and comes back value for value, keys in their order."""
     record = {**record, "kind": kind}

@@ -14,22 +14,13 @@ from gemcli.exchange import prepare
 from gemcli.sessions import records, signatures
 from gemcli.sessions.journal import Exchange, Journal
 from gemcli.sessions.signatures import STAND_IN, with_stand_ins
+from tests.builders import model, user
 from tests.support import Model, answer
 from tests.system import Inside
 
 SIGNED = {"text": "a", "thoughtSignature": "c2ln"}
 CALL = {"functionCall": {"name": "f", "args": {}}}
 RESULT = {"functionResponse": {"name": "f", "response": {}}}
-
-
-def user(*parts: Any) -> Content:
-    """A user Content."""
-    return {"role": "user", "parts": list(parts)}
-
-
-def model(*parts: Any) -> Content:
-    """A model Content."""
-    return {"role": "model", "parts": list(parts)}
 
 
 def exchange(question: Content, *parts: Any, name: str = "m", backend: str = "gemini") -> list[Any]:

@@ -25,7 +25,7 @@ from gemcli.settings.config import CONFIG, Config, check, merge
 from gemcli.settings.definitions import OPTIONS, REFUSED, SETTINGS, Setting
 from gemcli.text import json_tree, schema, tree, yaml_tree
 from gemcli.text.problems import Problems
-from tests.builders import error_from
+from tests.builders import error_from, json_values
 
 SAMPLES: dict[str, Any] = {
     "system_instruction": {"parts": [{"text": "Be brief."}]},
@@ -577,15 +577,15 @@ def test_check(config: Any, messages: list[str]) -> None:
     assert [problem.message for problem in check(config)] == messages
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
-)
 WIRE_KEYS = [part for setting in SETTINGS for part in setting.path]
 
 
-@given(st.dictionaries(st.sampled_from(WIRE_KEYS), st.dictionaries(st.sampled_from(WIRE_KEYS), JSON) | JSON) | JSON)
+@given(
+    st.dictionaries(
+        st.sampled_from(WIRE_KEYS), st.dictionaries(st.sampled_from(WIRE_KEYS), json_values()) | json_values()
+    )
+    | json_values()
+)
 def test_check_never_fails(config: Any) -> None:
     """Any JSON value can be checked, and each problem has one of the rules."""
     assert {problem.rule for problem in check(config)} <= schema.RULES.keys() | {"number"}

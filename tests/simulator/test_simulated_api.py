@@ -15,17 +15,12 @@ from gemcli.simulator import echo_model
 from gemcli.simulator.api_errors import STATUSES
 from gemcli.simulator.replies import Reply
 from gemcli.simulator.simulated_api import VERBS, application, simulate
+from tests.builders import json_values
 
 from .support import ECHO, KEY, SSE, error_of, json_of, post, says, talk
 
 HELLO = {"contents": talk("Hello")}
 UNREGISTERED = "Method doesn't allow unregistered callers"
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
-)
 
 
 def assert_in_the_apis_form(reply: Reply) -> None:
@@ -152,15 +147,17 @@ def test_imports() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-@given(st.binary(max_size=60) | json_values, st.sampled_from(sorted(VERBS)))
+@given(st.binary(max_size=60) | json_values(), st.sampled_from(sorted(VERBS)))
 def test_any_body(body: Any, verb: str) -> None:
     """Whatever is sent, the reply is a success or an error in the API's form, never an exception."""
     assert_in_the_apis_form(post(body, verb))
 
 
 @given(
-    st.dictionaries(st.sampled_from(["contents", "systemInstruction", "generation_config", "tools"]), json_values)
-    | st.fixed_dictionaries({"contents": st.lists(st.fixed_dictionaries({"role": json_values, "parts": json_values}))})
+    st.dictionaries(st.sampled_from(["contents", "systemInstruction", "generation_config", "tools"]), json_values())
+    | st.fixed_dictionaries(
+        {"contents": st.lists(st.fixed_dictionaries({"role": json_values(), "parts": json_values()}))}
+    )
 )
 def test_any_value_of_a_known_field(body: Any) -> None:
     """The same holds where the fields are known and only their values are odd."""

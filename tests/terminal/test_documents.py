@@ -13,6 +13,7 @@ from gemcli.formats import contents_list, markdown, replay_script
 from gemcli.sessions import read_records, records
 from gemcli.sessions.journal import Journal
 from gemcli.terminal import documents
+from tests.builders import json_values
 from tests.support import answer
 
 T = "2026-01-01T00:00:00.000Z"
@@ -168,20 +169,9 @@ def test_snake_case(wire: str, name: str) -> None:
 
 # Whatever a session file holds
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-1, 3) | st.sampled_from(["", "1.1", "user", "model", "f"]),
-    lambda inner: (
-        st.lists(inner, max_size=2)
-        | st.dictionaries(
-            st.sampled_from(
-                ["role", "parts", "text", "content", "candidates", "systemInstruction", "generationConfig"]
-            ),
-            inner,
-            max_size=3,
-        )
-    ),
-    max_leaves=8,
-)
+WORDS = st.sampled_from(["", "1.1", "user", "model", "f"])
+KEYS = ["role", "parts", "text", "content", "candidates", "systemInstruction", "generationConfig"]
+VALUES = json_values(st.none() | st.booleans() | st.integers(-1, 3) | WORDS, st.sampled_from(KEYS), 8)
 BODY: list[dict[str, Any]] = [
     HEADER | {"config": {"systemInstruction": {"parts": [{"text": "s"}]}}}, *ANSWERED, asked("2.1", "q"),
     told("2.1", "half", valid=False), asked("3.1", "q"), FAILURE | {"request": "3.1"},

@@ -18,6 +18,7 @@ from gemcli.errors import GemcliError, Problem
 from gemcli.signals import time_limit
 from gemcli.terminal import output
 from gemcli.terminal.output import MAX_LENGTH, Output, Stream, as_json, visible
+from tests.builders import json_values
 
 CONTROL = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))} - {"\t", "\n"}
 REORDERING = set("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -53,14 +54,7 @@ def test_visible(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=10,
-)
-
-
-@given(VALUES)
+@given(json_values())
 def test_json_is_one_harmless_line_that_reads_back(value: Any) -> None:
     """Any value is one line without control characters, in keys too, encodable, and reads back the same."""
     text = as_json(value)

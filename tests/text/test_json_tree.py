@@ -15,6 +15,7 @@ from gemcli.text import json_tree, yaml_tree
 from gemcli.text.json_tree import load
 from gemcli.text.problems import Problems
 from gemcli.text.tree import MAX_DEPTH, Literal, Mapping, Node, Sequence, Text, from_value, plain_value
+from tests.builders import json_values
 from tests.support import examples
 
 REFUSED: dict[str, tuple[str, list[tuple[str, int, int]]]] = {
@@ -134,15 +135,8 @@ def test_only_strings_are_text() -> None:
         assert (quoted, quoted.plain) == (written, False)
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
-    max_leaves=12,
-)
-
-
 @settings(max_examples=examples(60))
-@given(JSON, st.booleans(), st.sampled_from([None, 0, 2]))
+@given(json_values(), st.booleans(), st.sampled_from([None, 0, 2]))
 def test_the_tree_stands_for_the_value(value: Any, ensure_ascii: bool, indent: int | None) -> None:
     """Whatever JSON writes, the tree stands for the same value, however it is laid out."""
     found = Problems()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gemcli.text import strict_json
 from gemcli.text.strict_json import MAX_DEPTH, dumps, encode, loads
+from tests.builders import SCALARS, json_values
 
 REFUSED = {
     "nan": ("[NaN]", "NaN is not JSON"),
@@ -90,18 +91,8 @@ def test_only_finite_numbers_are_written(value: Any) -> None:
         encode(["\ud800", value])
 
 
-TEXT = st.text(st.characters(), max_size=6)
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(), max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(), max_size=4), inner, max_size=4)
-    ),
-    max_leaves=20,
-)
+TEXT = st.text(st.characters(), max_size=8)
+VALUES = json_values(SCALARS | TEXT, TEXT, 20)
 
 
 def same(one: Any, other: Any) -> bool:
