@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gemcli.chat import answers, turn_order
 from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS, judge, read
 from gemcli.chat.contents import user_text
-from gemcli.errors import REASONS, GemcliError
+from gemcli.errors import GemcliError
 from tests.builders import error_from, json_values
 from tests.support import answer
 
@@ -105,12 +105,6 @@ def test_bad_finish_reasons(finish: str, parts: Any) -> None:
     assert finish in verdict.error.message
 
 
-def test_malformed_answers_are_worth_another_try() -> None:
-    """Of the unusable answers, the empty and the malformed ones may be sent again; a block may not."""
-    retryable = {reason for reason, kind in REASONS.items() if kind.status == "blocked" and kind.retryable}
-    assert retryable == {"EMPTY_ANSWER", "MALFORMED_ANSWER"}
-
-
 MESSAGES = {
     "prompt": ({"promptFeedback": {"blockReason": "SAFETY"}}, "the prompt was blocked: SAFETY"),
     "finish-message": (candidate(finishReason="OTHER", finishMessage="no idea"),
@@ -136,14 +130,13 @@ def test_messages(body: Any, message: str) -> None:
 
 # Bodies of a 200 that are no answer
 
+UTF_8 = "'utf-8' codec can't decode byte 0xff in position 7: invalid start byte"
 NOT_JSON = {
     "empty": (b"", "the answer is empty"),
     "space": (b" \r\n", "the answer is empty"),
     "html": (b"<html>", "the answer is not JSON (Expecting value: line 1 column 1 (char 0))"),
     "cut": (b'{"candidates": [', "the answer is not JSON (Expecting value: line 1 column 17 (char 16))"),
-    "nan": (b'{"a": NaN}', "the answer is not JSON (NaN is not JSON)"),
-    "duplicate-key": (b'{"a": 1, "a": 2}', 'the answer is not JSON (duplicate key "a")'),
-    "two-documents": (b"{}{}", "the answer is not JSON (Extra data: line 1 column 3 (char 2))"),
+    "not-utf-8": (b'{"a": "\xff"}', f"the answer is not JSON ({UTF_8})"),
     "deep": (b'{"a": ' + b"[" * 100000 + b"]" * 100000 + b"}", "the answer is not JSON (nested too deeply)"),
 }
 NOT_AN_ANSWER = {
@@ -169,17 +162,9 @@ BROKEN = NOT_JSON | {name: (body, f"not an answer of the API: {what}") for name,
 @pytest.mark.parametrize(("body", "message"), BROKEN.values(), ids=BROKEN)
 def test_broken_bodies(body: bytes, message: str) -> None:
     """A 200 whose body is no answer is BAD_RESPONSE, exit 76, and whether it was billed is unknown."""
-    caught = error_from(read, body)
-    error = caught
+    error = error_from(read, body)
     assert (error.reason, error.exit, error.code) == ("BAD_RESPONSE", 76, "INTERNAL")
     assert (error.message, error.outcome, error.http) == (message, "unknown", 200)
-
-
-def test_broken_utf8() -> None:
-    """An answer that is not UTF-8 is BAD_RESPONSE too."""
-    with pytest.raises(GemcliError, match="not JSON") as caught:
-        read(b'{"a": "\xff"}')
-    assert caught.value.reason == "BAD_RESPONSE"
 
 
 # Anything at all

@@ -16,7 +16,7 @@ from gemcli.errors import Problem
 from gemcli.simulator import request_checks
 from gemcli.simulator.api_errors import ApiError
 from gemcli.text import strict_json
-from tests.builders import call, error_from, model, result, user
+from tests.builders import SCALARS, call, error_from, json_values, model, result, user
 
 Check = Callable[[list[Any]], list[Problem]]
 
@@ -190,47 +190,22 @@ def test_every_rule_has_a_breach() -> None:
     assert BREACHES.keys() == RULES.keys()
 
 
-def test_all_problems_at_once() -> None:
-    """Every Content's own breaches are found together, oldest first."""
-    wrong = [
-        Q, {"role": "assistant", "parts": "a"}, None, user("", {}), model(result(response=7)), user(call()),
-        model(),
-    ]  # fmt: skip
-    assert [(problem.index, problem.rule) for problem in check(wrong)] == [
-        (1, "role"),
-        (1, "shape"),
-        (2, "shape"),
-        (3, "blank-text"),
-        (3, "blank-part"),
-        (4, "response-role"),
-        (4, "response-object"),
-        (5, "call-role"),
-        (6, "no-parts"),
-    ]
+BAD_CONTENT = {"role": "assistant", "parts": "a"}
+LATE_DATA = user({"inlineData": {"data": "*"}}, "")
+AT_ONCE: dict[str, tuple[Check, list[Any], str]] = {
+    "contents": (check, [Q, BAD_CONTENT, None, user("", {}), model(result(response=7)), user(call())],
+        "1 role, 1 shape, 2 shape, 3 blank-text, 3 blank-part, 4 response-role, 4 response-object, 5 call-role"),
+    "order": (check, [A, A, model(call()), user("", result("g")), user(result())],
+        "0 first, 1 alternate, 2 alternate, 3 blank-text, 3 calls-answered, 4 alternate, 4 calls-answered"),
+    "import": (check_import, [Q, model({"text": "hm", "thought": True}), LATE_DATA, A],
+        "1 answer, 2 blank-text, 2 base64"),
+}  # fmt: skip
 
 
-def test_order_problems_at_once() -> None:
-    """Breaches between neighbours are found together with those of single Contents, oldest first."""
-    wrong = [A, A, model(call()), user("", result("g")), user(result())]
-    assert [(problem.index, problem.rule) for problem in check(wrong)] == [
-        (0, "first"),
-        (1, "alternate"),
-        (2, "alternate"),
-        (3, "blank-text"),
-        (3, "calls-answered"),
-        (4, "alternate"),
-        (4, "calls-answered"),
-    ]
-
-
-def test_import_problems_keep_their_order() -> None:
-    """What only an import must keep is listed where it belongs, not after the rest."""
-    wrong = [Q, model({"text": "hm", "thought": True}), user({"inlineData": {"data": "*"}}, ""), A]
-    assert [(problem.index, problem.rule) for problem in check_import(wrong)] == [
-        (1, "answer"),
-        (2, "blank-text"),
-        (2, "base64"),
-    ]
+@pytest.mark.parametrize(("checker", "wrong", "found"), AT_ONCE.values(), ids=AT_ONCE)
+def test_all_problems_at_once(checker: Check, wrong: list[Any], found: str) -> None:
+    """Breaches of single Contents, of their order and of what an import must keep are found together, oldest first."""
+    assert ", ".join(f"{problem.index} {problem.rule}" for problem in checker(wrong)) == found
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -243,11 +218,11 @@ def test_require() -> None:
     """`require` says how many problems there are, hands them all on, and is silent when there are none."""
     turn_order.require([], "x")
     problems = check([None])
-    caught = error_from(turn_order.require, problems, "the file")
-    assert (caught.message, caught.reason) == ("the file: 1 problem", "TURN_ORDER")
-    caught = error_from(turn_order.require, [*problems, *problems], "the file", "BAD_HISTORY")
-    assert (caught.message, caught.reason) == ("the file: 2 problems", "BAD_HISTORY")
-    assert caught.problems == (*problems, *problems)
+    error = error_from(turn_order.require, problems, "the file")
+    assert (error.message, error.reason) == ("the file: 1 problem", "TURN_ORDER")
+    error = error_from(turn_order.require, [*problems, *problems], "the file", "BAD_HISTORY")
+    assert (error.message, error.reason) == ("the file: 2 problems", "BAD_HISTORY")
+    assert error.problems == (*problems, *problems)
 
 
 def test_open_calls() -> None:
@@ -265,13 +240,8 @@ KEYS = st.sampled_from(
         "response", "name", "id", "inlineData", "data", "content",
     ]
 )  # fmt: skip
-SCALARS = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)
-)
-WORDS = SCALARS | st.sampled_from(["user", "model", "assistant", ""])
-ANYTHING = st.recursive(
-    WORDS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
-)
+WORDS = SCALARS | st.text(max_size=5) | st.sampled_from(["user", "model", "assistant", ""])
+ANYTHING = json_values(WORDS, KEYS)
 PARTS = (
     st.builds(lambda text: {"text": text}, WORDS)
     | st.builds(lambda name, more: {"functionCall": {"name": name, **more}}, WORDS, st.dictionaries(KEYS, WORDS))
@@ -319,8 +289,9 @@ TURNS = st.builds(_turn, TEXT, st.lists(NAMED, max_size=2), TEXT, st.randoms(use
 
 @given(st.lists(TURNS, max_size=4), st.data())
 def test_valid_turns(made: list[list[Content]], data: st.DataObject) -> None:
-    """A history of valid turns has no problems, wherever it ends; a request is one that ends with the user."""
+    """Valid turns have no problems, wherever they end; a request is what ends with the user, and is simulated."""
     contents = [content for turn in made for content in turn]
+    assert simulated([*contents, Q])
     contents = contents[: data.draw(st.integers(0, len(contents)))]
     assert check(contents) == check_import(contents) == []
     assert (check_request(contents) == []) == bool(contents and contents[-1]["role"] == "user")
@@ -375,9 +346,3 @@ def test_import_refuses_what_the_api_would(contents: list[Any]) -> None:
     """A history on which the API would refuse the next message is not imported without a word."""
     assert not simulated([*contents, Q])
     assert check_import(contents)
-
-
-@given(st.lists(TURNS, min_size=1, max_size=3), TEXT)
-def test_valid_turns_are_simulated(made: list[list[Content]], question: str) -> None:
-    """A message on top of valid turns is answered by the simulated API."""
-    assert simulated([content for turn in made for content in turn] + [user(question)])

@@ -38,34 +38,17 @@ def responded(history: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def test_text() -> None:
-    """Text is said by user and assistant, the Parts of one Content joined."""
-    assert messages(user("a", "b"), model("c", "d"), user("e")) == [
+    """Text is said by user and assistant, after the system; Parts are joined, thoughts and settings left out."""
+    signed = {"text": "c", "thoughtSignature": "c2ln"}
+    instruction = {"parts": [{"text": "Be "}, {"text": "brief"}]}
+    history = [user("a", "b"), model({"text": "hm", "thought": True}, signed, "d"), user("e")]
+    assert messages(*history, systemInstruction=instruction, generationConfig={"seed": 1}) == [
+        {"role": "system", "content": "Be brief"},
         {"role": "user", "content": "ab"},
         {"role": "assistant", "content": "cd"},
         {"role": "user", "content": "e"},
     ]
-
-
-def test_the_system_instruction_is_first() -> None:
-    """The system instruction is the first message, its Parts joined; settings are not messages."""
-    said = messages(
-        user("q"), systemInstruction={"parts": [{"text": "Be "}, {"text": "brief"}]}, generationConfig={"seed": 1}
-    )
-    assert said == [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "q"}]
-
-
-def test_an_empty_history() -> None:
-    """A session without turns is no messages."""
     assert messages() == []
-
-
-def test_thoughts_and_signatures_stay() -> None:
-    """Thoughts and signatures are left out, and what is said beside them is kept."""
-    said = messages(
-        user("q"),
-        model({"text": "hm", "thought": True}, {"text": "a", "thoughtSignature": "c2ln"}, {"thoughtSignature": "c2ln"}),
-    )
-    assert said[1] == {"role": "assistant", "content": "a"}
 
 
 def test_a_call_with_its_id() -> None:
@@ -136,14 +119,10 @@ def test_a_result_of_its_own_call() -> None:
 
 
 def test_a_message_beside_results() -> None:
-    """What the user says with the results follows them: a tool message comes right after its call."""
+    """What the user says with the results follows them; a call that waits for its response is exported as it is."""
     said = messages(user("q"), model(call(id="1")), user("and more", result(id="1")))
     assert [message["role"] for message in said] == ["user", "assistant", "tool", "user"]
     assert said[3]["content"] == "and more"
-
-
-def test_an_open_call() -> None:
-    """A call that waits for its response is exported as it is."""
     assert messages(user("q"), model(call(id="1")))[-1]["tool_calls"][0]["id"] == "1"
 
 

@@ -31,10 +31,6 @@ def test_document() -> None:
     assert dump(contents("hi *you*", "- a\n- b"), header) == (
         "# Conversation with m\n\n## System\n\n> Be brief.\n\n## User\n\n> hi *you*\n\n## Model\n\n> - a\n> - b\n"
     )
-
-
-def test_empty() -> None:
-    """A session without turns has its title only."""
     assert dump([], HEADER) == "# Conversation with m\n"
 
 

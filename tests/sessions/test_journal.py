@@ -386,8 +386,8 @@ def test_broken(body: list[Any], message: str) -> None:
     """Each rule of the fold, broken in the last record, is named in full; all before it is accepted."""
     whole = [header(), *body]
     fold(whole[:-1])
-    caught = error_from(fold, whole)
-    assert (caught.reason, caught.message) == ("CORRUPT", f"file: line {len(whole)}: {message}")
+    error = error_from(fold, whole)
+    assert (error.reason, error.message) == ("CORRUPT", f"file: line {len(whole)}: {message}")
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -428,43 +428,27 @@ def test_turn_numbers(record: Callable[..., Any], bad: Any) -> None:
         fold([header(), asked("1.1"), told("1.1"), record(bad)])
 
 
-def test_failure_outcome_words() -> None:
-    """An outcome that this version does not know is taken as in doubt, never as safe to send again."""
+def test_what_is_unknown_or_missing() -> None:
+    """Unknown outcomes are in doubt, unknown keys are kept and change nothing, turn numbers may leave gaps."""
     journal = Journal([header(), asked("1.1"), failed("1.1", "perhaps")])
     assert next(journal.exchanges).state == IN_DOUBT
-
-
-def test_unknown_keys() -> None:
-    """Keys that this version does not know are kept, and change nothing."""
     body = [header(later=1), asked("1.1", later={"turn": 7}), told("1.1", later=None)]
     journal = Journal(body)
     assert journal.records == body
     assert journal.history == [user("q1.1"), model("a1.1")]
-
-
-def test_numbers_with_gaps() -> None:
-    """Turn numbers may leave gaps, as in a fork; the next one is above all so far."""
     journal = Journal([header(), asked("3.1"), told("3.1"), asked("7.2"), failed("7.2")])
     assert live(journal) == [3]
     assert journal.next_exchange(user("x")) == (8, "8.1")
 
 
 def test_undo_is_a_stack() -> None:
-    """Two rewinds are taken back one after the other, the newest first."""
-    body = [header()]
-    for number in (1, 2, 3):
-        body += [asked(f"{number}.1"), told(f"{number}.1")]
-    journal = Journal([*body, rewound(2, 3), rewound(1), undone(1)])
+    """Rewinds are taken back one after the other, the newest first, whatever was not answered in between."""
+    body = [header(), *(record for number in "123" for record in turn(f"{number}.1")), rewound(2, 3), rewound(1)]
+    body += [asked("4.1"), told("4.1", valid=False), asked("5.1"), failed("5.1"), asked("6.1"), undone(1)]
+    journal = Journal(body)
     assert (live(journal), journal.undoable) == ([1], [2, 3])
     journal.apply(undone(2, 3))
     assert (live(journal), journal.undoable) == ([1, 2, 3], [])
-
-
-def test_undo_survives_what_was_not_answered() -> None:
-    """A refused, a failed and a lost turn after a rewind do not stand in the way of the undo."""
-    body = [header(), asked("1.1"), told("1.1"), rewound(1)]
-    body += [asked("2.1"), told("2.1", valid=False), asked("3.1"), failed("3.1"), asked("4.1"), undone(1)]
-    assert live(Journal(body)) == [1]
 
 
 def test_open_turn_can_be_rewound_and_brought_back() -> None:
@@ -484,25 +468,16 @@ def test_history_as_sent() -> None:
     assert journal.history[1] == model({"text": "x", "later": 1}, {"text": "", "thoughtSignature": "cw=="})
 
 
-def test_at_zero_and_missing() -> None:
-    """Turn 0 is the session before any turn; a turn that never was is a KeyError."""
-    journal = Journal([header(), asked("1.1"), told("1.1"), asked("2.1"), failed("2.1")])
+def test_at() -> None:
+    """Turn 0 is the session before any turn, one that never was a KeyError; a rewound turn can be gone back to."""
+    journal = Journal([header(), *turn("1.1"), asked("2.1"), failed("2.1")])
     assert journal.at(0).records == [header()]
     assert journal.at(2).history == journal.at(1).history == journal.history
     with pytest.raises(KeyError):
         journal.at(3)
-
-
-def test_at_rewound_turn() -> None:
-    """A rewound turn can still be gone back to, with what was live when it was answered."""
-    body = [header(), asked("1.1"), told("1.1"), asked("2.1"), told("2.1"), rewound(1, 2), asked("3.1"), told("3.1")]
-    journal = Journal(body)
-    assert live(journal.at(2)) == [1, 2]
-    assert live(journal.at(3)) == [3]
-
-
-def test_at_turn_with_a_tool() -> None:
-    """The audit of a tool belongs to the turn it ran in."""
+    journal = Journal([header(), *turn("1.1"), *turn("2.1"), rewound(1, 2), *turn("3.1")])
+    assert (live(journal.at(2)), live(journal.at(3))) == ([1, 2], [3])
+    # The audit of a tool belongs to the turn it ran in.
     body = [header(), *ANSWERED_CALL, {"kind": "tool", "time": T, "request": "1.1"}]
     assert Journal([*body, rewound(1)]).at(1).records == body
 

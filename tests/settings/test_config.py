@@ -134,14 +134,12 @@ def refuse_note(note: str) -> None:
 
 def found(text: str) -> list[tuple[str, int | None, int | None]]:
     """The rule, line and column of every problem of a config file."""
-    caught = error_from(from_yaml, text)
-    return [(problem.rule, problem.line, problem.column) for problem in caught.problems]
+    return [(problem.rule, problem.line, problem.column) for problem in error_from(from_yaml, text).problems]
 
 
 def hint(text: str) -> str | None:
     """The hint of a config file's only problem."""
-    caught = error_from(from_yaml, text)
-    (problem,) = caught.problems
+    (problem,) = error_from(from_yaml, text).problems
     return problem.hint
 
 
@@ -221,12 +219,16 @@ def test_place_and_name_are_the_sdks(setting: Setting) -> None:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=field)
 @pytest.mark.parametrize("spelling", ["sdk", "api"])
-def test_config_file_makes_the_same_body(setting: Setting, spelling: str) -> None:
-    """A config file in either spelling gives each setting the place and value that the SDK gives it."""
+def test_config_files_and_trees_make_the_same_body(setting: Setting, spelling: str) -> None:
+    """A config file, in either spelling and within a script too, gives each setting the place and value of the SDK."""
     sample = SAMPLES[field(setting)]
     names = field(setting).split(".") if spelling == "sdk" else setting.path[setting.path[0] == "generationConfig" :]
-    value = snaked(sample) if spelling == "sdk" and setting.name not in FREE_FORM else sample
-    assert from_yaml(json.dumps(nested(names, value))) == nested(setting.path, sample)
+    value = nested(names, snaked(sample) if spelling == "sdk" and setting.name not in FREE_FORM else sample)
+    assert from_yaml(json.dumps(value)) == nested(setting.path, sample)
+    text = json.dumps({"config": value})
+    for node in (yaml_tree.load(text, Problems()), json_tree.load(text, Problems())):
+        read, problems = from_tree(node)
+        assert (read, problems.found) == (nested(setting.path, sample), [])
 
 
 FREE_FORM = {"response_json_schema", "labels"}
@@ -287,23 +289,15 @@ def test_options_make_the_body() -> None:
     assert set(values) == {setting.name for setting in OPTIONS}
 
 
-def test_absent_options_leave_nothing() -> None:
-    """None and empty tuples are absent options, and foreign parameters are not looked at."""
+def test_options_are_read_without_care() -> None:
+    """Absent options leave nothing, numbers are as in a config file, case and prefixes do not matter in names."""
     assert from_options({"temperature": None, "stop_sequences": (), "message": "hello", "json": True}) == {}
-
-
-@pytest.mark.parametrize("value", ["1", 1, 1.0])
-def test_whole_numbers_are_the_same_everywhere(value: Any) -> None:
-    """A whole number for a setting with fractions is written the same from an option and a config file."""
-    body = json.dumps(from_options({"temperature": value}))
-    assert body == json.dumps(from_yaml("temperature: 1")) == '{"generationConfig": {"temperature": 1.0}}'
-
-
-@pytest.mark.parametrize("text", ["none", "NONE", "BLOCK_NONE", "block-none", " none "])
-def test_names_are_read_without_care(text: str) -> None:
-    """Case, hyphens and the API's prefixes do not matter in names."""
-    (setting,) = from_options({"safety_settings": (f"Harassment={text}",)})["safetySettings"]
-    assert setting == {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}
+    for value in ("1", 1, 1.0):
+        body = json.dumps(from_options({"temperature": value}))
+        assert body == json.dumps(from_yaml("temperature: 1")) == '{"generationConfig": {"temperature": 1.0}}'
+    for text in ("none", "NONE", "BLOCK_NONE", "block-none", " none "):
+        (setting,) = from_options({"safety_settings": (f"Harassment={text}",)})["safetySettings"]
+        assert setting == {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}
 
 
 NUMBER, WHOLE = "must be a number from 0 to 2", "must be a whole number of at least 1"
@@ -414,16 +408,12 @@ system_instruction: null
     }
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "{}"])
-def test_empty_config_file(text: str) -> None:
-    """A config file without settings is an empty Config."""
-    assert from_yaml(text) == {}
-
-
-def test_files_are_not_read_from_config_files() -> None:
-    """`@file` means a file on the command line only: in a config file it is text."""
-    config = from_yaml("system_instruction: '@file'")
-    assert config == {"systemInstruction": {"parts": [{"text": "@file"}]}}
+def test_small_config_files() -> None:
+    """A config file without settings is an empty Config; `@file` means a file on the command line only."""
+    for text in ("", "# nothing\n", "{}"):
+        assert from_yaml(text) == {}
+    read = from_yaml("system_instruction: '@file'")
+    assert read == {"systemInstruction": {"parts": [{"text": "@file"}]}}
 
 
 def test_names_are_converted_at_every_depth() -> None:
@@ -614,17 +604,12 @@ def assembled(chosen: dict[tuple[str, ...], int]) -> Any:
 
 @given(CONFIGS, CONFIGS)
 def test_merge_is_pure_and_idempotent(session: Config, call: Config) -> None:
-    """Merging changes neither Config, and merging the same call again changes nothing more."""
+    """Merging changes neither Config, merging the same call again changes nothing more, and nothing changes nothing."""
     before = copy.deepcopy((session, call))
     merged = merge(session, call)
     assert merge(merged, call) == merged
     assert (session, call) == before
-
-
-@given(CONFIGS)
-def test_merge_with_nothing(config: Config) -> None:
-    """Nothing over a Config, or a Config over nothing, is that Config."""
-    assert merge(config, {}) == merge({}, config) == config
+    assert merge(session, {}) == merge({}, session) == session
 
 
 def test_merge_by_key_and_category() -> None:
@@ -652,36 +637,26 @@ def test_merge_by_key_and_category() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "expected"),
-    [
-        ({"thinkingBudget": 1}, {"thinkingLevel": "LOW"}, {"thinkingLevel": "LOW"}),
-        ({"thinkingLevel": "LOW"}, {"thinkingBudget": 1}, {"thinkingBudget": 1}),
-        ({"thinkingBudget": 1, "includeThoughts": True}, {"thinkingBudget": 2},
-            {"thinkingBudget": 2, "includeThoughts": True}),
-        ({"includeThoughts": True}, {"thinkingLevel": "LOW"}, {"includeThoughts": True, "thinkingLevel": "LOW"}),
-    ],
-)  # fmt: skip
-def test_merge_of_thinking(ours: Config, theirs: Config, expected: Config) -> None:
+BUDGETS: list[tuple[Any, Any, Any]] = [
+    ({"thinkingBudget": 1}, {"thinkingLevel": "LOW"}, {"thinkingLevel": "LOW"}),
+    ({"thinkingLevel": "LOW"}, {"thinkingBudget": 1}, {"thinkingBudget": 1}),
+    ({"thinkingBudget": 1, "includeThoughts": True}, {"thinkingBudget": 2},
+        {"thinkingBudget": 2, "includeThoughts": True}),
+    ({"includeThoughts": True}, {"thinkingLevel": "LOW"}, {"includeThoughts": True, "thinkingLevel": "LOW"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("configs", BUDGETS)
+def test_merge_of_thinking(configs: tuple[Any, Any, Any]) -> None:
     """A budget replaces a level and the other way round; the wish for thoughts stays."""
-    session, call = (
-        nested(("generationConfig", "thinkingConfig"), ours),
-        nested(("generationConfig", "thinkingConfig"), theirs),
-    )
-    assert merge(session, call) == nested(("generationConfig", "thinkingConfig"), expected)
+    session, call, expected = (nested(("generationConfig", "thinkingConfig"), config) for config in configs)
+    assert merge(session, call) == expected
 
 
-def test_merge_of_schemas() -> None:
-    """One kind of response schema replaces the other."""
-    session, call = (
-        nested(("generationConfig", "responseSchema"), {}),
-        nested(("generationConfig", "responseJsonSchema"), {}),
-    )
-    assert merge(session, call) == call
-
-
-def test_merge_keeps_model_armor() -> None:
-    """A call's safety settings do not switch off the session's Model Armor: the two are a problem."""
+def test_merge_of_what_excludes_each_other() -> None:
+    """One kind of response schema replaces the other; a call's safety settings do not switch off Model Armor."""
+    call = nested(("generationConfig", "responseJsonSchema"), {})
+    assert merge(nested(("generationConfig", "responseSchema"), {}), call) == call
     merged = merge({"modelArmorConfig": {}}, {"safetySettings": []})
     assert [problem.rule for problem in check(merged)] == ["exclusive"]
 
@@ -702,17 +677,6 @@ def from_tree(node: tree.Node | None) -> tuple[Any, Problems]:
     assert isinstance(node, tree.Mapping)
     problems = Problems()
     return CONFIG(problems, "`config`", node[tree.Text("config")]), problems
-
-
-@pytest.mark.parametrize("setting", SETTINGS, ids=field)
-def test_a_tree_is_read_like_a_file(setting: Setting) -> None:
-    """Each setting, within a script in YAML or in JSON, gives what it gives in a config file of its own."""
-    value = nested(field(setting).split("."), SAMPLES[field(setting)])
-    text = json.dumps({"config": value})
-    for node in (yaml_tree.load(text, Problems()), json_tree.load(text, Problems())):
-        read, problems = from_tree(node)
-        assert read == from_yaml(json.dumps(value))
-        assert not problems
 
 
 def test_problems_of_a_tree_have_their_places_in_the_whole_file() -> None:

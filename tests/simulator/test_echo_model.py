@@ -39,9 +39,12 @@ def test_said(name: str) -> None:
 
 
 def test_system_instruction() -> None:
-    """A system instruction is mentioned."""
+    """A system instruction is mentioned; where nothing was said the content is empty and none of it is counted."""
     answer = post({"contents": talk("a"), "systemInstruction": {"parts": [{"text": "Be brief"}]}})
     assert text_of(answer) == 'Message 1 says: "a". The system instruction says: "Be brief".'
+    stopped = json_of(post({"contents": talk("a"), "generationConfig": {"stopSequences": ["M"]}}))
+    assert stopped["candidates"] == [{"content": {}, "finishReason": "STOP", "index": 0}]
+    assert "candidatesTokenCount" not in stopped["usageMetadata"]
 
 
 def test_whole_response() -> None:
@@ -79,13 +82,6 @@ def test_limits(settings: Any, text: str, finish: str) -> None:
     answer = json_of(reply)
     assert (text_of(reply), answer["candidates"][0]["finishReason"]) == (text, finish)
     assert answer["usageMetadata"]["candidatesTokenCount"] <= settings.get("maxOutputTokens", 6)
-
-
-def test_stopped_before_the_first_word() -> None:
-    """Where nothing was said the content is empty and no tokens of it are counted, as in the API."""
-    answer = json_of(post({"contents": talk("a"), "generationConfig": {"stopSequences": ["M"]}}))
-    assert answer["candidates"] == [{"content": {}, "finishReason": "STOP", "index": 0}]
-    assert "candidatesTokenCount" not in answer["usageMetadata"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from google.genai import types
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemcli.chat import answers
 from gemcli.errors import GemcliError
 from gemcli.simulator import api_errors, rules, rules_schema, tokens
 from gemcli.simulator.replies import Amount, CutPoint, Reply
@@ -44,28 +43,19 @@ def example() -> str:
     return textwrap.dedent(shown[0])
 
 
-def test_the_documented_example_loads() -> None:
-    """The example of the documentation is a rules file, and shows every kind of reply but raw."""
+def test_the_documentation() -> None:
+    """Its example is a rules file that shows every kind of reply but raw, and it names every key of the grammar."""
     loaded = rules.load(example(), "example").rules
     assert len(loaded) == 8
     assert all(any(getattr(rule, kind) for rule in loaded) for kind in ("answer", "block", "error", "cut", "times"))
     assert (loaded[0].line, loaded[-1]) == (2, Rule(line=loaded[-1].line))
+    tables = ("RULE", "WHEN", "ANSWER", "CALL", "ERROR", "RAW", "CUT")
+    keys = {key for table in tables for key in getattr(rules_schema, table).keys}
+    assert [key for key in keys if not re.search(rf"\b{key}\b", rules.__doc__ or "")] == []
 
 
-def test_every_key_is_documented() -> None:
-    """Each key of the grammar stands in its documentation."""
-    tables = (
-        rules_schema.RULE, rules_schema.WHEN, rules_schema.ANSWER, rules_schema.CALL, rules_schema.ERROR,
-        rules_schema.RAW, rules_schema.CUT,
-    )  # fmt: skip
-    missing = [key for form in tables for key in form.keys if not re.search(rf"\b{key}\b", rules.__doc__ or "")]
-    assert missing == []
-
-
-def test_the_names_are_the_apis() -> None:
-    """Finish reasons, block reasons and counts are those of the SDK."""
-    assert set(answers.FINISH_REASONS) == {reason.value for reason in types.FinishReason}
-    assert set(answers.BLOCK_REASONS) == {reason.value for reason in types.BlockedReason}
+def test_the_counts_are_the_apis() -> None:
+    """The names of the counts are those of the SDK."""
     fields = types.GenerateContentResponseUsageMetadata.model_fields
     assert {name: fields[name].alias for name in tokens.COUNTS} == tokens.COUNTS
 
@@ -78,10 +68,14 @@ def test_every_problem_has_a_rule() -> None:
 
 
 def test_an_answer_in_short() -> None:
-    """Text alone is an answer; so is text that looks like something else."""
+    """Text alone is an answer, whatever it looks like; Parts in wire form may hold anything."""
     assert one("answer: Hello yourself.").answer == Answer(({"text": "Hello yourself."},))
     assert one("answer: 12:30").answer == Answer(({"text": "12:30"},))
     assert one('answer: ""').answer == one("answer: {}").answer == Answer(())
+    parts: Any = ({"text": "1e3", "thought": True}, {"executableCode": {"code": "x", "n": 2}})
+    assert one("answer: {parts: [{text: 1e3, thought: true}, {executableCode: {code: x, n: 2}}]}").answer == Answer(
+        parts
+    )
 
 
 def test_a_whole_answer() -> None:
@@ -107,13 +101,6 @@ def test_a_signature_without_calls_is_a_part_of_its_own() -> None:
     """The API streams it as a last part with empty text."""
     answer = one("answer: {text: Hi, signature: c2ln}").answer
     assert answer == Answer(({"text": "Hi"}, {"text": "", "thoughtSignature": "c2ln"}))
-
-
-def test_parts_are_taken_as_they_are() -> None:
-    """Parts in wire form may hold anything; their text is text."""
-    answer = one("answer: {parts: [{text: 1e3, thought: true}, {executableCode: {code: 'x', n: 2}}]}").answer
-    parts: Any = ({"text": "1e3", "thought": True}, {"executableCode": {"code": "x", "n": 2}})
-    assert answer == Answer(parts)
 
 
 def test_conditions() -> None:
@@ -156,53 +143,33 @@ def test_a_raw_reply() -> None:
 
 
 def test_an_error_in_short() -> None:
-    """A status alone is an error in the API's usual words."""
+    """A status alone is an error in the API's usual words; a delay always has its unit on the wire."""
     for status, (code, words) in api_errors.STATUSES.items():
         error = one(f"error: {status}").error
         assert error is not None
         assert error.body() == {"error": {"code": code, "message": words, "status": status}}
+    error = one("error: {status: UNAVAILABLE, message: Later., retry_delay: 2.5}").error
+    assert error is not None
+    assert (error.message, error.details) == ("Later.", [api_errors.retry_info("2.5s")])
 
 
 def test_an_error_with_details() -> None:
     """Each detail is the typed message of google.rpc that it stands for, and headers are kept."""
-    error = one(
-        "error: {status: RESOURCE_EXHAUSTED, retry_delay: 900ms, quota_id: PerDay, reason: RATE, field: 'contents[0]', "
-        "headers: {retry-after: 3}}"
-    ).error
+    details = "retry_delay: 900ms, quota_id: PerDay, reason: RATE, field: 'contents[0]'"
+    error = one(f"error: {{status: RESOURCE_EXHAUSTED, {details}, headers: {{retry-after: 3}}}}").error
     assert error is not None
     assert error.headers == {"retry-after": "3"}
     assert (error.code, error.message) == (429, api_errors.QUOTA_MESSAGE)
     kinds = "type.googleapis.com/google.rpc."
+    service = {"service": "generativelanguage.googleapis.com"}
+    metric = "generativelanguage.googleapis.com/generate_content_free_tier_requests"
+    field = {"field": "contents[0]", "description": api_errors.QUOTA_MESSAGE}
     assert error.body()["error"]["details"] == [
-        {
-            "@type": f"{kinds}ErrorInfo",
-            "reason": "RATE",
-            "domain": "googleapis.com",
-            "metadata": {"service": "generativelanguage.googleapis.com"},
-        },
-        {
-            "@type": f"{kinds}QuotaFailure",
-            "violations": [
-                {
-                    "quotaMetric": "generativelanguage.googleapis.com/generate_content_free_tier_requests",
-                    "quotaId": "PerDay",
-                }
-            ],
-        },
-        {
-            "@type": f"{kinds}BadRequest",
-            "fieldViolations": [{"field": "contents[0]", "description": api_errors.QUOTA_MESSAGE}],
-        },
+        {"@type": f"{kinds}ErrorInfo", "reason": "RATE", "domain": "googleapis.com", "metadata": service},
+        {"@type": f"{kinds}QuotaFailure", "violations": [{"quotaMetric": metric, "quotaId": "PerDay"}]},
+        {"@type": f"{kinds}BadRequest", "fieldViolations": [field]},
         {"@type": f"{kinds}RetryInfo", "retryDelay": "900ms"},
     ]
-
-
-def test_a_delay_without_a_unit_is_in_seconds() -> None:
-    """On the wire a delay always has its unit; a message of one's own stays."""
-    error = one("error: {status: UNAVAILABLE, message: Later., retry_delay: 2.5}").error
-    assert error is not None
-    assert error.message == "Later."
-    assert error.details == [api_errors.retry_info("2.5s")]
 
 
 def bad_files() -> Iterator[tuple[str, list[str]]]:
