@@ -144,16 +144,12 @@ def test_rules_are_read_when_they_are_needed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", [GEMINI, EXPRESS, VERTEX], ids=["gemini", "express", "vertex"])
-@pytest.mark.parametrize(
-    "environ",
-    [{}, {"GOOGLE_API_KEY": "secret", "GEMINI_API_KEY": "private"}, {"GEMINI_API_KEY": "b a d"}],
-    ids=["none", "two", "bad"],
-)
-def test_without_key(backend: Backend, environ: dict[str, str]) -> None:
+def test_without_key(backend: Backend) -> None:
     """A request that is only shown needs no key and sees none."""
-    before = dict(environ)
-    assert endpoint_without_key(backend, environ).key in ("no-key", None)
-    assert environ == before
+    for environ in ({}, {"GOOGLE_API_KEY": "secret", "GEMINI_API_KEY": "private"}, {"GEMINI_API_KEY": "b a d"}):
+        before = dict(environ)
+        assert endpoint_without_key(backend, environ).key in ("no-key", None)
+        assert environ == before
 
 
 def test_without_key_keeps_the_rest() -> None:

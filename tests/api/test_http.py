@@ -249,18 +249,18 @@ def transport(requests: list[httpx2.Request]) -> httpx2.MockTransport:
     return httpx2.MockTransport(remember)
 
 
-@pytest.mark.parametrize(
-    ("base_url", "url"),
-    [
-        ("http://127.0.0.1:1", "http://127.0.0.1:2/x"),
-        ("http://127.0.0.1:1", "https://127.0.0.1:1/x"),
-        ("https://gemini.example", "https://gemini.example.evil.example/x"),
-        (None, "https://evil.example/-aiplatform.googleapis.com/x"),
-        (None, "https://evil.example/#-aiplatform.googleapis.com/x"),
-        (None, "https://evilgoogleapis.com/x"),
-        (None, "http://aiplatform.googleapis.com/x"),
-    ],
-)
+STRANGERS = [
+    ("http://127.0.0.1:1", "http://127.0.0.1:2/x"),
+    ("http://127.0.0.1:1", "https://127.0.0.1:1/x"),
+    ("https://gemini.example", "https://gemini.example.evil.example/x"),
+    (None, "https://evil.example/-aiplatform.googleapis.com/x"),
+    (None, "https://evil.example/#-aiplatform.googleapis.com/x"),
+    (None, "https://evilgoogleapis.com/x"),
+    (None, "http://aiplatform.googleapis.com/x"),
+]
+
+
+@pytest.mark.parametrize(("base_url", "url"), STRANGERS)
 def test_nothing_goes_to_a_host_that_nobody_named(base_url: str | None, url: str) -> None:
     """A request for another server than that of the base URL, or of Google, is refused before it leaves."""
     requests: list[httpx2.Request] = []

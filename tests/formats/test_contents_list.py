@@ -100,21 +100,15 @@ WRONG: list[Any] = [
 FOUND = [(1, "role"), (2, "no-parts"), (2, "unanswered")]
 
 
-def test_problems_of_a_list() -> None:
-    """Every breach is found at once, by the number of the Content."""
-    caught = error_from(load, json.dumps(WRONG), "x.json")
+@pytest.mark.parametrize("lines", [False, True], ids=["list", "lines"])
+def test_problems(lines: bool) -> None:
+    """Every breach is found at once, by the number of the Content; in JSON Lines by its line too, blank ones counted."""
+    text = "\n" + "\n\n".join(map(json.dumps, WRONG)) if lines else json.dumps(WRONG)
+    caught = error_from(load, text, "x.json")
     assert caught.message == "x.json is not a history the API would accept: 3 problems"
     assert caught.reason == "TURN_ORDER"
     assert [(problem.index, problem.rule) for problem in caught.problems] == FOUND
-    assert all(problem.line is None for problem in caught.problems)
-
-
-def test_problems_of_lines() -> None:
-    """In JSON Lines every breach has its line too, blank lines counted."""
-    text = "\n" + "\n\n".join(map(json.dumps, WRONG))
-    caught = error_from(load, text, "x.jsonl")
-    assert [(problem.index, problem.rule) for problem in caught.problems] == FOUND
-    assert [problem.line for problem in caught.problems] == [4, 6, 6]
+    assert [problem.line for problem in caught.problems] == ([4, 6, 6] if lines else [None] * 3)
 
 
 def test_last_message_needs_its_answer() -> None:

@@ -39,23 +39,15 @@ def shell(script: str, directory: Path, env: Mapping[str, str]) -> Done:
 
 
 def test_the_body_ends_with_the_last_question() -> None:
-    """The body has everything up to the message that was answered last, and the whole config."""
+    """The body has all up to the message, or the responses, that were answered last; without one it is 65."""
     config: Any = {"systemInstruction": {"parts": [{"text": "s"}]}, "generationConfig": {"seed": 1}}
     history = contents("a", "b", "c", "d")
     assert dump(history, {"model": "m", "config": config}) == {"contents": history[:3], **config}
-
-
-def test_a_history_that_ends_in_responses() -> None:
-    """The responses of functions are the last message when the model has answered them."""
     result = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
     call = {"role": "model", "parts": [{"functionCall": {"name": "f"}}]}
     history = [*contents("a"), call, result, {"role": "model", "parts": [{"text": "b"}]}]
     assert dump(history, {"model": "m", "config": {}}) == {"contents": history[:3]}
     assert dump(history[:2], {"model": "m", "config": {}}) == {"contents": history[:1]}
-
-
-def test_an_empty_history() -> None:
-    """Where nothing was asked there is no request: 65, and what to do."""
     caught = error_from(dump, [], {"model": "m", "config": {}})
     assert (caught.reason, caught.exit) == ("NOT_EXPRESSIBLE", 65)
 
@@ -179,20 +171,15 @@ def test_curl_for_express_mode(inside: Inside, model: Model, tmp_path: Path) -> 
     assert "authorization" not in headers
 
 
-@pytest.mark.parametrize("format_", ["contents", "script", "openai", "markdown"])
-def test_curl_is_for_requests_only(inside: Inside, model: Model, format_: str) -> None:
-    """--curl with another format is a usage error."""
-    inside.ok("new", "-s", "a")
-    assert inside.error("export", format_, "-s", "a", "--curl")[0] == 2
-
-
 def test_the_session_is_only_read(inside: Inside, model: Model) -> None:
-    """Neither form sends anything or changes the session."""
+    """Neither form sends anything or changes the session; --curl with another format is a usage error."""
     inside.ok("new", "-s", "a")
     inside.ok("send", "-s", "a", "hello")
     path = Path(os.environ["GEMCLI_HOME"]) / "sessions" / "a.jsonl"
     before, asked = path.read_bytes(), len(model.requests)
     assert inside("export", "request", "-s", "a")[0] == inside("export", "request", "-s", "a", "--curl")[0] == 0
+    for format_ in ("contents", "script", "openai", "markdown"):
+        assert inside.error("export", format_, "-s", "a", "--curl")[0] == 2
     assert (path.read_bytes(), len(model.requests)) == (before, asked)
 
 

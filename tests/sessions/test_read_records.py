@@ -135,9 +135,9 @@ def test_the_hint_of_an_empty_file_can_be_pasted(gemcli: Gemcli) -> None:
 def test_first_line(data: bytes, reason: str, message: str) -> None:
     """What does not begin with a session record is no session, and is never mended."""
     assert scan(data).torn == b""
-    caught = error_from(fold, scan(data), "x")
-    assert caught.reason == reason
-    assert caught.message.startswith(message)
+    error = error_from(fold, scan(data), "x")
+    assert error.reason == reason
+    assert error.message.startswith(message)
 
 
 @given(
@@ -236,9 +236,9 @@ def test_valid_files(name: str) -> None:
 @pytest.mark.parametrize("name", INVALID)
 def test_invalid_files(name: str) -> None:
     """A broken session is refused with its line and the rule that it breaks."""
-    caught = error_from(load, "invalid", name)
+    error = error_from(load, "invalid", name)
     reason, message = INVALID[name]
-    assert (caught.reason, caught.message) == (reason, f"{name}: {message}")
+    assert (error.reason, error.message, error.exit) == (reason, f"{name}: {message}", 65)
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -251,11 +251,3 @@ def test_valid_files_in_the_program(gemcli: Gemcli, name: str) -> None:
     assert gemcli("history", "-s", str(path), "--check").json["turns"] == len(VALID[name][1])
     assert gemcli("history", "-s", str(path), "--all").status == 0
     assert path.read_bytes() == before
-
-
-def test_invalid_files_in_the_program(gemcli: Gemcli) -> None:
-    """The program ends with 65 and one message that names file, line and rule."""
-    path = DATA / "invalid" / "merged-turns.jsonl"
-    done = gemcli("history", "-s", str(path))
-    assert (done.status, done.out) == (65, "")
-    assert done.err.startswith(f"gemcli: error: {path}: {INVALID['merged-turns'][1]}\n")

@@ -134,16 +134,6 @@ def test_long_messages_are_cut(text: str, shown: str | None, capfd: pytest.Captu
     assert (first["message"], second["message"], second["hint"]) == (shown, shown, shown)
 
 
-def test_problems_are_not_cut(capfd: pytest.CaptureFixture[str]) -> None:
-    """What is wrong with an input is told in full, however long the list and each problem."""
-    problems = [Problem("rule", f"{number} {'x' * MAX_LENGTH}") for number in range(20)]
-    for out in (Output(), Output(errors_json=True)):
-        out.error(GemcliError("SCRIPT", "wrong", problems=problems))
-    *lines, document = capfd.readouterr().err.splitlines()
-    assert lines[1:] == [f"  {problem.describe()}" for problem in problems]
-    assert json.loads(document)["problems"] == [vars(problem) for problem in problems]
-
-
 @contextmanager
 def replaced(fd: int, other: int) -> Iterator[None]:
     """Another file in the place of a standard stream, for the time of the block."""
@@ -226,6 +216,22 @@ def test_a_stdout_that_does_not_wait(write: Callable[[str], None]) -> None:
         assert data == text.encode()
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["blocking", "nonblocking"])
+@pytest.mark.parametrize("errors_json", [False, True], ids=["text", "json"])
+def test_a_stderr_that_is_read_late(errors_json: bool, waits: bool) -> None:
+    """A reader that is only slow gets a long error whole: problems are told in full, however many and long."""
+    problems = [Problem("rule", f"{number} {'x' * MAX_LENGTH}") for number in range(200)]
+    error = GemcliError("SCRIPT", "wrong", problems=problems)
+    lines = ["gemcli: error: wrong", *(f"  {problem.describe()}" for problem in problems)]
+    expected = as_json({"level": "error"} | error.to_json()) if errors_json else "\n".join(lines)
+    with pipe(waits=waits) as (reading, writing):
+        thread, data = taken_late(reading, len(expected) + 1)
+        with replaced(2, writing), time_limit(10):
+            Output(errors_json=errors_json).error(error)
+        thread.join(10)
+        assert data.decode() == expected + "\n"
+
+
 @pytest.fixture
 def busy(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The next writes to stdout find it full, though it seemed ready: so many as the one number in the list."""
@@ -295,19 +301,6 @@ def test_a_stderr_that_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
         os.read(reading, 1 << 20)
         out.notice("seen")
         assert os.read(reading, 100) == b"gemcli: note: seen\n"
-
-
-@pytest.mark.parametrize("waits", [True, False], ids=["blocking", "nonblocking"])
-def test_a_stderr_that_is_read_late(waits: bool) -> None:
-    """A reader that is only slow gets a long error whole."""
-    error = GemcliError("SCRIPT", "wrong", problems=[Problem("rule", "x" * 1000)] * 200)
-    with pipe(waits=waits) as (reading, writing):
-        expected = as_json({"level": "error"} | error.to_json()).encode() + b"\n"
-        thread, data = taken_late(reading, len(expected))
-        with replaced(2, writing), time_limit(10):
-            Output(errors_json=True).error(error)
-        thread.join(10)
-        assert data == expected
 
 
 def test_output_is_not_buffered() -> None:
