@@ -47,16 +47,6 @@ def test_cuts_of_the_network_do_not_matter(stream: tuple[bytes, list[bytes]], da
     assert read(*(whole[start:end] for start, end in pairwise([0, *cuts, len(whole)]))) == events
 
 
-ONE = b': hello\r\nevent: x\r\ndata:{"a":\r\ndata: "\xc3\xa9"}\r\n\r\ndata: [DONE]\r\n\r\ndata: {"b":1}\r\n\r\n'
-
-
-def test_every_cut_in_two() -> None:
-    """A stream with a bit of everything gives its two events wherever it is cut."""
-    assert {tuple(read(ONE[:at], ONE[at:])) for at in range(len(ONE) + 1)} == {
-        (b'{"a":\n"\xc3\xa9"}', b'{"b":1}'),
-    }
-
-
 def test_byte_by_byte() -> None:
     """An event is there with the last byte of its blank line, and not before; the end adds nothing, even twice."""
     events, arrived = Events(), {}

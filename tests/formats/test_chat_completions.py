@@ -78,18 +78,14 @@ def test_calls_without_ids_get_one() -> None:
     assert [json.loads(one["function"]["arguments"]) for one in said[1]["tool_calls"]] == [{}, {}]
 
 
-def test_parallel_calls_answered_in_another_order() -> None:
-    """Results find their calls by name and id, whatever their order."""
-    said = messages(
-        user("q"),
-        model(call("f", id="1"), call("g"), call("f", id="2")),
-        user(
-            result("f", id="2", response={"of": 2}), result("f", id="1", response={"of": 1}), result("g", response={})
-        ),
-    )
-    first, other, second = called(said)
+def test_results_find_their_calls() -> None:
+    """Results belong to calls by name and id, whatever their order; one without an id to the call without one."""
+    results = [result(name, id=at, response={"of": at}) for name, at in (("f", "2"), ("f", "1"))]
+    calls = model(call("f", id="1"), call("g"), call("f", id="2"), call("f"))
+    said = messages(user("q"), calls, user(*results, result("g", response={}), result(response={"of": "other"})))
+    first, other, second, bare = called(said)
     assert (first, second) == ("1", "2")
-    assert responded(said) == [("2", '{"of":2}'), ("1", '{"of":1}'), (other, "{}")]
+    assert responded(said) == [("2", '{"of":"2"}'), ("1", '{"of":"1"}'), (other, "{}"), (bare, '{"of":"other"}')]
 
 
 @pytest.mark.parametrize(
@@ -106,16 +102,6 @@ def test_ids_that_turn_order_allows(history: list[Content]) -> None:
     """Calls that turn order takes for answered are answered here: each result names a call, each call once."""
     said = messages(*history)
     assert sorted(map(str, called(said))) == sorted(str(name) for name, _ in responded(said))
-
-
-def test_a_result_of_its_own_call() -> None:
-    """A result without an id belongs to the call without one, though an earlier call has the same name."""
-    said = messages(
-        user("q"),
-        model(call(id="a"), call()),
-        user(result(id="a", response={"of": "a"}), result(response={"of": "other"})),
-    )
-    assert dict(responded(said)) == {called(said)[0]: '{"of":"a"}', called(said)[1]: '{"of":"other"}'}
 
 
 def test_a_message_beside_results() -> None:

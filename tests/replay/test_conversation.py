@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +16,6 @@ from gemcli.signals import Interrupted, deferred
 from tests.commands import CALL, header, turn
 from tests.replay.world import Reply, World, blocked, came_to, error
 from tests.support import answer, texts
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    """An empty world."""
-    return World(tmp_path)
-
 
 # Playing, and playing again
 
@@ -187,6 +179,15 @@ def test_a_refusal_in_a_history_that_was_rewound(world: World) -> None:
     assert came_to(world.play(["a", "b"])) == ["ok", "ok"]
 
 
+def test_a_base_with_an_open_call(world: World) -> None:
+    """A script cannot continue a history that waits for function responses."""
+    opened = [header(), *(record | {"imported": True} for record in turn(1))]
+    opened[-1]["answer"]["candidates"][0]["content"]["parts"] = [CALL]
+    world.write("s", *opened)
+    outcomes = world.play(["a", "b"])
+    assert (came_to(outcomes), outcomes[0].sent) == (["error OPEN_CALL", "skipped"], False)
+
+
 def test_a_retry_is_part_of_the_turn(world: World) -> None:
     """What is rejected is sent again at once, with an event that says who waits; the turn is one turn."""
     world.retries = 2
@@ -311,15 +312,6 @@ def test_a_function_call(world: World) -> None:
         for on_fail in ("stop", "continue"):
             assert came_to(world.play([message, "b"], on_fail=on_fail)) == [f"failed {reason}", "skipped"]
     assert len(world.model.bodies) == 1
-
-
-def test_a_base_with_an_open_call(world: World) -> None:
-    """A script cannot continue a history that waits for function responses."""
-    opened = [header(), *(record | {"imported": True} for record in turn(1))]
-    opened[-1]["answer"]["candidates"][0]["content"]["parts"] = [CALL]
-    world.write("s", *opened)
-    outcomes = world.play(["a", "b"])
-    assert (came_to(outcomes), outcomes[0].sent) == (["error OPEN_CALL", "skipped"], False)
 
 
 # Dry runs, waits, the end of time

@@ -161,15 +161,11 @@ def test_a_call_adds_nothing_to_a_session_that_has_it_all() -> None:
     assert keys_of(script, header(config={"generationConfig": {"topP": 0.5}})) != keys_of(script)
 
 
-def test_the_sessions_model_without_one_of_the_script() -> None:
-    """A script without a model asks the session's, which is in the key."""
+def test_what_else_is_part_of_a_key() -> None:
+    """The session's model, if the script has none, and the history that it began with; its own turns are not."""
     (plan,) = planned(["a"], header("m1"))
     assert plan.message.model == "m1"
     assert plan.message.key == keys_of({"model": "m1", "turns": ["a"]}, header("m2"))[0]
-
-
-def test_the_base_is_part_of_every_key() -> None:
-    """A session that begins with a history has other keys; its own turns are no part of the base."""
     base = [record | {"imported": True} for record in turn(1)]
     assert keys_of(["a", "b"], header(), *base) != keys_of(["a", "b"])
     assert keys_of(["a", "b"], header(), *base, *turn(2)) == keys_of(["a", "b"], header(), *base)

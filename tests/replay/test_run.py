@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,13 +26,6 @@ from tests.replay.world import Played, Reply, World, blocked, error, load
 from tests.support import Model, answer, examples, json_reply
 from tests.support import Reply as HttpReply
 from tests.system import clients_collected
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    """An empty world."""
-    return World(tmp_path)
-
 
 A, B, AB = {"turns": ["a"]}, {"turns": ["b"]}, {"turns": ["a", "b"]}
 
@@ -148,6 +140,16 @@ def test_settings_of_a_session_that_changed(world: World) -> None:
     assert (played.summary["exit"], played.summary["turns"]["skipped"]) == (14, 1)
 
 
+def test_clients_are_closed(world: World) -> None:
+    """A run leaves no connection behind."""
+    script, context = world.script(["a"]), world.context()
+    transport = context.transport(context.read_session(script), "m1", lambda event: None)
+    other = context.transport(context.read_session(script), "m2", lambda event: None)
+    assert transport.gemini is other.gemini
+    context.close()
+    assert world.model.closed
+
+
 @pytest.mark.parametrize(("left", "closed", "reason"), [(1e6, True, "READER_GONE"), (-1, False, "TIMEOUT")])
 def test_over_before_it_begins(world: World, left: float, closed: bool, reason: str) -> None:
     """When nobody reads the events, or no time is left, no session is created."""
@@ -199,16 +201,6 @@ def test_the_first_session_is_held_to_the_end(world: World) -> None:
 
     world.suite(A, A, B, replies=[answer("A"), answer("A"), look])
     assert seen == ["SESSION_BUSY", None, "SESSION_BUSY"]
-
-
-def test_clients_are_closed(world: World) -> None:
-    """A run leaves no connection behind."""
-    script, context = world.script(["a"]), world.context()
-    transport = context.transport(context.read_session(script), "m1", lambda event: None)
-    other = context.transport(context.read_session(script), "m2", lambda event: None)
-    assert transport.gemini is other.gemini
-    context.close()
-    assert world.model.closed
 
 
 # Random runs

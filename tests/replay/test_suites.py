@@ -70,14 +70,24 @@ def test_chat_completions() -> None:
 
 def test_contents_of_the_gemini_api() -> None:
     """The user's Contents are sent as one text each; the model's are left out, whatever is in them."""
-    row = {
-        "contents": [
-            user_text("a"),
-            {"role": "model", "parts": [{"text": "b", "thoughtSignature": "c2ln"}]},
-            {"role": "user", "parts": [{"text": "c"}, {"text": "{{d}}"}]},
-        ]
-    }
+    reply = {"role": "model", "parts": [{"text": "b", "thoughtSignature": "c2ln"}]}
+    row = {"contents": [user_text("a"), reply, {"role": "user", "parts": [{"text": "c"}, {"text": "{{d}}"}]}]}
     assert said(row) == ["a", "c{{d}}"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "tool_calls": [{"id": "1"}]},
+        {"role": "assistant", "function_call": {"name": "f"}},
+        {"role": "tool", "content": "a"},
+        {"role": "function", "content": "a"},
+    ],
+)
+def test_function_calls_cannot_be_played(message: dict[str, Any]) -> None:
+    """A conversation that needs the responses of functions is refused rather than sent with holes."""
+    row = {"messages": [{"role": "user", "content": "a"}, message]}
+    assert problems(row) == ["a conversation with function calls cannot be played [function-call]"]
 
 
 def test_turns_may_be_whole_turns() -> None:
@@ -132,21 +142,6 @@ def test_a_system_instruction_stands_once(system_first: bool) -> None:
     messages = {"messages": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]}
     row = {"system": "c"} | messages if system_first else messages | {"system": "c"}
     assert problems(row) == ["a second system message [exclusive]"]
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        {"role": "assistant", "tool_calls": [{"id": "1"}]},
-        {"role": "assistant", "function_call": {"name": "f"}},
-        {"role": "tool", "content": "a"},
-        {"role": "function", "content": "a"},
-    ],
-)
-def test_function_calls_cannot_be_played(message: dict[str, Any]) -> None:
-    """A conversation that needs the responses of functions is refused rather than sent with holes."""
-    row = {"messages": [{"role": "user", "content": "a"}, message]}
-    assert problems(row) == ["a conversation with function calls cannot be played [function-call]"]
 
 
 def test_one_bad_line_does_not_hide_another() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemcli.replay.template import FILTERS, faults, names, render
+from gemcli.replay.template import faults, names, render
 
 VALUES = st.text() | st.sampled_from(
     ["{{a}}", "{{b}}", "}}", "{{", "$&", r"\1", r"\g<0>", "{", "}", "a}}{{b", "%s", "\\"]
@@ -74,9 +74,3 @@ def test_names_and_faults() -> None:
     found = [("undefined", "b"), ("undefined", "c"), ("filter", "up"), ("filter", "up")]
     assert faults("{{a}} {{b|trim}} {{c|up}} {{a|up}}", ["a"]) == found
     assert faults("{{a}}", ["a", "b"]) == []
-
-
-@given(st.text())
-def test_json_is_a_json_string(text: str) -> None:
-    """The filter `json` gives a string that JSON reads as the text."""
-    assert json.loads(FILTERS["json"](text)) == text

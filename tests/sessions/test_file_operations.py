@@ -75,16 +75,12 @@ def test_reading_ends_where_the_file_ended_at_the_start(tmp_path: Path) -> None:
         fs.close(fd)
 
 
-@pytest.mark.parametrize("broken", ["write", "fsync"])
-def test_a_new_file_that_cannot_be_written_is_no_file(broken: str, tmp_path: Path) -> None:
-    """When writing or syncing fails, nothing is left behind."""
-    with pytest.raises(OSError, match="Input/output"):
-        write_new(Slow(broken), str(tmp_path / "file"), b"data")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_new_file_is_never_written_over_another(tmp_path: Path) -> None:
-    """An existing file is an error and stays as it is."""
+def test_a_new_file_that_cannot_be_written(tmp_path: Path) -> None:
+    """When writing or syncing fails, nothing is left behind; an existing file is an error and stays as it is."""
+    for broken in ("write", "fsync"):
+        with pytest.raises(OSError, match="Input/output"):
+            write_new(Slow(broken), str(tmp_path / "file"), b"data")
+        assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_bytes(b"theirs")
     with pytest.raises(FileExistsError):
         write_new(FileSystem(), str(tmp_path / "file"), b"ours")

@@ -6,29 +6,17 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gemcli.sessions.filesystem import FileSystem, P, T
-
-
-class Traced(FileSystem):
-    """Writes down the name of every call."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make the call, and remember it."""
-        self.calls.append(getattr(function, "__name__", ""))
-        return function(*args, **kwargs)
+from gemcli.sessions.filesystem import FileSystem
+from tests.sessions.faulty import Faulty
 
 
 def test_every_method_goes_through_the_seam(tmp_path: Path) -> None:
     """Each method makes exactly one call, so a fault at call k meets every system call there is."""
-    fs, path = Traced(), str(tmp_path / "file")
+    fs, path = Faulty(), str(tmp_path / "file")
     fd = fs.open(path, os.O_RDWR | os.O_CREAT)
     assert fs.write(fd, b"some bytes") == 10
     fs.sync(fd)

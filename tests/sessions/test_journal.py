@@ -585,13 +585,6 @@ def test_agrees_with_the_sdk(name: str) -> None:
     assert ours(AGREED[name]) == theirs(AGREED[name])
 
 
-class Difference:
-    """Answers after which our history and the SDK's differ: what each has, and why ours is right."""
-
-    def __init__(self, reason: str, bodies: list[Body], ours: list[Content], theirs: list[Content]) -> None:
-        self.reason, self.bodies, self.ours, self.theirs = reason, bodies, ours, theirs
-
-
 def without_role(body: Body) -> Body:
     """The answer with no role in its content."""
     body["candidates"][0]["content"].pop("role")
@@ -600,41 +593,41 @@ def without_role(body: Body) -> Body:
 
 LATER = contents("m2", "plain")
 
-DIFFERENT = {
-    "safety-with-text": Difference(
+DIFFERENT: dict[str, tuple[str, list[Body], list[Content], list[Content]]] = {
+    # name: why, answers, our history, the SDK's
+    "safety-with-text": (
         "the SDK does not look at the finish reason: what was cut off by a filter goes out again",
         [answer("half", finish="SAFETY"), PLAIN], LATER, contents("m1", "half", "m2", "plain")),
-    "recitation-with-text": Difference("the same", [answer("half", finish="RECITATION"), PLAIN], LATER,
+    "recitation-with-text": ("the same", [answer("half", finish="RECITATION"), PLAIN], LATER,
         contents("m1", "half", "m2", "plain")),
-    "malformed-call-with-text": Difference("the same, for a call that the API could not read",
+    "malformed-call-with-text": ("the same, for a call that the API could not read",
         [answer("print(f", finish="MALFORMED_FUNCTION_CALL"), PLAIN], LATER, contents("m1", "print(f", "m2", "plain")),
-    "unfinished": Difference("an answer without a finish reason is one that broke off; the SDK keeps it",
+    "unfinished": ("an answer without a finish reason is one that broke off; the SDK keeps it",
         [answer("half", finish=None), PLAIN], LATER, contents("m1", "half", "m2", "plain")),
-    "thought-only": Difference("thoughts are no answer: with only them the model has not said anything yet",
+    "thought-only": ("thoughts are no answer: with only them the model has not said anything yet",
         [answer({"text": "hm", "thought": True}), PLAIN], LATER,
         [user("m1"), model({"text": "hm", "thought": True}), *LATER]),
-    "empty-text": Difference("the SDK takes empty text for an answer, and the API refuses it in the next request",
+    "empty-text": ("the SDK takes empty text for an answer, and the API refuses it in the next request",
         [answer(""), PLAIN], LATER, [user("m1"), model(""), *LATER]),
-    "empty-part-beside-text": Difference(
+    "empty-part-beside-text": (
         "the SDK drops the whole turn for one empty Part, and the model forgets what was said",
         [answer("a", {}), PLAIN], contents("m1", "a", "m2", "plain"), LATER),
-    "no-role": Difference("the SDK records a Content without a role, which it refuses to load again",
+    "no-role": ("the SDK records a Content without a role, which it refuses to load again",
         [without_role(answer("a"))], contents("m1", "a"), [user("m1"), {"parts": [{"text": "a"}]}]),
-    "unknown-fields": Difference("the SDK drops what it does not know", [answer({"text": "a", "mood": "good"})],
+    "unknown-fields": ("the SDK drops what it does not know", [answer({"text": "a", "mood": "good"})],
         [user("m1"), model({"text": "a", "mood": "good"})], contents("m1", "a")),
-    "alphabet-of-base64": Difference("the SDK writes bytes in its own alphabet; ours go back as they came",
+    "alphabet-of-base64": ("the SDK writes bytes in its own alphabet; ours go back as they came",
         [answer({"text": "a", "thoughtSignature": "+/+/"})],
         [user("m1"), model({"text": "a", "thoughtSignature": "+/+/"})],
         [user("m1"), model({"text": "a", "thoughtSignature": "-_-_"})]),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", DIFFERENT)
-def test_differs_from_the_sdk(name: str) -> None:
+@pytest.mark.parametrize(("why", "bodies", "own", "other"), DIFFERENT.values(), ids=DIFFERENT)
+def test_differs_from_the_sdk(why: str, bodies: list[Body], own: list[Content], other: list[Content]) -> None:
     """Where our history differs from the SDK's, both are known, and so is the reason."""
-    case = DIFFERENT[name]
-    assert ours(case.bodies) == case.ours
-    assert theirs(case.bodies) == case.theirs
+    assert ours(bodies) == own, why
+    assert theirs(bodies) == other, why
 
 
 # Whatever a file holds

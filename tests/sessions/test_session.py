@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from gemcli.sessions import records
-from gemcli.sessions.filesystem import FileSystem, P, T
+from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import RecordError
 from gemcli.sessions.session import Session, Unsaved
 from gemcli.sessions.store import Store
 from tests.builders import answer, header
-
-
-class Faulty(FileSystem):
-    """Writes down each call, and fails those that `broken` names."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.broken: dict[str, int] = {}
-
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make the call or fail it."""
-        name = getattr(function, "__name__", "")
-        self.calls.append(name)
-        if name in self.broken:
-            raise OSError(self.broken[name], os.strerror(self.broken[name]))
-        return function(*args, **kwargs)
-
+from tests.sessions.faulty import Faulty
 
 ASKED = records.request(1, "1.1", {"role": "user", "parts": [{"text": "hello"}]}, model="m", backend="gemini")
 TOLD = records.response("1.1", answer("hi"), valid=True, attempts=[], elapsed_ms=1)

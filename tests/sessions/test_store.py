@@ -16,20 +16,8 @@ from gemcli.errors import GemcliError
 from gemcli.sessions.filesystem import FileSystem, P, T
 from gemcli.sessions.store import Store
 from tests.builders import error_from, header
+from tests.sessions.faulty import Faulty
 from tests.support import Gemcli
-
-
-class Faulty(FileSystem):
-    """Fails the calls that `broken` names."""
-
-    def __init__(self, **broken: int) -> None:
-        self.broken = broken
-
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make the call or fail it."""
-        if number := self.broken.get(getattr(function, "__name__", "")):
-            raise OSError(number, os.strerror(number))
-        return function(*args, **kwargs)
 
 
 def silent(fs: FileSystem | None = None) -> Store:
@@ -245,11 +233,11 @@ def test_a_path_that_cannot_be_looked_at_is_an_error_and_no_loop(number: int, pa
     silent().create(path, [header()])
 
     class Limited(Faulty):
-        calls = 0
+        made = 0
 
         def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-            self.calls += 1
-            assert self.calls < 1000, "it goes round in circles"
+            self.made += 1
+            assert self.made < 1000, "it goes round in circles"
             return super().call(function, *args, **kwargs)
 
     assert reason(lambda: open_and_close(silent(Limited(stat=number)), path)) == "IO"

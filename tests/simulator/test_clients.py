@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,6 @@ from google import genai
 from google.genai import errors, types
 
 from gemcli.simulator.rules_model import NAME, rules_app
-from gemcli.simulator.server import serve
 
 from .support import ECHO, Mount, call, response, says, sdk_on
 
@@ -71,17 +69,6 @@ def test_generate(echo: genai.Client) -> None:
     assert echo.models.count_tokens(model=ECHO, contents="12345678").total_tokens == 2
     assert [model.name for model in echo.models.list()] == ["models/simulator/echo"]
     assert echo.models.get(model=ECHO).name == "models/simulator/echo"
-
-
-def test_chat(echo: genai.Client) -> None:
-    """Three turns of the SDK's own chat: each sees those before it."""
-    chat = echo.chats.create(model=ECHO, config={"system_instruction": "Be brief"})
-    system = 'The system instruction says: "Be brief".'
-    assert [chat.send_message(text).text for text in ("one", "two", "three")] == [
-        f'Message 1 says: "one". {system}',
-        f'Message 2 says: "two". Before it: 1: "one". {system}',
-        f'Message 3 says: "three". Before it: 1: "one"; 2: "two". {system}',
-    ]
 
 
 @pytest.mark.parametrize(
@@ -197,16 +184,3 @@ def test_retry(mount: Mount) -> None:
         retry = types.HttpRetryOptions(attempts=2, initial_delay=0.01, http_status_codes=[503])
         config = types.GenerateContentConfig(http_options=types.HttpOptions(retry_options=retry))
         assert sdk.models.generate_content(model=NAME, contents="a", config=config).text == "At last."
-
-
-def test_slow_stream() -> None:
-    """The first chunk is there long before the last, over a plain socket with no client to buffer it."""
-    app = rules_app("rules: [{answer: The quick brown fox jumps over the lazy dog., drip: 60}]", "r")
-    body = b'{"contents":{"parts":{"text":"a"}}}'
-    head = f"POST /v1/models/{NAME}:streamGenerateContent?key=k HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
-    with serve(app) as server, socket.create_connection(server.socket.getsockname(), 10) as raw:
-        raw.sendall(head.encode() + body)
-        seen = b""
-        while b"The quick brown" not in seen:
-            seen += raw.recv(1000)
-    assert b"lazy" not in seen

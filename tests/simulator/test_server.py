@@ -101,8 +101,7 @@ def test_kept_alive() -> None:
         for _ in range(3):
             connection.request("GET", "/")
             response = connection.getresponse()
-            assert (response.status, response.read()) == (204, b"")
-            assert not response.will_close
+            assert (response.status, response.read(), response.will_close) == (204, b"", False)
         connection.close()
 
 

@@ -153,18 +153,13 @@ def test_hints(text: str, hint: str | None) -> None:
 
 
 @pytest.mark.usefixtures("parser")
-@pytest.mark.parametrize("text", ['a: "\\UFFFFFFFF"', "%YAML 1." + "1" * 5000 + "\n---\na", 'a: "\\ud800"', "!u!x a"])
-def test_parsers_own_limits(text: str) -> None:
-    """Escapes, versions and tags that a parser stumbles over are problems like any other."""
-    assert len(problems(text)) == 1
-
-
-@pytest.mark.usefixtures("parser")
-def test_depth_limit_is_exact() -> None:
-    """A hundred levels are read, one more is refused."""
+def test_limits() -> None:
+    """A hundred levels are read, one more is refused; what a parser stumbles over is a problem like any other."""
     deepest = tree.MAX_DEPTH
     assert problems("[" * deepest + "a" + "]" * deepest) == []
     assert problems("[" * (deepest + 1) + "]" * (deepest + 1)) == [("yaml-depth", 1, deepest + 1)]
+    for text in ('a: "\\UFFFFFFFF"', "%YAML 1." + "1" * 5000 + "\n---\na", 'a: "\\ud800"', "!u!x a"):
+        assert len(problems(text)) == 1
 
 
 def test_hostile_documents_are_quick() -> None:
@@ -179,6 +174,13 @@ def test_every_rule_is_broken_by_a_test() -> None:
     """The table of rules names those that documents can break, and no others."""
     seen = {rule for text, _ in REFUSED.values() for rule, _, _ in problems(text)}
     assert seen | {"yaml-size"} == set(yaml_tree.RULES)
+
+
+def test_plain_values_are_plain() -> None:
+    """What `plain_value` gives are Python's own types, all the way down, empty values None."""
+    value = plain_value(load("a: [b, 1.5, {c: }]"))
+    assert value == {"a": ["b", 1.5, {"c": None}]}
+    assert [type(found) for found in (*value, *value["a"])] == [str, str, float, dict]
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
@@ -277,13 +279,6 @@ def test_numbers_json_cannot_hold(scalar: str) -> None:
     tree.plain_value(load(f"a:\n- 1\n- {scalar}\nb: {scalar}\n"), found)
     places = [(problem.rule, problem.line, problem.column) for problem in found.found]
     assert places == [("number", 3, 3), ("number", 4, 4)]
-
-
-def test_plain_values_are_plain() -> None:
-    """What `plain_value` gives are Python's own types, all the way down, empty values None."""
-    value = plain_value(load("a: [b, 1.5, {c: }]"))
-    assert value == {"a": ["b", 1.5, {"c": None}]}
-    assert [type(found) for found in (*value, *value["a"])] == [str, str, float, dict]
 
 
 @pytest.mark.usefixtures("parser")
