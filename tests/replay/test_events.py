@@ -103,6 +103,14 @@ def test_other_turns() -> None:
     assert event["usage"] == dict.fromkeys(USAGE)
 
 
+def test_progress() -> None:
+    """A line for somebody who watches: what it came to, how long it took, and why it did not do."""
+    done, error = result(answer("hi")), GemcliError("IN_DOUBT", "who knows")
+    assert events.progress(1, ONE, Outcome("ok", PLAN, True, 3, done)) == "one 1/3 t1: ok, 0.0 s"
+    assert events.progress(1, ONE, Outcome("reused", PLAN, False, 3, done)) == "one 1/3 t1: reused"
+    assert events.progress(1, ONE, Outcome("in_doubt", PLAN, error=error)) == "one 1/3 t1: in_doubt (who knows)"
+
+
 COUNTED: dict[str, int | None] = {"input": 0, "output": 0, "thoughts": 0, "total": 7}
 MALFORMED = {"promptTokenCount": "5", "candidatesTokenCount": True, "totalTokenCount": 7}
 
@@ -115,14 +123,6 @@ def test_malformed_usage(usage: Any) -> None:
     tally = Tally(SUITE)
     tally.add(outcome)
     assert tally.usage["total"] == (7 if usage == MALFORMED else 0)
-
-
-def test_progress() -> None:
-    """A line for somebody who watches: what it came to, how long it took, and why it did not do."""
-    assert events.progress(1, ONE, Outcome("ok", PLAN, True, 3, result(answer("hi")))) == "one 1/3 t1: ok, 0.0 s"
-    assert events.progress(1, ONE, Outcome("reused", PLAN, False, 3, result(answer("hi")))) == "one 1/3 t1: reused"
-    error = GemcliError("IN_DOUBT", "who knows")
-    assert events.progress(1, ONE, Outcome("in_doubt", PLAN, error=error)) == "one 1/3 t1: in_doubt (who knows)"
 
 
 # The summary

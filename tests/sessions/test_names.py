@@ -10,16 +10,14 @@ from tests.builders import error_from
 HOME = {"GEMCLI_HOME": "/h"}
 
 
-@pytest.mark.parametrize("name", ["a", "A1", "_x", "0", "bug-42", "a.b", "a..b", "a.jsonl.bak", "x" * 128, "jsonl"])
+NAMES = ["a", "A1", "_x", "0", "bug-42", "a.b", "a..b", "a.jsonl.bak", "x" * 128, "jsonl"]
+PATHS = ["./a", "/a", "a/b", "a.jsonl", "../a", "/", "é/x", ".jsonl", "-x.jsonl", "a b.jsonl"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, *PATHS])
 def test_names(name: str) -> None:
-    """A name is a file among the sessions."""
-    assert session_path(name, HOME) == f"/h/sessions/{name}.jsonl"
-
-
-@pytest.mark.parametrize("path", ["./a", "/a", "a/b", "a.jsonl", "../a", "/", "é/x", ".jsonl", "-x.jsonl", "a b.jsonl"])
-def test_paths(path: str) -> None:
-    """What has a slash or ends in .jsonl is a path, taken as it is."""
-    assert session_path(path, HOME) == path
+    """A name is a file among the sessions; what has a slash or ends in .jsonl is a path, taken as it is."""
+    assert session_path(name, HOME) == (f"/h/sessions/{name}.jsonl" if name in NAMES else name)
 
 
 @pytest.mark.parametrize(
