@@ -102,7 +102,7 @@ FOUND = [(1, "role"), (2, "no-parts"), (2, "unanswered")]
 
 @pytest.mark.parametrize("lines", [False, True], ids=["list", "lines"])
 def test_problems(lines: bool) -> None:
-    """Every breach is found at once, by the number of the Content; in JSON Lines by its line too, blank ones counted."""
+    """Every breach is found at once, by the number of the Content, in JSON Lines by its line too, with blank ones."""
     text = "\n" + "\n\n".join(map(json.dumps, WRONG)) if lines else json.dumps(WRONG)
     caught = error_from(load, text, "x.json")
     assert caught.message == "x.json is not a history the API would accept: 3 problems"

@@ -55,7 +55,7 @@ def test_a_script_that_was_changed(world: World, document: Any, expected: list[s
 
 
 def test_what_is_gone_from_a_script(world: World) -> None:
-    """With fewer turns than were answered those are reported and it raises; with a setting gone nothing is looked at."""
+    """With fewer turns than were answered those are reported, then it raises; with a setting gone it raises at once."""
     world.play(["a", "b"], config={"temperature": 1})
     with pytest.raises(GemcliError, match="settings that the script no longer has"):
         world.play(["a", "b", "c"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS
@@ -14,8 +12,6 @@ from gemcli.replay.script import Script, Turn
 from gemcli.settings.config import Config
 from gemcli.text import json_tree, schema, tree, yaml_tree
 from tests.builders import error_from
-
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 def script(text: str, file: str = "s.yaml", **texts: str) -> Script:
