@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
+import pytest
+from hypothesis import strategies as st
+
+from gemcli.errors import GemcliError
 from gemcli.sessions import records
 from gemcli.settings.config import Config
 from gemcli.simulator.simulated_api import Reply, json_reply
@@ -24,6 +28,26 @@ RESPONSE: Any = {"functionResponse": {"name": "f", "id": "c1", "response": {"res
 def parts_of(*parts: str | Mapping[str, Any]) -> list[Any]:
     """A list of Parts: a text stands for a Part with that text."""
     return [{"text": part} if isinstance(part, str) else dict(part) for part in parts]
+
+
+def user(*parts: str | Mapping[str, Any]) -> Any:
+    """A user Content."""
+    return {"role": "user", "parts": parts_of(*parts)}
+
+
+def model(*parts: str | Mapping[str, Any]) -> Any:
+    """A model Content."""
+    return {"role": "model", "parts": parts_of(*parts)}
+
+
+def call(name: str = "f", **more: Any) -> dict[str, Any]:
+    """A Part with a function call."""
+    return {"functionCall": {"name": name, "args": {}} | more}
+
+
+def result(name: str = "f", **more: Any) -> dict[str, Any]:
+    """A Part with a function response."""
+    return {"functionResponse": {"name": name, "response": {"result": 1}} | more}
 
 
 def contents(*texts: str) -> list[Any]:
@@ -77,7 +101,35 @@ def slowly(seconds: float, text: str = "hi") -> Reply:
     return Reply(200, {"content-type": "application/json"}, (seconds, json.dumps(answer(text)).encode()))
 
 
-# Error answers
+# Whatever JSON can hold
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+ANY_TEXT = st.text(max_size=8)
+
+
+def json_values(
+    scalars: st.SearchStrategy[Any] | None = None,
+    keys: st.SearchStrategy[str] = ANY_TEXT,
+    leaves: int = 12,
+) -> st.SearchStrategy[Any]:
+    """Values made of these scalars, in lists and objects with these keys."""
+    return st.recursive(
+        SCALARS | ANY_TEXT if scalars is None else scalars,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
+        max_leaves=leaves,
+    )
+
+
+# Errors
+
+P = ParamSpec("P")
+
+
+def error_from(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> GemcliError:
+    """The error in which a call must end."""
+    with pytest.raises(GemcliError) as caught:
+        function(*args, **kwargs)
+    return caught.value
 
 
 def api_error(code: int, status: str, message: Any = "it did not work", *details: Any, **headers: str) -> Reply:

@@ -20,50 +20,27 @@ def rapid_switches() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def test_new_attempt_is_unsent() -> None:
-    """An attempt that nobody has made yet has no answer and was not sent."""
+def test_answer_is_collected() -> None:
+    """A new attempt is unsent and has no answer; status, headers and all bytes are kept in the order they came."""
     attempt = Attempt()
     assert (attempt.sent, attempt.complete, attempt.status, bytes(attempt.body)) == (False, False, None, b"")
+    attempt.set_head(200, {"a": "b"})
+    attempt.receive(b"one ")
+    attempt.receive(b"two")
+    assert (attempt.status, attempt.headers, bytes(attempt.body)) == (200, {"a": "b"}, b"one two")
+    assert not attempt.complete
 
 
-def test_abandoned_attempt_is_not_sent() -> None:
-    """A request that was given up before it left never leaves, however often it is tried."""
-    attempt = Attempt()
+def test_abandoned_or_sent() -> None:
+    """A request that was given up before it left never leaves; one that was given up after it left counts as sent."""
+    attempt, late = Attempt(), Attempt()
     assert attempt.abandon() is False
     for _ in range(2):
         with pytest.raises(Abandoned):
             attempt.mark_sent()
     assert attempt.sent is False
-
-
-def test_abandoning_a_sent_attempt_says_so() -> None:
-    """A request that was given up after it left counts as sent."""
-    attempt = Attempt()
-    attempt.mark_sent()
-    assert attempt.abandon() is True
-    assert attempt.sent is True
-
-
-def test_second_start_is_refused() -> None:
-    """An attempt makes one request: the second is a hidden resend."""
-    attempt = Attempt()
-    attempt.start()
-    with pytest.raises(RuntimeError, match="second request"):
-        attempt.start()
-
-
-def test_answer_is_collected() -> None:
-    """Status, headers and all bytes of the body are kept in the order they came."""
-    attempt = Attempt()
-    attempt.set_head(200, {"a": "b"})
-    attempt.receive(b"one ")
-    attempt.receive(b"two")
-    assert (attempt.status, attempt.headers, bytes(attempt.body), attempt.complete) == (
-        200,
-        {"a": "b"},
-        b"one two",
-        False,
-    )
+    late.mark_sent()
+    assert (late.abandon(), late.sent) == (True, True)
 
 
 def test_abandon_and_mark_sent_agree(rapid_switches: None) -> None:

@@ -26,20 +26,13 @@ def test_the_environment_of_the_sdk(name: str, value: str, backend: str) -> None
     assert backends.backend_of_environment({name: value}) == Backend(backend)
 
 
-def test_a_session_keeps_its_backend() -> None:
-    """What a session was made with wins over the environment, project and location included."""
+def test_the_backend_of_a_session() -> None:
+    """A session keeps its backend, project and location; one for the simulator sent to a model has no say."""
+    vertex = {"GOOGLE_GENAI_USE_VERTEXAI": "1"}
     header = {"backend": "vertex", "project": "p", "location": "l"}
     assert backends.backend_for(header, "gemini-x", {}) == Backend("vertex", "p", "l")
-    assert backends.backend_for({"backend": "gemini"}, "gemini-x", {"GOOGLE_GENAI_USE_VERTEXAI": "1"}) == Backend(
-        "gemini"
-    )
-
-
-def test_a_simulated_session_with_a_real_model() -> None:
-    """A session made for the simulator that is sent to a model uses the environment's backend."""
-    assert backends.backend_for({"backend": "simulator"}, "gemini-x", {"GOOGLE_GENAI_USE_VERTEXAI": "1"}) == Backend(
-        "vertex"
-    )
+    assert backends.backend_for({"backend": "gemini"}, "gemini-x", vertex) == Backend("gemini")
+    assert backends.backend_for({"backend": "simulator"}, "gemini-x", vertex) == Backend("vertex")
 
 
 def test_a_rules_file_is_no_part_of_the_url() -> None:

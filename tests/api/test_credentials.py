@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gemcli.api.credentials import express_key, gemini_key
-from gemcli.errors import GemcliError
+from tests.builders import error_from
 
 BOTH = "GOOGLE_API_KEY and GEMINI_API_KEY are both set: GOOGLE_API_KEY is used"
 
@@ -25,18 +25,17 @@ def test_gemini_key(google: str, gemini: str, key: str, notes: list[str]) -> Non
 @pytest.mark.parametrize("environ", [{}, {"GEMINI_API_KEY": ""}, {"GOOGLE_CLOUD_PROJECT": "p"}], ids=str)
 def test_no_key(environ: dict[str, str]) -> None:
     """Without a key nothing can be sent, and the hint says where keys are made."""
-    with pytest.raises(GemcliError) as caught:
-        gemini_key(environ, pytest.fail)
-    assert (caught.value.reason, caught.value.exit, caught.value.outcome) == ("NO_KEY", 77, None)
-    assert "aistudio.google.com" in str(caught.value.hint)
+    caught = error_from(gemini_key, environ, pytest.fail)
+    assert (caught.reason, caught.exit, caught.outcome) == ("NO_KEY", 77, None)
+    assert "aistudio.google.com" in str(caught.hint)
 
 
 @pytest.mark.parametrize("environ", [{}, {"GEMINI_API_KEY": "k"}, {"GOOGLE_CLOUD_LOCATION": "l"}], ids=str)
 def test_no_express_key(environ: dict[str, str]) -> None:
-    """Vertex AI in express mode takes GOOGLE_API_KEY only: a key for the Gemini API is not one."""
-    with pytest.raises(GemcliError) as caught:
-        express_key(environ)
-    assert (caught.value.reason, caught.value.exit) == ("NO_PROJECT", 78)
+    """Vertex AI in express mode takes GOOGLE_API_KEY only, a sound one: a key for the Gemini API is not one."""
+    error = error_from(express_key, environ)
+    assert (error.reason, error.exit) == ("NO_PROJECT", 78)
+    assert error_from(express_key, {"GOOGLE_API_KEY": "a b"}).message.startswith("GOOGLE_API_KEY holds characters")
 
 
 BAD_KEYS = (
@@ -49,14 +48,7 @@ BAD_KEYS = (
 @pytest.mark.parametrize("variable", ["GOOGLE_API_KEY", "GEMINI_API_KEY"])
 def test_bad_key(variable: str, key: str) -> None:
     """A key that no HTTP header can hold is refused; the message names the variable and not the key."""
-    with pytest.raises(GemcliError) as caught:
-        gemini_key({variable: key}, pytest.fail)
-    error = caught.value
+    caught = error_from(gemini_key, {variable: key}, pytest.fail)
+    error = caught
     assert (error.reason, error.exit) == ("BAD_KEY", 77)
     assert error.message == f"{variable} holds characters that no key has"
-
-
-def test_bad_express_key() -> None:
-    """A key for express mode is checked as well."""
-    with pytest.raises(GemcliError, match="GOOGLE_API_KEY holds characters"):
-        express_key({"GOOGLE_API_KEY": "a b"})

@@ -9,6 +9,7 @@ import pytest
 from gemcli.api.backends import Backend
 from gemcli.api.endpoint import SIMULATOR_URL, Endpoint, endpoint_for, endpoint_without_key
 from gemcli.errors import GemcliError
+from tests.builders import error_from
 
 GEMINI, EXPRESS, VERTEX = Backend("gemini"), Backend("vertex"), Backend("vertex", "p")
 KEY = {"GEMINI_API_KEY": "k"}
@@ -20,9 +21,7 @@ backends = pytest.mark.parametrize(
 
 def refused(backend: Backend, environ: dict[str, str]) -> GemcliError:
     """The error of an environment that has no endpoint for a backend."""
-    with pytest.raises(GemcliError) as caught:
-        endpoint_for(backend, environ, pytest.fail)
-    return caught.value
+    return error_from(endpoint_for, backend, environ, pytest.fail)
 
 
 # Base URLs
@@ -45,13 +44,8 @@ def test_base_urls(backend: Backend, variable: str, url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        *(
-            "http://example.com",
-            "http://example.com:80/x",
-            "HTTP://EXAMPLE.COM",
-            "http://10.0.0.1",
-            "http://0.0.0.0:80",
-        ),
+        *("http://example.com", "http://example.com:80/x", "HTTP://EXAMPLE.COM", "http://10.0.0.1",
+            "http://0.0.0.0:80"),
         *("http://localhost.example.com", "http://127.0.0.1.example.com", "http://0x7f.1.example"),
         *("http://127.0.0.1@example.com", "http://localhost:80@example.com", "http://127.0.0.1\\@example.com"),
         *("http://example.com#@127.0.0.1", "http://example.com?@localhost"),
@@ -60,7 +54,7 @@ def test_base_urls(backend: Backend, variable: str, url: str) -> None:
         *("http://", "http:127.0.0.1", "ftp://127.0.0.1", "127.0.0.1:8080", "//127.0.0.1", "localhost", "x"),
         "file:///etc/passwd",
     ],
-)
+)  # fmt: skip
 @backends
 def test_base_urls_that_are_refused(backend: Backend, variable: str, url: str) -> None:
     """A URL that would carry the key unprotected, or is not a URL, is refused by the variable's name."""
@@ -69,31 +63,22 @@ def test_base_urls_that_are_refused(backend: Backend, variable: str, url: str) -
     assert variable in error.message
 
 
-@pytest.mark.parametrize("url", ["", " "], ids=repr)
-def test_no_base_url(url: str) -> None:
-    """An empty variable leaves the address to the SDK."""
-    endpoint = endpoint_for(GEMINI, {**KEY, "GOOGLE_GEMINI_BASE_URL": url}, pytest.fail)
-    assert endpoint == Endpoint(GEMINI, "k", None, None)
-
-
-def test_a_password_in_the_url_is_kept() -> None:
-    """User and password of a base URL that is used are left in it: the server may want them."""
-    url = "https://user:PASSW@example.com/x"
-    assert endpoint_for(GEMINI, {**KEY, "GOOGLE_GEMINI_BASE_URL": url}, pytest.fail).base_url == url
-
-
-def test_no_password_in_an_error() -> None:
-    """The error about a base URL quotes it without user and password."""
-    error = refused(GEMINI, {**KEY, "GOOGLE_GEMINI_BASE_URL": "http://user:PASSW@example.com/x"})
-    told = "GOOGLE_GEMINI_BASE_URL=http://example.com/x would send the key and the conversation unprotected"
-    assert error.message == told
-
-
-def test_each_backend_has_its_own_base_url() -> None:
-    """The address of one backend is never used for the other, which would get the wrong credentials."""
+def test_which_base_url() -> None:
+    """An empty variable leaves the address to the SDK, and no backend uses the other's, with the wrong credentials."""
+    for url in ("", " "):
+        endpoint = endpoint_for(GEMINI, {**KEY, "GOOGLE_GEMINI_BASE_URL": url}, pytest.fail)
+        assert endpoint == Endpoint(GEMINI, "k", None, None)
     both = {**KEY, "GOOGLE_GEMINI_BASE_URL": "https://g.test", "GOOGLE_VERTEX_BASE_URL": "https://v.test"}
     assert endpoint_for(GEMINI, both, pytest.fail).base_url == "https://g.test"
     assert endpoint_for(VERTEX, both, pytest.fail).base_url == "https://v.test"
+
+
+def test_a_password_in_the_url() -> None:
+    """User and password of a base URL stay in it, since the server may want them; an error quotes it without."""
+    url = "https://user:PASSW@example.com/x"
+    assert endpoint_for(GEMINI, {**KEY, "GOOGLE_GEMINI_BASE_URL": url}, pytest.fail).base_url == url
+    told = "GOOGLE_GEMINI_BASE_URL=http://example.com/x would send the key and the conversation unprotected"
+    assert refused(GEMINI, {**KEY, "GOOGLE_GEMINI_BASE_URL": url.replace("https", "http")}).message == told
 
 
 @pytest.mark.parametrize(("value", "version"), [("v1", "v1"), ("", None)])
@@ -159,16 +144,12 @@ def test_rules_are_read_when_they_are_needed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", [GEMINI, EXPRESS, VERTEX], ids=["gemini", "express", "vertex"])
-@pytest.mark.parametrize(
-    "environ",
-    [{}, {"GOOGLE_API_KEY": "secret", "GEMINI_API_KEY": "private"}, {"GEMINI_API_KEY": "b a d"}],
-    ids=["none", "two", "bad"],
-)
-def test_without_key(backend: Backend, environ: dict[str, str]) -> None:
+def test_without_key(backend: Backend) -> None:
     """A request that is only shown needs no key and sees none."""
-    before = dict(environ)
-    assert endpoint_without_key(backend, environ).key in ("no-key", None)
-    assert environ == before
+    for environ in ({}, {"GOOGLE_API_KEY": "secret", "GEMINI_API_KEY": "private"}, {"GEMINI_API_KEY": "b a d"}):
+        before = dict(environ)
+        assert endpoint_without_key(backend, environ).key in ("no-key", None)
+        assert environ == before
 
 
 def test_without_key_keeps_the_rest() -> None:

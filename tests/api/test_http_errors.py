@@ -14,21 +14,12 @@ from hypothesis import strategies as st
 
 from gemcli.api.http_errors import error_of_response
 from gemcli.errors import EXIT, GemcliError
+from tests.builders import json_values, quota_failure, retry_info
 
 
 def details(*entries: Mapping[str, Any]) -> dict[str, Any]:
     """The details of an error."""
     return {"details": list(entries)}
-
-
-def quota(name: str) -> dict[str, Any]:
-    """A QuotaFailure of one violation."""
-    return details({"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": name}]})
-
-
-def retry_info(delay: Any) -> dict[str, Any]:
-    """The details with a RetryInfo of this delay."""
-    return details({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay})
 
 
 def error_of(http: int, error: Any, headers: Mapping[str, str] | None = None) -> GemcliError:
@@ -61,8 +52,8 @@ REASONS: dict[str, tuple[int, dict[str, Any], str]] = {
     "409": (409, {"status": "ABORTED"}, "ABORTED"),
     "413": (413, {}, "TOO_LARGE"),
     "429": (429, {}, "RATE_LIMIT"),
-    "429-minute": (429, quota("GenerateRequestsPerMinutePerProjectPerModel"), "RATE_LIMIT"),
-    "429-day": (429, quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier"), "QUOTA_DAILY"),
+    "429-minute": (429, details(quota_failure("GenerateRequestsPerMinutePerProjectPerModel")), "RATE_LIMIT"),
+    "429-day": (429, details(quota_failure("GenerateRequestsPerDayPerProjectPerModel-FreeTier")), "QUOTA_DAILY"),
     "429-limit-0": (429, {"message": "Quota exceeded for metric: requests, limit: 0"}, "QUOTA_DAILY"),
     "429-limit-05": (429, {"message": "limit: 05"}, "RATE_LIMIT"),
     "499": (499, {"status": "CANCELLED"}, "CANCELLED"),
@@ -154,25 +145,25 @@ def test_large_pages_take_no_time(page: bytes) -> None:
 
 WAITS: dict[str, tuple[str | None, dict[str, Any], float | None]] = {
     "nothing": (None, {}, None),
-    "retry-info": (None, retry_info("37s"), 37),
-    "retry-info-decimal": (None, retry_info("2.5s"), 2.5),
-    "retry-info-nanos": (None, retry_info("0.123456789s"), 0.123456789),
-    "retry-info-ms": (None, retry_info("900ms"), 0.9),
-    "retry-info-zero": (None, retry_info("0s"), 0),
-    "retry-info-second": (None, details({"reason": "X"}, *retry_info("4s")["details"]), 4),
+    "retry-info": (None, details(retry_info("37s")), 37),
+    "retry-info-decimal": (None, details(retry_info("2.5s")), 2.5),
+    "retry-info-nanos": (None, details(retry_info("0.123456789s")), 0.123456789),
+    "retry-info-ms": (None, details(retry_info("900ms")), 0.9),
+    "retry-info-zero": (None, details(retry_info("0s")), 0),
+    "retry-info-second": (None, details({"reason": "X"}, retry_info("4s")), 4),
     "message": (None, {"message": "Quota. Please retry in 31.5s."}, 31.5),
     "message-ms": (None, {"message": "Please retry in 720.5ms."}, 0.7205),
     "header": ("7", {}, 7),
     "header-past-date": ("Wed, 21 Oct 2015 07:28:00 GMT", {}, 0),
-    "retry-info-before-header": ("7", retry_info("3s"), 3),
-    "retry-info-before-message": (None, {"message": "retry in 9s", **retry_info("3s")}, 3),
+    "retry-info-before-header": ("7", details(retry_info("3s")), 3),
+    "retry-info-before-message": (None, {"message": "retry in 9s", **details(retry_info("3s"))}, 3),
     "header-before-message": ("7", {"message": "Please retry in 3s."}, 7),
-    "broken-retry-info-then-header": ("7", retry_info("soon"), 7),
-    "broken-number": (None, retry_info(3), None),
-    "broken-negative": (None, retry_info("-3s"), None),
+    "broken-retry-info-then-header": ("7", details(retry_info("soon")), 7),
+    "broken-number": (None, details(retry_info(3)), None),
+    "broken-negative": (None, details(retry_info("-3s")), None),
     "broken-words": ("soon", {"message": "Please retry in a while"}, None),
     "broken-dots": (None, {"message": "retry in 1.2.3s"}, None),
-    "beyond-all-numbers": (None, retry_info("9" * 400 + "s"), None),
+    "beyond-all-numbers": (None, details(retry_info("9" * 400 + "s")), None),
 }
 
 
@@ -183,13 +174,7 @@ def test_retry_after(header: str | None, fault: Mapping[str, Any], seconds: floa
     assert error_of(429, fault, headers).retry_after == seconds
 
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-KEYS = st.sampled_from(["error", "message", "status", "details", "violations", "reason"])
-JSON = st.recursive(
-    SCALARS | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
-    max_leaves=15,
-)
+JSON = json_values(keys=st.sampled_from(["error", "message", "status", "details", "violations", "reason"]))
 DETAIL = st.fixed_dictionaries(
     {},
     optional={

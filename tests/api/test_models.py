@@ -5,39 +5,29 @@ from __future__ import annotations
 import pytest
 
 from gemcli.api.models import DEFAULT_MODEL, check_model
-from gemcli.errors import GemcliError
+from tests.builders import error_from
+
+MODELS = ["gemini-2.5-pro", "models/gemini-2.5-pro", "tunedModels/my-model_1", "simulator/echo"]
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        DEFAULT_MODEL,
-        "gemini-2.5-pro",
-        "models/gemini-2.5-pro",
-        "tunedModels/my-model_1",
-        "simulator/echo",
-        "publishers/google/models/g@001",
-        "x" * 256,
-    ],
-)
+@pytest.mark.parametrize("model", [DEFAULT_MODEL, *MODELS, "publishers/google/models/g@001", "x" * 256])
 def test_models(model: str) -> None:
     """A model's name stands in a URL as it is."""
     assert check_model(model) == model
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        *("", " ", "a b", "a?b", "a#b", "a:b", "a%2e", "é", "a\\b", "a\n", "a\r", "@a", "x" * 257),
-        *("..", "a/..", "../a", "a/../b", "./a", "/a", "a/", "a//b"),
-    ],
+BAD_MODELS = (
+    *("", " ", "a b", "a?b", "a#b", "a:b", "a%2e", "é", "a\\b", "a\n", "a\r", "@a", "x" * 257),
+    *("..", "a/..", "../a", "a/../b", "./a", "/a", "a/", "a//b"),
 )
+
+
+@pytest.mark.parametrize("model", BAD_MODELS)
 def test_refused_models(model: str) -> None:
     """A name that would change the URL is refused before anything is sent."""
-    with pytest.raises(GemcliError) as caught:
-        check_model(model)
-    assert (caught.value.reason, caught.value.exit) == ("MODEL_NAME", 2)
-    assert repr(model[:80]) in caught.value.message
+    caught = error_from(check_model, model)
+    assert (caught.reason, caught.exit) == ("MODEL_NAME", 2)
+    assert repr(model[:80]) in caught.message
 
 
 def test_default_model_is_an_alias() -> None:

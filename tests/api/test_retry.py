@@ -81,13 +81,6 @@ def test_http_statuses(code: int) -> None:
     assert again == (code in (408, 429) or code >= 500)
 
 
-@pytest.mark.parametrize("retries", [0, 1, 4])
-def test_number_of_retries(retries: int) -> None:
-    """A request is sent again as often as was allowed, and not once more."""
-    allowed = [waits(attempt, failure(), retries=retries)[0] != NEVER for attempt in range(6)]
-    assert allowed == [attempt < retries for attempt in range(6)]
-
-
 @pytest.mark.parametrize(("after", "expected"), [(4.0, 4.0), (5.0, 5.0), (5.1, None)])
 def test_longest_wait(after: float, expected: float | None) -> None:
     """A wait of more than `max_wait` seconds is not begun, even if the server asks for it."""

@@ -47,24 +47,15 @@ def test_cuts_of_the_network_do_not_matter(stream: tuple[bytes, list[bytes]], da
     assert read(*(whole[start:end] for start, end in pairwise([0, *cuts, len(whole)]))) == events
 
 
-ONE = b': hello\r\nevent: x\r\ndata:{"a":\r\ndata: "\xc3\xa9"}\r\n\r\ndata: [DONE]\r\n\r\ndata: {"b":1}\r\n\r\n'
-
-
-def test_every_cut_in_two() -> None:
-    """A stream with a bit of everything gives its two events wherever it is cut."""
-    assert {tuple(read(ONE[:at], ONE[at:])) for at in range(len(ONE) + 1)} == {
-        (b'{"a":\n"\xc3\xa9"}', b'{"b":1}'),
-    }
-
-
 def test_byte_by_byte() -> None:
-    """An event is there with the last byte of its blank line, and not before."""
+    """An event is there with the last byte of its blank line, and not before; the end adds nothing, even twice."""
     events, arrived = Events(), {}
     stream = b"data: {}\r\n\r\ndata: 2\n\n"
     for place in range(len(stream)):
         for event in events.feed(stream[place : place + 1]):
             arrived[place] = event
     assert arrived == {11: b"{}", len(stream) - 1: b"2"}
+    assert (events.end(), events.end()) == ([], [])
 
 
 FORMS = {
@@ -100,30 +91,22 @@ def test_forms(stream: bytes, events: list[bytes]) -> None:
     assert read(stream) == events
 
 
-@pytest.mark.parametrize(
-    ("stream", "rest"),
-    [
-        (b"data: {}\n\n", b""),
-        (b"data: {}\n\ndata: {", b"data: {"),
-        (b"data: {}\n\ndata: {\n", b"{"),
-        (b"data: {}\n\ndata: {\r\n\r", b"{"),
-        (b"<html>", b"<html>"),
-    ],
-    ids=["nothing", "in-a-line", "after-a-line", "in-the-blank-line", "no-event"],
-)
+RESTS = {
+    "nothing": (b"data: {}\n\n", b""),
+    "in-a-line": (b"data: {}\n\ndata: {", b"data: {"),
+    "after-a-line": (b"data: {}\n\ndata: {\n", b"{"),
+    "in-the-blank-line": (b"data: {}\n\ndata: {\r\n\r", b"{"),
+    "no-event": (b"<html>", b"<html>"),
+}
+
+
+@pytest.mark.parametrize(("stream", "rest"), RESTS.values(), ids=RESTS)
 def test_rest(stream: bytes, rest: bytes) -> None:
     """`rest` is what has arrived of an event that has not ended."""
     events = Events()
     events.feed(stream)
     assert events.rest.startswith(rest)
     assert bool(events.rest) == bool(rest)
-
-
-def test_end_is_harmless_after_whole_events() -> None:
-    """The end of a stream adds nothing when every event had its blank line, and may come twice."""
-    events = Events()
-    assert events.feed(b"data: 1\n\n") == [b"1"]
-    assert (events.end(), events.end()) == ([], [])
 
 
 def test_a_large_event_in_small_pieces() -> None:

@@ -65,11 +65,7 @@ TEXTS: dict[str, tuple[Any, str]] = {
 def test_text_of(content: Any, text: str) -> None:
     """The text of a Content is that of its text Parts, joined as they are, thoughts left out."""
     assert text_of(content) == text
-
-
-def test_user_text() -> None:
-    """A user Content holds the text as it is."""
-    assert user_text(" a\n") == {"role": "user", "parts": [{"text": " a\n"}]}
+    assert text_of(user_text(f" {text}\n")) == f" {text}\n"
 
 
 def test_calls_and_responses() -> None:

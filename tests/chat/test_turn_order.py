@@ -12,32 +12,13 @@ from hypothesis import strategies as st
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content
 from gemcli.chat.turn_order import RULES, check, check_import, check_request
-from gemcli.errors import GemcliError, Problem
+from gemcli.errors import Problem
 from gemcli.simulator import request_checks
 from gemcli.simulator.api_errors import ApiError
 from gemcli.text import strict_json
+from tests.builders import SCALARS, call, error_from, json_values, model, result, user
 
 Check = Callable[[list[Any]], list[Problem]]
-
-
-def user(*parts: Any) -> Content:
-    """A user Content; a text stands for its Part."""
-    return {"role": "user", "parts": [{"text": part} if isinstance(part, str) else part for part in parts]}
-
-
-def model(*parts: Any) -> Content:
-    """A model Content; a text stands for its Part."""
-    return {**user(*parts), "role": "model"}
-
-
-def call(name: str = "f", **more: Any) -> dict[str, Any]:
-    """A Part with a function call."""
-    return {"functionCall": {"name": name, "args": {}, **more}}
-
-
-def result(name: str = "f", response: Any = None, **more: Any) -> dict[str, Any]:
-    """A Part with a function response."""
-    return {"functionResponse": {"name": name, "response": {} if response is None else response, **more}}
 
 
 Q, A = user("q"), model("a")
@@ -50,11 +31,8 @@ NOT_LAST = "the request would not end with a user Content"
 ROLE_HINT = "role is user or model"
 
 CHECKS: dict[str, Check] = {
-    "key": check_import,
-    "answer": check_import,
-    "base64": check_import,
-    "last": check_request,
-}
+    "key": check_import, "answer": check_import, "base64": check_import, "last": check_request,
+}  # fmt: skip
 """What finds the breaches of a rule, if it is not `check`."""
 
 # rule -> name -> contents, index, message, perhaps a hint
@@ -67,12 +45,8 @@ BREACHES: dict[str, dict[str, tuple[Any, ...]]] = {
         "list": ([[Q]], 0, "not an object but a list"),
         "parts-missing": ([{"role": "user"}], 0, "`parts` is null, not a list"),
         "parts-object": ([{"role": "user", "parts": {"text": "q"}}], 0, "`parts` is an object, not a list"),
-        "openai": (
-            [{"role": "user", "content": "q"}],
-            0,
-            "`parts` is null, not a list",
-            'write "parts": [{"text": "…"}]',
-        ),
+        "openai": ([{"role": "user", "content": "q"}], 0, "`parts` is null, not a list",
+            'write "parts": [{"text": "…"}]'),
         "part-text": ([{"role": "user", "parts": ["q"]}], 0, "part 0 is not an object but text", 'write {"text": "…"}'),
         "part-number": ([{"role": "user", "parts": [{"text": "q"}, 1]}], 0, "part 1 is not an object but a number"),
         "text-number": ([Q, model({"text": 5})], 1, "part 0: `text` is a number"),
@@ -82,25 +56,13 @@ BREACHES: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "role": {
         "missing": ([{"parts": []}], 0, "there is no role", 'add "role": "user" or "role": "model"'),
-        "assistant": (
-            [Q, {**A, "role": "assistant"}],
-            1,
-            "the role 'assistant' is not known",
-            'the Gemini API calls this role "model"',
-        ),
-        "system": (
-            [{**Q, "role": "system"}, Q],
-            0,
-            "the role 'system' is not known",
-            "a system instruction is not a Content: give it to `gemcli new --system`",
-        ),
+        "assistant": ([Q, {**A, "role": "assistant"}], 1, "the role 'assistant' is not known",
+            'the Gemini API calls this role "model"'),
+        "system": ([{**Q, "role": "system"}, Q], 0, "the role 'system' is not known",
+            "a system instruction is not a Content: give it to `gemcli new --system`"),
         "tool": ([Q, model(call()), {**user(result()), "role": "tool"}], 2, "the role 'tool' is not known", TOOL_HINT),
-        "function": (
-            [Q, model(call()), {**user(result()), "role": "function"}],
-            2,
-            "the role 'function' is not known",
-            TOOL_HINT,
-        ),
+        "function": ([Q, model(call()), {**user(result()), "role": "function"}], 2,
+            "the role 'function' is not known", TOOL_HINT),
         "capital": ([{**Q, "role": "User"}], 0, "the role 'User' is not known", ROLE_HINT),
         "number": ([{**Q, "role": 1}], 0, "the role 1 is not known", ROLE_HINT),
         "list": ([{**Q, "role": ["user"]}], 0, "the role ['user'] is not known", ROLE_HINT),
@@ -117,34 +79,22 @@ BREACHES: dict[str, dict[str, tuple[Any, ...]]] = {
         "model": ([Q, model(), Q], 1, "there are no parts"),
     },
     "key": {
-        "call": (
-            [Q, model("a", {"function_call": {"name": "f"}})],
-            1,
+        "call": ([Q, model("a", {"function_call": {"name": "f"}})], 1,
             "part 1: the key `function_call` is not in wire form",
-            'write "functionCall"; model_dump(by_alias=True) does',
-        ),
-        "signature": (
-            [Q, model({"text": "a", "thought_signature": "cw=="})],
-            1,
+            'write "functionCall"; model_dump(by_alias=True) does'),
+        "signature": ([Q, model({"text": "a", "thought_signature": "cw=="})], 1,
             "part 0: the key `thought_signature` is not in wire form",
-            'write "thoughtSignature"; model_dump(by_alias=True) does',
-        ),
-        "code": (
-            [user("q", {"code_execution_result": {"outcome": "OUTCOME_OK"}}), A],
-            0,
+            'write "thoughtSignature"; model_dump(by_alias=True) does'),
+        "code": ([user("q", {"code_execution_result": {"outcome": "OUTCOME_OK"}}), A], 0,
             "part 1: the key `code_execution_result` is not in wire form",
-            'write "codeExecutionResult"; model_dump(by_alias=True) does',
-        ),
+            'write "codeExecutionResult"; model_dump(by_alias=True) does'),
     },
     "name": {
         "call": ([Q, model({"functionCall": {"args": {}, "id": "1"}})], 1, "part 0: the functionCall has no name"),
         "call-empty": ([Q, model("a", call(""))], 1, "part 1: the functionCall has no name"),
         "call-number": ([Q, model({"functionCall": {"name": 5}})], 1, "part 0: the functionCall has no name"),
-        "response": (
-            [Q, model(call()), user({"functionResponse": {"name": None, "response": {}}})],
-            2,
-            "part 0: the functionResponse has no name",
-        ),
+        "response": ([Q, model(call()), user({"functionResponse": {"name": None, "response": {}}})], 2,
+            "part 0: the functionResponse has no name"),
     },
     "blank-part": {
         "user": ([user("q", {})], 0, "part 1 is empty"),
@@ -168,26 +118,14 @@ BREACHES: dict[str, dict[str, tuple[Any, ...]]] = {
         "first-content": ([user(result())], 0, "function responses without a call before them"),
         "never-called": ([Q, A, user(result())], 2, "a functionResponse for f, which was not called"),
         "one-of-two": ([Q, model(call("f"), call("g")), user(result("f"))], 2, "no functionResponse for g"),
-        "one-too-many": (
-            [Q, model(call()), user(result(), result())],
-            2,
-            "a functionResponse for f, which was not called",
-        ),
-        "another-name": (
-            [Q, model(call("f")), user(result("g"))],
-            2,
-            "no functionResponse for f; a functionResponse for g, which was not called",
-        ),
-        "another-id": (
-            [Q, model(call(id="1")), user(result(id="2"))],
-            2,
-            "no functionResponse for f (id 1); a functionResponse for f (id 2), which was not called",
-        ),
-        "id-missing": (
-            [Q, model(call(id="1")), user(result())],
-            2,
-            "no functionResponse for f (id 1); a functionResponse for f, which was not called",
-        ),
+        "one-too-many": ([Q, model(call()), user(result(), result())], 2,
+            "a functionResponse for f, which was not called"),
+        "another-name": ([Q, model(call("f")), user(result("g"))], 2,
+            "no functionResponse for f; a functionResponse for g, which was not called"),
+        "another-id": ([Q, model(call(id="1")), user(result(id="2"))], 2,
+            "no functionResponse for f (id 1); a functionResponse for f (id 2), which was not called"),
+        "id-missing": ([Q, model(call(id="1")), user(result())], 2,
+            "no functionResponse for f (id 1); a functionResponse for f, which was not called"),
     },
     "response-object": {
         "text": ([Q, model(call()), user(result(response="7"))], 2, "part 0: the response is text", RESULT_HINT),
@@ -199,33 +137,21 @@ BREACHES: dict[str, dict[str, tuple[Any, ...]]] = {
         "signature": ([Q, model({"text": "", "thoughtSignature": "cw=="})], 1, NO_ANSWER, LEAVE_OUT),
     },
     "base64": {
-        "data": (
-            [user({"inlineData": {"mimeType": "image/png", "data": "a*b"}}), A],
-            0,
-            "part 0: `inlineData.data` is not base64",
-        ),
-        "data-number": (
-            [user({"inlineData": {"mimeType": "image/png", "data": 5}}), A],
-            0,
-            "part 0: `inlineData.data` is not base64",
-        ),
-        "signature": (
-            [Q, model({"text": "a", "thoughtSignature": "é"})],
-            1,
-            "part 0: `thoughtSignature` is not base64",
-        ),
-        "signature-cut": (
-            [Q, model("a", {"text": "a", "thoughtSignature": "abcde"})],
-            1,
-            "part 1: `thoughtSignature` is not base64",
-        ),
+        "data": ([user({"inlineData": {"mimeType": "image/png", "data": "a*b"}}), A], 0,
+            "part 0: `inlineData.data` is not base64"),
+        "data-number": ([user({"inlineData": {"mimeType": "image/png", "data": 5}}), A], 0,
+            "part 0: `inlineData.data` is not base64"),
+        "signature": ([Q, model({"text": "a", "thoughtSignature": "é"})], 1,
+            "part 0: `thoughtSignature` is not base64"),
+        "signature-cut": ([Q, model("a", {"text": "a", "thoughtSignature": "abcde"})], 1,
+            "part 1: `thoughtSignature` is not base64"),
     },
     "last": {
         "model": ([Q, A], 1, NOT_LAST),
         "call": ([Q, model(call())], 1, NOT_LAST),
         "nothing": ([], 0, NOT_LAST),
     },
-}
+}  # fmt: skip
 
 CASES = {f"{rule}-{name}": (rule, *breach) for rule, named in BREACHES.items() for name, breach in named.items()}
 
@@ -264,52 +190,22 @@ def test_every_rule_has_a_breach() -> None:
     assert BREACHES.keys() == RULES.keys()
 
 
-def test_all_problems_at_once() -> None:
-    """Every Content's own breaches are found together, oldest first."""
-    wrong = [
-        Q,
-        {"role": "assistant", "parts": "a"},
-        None,
-        user("", {}),
-        model(result(response=7)),
-        user(call()),
-        model(),
-    ]
-    assert [(problem.index, problem.rule) for problem in check(wrong)] == [
-        (1, "role"),
-        (1, "shape"),
-        (2, "shape"),
-        (3, "blank-text"),
-        (3, "blank-part"),
-        (4, "response-role"),
-        (4, "response-object"),
-        (5, "call-role"),
-        (6, "no-parts"),
-    ]
+BAD_CONTENT = {"role": "assistant", "parts": "a"}
+LATE_DATA = user({"inlineData": {"data": "*"}}, "")
+AT_ONCE: dict[str, tuple[Check, list[Any], str]] = {
+    "contents": (check, [Q, BAD_CONTENT, None, user("", {}), model(result(response=7)), user(call())],
+        "1 role, 1 shape, 2 shape, 3 blank-text, 3 blank-part, 4 response-role, 4 response-object, 5 call-role"),
+    "order": (check, [A, A, model(call()), user("", result("g")), user(result())],
+        "0 first, 1 alternate, 2 alternate, 3 blank-text, 3 calls-answered, 4 alternate, 4 calls-answered"),
+    "import": (check_import, [Q, model({"text": "hm", "thought": True}), LATE_DATA, A],
+        "1 answer, 2 blank-text, 2 base64"),
+}  # fmt: skip
 
 
-def test_order_problems_at_once() -> None:
-    """Breaches between neighbours are found together with those of single Contents, oldest first."""
-    wrong = [A, A, model(call()), user("", result("g")), user(result())]
-    assert [(problem.index, problem.rule) for problem in check(wrong)] == [
-        (0, "first"),
-        (1, "alternate"),
-        (2, "alternate"),
-        (3, "blank-text"),
-        (3, "calls-answered"),
-        (4, "alternate"),
-        (4, "calls-answered"),
-    ]
-
-
-def test_import_problems_keep_their_order() -> None:
-    """What only an import must keep is listed where it belongs, not after the rest."""
-    wrong = [Q, model({"text": "hm", "thought": True}), user({"inlineData": {"data": "*"}}, ""), A]
-    assert [(problem.index, problem.rule) for problem in check_import(wrong)] == [
-        (1, "answer"),
-        (2, "blank-text"),
-        (2, "base64"),
-    ]
+@pytest.mark.parametrize(("checker", "wrong", "found"), AT_ONCE.values(), ids=AT_ONCE)
+def test_all_problems_at_once(checker: Check, wrong: list[Any], found: str) -> None:
+    """Breaches of single Contents, of their order and of what an import must keep are found together, oldest first."""
+    assert ", ".join(f"{problem.index} {problem.rule}" for problem in checker(wrong)) == found
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -322,13 +218,11 @@ def test_require() -> None:
     """`require` says how many problems there are, hands them all on, and is silent when there are none."""
     turn_order.require([], "x")
     problems = check([None])
-    with pytest.raises(GemcliError) as caught:
-        turn_order.require(problems, "the file")
-    assert (caught.value.message, caught.value.reason) == ("the file: 1 problem", "TURN_ORDER")
-    with pytest.raises(GemcliError) as caught:
-        turn_order.require([*problems, *problems], "the file", "BAD_HISTORY")
-    assert (caught.value.message, caught.value.reason) == ("the file: 2 problems", "BAD_HISTORY")
-    assert caught.value.problems == (*problems, *problems)
+    error = error_from(turn_order.require, problems, "the file")
+    assert (error.message, error.reason) == ("the file: 1 problem", "TURN_ORDER")
+    error = error_from(turn_order.require, [*problems, *problems], "the file", "BAD_HISTORY")
+    assert (error.message, error.reason) == ("the file: 2 problems", "BAD_HISTORY")
+    assert error.problems == (*problems, *problems)
 
 
 def test_open_calls() -> None:
@@ -342,28 +236,12 @@ def test_open_calls() -> None:
 
 KEYS = st.sampled_from(
     [
-        "role",
-        "parts",
-        "text",
-        "thought",
-        "thoughtSignature",
-        "functionCall",
-        "functionResponse",
-        "response",
-        "name",
-        "id",
-        "inlineData",
-        "data",
-        "content",
+        "role", "parts", "text", "thought", "thoughtSignature", "functionCall", "functionResponse",
+        "response", "name", "id", "inlineData", "data", "content",
     ]
-)
-SCALARS = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)
-)
-WORDS = SCALARS | st.sampled_from(["user", "model", "assistant", ""])
-ANYTHING = st.recursive(
-    WORDS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
-)
+)  # fmt: skip
+WORDS = SCALARS | st.text(max_size=5) | st.sampled_from(["user", "model", "assistant", ""])
+ANYTHING = json_values(WORDS, KEYS)
 PARTS = (
     st.builds(lambda text: {"text": text}, WORDS)
     | st.builds(lambda name, more: {"functionCall": {"name": name, **more}}, WORDS, st.dictionaries(KEYS, WORDS))
@@ -411,8 +289,9 @@ TURNS = st.builds(_turn, TEXT, st.lists(NAMED, max_size=2), TEXT, st.randoms(use
 
 @given(st.lists(TURNS, max_size=4), st.data())
 def test_valid_turns(made: list[list[Content]], data: st.DataObject) -> None:
-    """A history of valid turns has no problems, wherever it ends; a request is one that ends with the user."""
+    """Valid turns have no problems, wherever they end; a request is what ends with the user, and is simulated."""
     contents = [content for turn in made for content in turn]
+    assert simulated([*contents, Q])
     contents = contents[: data.draw(st.integers(0, len(contents)))]
     assert check(contents) == check_import(contents) == []
     assert (check_request(contents) == []) == bool(contents and contents[-1]["role"] == "user")
@@ -457,13 +336,9 @@ def test_valid_is_simulated(name: str) -> None:
 REFUSED_WITH_A_MESSAGE: dict[str, list[Any]] = {
     "call-in-snake-case": [Q, model({"function_call": {"name": "f", "args": {}}})],
     "response-in-snake-case": [Q, model("a"), user({"function_response": {"name": "f", "response": {}}}), A],
-    "call-without-a-name": [
-        Q,
-        model({"functionCall": {"args": {"a": 1}}}),
-        user({"functionResponse": {"response": {"b": 1}}}),
-        A,
-    ],
-}
+    "call-without-a-name": [Q, model({"functionCall": {"args": {"a": 1}}}),
+        user({"functionResponse": {"response": {"b": 1}}}), A],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("contents", REFUSED_WITH_A_MESSAGE.values(), ids=REFUSED_WITH_A_MESSAGE)
@@ -471,9 +346,3 @@ def test_import_refuses_what_the_api_would(contents: list[Any]) -> None:
     """A history on which the API would refuse the next message is not imported without a word."""
     assert not simulated([*contents, Q])
     assert check_import(contents)
-
-
-@given(st.lists(TURNS, min_size=1, max_size=3), TEXT)
-def test_valid_turns_are_simulated(made: list[list[Content]], question: str) -> None:
-    """A message on top of valid turns is answered by the simulated API."""
-    assert simulated([content for turn in made for content in turn] + [user(question)])

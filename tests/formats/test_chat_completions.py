@@ -14,26 +14,7 @@ from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.formats.chat_completions import dump
 from gemcli.text import strict_json
-
-
-def user(*parts: Any) -> Content:
-    """A user Content; a text stands for its Part."""
-    return {"role": "user", "parts": [{"text": part} if isinstance(part, str) else part for part in parts]}
-
-
-def model(*parts: Any) -> Content:
-    """A model Content; a text stands for its Part."""
-    return {**user(*parts), "role": "model"}
-
-
-def call(name: str = "f", **more: Any) -> dict[str, Any]:
-    """A Part with a function call."""
-    return {"functionCall": {"name": name, **more}}
-
-
-def result(name: str = "f", **more: Any) -> dict[str, Any]:
-    """A Part with a function response."""
-    return {"functionResponse": {"name": name, "response": {"result": 1}, **more}}
+from tests.builders import call, error_from, model, result, user
 
 
 def messages(*history: Content, **config: Any) -> list[dict[str, Any]]:
@@ -57,34 +38,17 @@ def responded(history: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def test_text() -> None:
-    """Text is said by user and assistant, the Parts of one Content joined."""
-    assert messages(user("a", "b"), model("c", "d"), user("e")) == [
+    """Text is said by user and assistant, after the system; Parts are joined, thoughts and settings left out."""
+    signed = {"text": "c", "thoughtSignature": "c2ln"}
+    instruction = {"parts": [{"text": "Be "}, {"text": "brief"}]}
+    history = [user("a", "b"), model({"text": "hm", "thought": True}, signed, "d"), user("e")]
+    assert messages(*history, systemInstruction=instruction, generationConfig={"seed": 1}) == [
+        {"role": "system", "content": "Be brief"},
         {"role": "user", "content": "ab"},
         {"role": "assistant", "content": "cd"},
         {"role": "user", "content": "e"},
     ]
-
-
-def test_the_system_instruction_is_first() -> None:
-    """The system instruction is the first message, its Parts joined; settings are not messages."""
-    said = messages(
-        user("q"), systemInstruction={"parts": [{"text": "Be "}, {"text": "brief"}]}, generationConfig={"seed": 1}
-    )
-    assert said == [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "q"}]
-
-
-def test_an_empty_history() -> None:
-    """A session without turns is no messages."""
     assert messages() == []
-
-
-def test_thoughts_and_signatures_stay() -> None:
-    """Thoughts and signatures are left out, and what is said beside them is kept."""
-    said = messages(
-        user("q"),
-        model({"text": "hm", "thought": True}, {"text": "a", "thoughtSignature": "c2ln"}, {"thoughtSignature": "c2ln"}),
-    )
-    assert said[1] == {"role": "assistant", "content": "a"}
 
 
 def test_a_call_with_its_id() -> None:
@@ -114,18 +78,14 @@ def test_calls_without_ids_get_one() -> None:
     assert [json.loads(one["function"]["arguments"]) for one in said[1]["tool_calls"]] == [{}, {}]
 
 
-def test_parallel_calls_answered_in_another_order() -> None:
-    """Results find their calls by name and id, whatever their order."""
-    said = messages(
-        user("q"),
-        model(call("f", id="1"), call("g"), call("f", id="2")),
-        user(
-            result("f", id="2", response={"of": 2}), result("f", id="1", response={"of": 1}), result("g", response={})
-        ),
-    )
-    first, other, second = called(said)
+def test_results_find_their_calls() -> None:
+    """Results belong to calls by name and id, whatever their order; one without an id to the call without one."""
+    results = [result(name, id=at, response={"of": at}) for name, at in (("f", "2"), ("f", "1"))]
+    calls = model(call("f", id="1"), call("g"), call("f", id="2"), call("f"))
+    said = messages(user("q"), calls, user(*results, result("g", response={}), result(response={"of": "other"})))
+    first, other, second, bare = called(said)
     assert (first, second) == ("1", "2")
-    assert responded(said) == [("2", '{"of":2}'), ("1", '{"of":1}'), (other, "{}")]
+    assert responded(said) == [("2", '{"of":"2"}'), ("1", '{"of":"1"}'), (other, "{}"), (bare, '{"of":"other"}')]
 
 
 @pytest.mark.parametrize(
@@ -144,25 +104,11 @@ def test_ids_that_turn_order_allows(history: list[Content]) -> None:
     assert sorted(map(str, called(said))) == sorted(str(name) for name, _ in responded(said))
 
 
-def test_a_result_of_its_own_call() -> None:
-    """A result without an id belongs to the call without one, though an earlier call has the same name."""
-    said = messages(
-        user("q"),
-        model(call(id="a"), call()),
-        user(result(id="a", response={"of": "a"}), result(response={"of": "other"})),
-    )
-    assert dict(responded(said)) == {called(said)[0]: '{"of":"a"}', called(said)[1]: '{"of":"other"}'}
-
-
 def test_a_message_beside_results() -> None:
-    """What the user says with the results follows them: a tool message comes right after its call."""
+    """What the user says with the results follows them; a call that waits for its response is exported as it is."""
     said = messages(user("q"), model(call(id="1")), user("and more", result(id="1")))
     assert [message["role"] for message in said] == ["user", "assistant", "tool", "user"]
     assert said[3]["content"] == "and more"
-
-
-def test_an_open_call() -> None:
-    """A call that waits for its response is exported as it is."""
     assert messages(user("q"), model(call(id="1")))[-1]["tool_calls"][0]["id"] == "1"
 
 
@@ -199,11 +145,10 @@ def test_images() -> None:
 def test_what_has_no_counterpart(history: list[Content], what: str) -> None:
     """A Part that messages cannot hold is named and nothing is lost: 65, with what keeps everything."""
     assert turn_order.check(history) == []
-    with pytest.raises(GemcliError) as caught:
-        dump(history, {"model": "m", "config": {}})
-    assert (caught.value.reason, caught.value.exit) == ("NOT_EXPRESSIBLE", 65)
-    assert caught.value.message.startswith(what)
-    assert "export contents" in str(caught.value.hint)
+    caught = error_from(dump, history, {"model": "m", "config": {}})
+    assert (caught.reason, caught.exit) == ("NOT_EXPRESSIBLE", 65)
+    assert caught.message.startswith(what)
+    assert "export contents" in str(caught.hint)
 
 
 def test_a_system_instruction_that_is_no_text() -> None:

@@ -31,10 +31,6 @@ def test_document() -> None:
     assert dump(contents("hi *you*", "- a\n- b"), header) == (
         "# Conversation with m\n\n## System\n\n> Be brief.\n\n## User\n\n> hi *you*\n\n## Model\n\n> - a\n> - b\n"
     )
-
-
-def test_empty() -> None:
-    """A session without turns has its title only."""
     assert dump([], HEADER) == "# Conversation with m\n"
 
 
@@ -77,18 +73,17 @@ HOSTILE = [
 ]
 
 
+PARTS: dict[str, Any] = {
+    "call": lambda text: {"functionCall": {"name": text, "args": {text: text}}},
+    "code": lambda text: {"executableCode": {"code": text}},
+    "unknown": lambda text: {"later": text},
+    "key": lambda text: {text: 1},
+    "data": lambda text: {"inlineData": {"mimeType": text, "data": text}},
+}
+
+
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
-@pytest.mark.parametrize(
-    "part",
-    [
-        lambda text: {"functionCall": {"name": text, "args": {text: text}}},
-        lambda text: {"executableCode": {"code": text}},
-        lambda text: {"later": text},
-        lambda text: {text: 1},
-        lambda text: {"inlineData": {"mimeType": text, "data": text}},
-    ],
-    ids=["call", "code", "unknown", "key", "data"],
-)
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
 def test_fences_hold(part: Any, text: str) -> None:
     """Nothing in a block can close it: what follows the block stands outside, and nothing of the block does."""
     left = blocks_left(answered(part(text), {"text": "after"}))

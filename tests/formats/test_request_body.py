@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemcli.errors import GemcliError
 from gemcli.formats.request_body import curl, dump
-from tests.builders import contents, header, turn, write_session
+from tests.builders import contents, error_from, header, json_values, turn, write_session
 from tests.support import Done, InProcess, Model
 
 KEYS = {"GOOGLE_API_KEY", "GEMINI_API_KEY"}
@@ -38,26 +37,17 @@ def shell(script: str, directory: Path, env: Mapping[str, str]) -> Done:
 
 
 def test_the_body_ends_with_the_last_question() -> None:
-    """The body has everything up to the message that was answered last, and the whole config."""
+    """The body has all up to the message, or the responses, that were answered last; without one it is 65."""
     config: Any = {"systemInstruction": {"parts": [{"text": "s"}]}, "generationConfig": {"seed": 1}}
     history = contents("a", "b", "c", "d")
     assert dump(history, {"model": "m", "config": config}) == {"contents": history[:3], **config}
-
-
-def test_a_history_that_ends_in_responses() -> None:
-    """The responses of functions are the last message when the model has answered them."""
     result = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
     call = {"role": "model", "parts": [{"functionCall": {"name": "f"}}]}
     history = [*contents("a"), call, result, {"role": "model", "parts": [{"text": "b"}]}]
     assert dump(history, {"model": "m", "config": {}}) == {"contents": history[:3]}
     assert dump(history[:2], {"model": "m", "config": {}}) == {"contents": history[:1]}
-
-
-def test_an_empty_history() -> None:
-    """Where nothing was asked there is no request: 65, and what to do."""
-    with pytest.raises(GemcliError) as caught:
-        dump([], {"model": "m", "config": {}})
-    assert (caught.value.reason, caught.value.exit) == ("NOT_EXPRESSIBLE", 65)
+    caught = error_from(dump, [], {"model": "m", "config": {}})
+    assert (caught.reason, caught.exit) == ("NOT_EXPRESSIBLE", 65)
 
 
 def test_the_body_is_what_was_sent(here: InProcess, model: Model) -> None:
@@ -196,14 +186,7 @@ def test_the_session_is_only_read(here: InProcess, model: Model) -> None:
     assert (path.read_bytes(), len(model.requests)) == (before, asked)
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@given(JSON, st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
+@given(json_values(), st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
 def test_one_line_that_nothing_ends(body: Any, url: str) -> None:
     """Any body is one line of the here document, and any URL one word of the shell, so nothing can escape."""
     *head, data, end, rest = curl({"url": url, "body": body}, credentials=False).split("\n")

@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 from gemcli.chat import turn_order
-from gemcli.errors import GemcliError, Problem
+from gemcli.errors import Problem
 from gemcli.replay import check_script, read_script
 from gemcli.replay.script import Suite
 from gemcli.text import json_tree, schema, tree, yaml_tree
+from tests.builders import error_from
 
 FOLDER = Path(__file__).with_name("bad_scripts")
 CASES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.expected"))}
@@ -37,10 +38,9 @@ def test_a_bad_script_is_told_what_is_wrong(case: str) -> None:
     command, *messages = CASES[case].splitlines()
     if "[yaml-syntax]" in CASES[case] and not hasattr(yaml, "CSafeLoader"):
         pytest.skip("PyYAML's other parser says it in other words")
-    with pytest.raises(GemcliError) as caught:
-        replay(command)
-    assert (caught.value.reason, caught.value.exit) == ("SCRIPT", 2)
-    assert [caught.value.message, *(f"  {problem.describe()}" for problem in caught.value.problems)] == messages
+    caught = error_from(replay, command)
+    assert (caught.reason, caught.exit) == ("SCRIPT", 2)
+    assert [caught.message, *(f"  {problem.describe()}" for problem in caught.problems)] == messages
 
 
 def test_every_script_has_its_expectation() -> None:
@@ -62,14 +62,12 @@ def test_every_rule_is_broken() -> None:
 
 def problems(command: str) -> list[Problem]:
     """Everything wrong with the script that a command line names."""
-    with pytest.raises(GemcliError) as caught:
-        replay(command)
-    return list(caught.value.problems)
+    caught = error_from(replay, command)
+    return list(caught.problems)
 
 
 def test_a_script_of_millions_of_characters_is_refused() -> None:
     """What is too long to be read as YAML is said so, with the file's name."""
-    with pytest.raises(GemcliError) as caught:
-        read_script.load("-" * (yaml_tree.MAX_CHARACTERS + 1), "huge.yaml", {})
-    (problem,) = caught.value.problems
+    caught = error_from(read_script.load, "-" * (yaml_tree.MAX_CHARACTERS + 1), "huge.yaml", {})
+    (problem,) = caught.problems
     assert problem.describe() == "huge.yaml: longer than 16777216 characters [yaml-size]"

@@ -98,11 +98,8 @@ def test_the_two_checks_say_what_there_was() -> None:
     ]
     wanted = Expected(finish=("SAFETY", "OTHER"))
     assert run_checks(wanted, observed(BLOCKED))[1] == {
-        "check": "finish",
-        "want": ["SAFETY", "OTHER"],
-        "got": "PROHIBITED_CONTENT",
-        "ok": False,
-    }
+        "check": "finish", "want": ["SAFETY", "OTHER"], "got": "PROHIBITED_CONTENT", "ok": False,
+    }  # fmt: skip
     assert run_checks(NOTHING, observed({}))[1]["got"] is None
 
 
@@ -143,51 +140,33 @@ def test_the_two_checks_say_what_there_was() -> None:
         ("regex", "", "^$", True),
         ("not_regex", "fine", "(?i)sorry", True),
         ("not_regex", "Sorry", "(?i)sorry", False),
+        # Of most lists every text must hold, and each is told; of `equals` and `starts_with` one is enough.
+        ("contains", "ab", ("a", "x"), [True, False]),
+        ("icontains", "ab", ("A", "X"), [True, False]),
+        ("not_contains", "ab", ("x", "b"), [True, False]),
+        ("regex", "ab", ("^a", "^b"), [True, False]),
+        ("not_regex", "ab", ("^a", "^b"), [False, True]),
+        ("equals", "ab", ("x", "ab"), [True]),
+        ("equals", "ab", ("a", "b"), [False]),
+        ("starts_with", "ab", ("b", "a"), [True]),
+        ("starts_with", "ab", ("b", "x"), [False]),
     ],
 )
-def test_texts(check: str, text: str, want: str, ok: bool) -> None:
-    """Each check of text looks for one text in its own way."""
-    assert holds(text, check, want) == [ok]
-
-
-@pytest.mark.parametrize(
-    ("check", "wanted", "ok"),
-    [
-        ("contains", ("a", "b"), [True, True]),
-        ("contains", ("a", "x"), [True, False]),
-        ("icontains", ("A", "X"), [True, False]),
-        ("not_contains", ("x", "b"), [True, False]),
-        ("regex", ("^a", "^b"), [True, False]),
-        ("not_regex", ("^a", "^b"), [False, True]),
-        ("equals", ("x", "ab"), [True]),
-        ("equals", ("a", "b"), [False]),
-        ("starts_with", ("b", "a"), [True]),
-        ("starts_with", ("b", "x"), [False]),
-    ],
-)
-def test_lists_of_texts(check: str, wanted: tuple[str, ...], ok: list[bool]) -> None:
-    """Of most lists every text must hold, and each is told; of `equals` and `starts_with` one is enough."""
-    assert holds("ab", check, *wanted) == ok
+def test_texts(check: str, text: str, want: str | tuple[str, ...], ok: bool | list[bool]) -> None:
+    """Each check of text looks for one text, or several, in its own way."""
+    wanted, expected = (want, ok) if isinstance(want, tuple) else ((want,), [ok])
+    assert holds(text, check, *wanted) == expected
 
 
 def test_what_was_wanted_is_told() -> None:
-    """A check names the text it looked for, or the list of them where one is enough."""
-    expected = Expected({"contains": ("a", "b"), "equals": ("c",), "starts_with": ("d", "e")})
-    assert run_checks(expected, observed(answer("ab")))[2:] == [
+    """A check names the text it looked for, or the list where one is enough; thoughts are not looked at."""
+    expected = Expected({"contains": ("a", "b", "secret"), "equals": ("c",), "starts_with": ("d", "e")})
+    assert run_checks(expected, observed(answer({"text": "secret", "thought": True}, "ab")))[2:] == [
         {"check": "contains", "want": "a", "ok": True},
         {"check": "contains", "want": "b", "ok": True},
+        {"check": "contains", "want": "secret", "ok": False},
         {"check": "equals", "want": "c", "ok": False},
         {"check": "starts_with", "want": ["d", "e"], "ok": False},
-    ]
-
-
-def test_thoughts_are_not_text() -> None:
-    """What a model thought is not looked at."""
-    body = answer({"text": "secret", "thought": True}, "open")
-    assert [check["ok"] for check in run_checks(Expected({"contains": ("secret",)}), observed(body))] == [
-        True,
-        True,
-        False,
     ]
 
 
@@ -237,7 +216,7 @@ def test_invalid_bounds(written: str) -> None:
 
 
 def test_measures() -> None:
-    """Words are what white space parts, characters are those of Unicode, and what there was is told."""
+    """Words are what white space parts, characters are those of Unicode; an answer without text has neither."""
     limits = Bound("<=2", high=2)
     expected = Expected(bounds={"words": limits, "chars": limits, "latency_ms": limits})
     assert run_checks(expected, observed(answer(" 😀é  b\n"), latency_ms=3))[2:] == [
@@ -245,12 +224,8 @@ def test_measures() -> None:
         {"check": "chars", "want": "<=2", "got": 7, "ok": False},
         {"check": "latency_ms", "want": "<=2", "got": 3, "ok": False},
     ]
-
-
-def test_nothing_has_no_words() -> None:
-    """An answer without text has neither words nor characters."""
-    expected = Expected(bounds={"words": bound("0..0"), "chars": bound("<1")})
-    assert [check["ok"] for check in run_checks(expected, observed(SILENT_SAFETY))[2:]] == [True, True]
+    nothing = Expected(bounds={"words": bound("0..0"), "chars": bound("<1")})
+    assert [check["ok"] for check in run_checks(nothing, observed(SILENT_SAFETY))[2:]] == [True, True]
 
 
 @pytest.mark.parametrize("name", checks.TOKENS)

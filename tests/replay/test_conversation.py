@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +15,6 @@ from gemcli.sessions import records
 from gemcli.signals import Interrupted, deferred
 from tests.builders import CALL, answer, header, texts, turn
 from tests.replay.world import Reply, World, blocked, came_to, error
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    """An empty world."""
-    return World(tmp_path)
-
 
 # Playing, and playing again
 
@@ -61,19 +53,14 @@ def test_a_script_that_was_changed(world: World, document: Any, expected: list[s
     assert len(world.model.bodies) == 2 + expected.count("ok")
 
 
-def test_a_setting_that_is_gone(world: World) -> None:
-    """The session would still send it, so nothing is looked at."""
-    world.play(["a"], config={"temperature": 1})
+def test_what_is_gone_from_a_script(world: World) -> None:
+    """With fewer turns than were answered those are reported, then it raises; with a setting gone it raises at once."""
+    world.play(["a", "b"], config={"temperature": 1})
     with pytest.raises(GemcliError, match="settings that the script no longer has"):
-        world.play(["a", "b"])
-
-
-def test_cut_short(world: World) -> None:
-    """A script with fewer turns than were answered reports those it has, and raises."""
-    world.play(["a", "b"])
+        world.play(["a", "b", "c"])
     seen: list[Outcome] = []
     with pytest.raises(GemcliError, match="turn 2") as caught:
-        world.play_into(seen, ["a"], dry=True)
+        world.play_into(seen, ["a"], dry=True, config={"temperature": 1})
     assert (came_to(seen), caught.value.reason) == (["reused"], "DIVERGED")
 
 
@@ -139,20 +126,14 @@ FATES: dict[str, tuple[Reply, str, tuple[list[str], list[str]]]] = {
     "timeout": (error("TIMEOUT", "unknown"), "error TIMEOUT", (DOUBT, SENT)),
     "portal": (error("BAD_RESPONSE", "unknown"), "error BAD_RESPONSE", (DOUBT, SENT)),
     "blocked": (blocked(), "error ANSWER_BLOCKED", stays("error ANSWER_BLOCKED")),
-    "blocked-prompt": (
-        {"promptFeedback": {"blockReason": "SAFETY"}},
-        "error PROMPT_BLOCKED",
-        stays("error PROMPT_BLOCKED"),
-    ),
-    "only-thoughts": (
-        answer({"text": "hm", "thought": True}, finish="MAX_TOKENS"),
-        "error MAX_TOKENS_EMPTY",
-        stays("error MAX_TOKENS_EMPTY"),
-    ),
+    "blocked-prompt": ({"promptFeedback": {"blockReason": "SAFETY"}}, "error PROMPT_BLOCKED",
+        stays("error PROMPT_BLOCKED")),
+    "only-thoughts": (answer({"text": "hm", "thought": True}, finish="MAX_TOKENS"), "error MAX_TOKENS_EMPTY",
+        stays("error MAX_TOKENS_EMPTY")),
     "empty": (answer(""), "error EMPTY_ANSWER", (SENT, SENT)),
     "malformed": (blocked("MALFORMED_FUNCTION_CALL"), "error MALFORMED_ANSWER", (SENT, SENT)),
     "call": (answer(CALL), "failed FUNCTION_CALL", stays("failed FUNCTION_CALL")),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("reply", "expected", "later"), FATES.values(), ids=FATES)
@@ -195,6 +176,15 @@ def test_a_refusal_in_a_history_that_was_rewound(world: World) -> None:
     assert came_to(world.play(["a", "b"])) == ["reused", "error ANSWER_BLOCKED"]
     world.append(records.rewind([1]))
     assert came_to(world.play(["a", "b"])) == ["ok", "ok"]
+
+
+def test_a_base_with_an_open_call(world: World) -> None:
+    """A script cannot continue a history that waits for function responses."""
+    opened = [header(), *(record | {"imported": True} for record in turn(1))]
+    opened[-1]["answer"]["candidates"][0]["content"]["parts"] = [CALL]
+    world.write("s", *opened)
+    outcomes = world.play(["a", "b"])
+    assert (came_to(outcomes), outcomes[0].sent) == (["error OPEN_CALL", "skipped"], False)
 
 
 def test_a_retry_is_part_of_the_turn(world: World) -> None:
@@ -277,24 +267,12 @@ def test_on_fail(world: World, on_fail: str | None, then: str) -> None:
 
 
 def test_an_incomplete_answer(world: World) -> None:
-    """It is in the history, and a failure of its own kind unless it is expected."""
-    assert came_to(world.play(["a", "b"], answer("half", finish="MAX_TOKENS"))) == ["failed INCOMPLETE", "ok"]
+    """It is in the history, and a failure of its own kind, reported before an unmet check, unless it is expected."""
+    assert came_to(world.play([UNMET, "b"], answer("half", finish="MAX_TOKENS"))) == ["failed INCOMPLETE", "ok"]
     assert world.history[:2] == ["a", "half"]
     assert came_to(world.play([{"user": "a", "expect": {"finish": ["STOP", "MAX_TOKENS"]}}, "b"])) == ["reused"] * 2
-
-
-@pytest.mark.parametrize(
-    ("reply", "expected"),
-    [
-        (answer("fine"), "failed EXPECTATION"),
-        (answer("half", finish="MAX_TOKENS"), "failed INCOMPLETE"),
-        (blocked(), "error ANSWER_BLOCKED"),
-    ],
-    ids=["fine", "cut", "blocked"],
-)
-def test_what_is_reported_first(world: World, reply: Reply, expected: str) -> None:
-    """A check of the text is reported of an answer that is fine; of one that was cut off, that it was."""
-    assert came_to(world.play([UNMET], reply)) == [expected]
+    world.path().unlink()
+    assert came_to(world.play([UNMET], blocked())) == ["error ANSWER_BLOCKED"]
 
 
 def test_expected_texts_are_templates(world: World) -> None:
@@ -306,26 +284,19 @@ def test_expected_texts_are_templates(world: World) -> None:
     assert [check["want"] for check in outcome.checks[2:]] == ["Lyon", "{{city}}", ["x", "Lyon {{city}}"]]
 
 
-def test_an_expected_refusal(world: World) -> None:
-    """It passes as the last turn; no message can follow what is not in the history."""
-    expected = {"user": "a", "expect": {"finish": "SAFETY"}}
-    assert came_to(world.play([expected], blocked())) == ["ok"]
-    assert came_to(world.play([expected])) == ["reused"]
+@pytest.mark.parametrize("finish", ["SAFETY", "MALFORMED_FUNCTION_CALL"])
+def test_an_expected_refusal(world: World, finish: str) -> None:
+    """It passes as the last turn, and is not sent again even if that may bring another; no message can follow it."""
+    expected = {"user": "a", "expect": {"finish": finish}}
+    assert came_to(world.play([expected], blocked(finish))) == ["ok"]
+    assert came_to(world.play([expected], dry=True)) == came_to(world.play([expected])) == ["reused"]
     assert len(world.model.bodies) == 1
-    outcomes = world.play([expected, "b"])
-    assert came_to(outcomes) == ["error ANSWER_BLOCKED", "skipped"]
-    assert str(outcomes[0].error) == "refused as expected, so no message can follow it"
-
-
-def test_an_expected_refusal_that_a_retry_may_change(world: World) -> None:
-    """What was answered as expected is not sent again, even if sending again may bring something else."""
-    expected = {"user": "a", "expect": {"finish": "MALFORMED_FUNCTION_CALL"}}
-    assert came_to(world.play([expected], blocked("MALFORMED_FUNCTION_CALL"))) == ["ok"]
-    assert came_to(world.play([expected], dry=True)) == ["reused"]
-    assert came_to(world.play([expected])) == ["reused"]
-    assert len(world.model.bodies) == 1
-    # Once it is no longer expected, it is sent again.
-    assert came_to(world.play(["a"])) == ["ok"]
+    if finish == "SAFETY":
+        outcomes = world.play([expected, "b"])
+        assert came_to(outcomes) == ["error ANSWER_BLOCKED", "skipped"]
+        assert str(outcomes[0].error) == "refused as expected, so no message can follow it"
+    else:  # once it is no longer expected, it is sent again
+        assert came_to(world.play(["a"])) == ["ok"]
 
 
 def test_a_function_call(world: World) -> None:
@@ -340,15 +311,6 @@ def test_a_function_call(world: World) -> None:
         for on_fail in ("stop", "continue"):
             assert came_to(world.play([message, "b"], on_fail=on_fail)) == [f"failed {reason}", "skipped"]
     assert len(world.model.bodies) == 1
-
-
-def test_a_base_with_an_open_call(world: World) -> None:
-    """A script cannot continue a history that waits for function responses."""
-    opened = [header(), *(record | {"imported": True} for record in turn(1))]
-    opened[-1]["answer"]["candidates"][0]["content"]["parts"] = [CALL]
-    world.write("s", *opened)
-    outcomes = world.play(["a", "b"])
-    assert (came_to(outcomes), outcomes[0].sent) == (["error OPEN_CALL", "skipped"], False)
 
 
 # Dry runs, waits, the end of time
@@ -378,20 +340,23 @@ def test_a_wait_of_the_script(world: World, monkeypatch: pytest.MonkeyPatch) -> 
     assert slept == [2.5]
 
 
-@pytest.mark.parametrize(("left", "closed", "reason"), [(1e6, True, "READER_GONE"), (-1, False, "TIMEOUT")])
-def test_nothing_is_sent_when_the_run_is_over(world: World, left: float, closed: bool, reason: str) -> None:
-    """Without readers, or without time, what would be sent is skipped; stored answers are reported all the same."""
+ENDS = {
+    "no-reader": (1e6, True, 0, "READER_GONE"),
+    "late": (-1, False, 0, "TIMEOUT"),
+    "wait": (60, False, 90, "TIMEOUT"),
+}
+
+
+@pytest.mark.parametrize(("left", "closed", "wait", "reason"), ENDS.values(), ids=ENDS)
+def test_nothing_is_sent_when_the_run_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch, left: float, closed: bool, wait: int, reason: str
+) -> None:
+    """Without readers or time, also for a wait, what would be sent is skipped; stored answers are reported."""
+    monkeypatch.setattr(deferred, "sleep", lambda seconds: pytest.fail("slept"))
     world.play(["a"])
     world.left, world.output_closed = left, closed
-    assert came_to(world.play(["a", "b", "c"])) == ["reused", f"skipped {reason}", "skipped"]
+    assert came_to(world.play(["a", {"user": "b", "wait": wait}, "c"])) == ["reused", f"skipped {reason}", "skipped"]
     assert len(world.model.bodies) == 1
-
-
-def test_a_wait_beyond_the_deadline(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wait that would not end in time is not begun."""
-    monkeypatch.setattr(deferred, "sleep", lambda seconds: pytest.fail("slept"))
-    world.left = 60
-    assert came_to(world.play(["a", {"user": "b", "wait": 90}])) == ["ok", "skipped TIMEOUT"]
 
 
 def test_a_signal(world: World) -> None:

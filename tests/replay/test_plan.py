@@ -25,13 +25,10 @@ FULL: Document = {
     "system": "You are a clerk.",
     "config": {"temperature": 0},
     "vars": {"city": "Lyon"},
-    "turns": [
-        "In {{city}}",
-        {"user": "second", "config": {"top_k": 3}},
-        {"id": "last", "user": "third", "expect": {"contains": "x"}},
-    ],
+    "turns": ["In {{city}}", {"user": "second", "config": {"top_k": 3}},
+        {"id": "last", "user": "third", "expect": {"contains": "x"}}],
     "on_fail": "stop",
-}
+}  # fmt: skip
 """A script with everything in it; texts stand where YAML has numbers too."""
 
 
@@ -128,18 +125,17 @@ def test_what_makes_another_message(place: int, document: Document) -> None:
     assert not {*before[place:]} & {*after[place:]}
 
 
-def test_a_var_of_the_command_line() -> None:
-    """A text given with --var is what it makes of the message."""
+def test_the_same_messages_in_other_forms() -> None:
+    """A text given with --var is what it makes of the message, and the form of a script is no part of its messages."""
     assert keys_of(FULL, city="Lyon") == keys_of(FULL)
     assert keys_of(FULL, city="Paris") == keys_of(FULL | {"vars": {"city": "Paris"}})
-
-
-def test_json_lines_and_lists_are_the_same_messages() -> None:
-    """The form of a script is no part of its messages."""
     listed = keys_of(["a", "b"])
     assert keys_of('"a"\n{"user": "b", "id": "x"}\n') == listed
     (plain,) = read_script.load("a\n\nb\n", "s.txt", {}, as_lines=True).scripts
     assert [plan.message.key for plan in plans(plain, Journal([header()]))] == listed
+    # A message of a session can hold what UTF-8 cannot.
+    text = "\n".join(json.dumps(record) for record in [header(), request(1, "\ud800"), response(1, "a")])
+    assert len(keys_of(text)[0]) == 64
 
 
 # What is sent
@@ -165,25 +161,15 @@ def test_a_call_adds_nothing_to_a_session_that_has_it_all() -> None:
     assert keys_of(script, header(config={"generationConfig": {"topP": 0.5}})) != keys_of(script)
 
 
-def test_the_sessions_model_without_one_of_the_script() -> None:
-    """A script without a model asks the session's, which is in the key."""
+def test_what_else_is_part_of_a_key() -> None:
+    """The session's model, if the script has none, and the history that it began with; its own turns are not."""
     (plan,) = planned(["a"], header("m1"))
     assert plan.message.model == "m1"
     assert plan.message.key == keys_of({"model": "m1", "turns": ["a"]}, header("m2"))[0]
-
-
-def test_the_base_is_part_of_every_key() -> None:
-    """A session that begins with a history has other keys; its own turns are no part of the base."""
     base = [record | {"imported": True} for record in turn(1)]
     assert keys_of(["a", "b"], header(), *base) != keys_of(["a", "b"])
     assert keys_of(["a", "b"], header(), *base, *turn(2)) == keys_of(["a", "b"], header(), *base)
     assert keys_of(["a", "b"], header(), *turn(1)) == keys_of(["a", "b"])
-
-
-def test_a_surrogate_has_a_key() -> None:
-    """A message of a session can hold what UTF-8 cannot."""
-    text = "\n".join(json.dumps(record) for record in [header(), request(1, "\ud800"), response(1, "a")])
-    assert len(keys_of(text)[0]) == 64
 
 
 # Settings of the session
@@ -296,37 +282,17 @@ DIFFERENCES: dict[str, tuple[Any, list[Record], str, int]] = {
     "first": (["x", "b"], sent(["a", "b"], "A", "B"), "turn 1 was answered for another message", 0),
     "base": (["x"], sent(["a"], "A", base=BASE), "turn 2 was answered for another message", 1),
     "by-hand": (["a", "b"], [*sent(["a"], "A"), *turn(2)], "turn 2 was sent without a key", 1),
-    "numbers": (
-        ["a", "b"],
-        [header(), request(1, "a"), failure(1, "rejected"), *_second("a"), *turn(3)],
-        "turn 3 was sent without a key",
-        2,
-    ),
-    "model": (
-        {"model": "m9", "turns": ["a"]},
-        sent(["a"], "A"),
-        "turn 1 was answered by another model, simulator/echo",
-        0,
-    ),
-    "config": (
-        ["a", {"user": "b", "config": {"seed": 1}}],
-        sent(["a", "b"], "A", "B"),
-        "turn 2 was answered with another config",
-        1,
-    ),
-    "system": (
-        {"system": "Be brief.", "turns": ["a"]},
-        sent(["a"], "A"),
-        "turn 1 was answered with another system instruction",
-        0,
-    ),
-    "key": (
-        ["a"],
-        [header(), request(1, "a") | {"key": "by hand"}, response(1, "A")],
-        "turn 1 was answered after another history",
-        0,
-    ),
-}
+    "numbers": (["a", "b"], [header(), request(1, "a"), failure(1, "rejected"), *_second("a"), *turn(3)],
+        "turn 3 was sent without a key", 2),
+    "model": ({"model": "m9", "turns": ["a"]}, sent(["a"], "A"),
+        "turn 1 was answered by another model, simulator/echo", 0),
+    "config": (["a", {"user": "b", "config": {"seed": 1}}], sent(["a", "b"], "A", "B"),
+        "turn 2 was answered with another config", 1),
+    "system": ({"system": "Be brief.", "turns": ["a"]}, sent(["a"], "A"),
+        "turn 1 was answered with another system instruction", 0),
+    "key": (["a"], [header(), request(1, "a") | {"key": "by hand"}, response(1, "A")],
+        "turn 1 was answered after another history", 0),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("document", "content", "what", "kept"), DIFFERENCES.values(), ids=DIFFERENCES)

@@ -18,32 +18,17 @@ from gemcli.formats.replay_script import dump
 from gemcli.replay import read_script
 from gemcli.replay.script import Script, Suite
 from gemcli.text.problems import MAX_PROBLEMS
-from tests.builders import contents
+from tests.builders import contents, error_from
 from tests.support import examples
 
 SESSIONS = Path(__file__).parents[1] / "data" / "sessions" / "v1" / "valid"
 
 HOSTILE = [
     *("yes", "no", "null", "~", "12:30", "1e3", "0x1F", "=", "<<", "- a", "a: b", "a # b", "#", "*a", "&a", "!a", "@a"),
-    *(
-        "{{",
-        "}}",
-        "{{a}}",
-        "{{ a | json }}",
-        "$&",
-        r"\1",
-        "'",
-        '"',
-        "\\n",
-        "a\nb",
-        "\ta\n",
-        " a ",
-        "\r",
-        "\x85",
-        "\u2028",
-    ),
+    *("{{", "}}", "{{a}}", "{{ a | json }}", "$&", r"\1", "'", '"', "\\n", "a\nb", "\ta\n", " a ", "\r", "\x85",
+        "\u2028"),
     *("\x00", "\x1b[31m", "\ufeff", "é😀\U0010ffff", '{"script": {}}', '{"kind": "session"}', "[]", "---", "|", ">5"),
-]
+]  # fmt: skip
 TEXTS = st.sampled_from(HOSTILE) | st.text(max_size=30) | st.text(alphabet="-:#'\"{}[]&*!|>%@` \n\ta1~\\", max_size=12)
 MESSAGES = TEXTS.filter(lambda text: text.strip() != "")
 LINES = MESSAGES.map(lambda text: "".join(text.split("\n")).rstrip("\r")).filter(lambda text: text.strip() != "")
@@ -135,9 +120,11 @@ def test_blocks_and_quotes() -> None:
     ]
 
 
-def test_a_history_comes_back() -> None:
+@settings(max_examples=examples(40))
+@given(st.lists(MESSAGES, min_size=1, max_size=3))
+@example([text for text in HOSTILE if text.strip() and text != "\ufeff"])
+def test_a_history_comes_back(texts: list[str]) -> None:
     """A session that was exported as a script sends the same messages to the same model, with the same config."""
-    texts = [text for text in HOSTILE if text.strip() and text != "\ufeff"]
     history = [content for text in texts for content in (user_text(text), contents("q", "a")[1])]
     config: Any = {
         "systemInstruction": {"parts": [{"text": "Be brief.\n{{not a template}}"}]},
@@ -147,14 +134,6 @@ def test_a_history_comes_back() -> None:
     script = only(load(dump(history, {"model": "gemini-x", "config": config})))
     assert sent(script) == history[::2]
     assert (script.model, script.config) == ("gemini-x", config)
-
-
-@settings(max_examples=examples(40))
-@given(st.lists(MESSAGES, min_size=1, max_size=3))
-def test_any_history_comes_back(texts: list[str]) -> None:
-    """Whatever was said in a session, its export is a script that says it again."""
-    history = [content for text in texts for content in (user_text(text), contents("q", "a")[1])]
-    assert sent(only(load(dump(history, {"model": "m", "config": {}})))) == history[::2]
 
 
 # How forms are told apart
@@ -189,20 +168,13 @@ def test_forms_are_told_by_their_shape(text: str, file: str) -> None:
     assert said(text, file) == ["a", "b"]
 
 
-@pytest.mark.parametrize("text", ["[a, b]", '["a" , NaN]'])
-def test_what_is_called_json_is_json(text: str) -> None:
-    """A file that is called .json is told what is wrong with it as JSON; any other may be YAML that looks like it."""
-    assert len(said(text, "s.yaml")) == len(said(text, "-")) == 2
-    with pytest.raises(GemcliError) as caught:
-        load(text, "s.json")
-    assert [problem.rule for problem in caught.value.problems] == ["json-syntax"]
-
-
-def test_one_line_of_jsonl_is_told_by_its_name() -> None:
-    """A file that is called .jsonl holds lines, even if it is one; otherwise one line is a document."""
+def test_names_of_files() -> None:
+    """A file called .json is JSON, any other may be YAML that looks like it; .jsonl holds lines, even if it is one."""
+    for text in ("[a, b]", '["a" , NaN]'):
+        assert len(said(text, "s.yaml")) == len(said(text, "-")) == 2
+        assert [problem.rule for problem in error_from(load, text, "s.json").problems] == ["json-syntax"]
     assert said('"hello"', "s.jsonl") == ["hello"]
-    with pytest.raises(GemcliError, match="is not a script"):
-        load('"hello"', "-")
+    assert "is not a script" in error_from(load, '"hello"', "-").message
     assert (load('{"turns": ["a"]}', "s.jsonl").many, load('{"turns": ["a"]}', "s.json").many) == (True, False)
 
 
@@ -221,19 +193,13 @@ def test_the_first_line_may_have_settings() -> None:
     assert sent(script) == [user_text("1"), user_text("b")]
 
 
-@pytest.mark.parametrize(
-    ("file", "name"), [("-", "script"), ("dir/nightly.v2.yaml", "nightly"), ("nightly", "nightly")]
-)
-def test_a_script_is_named_after_its_file(file: str, name: str) -> None:
-    """A script without a name has its file's; one with a name keeps it, and the run is called so."""
-    suite = load("[a]", file)
-    assert (suite.name, only(suite).name) == (name, name)
-    suite = load("{name: n, turns: [a]}", file)
-    assert (suite.name, only(suite).name, suite.file) == ("n", "n", file)
-
-
-def test_the_digest_is_that_of_the_bytes() -> None:
-    """Where a session came from is told by the file's SHA-256, the mark at its beginning included."""
+def test_names_and_digests() -> None:
+    """A script without a name has its file's; the digest is that of all its bytes, a mark at the beginning included."""
+    for file, name in (("-", "script"), ("dir/nightly.v2.yaml", "nightly"), ("nightly", "nightly")):
+        suite = load("[a]", file)
+        assert (suite.name, only(suite).name) == (name, name)
+        suite = load("{name: n, turns: [a]}", file)
+        assert (suite.name, only(suite).name, suite.file) == ("n", "n", file)
     known = "sha256:" + hashlib.sha256("\ufeff- é".encode()).hexdigest()
     assert load("\ufeff- é", "f").origin() == {"kind": "replay", "file": "f", "script": known}
 
@@ -295,10 +261,9 @@ def test_a_broken_session_is_told_as_one() -> None:
         (good.replace('"turn":1', '"turn":"one"', 1), "CORRUPT"),
         (good.replace('"format":1', '"format":99', 1), "NEWER_FORMAT"),
     ):
-        with pytest.raises(GemcliError) as caught:
-            load(text, "s.jsonl")
-        assert caught.value.reason == reason
-        assert "s.jsonl" in caught.value.message
+        caught = error_from(load, text, "s.jsonl")
+        assert caught.reason == reason
+        assert "s.jsonl" in caught.message
 
 
 # Warnings, and texts for templates
@@ -314,14 +279,10 @@ def test_comments_are_warned_of() -> None:
         load("- a # b\n- c\n", strict=True)
 
 
-def test_given_texts_win() -> None:
-    """What is given takes the place of the script's own, in messages and nowhere else, and is put in once."""
+def test_given_texts() -> None:
+    """What is given takes the place of the script's own, in messages, and is put in once; expectations use it too."""
     suite = read_script.load("{vars: {a: 1, b: 2}, turns: ['{{a}} {{b}} {{c}}']}", "s", {"a": "{{b}}", "c": "{{c}}"})
     assert sent(only(suite)) == [user_text("{{b}} 2 {{c}}")]
-
-
-def test_given_texts_are_of_use_in_expectations() -> None:
-    """A text that only an expectation asks for is used, also in a suite."""
     suite = read_script.load('{"turns": [{"user": "a", "expect": {"contains": "{{x}}"}}]}', "s.jsonl", {"x": "1"})
     assert only(suite).vars == {"x": "1"}
 
@@ -329,9 +290,8 @@ def test_given_texts_are_of_use_in_expectations() -> None:
 def test_a_file_of_mistakes_ends() -> None:
     """A long file that is something else than JSON Lines is not told line by line to its end."""
     for text in ("hello\n" * 5000, '{"turns": []}\n' * 5000):
-        with pytest.raises(GemcliError) as caught:
-            load(text, "s.jsonl")
-        assert len(caught.value.problems) == MAX_PROBLEMS
+        caught = error_from(load, text, "s.jsonl")
+        assert len(caught.problems) == MAX_PROBLEMS
 
 
 # Whatever is in a file
@@ -368,60 +328,14 @@ on_fail: stop
 ]
 PIECES = st.sampled_from(
     [
-        *(
-            "\n",
-            "\n- ",
-            "- ",
-            ": ",
-            " #",
-            "{{c}}",
-            "{{",
-            "}}",
-            "[",
-            "]",
-            "{",
-            "}",
-            '"',
-            "'",
-            ",",
-            "null",
-            "5",
-            "\\ud800",
-        ),
-        *(
-            "&a ",
-            "*a",
-            "!x ",
-            "<<: ",
-            "|",
-            ">",
-            "\t",
-            "\x07",
-            "turns",
-            "messages",
-            "user",
-            "raw",
-            "wait",
-            "expect",
-            "NaN",
-        ),
-        *(
-            "config",
-            "vars",
-            "name",
-            "id",
-            "script",
-            "contents",
-            "history",
-            "regex",
-            "(",
-            "words",
-            "role",
-            "parts",
-            "\r",
-        ),
+        *("\n", "\n- ", "- ", ": ", " #", "{{c}}", "{{", "}}", "[", "]", "{", "}", '"', "'", ",", "null", "5",
+            "\\ud800"),
+        *("&a ", "*a", "!x ", "<<: ", "|", ">", "\t", "\x07", "turns", "messages", "user", "raw", "wait", "expect",
+            "NaN"),
+        *("config", "vars", "name", "id", "script", "contents", "history", "regex", "(", "words", "role", "parts",
+            "\r"),
     ]
-)
+)  # fmt: skip
 
 
 @st.composite

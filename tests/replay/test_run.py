@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,13 +25,6 @@ from gemcli.simulator.simulated_api import Reply as HttpReply
 from tests.builders import answer, header, turn
 from tests.replay.world import Played, Reply, World, blocked, error, load
 from tests.support import Model, clients_collected, examples
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    """An empty world."""
-    return World(tmp_path)
-
 
 A, B, AB = {"turns": ["a"]}, {"turns": ["b"]}, {"turns": ["a", "b"]}
 
@@ -147,6 +139,16 @@ def test_settings_of_a_session_that_changed(world: World) -> None:
     assert (played.summary["exit"], played.summary["turns"]["skipped"]) == (14, 1)
 
 
+def test_clients_are_closed(world: World) -> None:
+    """A run leaves no connection behind."""
+    script, context = world.script(["a"]), world.context()
+    transport = context.transport(context.read_session(script), "m1", lambda event: None)
+    other = context.transport(context.read_session(script), "m2", lambda event: None)
+    assert transport.gemini is other.gemini
+    context.close()
+    assert world.model.closed
+
+
 @pytest.mark.parametrize(("left", "closed", "reason"), [(1e6, True, "READER_GONE"), (-1, False, "TIMEOUT")])
 def test_over_before_it_begins(world: World, left: float, closed: bool, reason: str) -> None:
     """When nobody reads the events, or no time is left, no session is created."""
@@ -181,16 +183,8 @@ def test_a_signal_ends_the_run(world: World, first: Any, statuses: list[str]) ->
     assert world.suite(AB, B).statuses == {"c1": ["reused", "ok"], "c2": ["ok"]}
 
 
-def test_a_busy_session(world: World) -> None:
-    """The session that another run holds ends this one at once, before anything is sent."""
-    world.suite(A)
-    with world.app.open(str(world.path("c1")), 0):
-        played = world.suite(AB, B)
-    assert (played.turns, played.summary["reason"], len(world.model.bodies)) == ([], "SESSION_BUSY", 1)
-
-
 def test_the_first_session_is_held_to_the_end(world: World) -> None:
-    """A second run of the same suite meets the first one at once, however far that has come."""
+    """A second run of the same suite meets the first one at once, however far that has come, and sends nothing."""
     seen: list[str | None] = []
 
     def look() -> Any:
@@ -200,20 +194,12 @@ def test_the_first_session_is_held_to_the_end(world: World) -> None:
                     seen.append(None)
             except GemcliError as busy:
                 seen.append(busy.reason)
+        second = world.suite(A, A, B)
+        assert (second.turns, second.summary["reason"], len(world.model.bodies)) == ([], "SESSION_BUSY", 3)
         return answer("B")
 
     world.suite(A, A, B, replies=[answer("A"), answer("A"), look])
     assert seen == ["SESSION_BUSY", None, "SESSION_BUSY"]
-
-
-def test_clients_are_closed(world: World) -> None:
-    """A run leaves no connection behind."""
-    script, context = world.script(["a"]), world.context()
-    transport = context.transport(context.read_session(script), "m1", lambda event: None)
-    other = context.transport(context.read_session(script), "m2", lambda event: None)
-    assert transport.gemini is other.gemini
-    context.close()
-    assert world.model.closed
 
 
 # Random runs

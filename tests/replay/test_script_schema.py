@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS
 from gemcli.chat.contents import user_text
-from gemcli.errors import GemcliError
 from gemcli.replay import check_script, read_script, script_schema, suites
 from gemcli.replay.checks import NOTHING, TEXT_CHECKS, Bound, Expected
 from gemcli.replay.script import Script, Turn
 from gemcli.settings.config import Config
 from gemcli.text import json_tree, schema, tree, yaml_tree
-
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+from tests.builders import error_from
 
 
 def script(text: str, file: str = "s.yaml", **texts: str) -> Script:
@@ -32,9 +28,8 @@ def turn(text: str, **texts: str) -> Turn:
 
 def problems(text: str, file: str = "s.yaml") -> list[str]:
     """What is wrong with a script, without its place."""
-    with pytest.raises(GemcliError) as caught:
-        script(text, file)
-    return [problem.message for problem in caught.value.problems]
+    caught = error_from(script, text, file)
+    return [problem.message for problem in caught.problems]
 
 
 # The tables
@@ -83,18 +78,12 @@ def test_a_script_of_nothing_else() -> None:
     assert read.turns == (Turn("t1", user_text("hello"), False, 0.0, {}, NOTHING, 1),)
 
 
-def test_names_may_be_numbers() -> None:
-    """A name, or an id, that JSON writes as a number is a name all the same."""
+def test_names() -> None:
+    """A name, or an id, that JSON writes as a number is a name all the same; a model is named as everywhere else."""
     read = script('{"name": 7, "turns": [{"id": 8, "user": "a"}]}', "s.json")
     assert (read.name, read.turns[0].id) == ("7", "8")
-
-
-@pytest.mark.parametrize(
-    "model", ["gemini-2.5-pro", "models/m", "publishers/google/models/m@1", "simulator/rules:r.yaml"]
-)
-def test_models(model: str) -> None:
-    """A model is named as everywhere else."""
-    assert script(f"model: {model}\nturns: [a]").model == model
+    for model in ("gemini-2.5-pro", "models/m", "publishers/google/models/m@1", "simulator/rules:r.yaml"):
+        assert script(f"model: {model}\nturns: [a]").model == model
 
 
 # Turns
@@ -114,17 +103,12 @@ def test_ids_are_numbered_by_place() -> None:
     assert [(one.id, one.line) for one in read.turns] == [("t1", 2), ("x", 3), ("t3", 5), ("t4", 7)]
 
 
-@pytest.mark.parametrize(("written", "seconds"), [("0", 0.0), ("2", 2.0), ("0.25", 0.25), ("86400", 86400.0)])
-def test_waits(written: str, seconds: float) -> None:
-    """A pause is in seconds, up to a day."""
-    assert turn(f"{{user: a, wait: {written}}}").wait == seconds
-
-
-@pytest.mark.parametrize("raw", ["true", "false"])
-def test_raw_is_about_templates(raw: str) -> None:
-    """A raw message is sent as it is, any other is filled in."""
-    read = turn(f"{{user: 'a {{{{x}}}}', raw: {raw}}}", **({"x": "1"} if raw == "false" else {}))
-    assert read.rendered({"x": "1"}) == user_text("a {{x}}" if raw == "true" else "a 1")
+def test_waits_and_raw_messages() -> None:
+    """A pause is in seconds, up to a day; a raw message is sent as it is, any other is filled in."""
+    for written, seconds in (("0", 0.0), ("2", 2.0), ("0.25", 0.25), ("86400", 86400.0)):
+        assert turn(f"{{user: a, wait: {written}}}").wait == seconds
+    assert turn("{user: 'a {{x}}', raw: true}").rendered({"x": "1"}) == user_text("a {{x}}")
+    assert turn("{user: 'a {{x}}', raw: false}", x="1").rendered({"x": "1"}) == user_text("a 1")
 
 
 def test_what_is_no_name_is_no_template() -> None:
@@ -161,21 +145,15 @@ def test_every_finish_can_be_expected(reason: str) -> None:
 
 
 def test_bounds() -> None:
-    """Bounds are read for numbers, and those of tokens one by one."""
-    expect = turn(
-        "{user: a, expect: {words: <6, chars: '>=2', latency_ms: 1..9, tokens: {output: <=3, total: '>0'}}}"
-    ).expect
-    assert expect.bounds == {
+    """Bounds are read for numbers, and those of tokens one by one; empty, they ask for nothing."""
+    tokens = "tokens: {output: <=3, total: '>0'}"
+    assert turn(f"{{user: a, expect: {{words: <6, chars: '>=2', latency_ms: 1..9, {tokens}}}}}").expect.bounds == {
         "words": Bound("<6", high=6, exclusive=True),
         "chars": Bound(">=2", low=2),
         "latency_ms": Bound("1..9", 1, 9),
         "tokens.output": Bound("<=3", high=3),
         "tokens.total": Bound(">0", low=0, exclusive=True),
     }
-
-
-def test_nothing_expected() -> None:
-    """An empty `expect` asks for no more than every turn does."""
     assert turn("{user: a, expect: {}}").expect == turn("{user: a, expect: {tokens: {}}}").expect == NOTHING
 
 
@@ -189,25 +167,25 @@ def test_patterns_are_tried_once_filled_in() -> None:
 # One mistake, one message
 
 
-@pytest.mark.parametrize(
-    ("text", "file", "count"),
-    [
-        ("- usr: a\n", "s.yaml", 1),
-        ("- user: '{{x}}'\n  raw: yes\n", "s.yaml", 1),
-        ("vars: {x: [a]}\nturns: ['{{x}}', '{{x}}']\n", "s.yaml", 1),
-        ("- user:\n", "s.yaml", 1),
-        ("[]", "s.yaml", 1),
-        ("[5]", "s.json", 1),
-        ('"a"\n}\n', "s.jsonl", 1),
-        ("}\n", "s.jsonl", 1),
-        ('{"messages": [{"role": "robot", "content": "a"}]}', "s.jsonl", 1),
-        ('{"script": {"turns": ["a"]}}\n', "s.jsonl", 1),
-        ("system: a\nconfig: {system_instruction: b, cached_content: c}\nturns: [a]", "s.yaml", 1),
-    ],
-)
-def test_a_mistake_is_told_once(text: str, file: str, count: int) -> None:
+MISTAKES = [
+    ("- usr: a\n", "s.yaml"),
+    ("- user: '{{x}}'\n  raw: yes\n", "s.yaml"),
+    ("vars: {x: [a]}\nturns: ['{{x}}', '{{x}}']\n", "s.yaml"),
+    ("- user:\n", "s.yaml"),
+    ("[]", "s.yaml"),
+    ("[5]", "s.json"),
+    ('"a"\n}\n', "s.jsonl"),
+    ("}\n", "s.jsonl"),
+    ('{"messages": [{"role": "robot", "content": "a"}]}', "s.jsonl"),
+    ('{"script": {"turns": ["a"]}}\n', "s.jsonl"),
+    ("system: a\nconfig: {system_instruction: b, cached_content: c}\nturns: [a]", "s.yaml"),
+]
+
+
+@pytest.mark.parametrize(("text", "file"), MISTAKES)
+def test_a_mistake_is_told_once(text: str, file: str) -> None:
     """What is wrong for one reason is told once."""
-    assert len(problems(text, file)) == count
+    assert len(problems(text, file)) == 1
 
 
 def test_settings_that_clash_are_found_before_anything_is_sent() -> None:

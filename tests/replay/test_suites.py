@@ -11,6 +11,7 @@ from gemcli.chat.contents import text_of, user_text
 from gemcli.errors import GemcliError
 from gemcli.replay import read_script
 from gemcli.replay.script import Script, Suite
+from tests.builders import error_from
 
 MT_BENCH = [
     {"question_id": 81, "category": "writing", "turns": ["Compose a blog post.", "Start every sentence with: A."]},
@@ -37,22 +38,17 @@ def said(row: Any) -> list[str]:
 
 def problems(row: Any) -> list[str]:
     """What is wrong with one line."""
-    with pytest.raises(GemcliError) as caught:
-        load(row)
-    return [f"{problem.message} [{problem.rule}]" for problem in caught.value.problems]
+    caught = error_from(load, row)
+    return [f"{problem.message} [{problem.rule}]" for problem in caught.problems]
 
 
 def test_mt_bench_loads_unchanged() -> None:
-    """Questions of two turns are sent as they stand, each named by its number; the rest is left alone."""
+    """Questions are sent as they stand, each named by its number; of recorded pairs, the user's halves."""
     suite = load(*MT_BENCH)
     assert [(one.name, [text_of(turn.rendered({})) for turn in one.turns]) for one in suite.scripts] == [
         (str(row["question_id"]), row["turns"]) for row in MT_BENCH
     ]
     assert (suite.many, suite.ignored) == (True, ("category", "reference"))
-
-
-def test_mt_bench_101_loads_unchanged() -> None:
-    """Of recorded pairs the user's halves are sent, and the model's left out."""
     row = {"task": "CM", "id": 1, "history": [{"user": "a", "bot": "b"}, {"user": "{{c}}", "bot": "d"}]}
     assert (said(row), script(row).name, load(row).ignored) == (["a", "{{c}}"], "1", ("task",))
 
@@ -74,14 +70,24 @@ def test_chat_completions() -> None:
 
 def test_contents_of_the_gemini_api() -> None:
     """The user's Contents are sent as one text each; the model's are left out, whatever is in them."""
-    row = {
-        "contents": [
-            user_text("a"),
-            {"role": "model", "parts": [{"text": "b", "thoughtSignature": "c2ln"}]},
-            {"role": "user", "parts": [{"text": "c"}, {"text": "{{d}}"}]},
-        ]
-    }
+    reply = {"role": "model", "parts": [{"text": "b", "thoughtSignature": "c2ln"}]}
+    row = {"contents": [user_text("a"), reply, {"role": "user", "parts": [{"text": "c"}, {"text": "{{d}}"}]}]}
     assert said(row) == ["a", "c{{d}}"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "tool_calls": [{"id": "1"}]},
+        {"role": "assistant", "function_call": {"name": "f"}},
+        {"role": "tool", "content": "a"},
+        {"role": "function", "content": "a"},
+    ],
+)
+def test_function_calls_cannot_be_played(message: dict[str, Any]) -> None:
+    """A conversation that needs the responses of functions is refused rather than sent with holes."""
+    row = {"messages": [{"role": "user", "content": "a"}, message]}
+    assert problems(row) == ["a conversation with function calls cannot be played [function-call]"]
 
 
 def test_turns_may_be_whole_turns() -> None:
@@ -136,21 +142,6 @@ def test_a_system_instruction_stands_once(system_first: bool) -> None:
     messages = {"messages": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]}
     row = {"system": "c"} | messages if system_first else messages | {"system": "c"}
     assert problems(row) == ["a second system message [exclusive]"]
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        {"role": "assistant", "tool_calls": [{"id": "1"}]},
-        {"role": "assistant", "function_call": {"name": "f"}},
-        {"role": "tool", "content": "a"},
-        {"role": "function", "content": "a"},
-    ],
-)
-def test_function_calls_cannot_be_played(message: dict[str, Any]) -> None:
-    """A conversation that needs the responses of functions is refused rather than sent with holes."""
-    row = {"messages": [{"role": "user", "content": "a"}, message]}
-    assert problems(row) == ["a conversation with function calls cannot be replayed [function-call]"]
 
 
 def test_one_bad_line_does_not_hide_another() -> None:

@@ -75,36 +75,27 @@ def test_reading_ends_where_the_file_ended_at_the_start(tmp_path: Path) -> None:
         fs.close(fd)
 
 
-@pytest.mark.parametrize("broken", ["write", "fsync"])
-def test_a_new_file_that_cannot_be_written_is_no_file(broken: str, tmp_path: Path) -> None:
-    """When writing or syncing fails, nothing is left behind."""
-    with pytest.raises(OSError, match="Input/output"):
-        write_new(Slow(broken), str(tmp_path / "file"), b"data")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_new_file_is_never_written_over_another(tmp_path: Path) -> None:
-    """An existing file is an error and stays as it is."""
+def test_a_new_file_that_cannot_be_written(tmp_path: Path) -> None:
+    """When writing or syncing fails, nothing is left behind; an existing file is an error and stays as it is."""
+    for broken in ("write", "fsync"):
+        with pytest.raises(OSError, match="Input/output"):
+            write_new(Slow(broken), str(tmp_path / "file"), b"data")
+        assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_bytes(b"theirs")
     with pytest.raises(FileExistsError):
         write_new(FileSystem(), str(tmp_path / "file"), b"ours")
     assert (tmp_path / "file").read_bytes() == b"theirs"
 
 
-def test_write_numbered_takes_the_first_free_number(tmp_path: Path) -> None:
-    """What is kept gets a number that nobody has, links to nowhere included."""
+def test_write_numbered_takes_the_first_free_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept gets a number that nobody has, links to nowhere included, in the current directory too."""
     fs, path = FileSystem(), str(tmp_path / "s")
     (tmp_path / "s.torn-2").symlink_to(tmp_path / "nowhere")
     assert write_numbered(fs, path, "torn", b"one") == path + ".torn-1"
-    assert write_numbered(fs, path, "torn", b"three") == path + ".torn-3"
+    monkeypatch.chdir(tmp_path)
+    assert write_numbered(fs, "s", "torn", b"three") == "s.torn-3"
     assert (tmp_path / "s.torn-3").read_bytes() == b"three"
     assert not (tmp_path / "nowhere").exists()
-
-
-def test_write_numbered_works_in_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A path without a directory is in the current one."""
-    monkeypatch.chdir(tmp_path)
-    assert write_numbered(FileSystem(), "s", "torn", b"one") == "s.torn-1"
 
 
 def test_link_numbered_gives_a_second_name(tmp_path: Path) -> None:

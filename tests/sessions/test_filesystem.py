@@ -6,29 +6,17 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gemcli.sessions.filesystem import FileSystem, P, T
-
-
-class Traced(FileSystem):
-    """Writes down the name of every call."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make the call, and remember it."""
-        self.calls.append(getattr(function, "__name__", ""))
-        return function(*args, **kwargs)
+from gemcli.sessions.filesystem import FileSystem
+from tests.sessions.faulty import Faulty
 
 
 def test_every_method_goes_through_the_seam(tmp_path: Path) -> None:
     """Each method makes exactly one call, so a fault at call k meets every system call there is."""
-    fs, path = Traced(), str(tmp_path / "file")
+    fs, path = Faulty(), str(tmp_path / "file")
     fd = fs.open(path, os.O_RDWR | os.O_CREAT)
     assert fs.write(fd, b"some bytes") == 10
     fs.sync(fd)
@@ -67,21 +55,23 @@ def test_what_is_made_is_private(umask: int, tmp_path: Path) -> None:
     assert modes == [0o600 & ~umask, 0o700 & ~umask]
 
 
-def test_opening_a_fifo_does_not_wait(tmp_path: Path) -> None:
-    """A FIFO without a writer is opened at once, for whoever looks what it is."""
+def test_opening(tmp_path: Path) -> None:
+    """A FIFO without a writer is opened at once, and no program that gemcli starts inherits a session or its lock."""
     os.mkfifo(tmp_path / "fifo")
     fs = FileSystem()
     fd = fs.open(str(tmp_path / "fifo"), os.O_RDONLY)
     assert stat.S_ISFIFO(fs.fstat(fd).st_mode)
-    fs.close(fd)
-
-
-def test_descriptors_close_on_exec(tmp_path: Path) -> None:
-    """No program that gemcli starts inherits a session, and with it a lock."""
-    fs = FileSystem()
-    fd = fs.open(str(tmp_path / "file"), os.O_RDWR | os.O_CREAT)
     assert not os.get_inheritable(fd)
     fs.close(fd)
+
+
+def test_a_name_that_is_taken_is_not_linked_over(tmp_path: Path) -> None:
+    """`link` never overwrites."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    with pytest.raises(FileExistsError):
+        FileSystem().link(str(tmp_path / "a"), str(tmp_path / "b"))
+    assert (tmp_path / "b").read_text() == "b"
 
 
 def test_a_taken_lock_is_an_error_without_wait(tmp_path: Path) -> None:
@@ -94,15 +84,6 @@ def test_a_taken_lock_is_an_error_without_wait(tmp_path: Path) -> None:
     fs.close(first)
     fs.lock(second, wait=False)
     fs.close(second)
-
-
-def test_a_name_that_is_taken_is_not_linked_over(tmp_path: Path) -> None:
-    """`link` never overwrites."""
-    for name in ("a", "b"):
-        (tmp_path / name).write_text(name)
-    with pytest.raises(FileExistsError):
-        FileSystem().link(str(tmp_path / "a"), str(tmp_path / "b"))
-    assert (tmp_path / "b").read_text() == "b"
 
 
 def test_a_loop_of_links_is_left_for_open_to_refuse(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from gemcli.errors import GemcliError
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import Lines, fold, scan
-from tests.builders import answer, contents
+from tests.builders import answer, contents, error_from
 from tests.support import Gemcli
 
 T = "2026-01-01T00:00:00.000Z"
@@ -38,17 +38,9 @@ LAST = len(WHOLE[-1])
 
 
 def test_whole() -> None:
-    """A whole file has its lines, ends at its end, and nothing is torn."""
+    """A whole file has its lines and nothing is torn; without its last newline too, and with no turn at all."""
     assert scan(FILE) == Lines(BARE, len(FILE), b"", True)
-
-
-def test_without_final_newline() -> None:
-    """The last line is whole without its newline if it reads as a record; the next one belongs after it."""
     assert scan(FILE[:-1]) == Lines(BARE, len(FILE) - 1, b"", False)
-
-
-def test_header_alone() -> None:
-    """A new session is whole, with and without its newline."""
     assert scan(WHOLE[0]) == Lines(BARE[:1], len(WHOLE[0]), b"", True)
     assert scan(BARE[0]) == Lines(BARE[:1], len(BARE[0]), b"", False)
 
@@ -96,27 +88,22 @@ BAD = {
 @pytest.mark.parametrize("line", BAD.values(), ids=BAD)
 @pytest.mark.parametrize("place", [1, 3, 5])
 def test_bad_lines(line: bytes, place: int) -> None:
-    """Any other bad line, in the middle and at the end, is an error with the file and the number of the line."""
+    """Any other bad line is an error with file and line, and a hint that can be typed: so many lines are whole."""
     data = b"".join([*WHOLE[:place], line, *WHOLE[place:]])
     assert scan(data).torn == b""
-    with pytest.raises(GemcliError) as caught:
-        fold(scan(data), "a.jsonl")
-    assert caught.value.reason == "CORRUPT"
-    assert caught.value.message.startswith(f"a.jsonl: line {place + 1}: ")
-    assert "\n" not in caught.value.message
+    error = error_from(fold, scan(data), "a.jsonl")
+    assert error.reason == "CORRUPT"
+    assert error.message.startswith(f"a.jsonl: line {place + 1}: ")
+    assert "\n" not in error.message
+    assert f"head -n {place}" in (error.hint or "")
 
 
-def test_windows_newlines() -> None:
-    """A file whose line ends were turned into CR LF reads the same: CR is space to JSON."""
+def test_windows_newlines_and_zeros_in_the_middle() -> None:
+    """CR LF is read like LF, for CR is space to JSON; zeros before the last line are no torn tail: nothing is cut."""
     assert fold(scan(FILE.replace(b"\n", b"\r\n")), "x").history == fold(scan(FILE), "x").history
-
-
-def test_zeros_in_the_middle() -> None:
-    """Zeros before the last line are no torn tail: nothing is cut that may be needed."""
     data = b"".join([*WHOLE[:3], b"\0" * 10 + b"\n", *WHOLE[3:]])
     assert scan(data).torn == b""
-    with pytest.raises(GemcliError, match="line 4"):
-        fold(scan(data), "x")
+    assert "line 4" in error_from(fold, scan(data), "x").message
 
 
 FIRST = {
@@ -148,18 +135,9 @@ def test_the_hint_of_an_empty_file_can_be_pasted(gemcli: Gemcli) -> None:
 def test_first_line(data: bytes, reason: str, message: str) -> None:
     """What does not begin with a session record is no session, and is never mended."""
     assert scan(data).torn == b""
-    with pytest.raises(GemcliError) as caught:
-        fold(scan(data), "x")
-    assert caught.value.reason == reason
-    assert caught.value.message.startswith(message)
-
-
-@pytest.mark.parametrize("place", [2, 4])
-def test_hint_names_the_lines_that_are_whole(place: int) -> None:
-    """The hint for a bad line is a command that can be typed: it says how many lines are whole."""
-    with pytest.raises(GemcliError) as caught:
-        fold(scan(b"".join([*WHOLE[:place], b"?\n", *WHOLE[place:]])), "x")
-    assert f"head -n {place}" in (caught.value.hint or "")
+    error = error_from(fold, scan(data), "x")
+    assert error.reason == reason
+    assert error.message.startswith(message)
 
 
 @given(
@@ -258,10 +236,9 @@ def test_valid_files(name: str) -> None:
 @pytest.mark.parametrize("name", INVALID)
 def test_invalid_files(name: str) -> None:
     """A broken session is refused with its line and the rule that it breaks."""
-    with pytest.raises(GemcliError) as caught:
-        load("invalid", name)
+    error = error_from(load, "invalid", name)
     reason, message = INVALID[name]
-    assert (caught.value.reason, caught.value.message) == (reason, f"{name}: {message}")
+    assert (error.reason, error.message, error.exit) == (reason, f"{name}: {message}", 65)
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -274,11 +251,3 @@ def test_valid_files_in_the_program(gemcli: Gemcli, name: str) -> None:
     assert gemcli("history", "-s", str(path), "--check").json["turns"] == len(VALID[name][1])
     assert gemcli("history", "-s", str(path), "--all").status == 0
     assert path.read_bytes() == before
-
-
-def test_invalid_files_in_the_program(gemcli: Gemcli) -> None:
-    """The program ends with 65 and one message that names file, line and rule."""
-    path = DATA / "invalid" / "merged-turns.jsonl"
-    done = gemcli("history", "-s", str(path))
-    assert (done.status, done.out) == (65, "")
-    assert done.err.startswith(f"gemcli: error: {path}: {INVALID['merged-turns'][1]}\n")

@@ -4,37 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gemcli.sessions import records
-from gemcli.sessions.filesystem import FileSystem, P, T
+from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import RecordError
 from gemcli.sessions.session import Session, Unsaved
 from gemcli.sessions.store import Store
-from tests.builders import answer
-
-
-class Faulty(FileSystem):
-    """Writes down each call, and fails those that `broken` names."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.broken: dict[str, int] = {}
-
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make the call or fail it."""
-        name = getattr(function, "__name__", "")
-        self.calls.append(name)
-        if name in self.broken:
-            raise OSError(self.broken[name], os.strerror(self.broken[name]))
-        return function(*args, **kwargs)
-
+from tests.builders import answer, header
+from tests.sessions.faulty import Faulty
 
 ASKED = records.request(1, "1.1", {"role": "user", "parts": [{"text": "hello"}]}, model="m", backend="gemini")
 TOLD = records.response("1.1", answer("hi"), valid=True, attempts=[], elapsed_ms=1)
@@ -58,11 +41,6 @@ def opened(fs: FileSystem, path: Path) -> Iterator[Session]:
     """The session, locked."""
     with Store(fs, lambda _: None).open(str(path), 0) as session:
         yield session
-
-
-def header() -> Any:
-    """A session record."""
-    return records.session(model="m", backend="gemini", config={}, origin=None)
 
 
 def kinds(path: Path) -> list[str]:
@@ -105,29 +83,18 @@ def test_a_failed_write_is_cut_back(paid: bool, number: int, reason: str, fs: Fa
     assert path.read_bytes() == before
 
 
-def test_a_failed_sync_of_a_request_is_cut_back_and_not_tried_again(fs: Faulty, path: Path) -> None:
-    """The kernel forgets a write error once told, so a second sync would lie."""
-    before = path.read_bytes()
-    with opened(fs, path) as session:
-        fs.calls.clear()
-        fs.broken["fsync"] = errno.EIO
-        with pytest.raises(Unsaved, match="may not be on the disk"):
-            session.append(ASKED)
-        assert fs.calls.count("fsync") == 1
-    assert path.read_bytes() == before
-
-
-def test_a_failed_sync_of_a_paid_record_leaves_it(fs: Faulty, path: Path) -> None:
-    """What was paid for stays in the file, although a power cut may take it."""
+@pytest.mark.parametrize("paid", [False, True], ids=["free", "paid"])
+def test_a_failed_sync_is_not_tried_again(paid: bool, fs: Faulty, path: Path) -> None:
+    """The kernel forgets a write error once told: a request is cut back; what was paid for stays in the file."""
     with opened(fs, path) as session:
         session.append(ASKED)
         fs.calls.clear()
         fs.broken["fsync"] = errno.EIO
-        with pytest.raises(Unsaved) as error:
-            session.append(TOLD, paid=True)
+        with pytest.raises(Unsaved, match="may not be on the disk") as error:
+            session.append(TOLD, paid=paid)
         assert fs.calls.count("fsync") == 1
         assert error.value.kept is None
-    assert kinds(path) == ["session", "request", "response"]
+    assert kinds(path) == ["session", "request", *(["response"] if paid else [])]
 
 
 def test_a_file_that_cannot_even_be_cut_back_is_mended_by_the_next(fs: Faulty, path: Path) -> None:
@@ -155,44 +122,26 @@ def _full() -> int:
 
 
 @pytest.mark.parametrize("change", ["grown", "cut", "replaced", "removed"])
-def test_a_changed_file_gets_nothing(change: str, path: Path) -> None:
-    """An unpaid record is refused when the file is no longer what was loaded; nothing is written anywhere."""
-    with opened(FileSystem(), path) as session:
-        alter(path, change)
-        before = path.read_bytes() if path.exists() else None
-        with pytest.raises(Unsaved, match="nothing was written") as error:
-            session.append(ASKED)
-        assert (error.value.reason, error.value.exit, error.value.kept) == ("SESSION_CHANGED", 74, None)
-    assert (path.read_bytes() if path.exists() else None) == before
-    assert [file.name for file in path.parent.iterdir() if file != path] == []
-
-
-@pytest.mark.parametrize("change", ["grown", "cut", "replaced", "removed"])
-def test_a_paid_record_for_a_changed_file_is_kept_beside_it(change: str, path: Path) -> None:
-    """A paid record goes into a whole session beside the file, with everything this process has written."""
+@pytest.mark.parametrize("newline", [True, False], ids=["newline", "none"])
+@pytest.mark.parametrize("paid", [False, True], ids=["free", "paid"])
+def test_a_changed_file_gets_nothing(change: str, newline: bool, paid: bool, path: Path) -> None:
+    """A file that is no longer what was loaded stays as it is; a paid record is kept beside it in a whole session."""
+    if not newline:
+        path.write_bytes(path.read_bytes().removesuffix(b"\n"))
     with opened(FileSystem(), path) as session:
         session.append(ASKED)
         alter(path, change)
         before = path.read_bytes() if path.exists() else None
-        with pytest.raises(Unsaved) as error:
-            session.append(TOLD, paid=True)
-    assert error.value.kept == str(path) + ".lost-1"
+        with pytest.raises(Unsaved, match=None if paid else "nothing was written") as error:
+            session.append(TOLD, paid=paid)
+    assert (error.value.reason, error.value.exit) == ("SESSION_CHANGED", 74)
     assert (path.read_bytes() if path.exists() else None) == before
-    kept = Store(FileSystem(), print).read(error.value.kept)
-    assert kept.records == session.journal.records
-    assert len(kept.history) == 2
-
-
-def test_what_is_kept_is_whole_although_the_file_had_no_newline(path: Path) -> None:
-    """A session whose last newline was added by this process is kept with it."""
-    path.write_bytes(path.read_bytes().removesuffix(b"\n"))
-    with opened(FileSystem(), path) as session:
-        session.append(ASKED)
-        alter(path, "replaced")
-        with pytest.raises(Unsaved) as error:
-            session.append(TOLD, paid=True)
-    assert error.value.kept
-    assert kinds(Path(error.value.kept)) == ["session", "request", "response"]
+    assert error.value.kept == (f"{path}.lost-1" if paid else None)
+    assert [file.name for file in path.parent.iterdir() if file != path] == (["s.jsonl.lost-1"] if paid else [])
+    if error.value.kept:
+        kept = Store(FileSystem(), print).read(error.value.kept)
+        assert kept.records == session.journal.records
+        assert len(kept.history) == 2
 
 
 @pytest.mark.parametrize("call", ["stat", "fstat"])

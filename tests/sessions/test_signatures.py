@@ -14,22 +14,12 @@ from gemcli.exchange import prepare
 from gemcli.sessions import records, signatures
 from gemcli.sessions.journal import Exchange, Journal
 from gemcli.sessions.signatures import STAND_IN, with_stand_ins
-from tests.builders import answer
+from tests.builders import answer, model, user
 from tests.support import InProcess, Model
 
 SIGNED = {"text": "a", "thoughtSignature": "c2ln"}
 CALL = {"functionCall": {"name": "f", "args": {}}}
 RESULT = {"functionResponse": {"name": "f", "response": {}}}
-
-
-def user(*parts: Any) -> Content:
-    """A user Content."""
-    return {"role": "user", "parts": list(parts)}
-
-
-def model(*parts: Any) -> Content:
-    """A model Content."""
-    return {"role": "model", "parts": list(parts)}
 
 
 def exchange(question: Content, *parts: Any, name: str = "m", backend: str = "gemini") -> list[Any]:
@@ -61,15 +51,11 @@ def test_only_to_the_same_model_and_backend(name: str, backend: str, kept: bool)
 
 
 def test_each_exchange_for_itself() -> None:
-    """In a history of several models each signature goes by its own exchange."""
+    """In a history of several models each signature goes by its own exchange; without any, nothing is left out."""
     mixed = [answered(SIGNED), answered(SIGNED, name="other"), answered(SIGNED, backend="vertex")]
     contents, dropped = signatures.history(mixed, "m", "gemini")
     assert [content["parts"][0] for content in contents[1::2]] == [SIGNED, {"text": "a"}, {"text": "a"}]
     assert dropped
-
-
-def test_nothing_to_leave_out() -> None:
-    """Without signatures nothing is left out, whoever answered, and nothing is said of it."""
     assert signatures.history([answered({"text": "a"}, name="other")], "m", "gemini")[1] is False
 
 
@@ -110,13 +96,9 @@ def test_nothing_blank_is_left_behind(part: dict[str, Any]) -> None:
 
 GEMINI_3 = ["gemini-3-pro", "gemini-3.1-flash-lite", "gemini-4", "gemini-10-pro", "models/gemini-3-pro"]
 OTHERS = [
-    "gemini-2.5-pro",
-    "gemini-1.5-flash",
-    "gemini-flash-latest",
-    "gemini-exp-1206",
-    "gemma-3-27b",
+    "gemini-2.5-pro", "gemini-1.5-flash", "gemini-flash-latest", "gemini-exp-1206", "gemma-3-27b",
     "simulator/echo",
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", GEMINI_3)
@@ -137,9 +119,11 @@ def test_other_models_do_not_know_it(name: str) -> None:
     assert with_stand_ins(history, name) == (history, False)
 
 
-def test_a_signature_that_is_there_is_kept() -> None:
-    """A first call that is signed keeps its own; a later one of the same step needs none."""
+def test_where_none_is_needed() -> None:
+    """A first call that is signed keeps its signature; with a new message no call is of the current turn."""
     history = [user_text("q"), model({**CALL, "thoughtSignature": "c2ln"}, CALL), user(RESULT, RESULT)]
+    assert with_stand_ins(history, "gemini-3-pro") == (history, False)
+    history = [user_text("q"), model(CALL), user(RESULT), model({"text": "a"}), user_text("next")]
     assert with_stand_ins(history, "gemini-3-pro") == (history, False)
 
 
@@ -150,12 +134,6 @@ def test_every_step_of_the_open_turn_gets_it() -> None:
     sent, changed = with_stand_ins(history, "gemini-3-pro")
     assert changed
     assert [("thoughtSignature" in content["parts"][0]) for content in sent] == [False] * 5 + [True, False, True, False]
-
-
-def test_a_new_message_needs_none() -> None:
-    """With a new message no call is of the current turn, so nothing is set."""
-    history = [user_text("q"), model(CALL), user(RESULT), model({"text": "a"}), user_text("next")]
-    assert with_stand_ins(history, "gemini-3-pro") == (history, False)
 
 
 @pytest.mark.parametrize(
@@ -222,27 +200,23 @@ def test_the_answers_of_another_model(here: InProcess, model: Model) -> None:
     assert sent(model) == [SIGNED]
 
 
-@pytest.mark.parametrize(
-    ("options", "parts"),
-    [([], WHOLE), (["--model", "gemini-test"], WHOLE), (["--model", "gemini-other"], BARE)],
-    ids=["as-it-was", "same-model", "other-model"],
-)
-def test_a_fork(here: InProcess, model: Model, options: list[str], parts: list[dict[str, Any]]) -> None:
-    """A fork sends the signatures if it has the model of its source, and none of them if it has another."""
+FORKS: dict[str, tuple[list[str], bool]] = {
+    "as-it-was": ([], True),
+    "same-model": (["--model", "gemini-test"], True),
+    "other-model": (["--model", "gemini-other"], False),
+    "other-backend": (["--project", "p"], False),
+}
+
+
+@pytest.mark.parametrize(("options", "kept"), FORKS.values(), ids=FORKS)
+def test_a_fork(here: InProcess, model: Model, options: list[str], kept: bool) -> None:
+    """A fork sends the signatures if it has the model and backend of its source, and else none of them."""
     begin(here, model)
     here.ok("new", "-s", "b", "--from", "a", *options)
-    told = here.ok("send", "-s", "b", "two")[0]
-    assert sent(model) == parts
-    assert bool(told["notes"]) is (parts == BARE)
-
-
-def test_a_fork_for_another_backend(here: InProcess, model: Model) -> None:
-    """A fork for Vertex AI of a session for the Gemini API leaves the signatures out."""
-    begin(here, model)
-    here.ok("new", "-s", "b", "--from", "a", "--project", "p")
     told = here.ok("send", "-s", "b", "two", "--dry-run")[0]
-    assert told["body"]["contents"][1]["parts"] == BARE
-    assert told["notes"] == ["thought signatures of another model or backend were left out"]
+    assert told["body"]["contents"][1]["parts"] == (WHOLE if kept else BARE)
+    notes = ["thought signatures of another model or backend were left out"]
+    assert told["notes"] == ([] if kept else notes)
 
 
 def test_export_and_import_keep_them(here: InProcess, model: Model, tmp_path: Path) -> None:

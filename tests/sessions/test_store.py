@@ -7,39 +7,22 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gemcli.errors import GemcliError
-from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem, P, T
 from gemcli.sessions.store import Store
+from tests.builders import error_from, header
+from tests.sessions.faulty import Faulty
 from tests.support import Gemcli
-
-
-class Faulty(FileSystem):
-    """Fails the calls that `broken` names."""
-
-    def __init__(self, **broken: int) -> None:
-        self.broken = broken
-
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make the call or fail it."""
-        if number := self.broken.get(getattr(function, "__name__", "")):
-            raise OSError(number, os.strerror(number))
-        return function(*args, **kwargs)
 
 
 def silent(fs: FileSystem | None = None) -> Store:
     """A store that tells nobody."""
     return Store(fs or FileSystem(), lambda _: None)
-
-
-def header(model: str = "gemini-test") -> Any:
-    """A session record."""
-    return records.session(model=model, backend="gemini", config={}, origin=None)
 
 
 @pytest.fixture
@@ -50,9 +33,7 @@ def path(tmp_path: Path) -> str:
 
 def reason(action: Callable[[], object]) -> str:
     """The reason of the error that `action` raises."""
-    with pytest.raises(GemcliError) as error:
-        action()
-    return error.value.reason
+    return error_from(action).reason
 
 
 def open_and_close(store: Store, path: str, wait: float = 0) -> None:
@@ -85,22 +66,12 @@ def test_an_existing_session_is_never_overwritten(path: str) -> None:
 
 
 def test_force_keeps_the_old_session(path: str) -> None:
-    """With `force` every old session stays under a number of its own."""
-    assert silent().create(path, [header("0")], force=True) is None
-    assert [silent().create(path, [header(str(number))], force=True) for number in (1, 2)] == [
-        f"{os.path.realpath(path)}.bak-{number}" for number in (1, 2)
-    ]
-    models = [silent().read(path + end).header["model"] for end in (".bak-1", ".bak-2", "")]
-    assert models == ["0", "1", "2"]
-
-
-def test_force_replaces_what_is_no_session_too(path: str) -> None:
-    """A broken file can be replaced, and is kept like any other."""
+    """With `force` every old session, and what is none, stays under a number of its own."""
     Path(path).write_bytes(b"no session at all\n")
-    backup = silent().create(path, [header()], force=True)
-    assert backup
-    assert Path(backup).read_bytes() == b"no session at all\n"
-    assert len(silent().read(path).records) == 1
+    kept = [silent().create(path, [header(str(number))], force=True) for number in (1, 2, 3)]
+    assert kept == [f"{os.path.realpath(path)}.bak-{number}" for number in (1, 2, 3)]
+    assert Path(path + ".bak-1").read_bytes() == b"no session at all\n"
+    assert [silent().read(path + end).header["model"] for end in (".bak-2", ".bak-3", "")] == ["1", "2", "3"]
 
 
 def test_there_is_no_moment_without_a_session_under_force(path: str) -> None:
@@ -118,12 +89,14 @@ def test_there_is_no_moment_without_a_session_under_force(path: str) -> None:
     assert set(seen) == {"old", "new"}
 
 
-def test_a_missing_directory_is_named(tmp_path: Path) -> None:
-    """A session in a directory that does not exist is FILE_MISSING with the command that makes it."""
-    with pytest.raises(GemcliError) as error:
-        silent().create(str(tmp_path / "no such" / "s.jsonl"), [header()])
-    assert error.value.reason == "FILE_MISSING"
-    assert error.value.hint == f"mkdir -p '{os.path.realpath(tmp_path / 'no such')}'"
+def test_a_directory_that_is_missing_or_cannot_be_made(tmp_path: Path) -> None:
+    """A missing directory is FILE_MISSING with the command that makes it; a file in the way is IO, and names it."""
+    error = error_from(silent().create, str(tmp_path / "no such" / "s.jsonl"), [header()])
+    assert error.reason == "FILE_MISSING"
+    assert error.hint == f"mkdir -p '{os.path.realpath(tmp_path / 'no such')}'"
+    (tmp_path / "file").write_text("")
+    error = error_from(silent().make_directory, str(tmp_path / "file" / "a"))
+    assert (error.reason, error.message.startswith("cannot make the directory")) == ("IO", True)
 
 
 @pytest.mark.parametrize(("number", "expected"), [(errno.ENOSPC, "DISK_FULL"), (errno.EACCES, "IO")])
@@ -134,31 +107,16 @@ def test_a_session_that_cannot_be_made_leaves_nothing(call: str, number: int, ex
     assert os.listdir(os.path.dirname(path)) == []
 
 
-def test_directories_are_made_private_as_far_as_they_are_missing(tmp_path: Path) -> None:
-    """Missing parents are made 0700; those that exist keep their mode."""
+def test_directories_are_made_private_as_far_as_they_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Missing parents are made 0700; those that exist keep their mode. A relative path is one from here."""
     tmp_path.chmod(0o755)
-    silent().make_directory(str(tmp_path / "a" / "b"))
-    silent().make_directory(str(tmp_path / "a" / "b"))
-    assert [stat.S_IMODE(each.stat().st_mode) for each in (tmp_path, tmp_path / "a", tmp_path / "a" / "b")] == [
-        0o755,
-        0o700,
-        0o700,
-    ]
-
-
-def test_a_relative_directory_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A directory without a leading slash is made where the program runs."""
     monkeypatch.chdir(tmp_path)
-    silent().make_directory("a/b")
-    assert (tmp_path / "a" / "b").is_dir()
-
-
-def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
-    """A file in the way is IO, and names the directory."""
-    (tmp_path / "file").write_text("")
-    with pytest.raises(GemcliError, match="cannot make the directory") as error:
-        silent().make_directory(str(tmp_path / "file" / "a"))
-    assert error.value.reason == "IO"
+    silent().make_directory(str(tmp_path / "a" / "b"))
+    silent().make_directory("a/b/c")
+    made = (tmp_path, tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "c")
+    assert [stat.S_IMODE(each.stat().st_mode) for each in made] == [0o755, 0o700, 0o700, 0o700]
 
 
 # Reading and opening
@@ -167,10 +125,9 @@ def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("action", [lambda path: silent().read(path), lambda path: open_and_close(silent(), path)])
 def test_a_missing_session_is_named(action: Callable[[str], object], path: str) -> None:
     """Nothing at the path is SESSION_MISSING, and nothing is made."""
-    with pytest.raises(GemcliError) as error:
-        action(path)
-    assert (error.value.reason, error.value.exit) == ("SESSION_MISSING", 66)
-    assert path in error.value.message
+    error = error_from(action, path)
+    assert (error.reason, error.exit) == ("SESSION_MISSING", 66)
+    assert path in error.message
     assert os.listdir(os.path.dirname(path)) == []
 
 
@@ -217,23 +174,16 @@ def test_a_reader_looks_again_before_it_calls_a_line_bad(path: str) -> None:
 
 
 def test_a_second_writer_waits_or_is_refused(path: str) -> None:
-    """A session that is open is SESSION_BUSY for a second writer, and free again afterwards."""
+    """A session that is open is SESSION_BUSY for a second writer, and free again whatever ends the block."""
     silent().create(path, [header()])
-    with silent().open(path, 0):
+    with suppress(ZeroDivisionError), silent().open(path, 0):
         assert reason(lambda: open_and_close(silent(), path)) == "SESSION_BUSY"
         assert reason(lambda: open_and_close(silent(), path, 0.1)) == "SESSION_BUSY"
         assert reason(lambda: silent().create(path, [header()], force=True)) == "SESSION_BUSY"
         assert len(silent().read(path).records) == 1
-    open_and_close(silent(), path)
-    assert os.listdir(os.path.dirname(path)) == ["s.jsonl"]
-
-
-def test_an_error_inside_gives_the_lock_up(path: str) -> None:
-    """Whatever ends the block, the session is free again."""
-    silent().create(path, [header()])
-    with pytest.raises(ZeroDivisionError), silent().open(path, 0):
         raise ZeroDivisionError
     open_and_close(silent(), path)
+    assert os.listdir(os.path.dirname(path)) == ["s.jsonl"]
 
 
 def test_no_descriptor_stays_open(path: str) -> None:
@@ -283,11 +233,11 @@ def test_a_path_that_cannot_be_looked_at_is_an_error_and_no_loop(number: int, pa
     silent().create(path, [header()])
 
     class Limited(Faulty):
-        calls = 0
+        made = 0
 
         def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-            self.calls += 1
-            assert self.calls < 1000, "it goes round in circles"
+            self.made += 1
+            assert self.made < 1000, "it goes round in circles"
             return super().call(function, *args, **kwargs)
 
     assert reason(lambda: open_and_close(silent(Limited(stat=number)), path)) == "IO"
@@ -300,17 +250,12 @@ def test_a_path_that_cannot_be_looked_at_is_an_error_and_no_loop(number: int, pa
 
 
 def test_names_are_the_sessions_of_a_directory(tmp_path: Path) -> None:
-    """Drafts, backups and other files are no sessions; a directory that does not exist has none."""
+    """Drafts, backups and other files are no sessions; a directory that does not exist has none, a file is IO."""
     for name in ("b.jsonl", "a.jsonl", ".c.jsonl.new-00ff", ".hidden.jsonl", "a.jsonl.bak-1", "notes.txt"):
         (tmp_path / name).write_text("")
     assert silent().names(str(tmp_path)) == ["a", "b"]
     assert silent().names(str(tmp_path / "none")) == []
-
-
-def test_names_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
-    """A file instead of a directory is IO."""
-    (tmp_path / "file").write_text("")
-    assert reason(lambda: silent().names(str(tmp_path / "file"))) == "IO"
+    assert reason(lambda: silent().names(str(tmp_path / "notes.txt"))) == "IO"
 
 
 # What is no file at all
@@ -326,32 +271,23 @@ COMMANDS = (
 )
 
 
-def _fifo(path: Path) -> None:
-    os.mkfifo(path)
-
-
-def _socket(path: Path) -> None:
+def listen(path: Path) -> None:
+    """Make a socket."""
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
 
 
-def _loop(path: Path) -> None:
-    path.symlink_to(path)
+NO_FILES: dict[str, Callable[[Path], None]] = {
+    "fifo": os.mkfifo,
+    "socket": listen,
+    "loop": lambda path: path.symlink_to(path),
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "directory": Path.mkdir,
+    "tty": lambda path: path.symlink_to("/dev/ptmx"),
+}
 
 
-def _device(path: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
-def _directory(path: Path) -> None:
-    path.mkdir()
-
-
-def _tty(path: Path) -> None:
-    path.symlink_to("/dev/ptmx")
-
-
-@pytest.mark.parametrize("make", [_fifo, _socket, _loop, _device, _directory, _tty], ids=lambda make: make.__name__[1:])
+@pytest.mark.parametrize("make", NO_FILES.values(), ids=NO_FILES)
 def test_what_is_no_file_is_no_session(
     make: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ from gemcli.settings.definitions import OPTIONS, REFUSED, SETTINGS, Setting
 from gemcli.text import json_tree, schema, tree, yaml_tree
 from gemcli.text.problems import Problems
 from gemcli.text.proto_json import fields_of, snake
+from tests.builders import error_from, json_values
 
 SAMPLES: dict[str, Any] = {
     "system_instruction": {"parts": [{"text": "Be brief."}]},
@@ -68,12 +69,9 @@ SAMPLES: dict[str, Any] = {
 """A value in REST form for each setting, by its SDK field."""
 
 VERTEX_ONLY = {
-    "audio_timestamp",
-    "routing_config",
-    "model_selection_config",
-    "model_armor_config",
+    "audio_timestamp", "routing_config", "model_selection_config", "model_armor_config",
     "generation_output_config",
-}
+}  # fmt: skip
 
 
 class Captured(BaseException):
@@ -137,16 +135,12 @@ def refuse_note(note: str) -> None:
 
 def found(text: str) -> list[tuple[str, int | None, int | None]]:
     """The rule, line and column of every problem of a config file."""
-    with pytest.raises(GemcliError) as caught:
-        from_yaml(text)
-    return [(problem.rule, problem.line, problem.column) for problem in caught.value.problems]
+    return [(problem.rule, problem.line, problem.column) for problem in error_from(from_yaml, text).problems]
 
 
 def hint(text: str) -> str | None:
     """The hint of a config file's only problem."""
-    with pytest.raises(GemcliError) as caught:
-        from_yaml(text)
-    (problem,) = caught.value.problems
+    (problem,) = error_from(from_yaml, text).problems
     return problem.hint
 
 
@@ -161,13 +155,10 @@ def test_every_sdk_field_is_in_a_table() -> None:
 
 
 SDK_NAMES = {
-    "HarmMethod": "HarmBlockMethod",
-    "FunctionCallingMode": "FunctionCallingConfigMode",
-    "RoutingConfig": "GenerationConfigRoutingConfig",
-    "ModelConfig": "ModelSelectionConfig",
-    "OutputConfig": "GenerationOutputConfig",
-    "Empty": "UrlContext",
-}
+    "HarmMethod": "HarmBlockMethod", "FunctionCallingMode": "FunctionCallingConfigMode",
+    "RoutingConfig": "GenerationConfigRoutingConfig", "ModelConfig": "ModelSelectionConfig",
+    "OutputConfig": "GenerationOutputConfig", "Empty": "UrlContext",
+}  # fmt: skip
 """Objects and enums that have another name in the SDK."""
 
 
@@ -229,12 +220,16 @@ def test_place_and_name_are_the_sdks(setting: Setting) -> None:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=field)
 @pytest.mark.parametrize("spelling", ["sdk", "api"])
-def test_config_file_makes_the_same_body(setting: Setting, spelling: str) -> None:
-    """A config file in either spelling gives each setting the place and value that the SDK gives it."""
+def test_config_files_and_trees_make_the_same_body(setting: Setting, spelling: str) -> None:
+    """A config file, in either spelling and within a script too, gives each setting the place and value of the SDK."""
     sample = SAMPLES[field(setting)]
     names = field(setting).split(".") if spelling == "sdk" else setting.path[setting.path[0] == "generationConfig" :]
-    value = snaked(sample) if spelling == "sdk" and setting.name not in FREE_FORM else sample
-    assert from_yaml(json.dumps(nested(names, value))) == nested(setting.path, sample)
+    value = nested(names, snaked(sample) if spelling == "sdk" and setting.name not in FREE_FORM else sample)
+    assert from_yaml(json.dumps(value)) == nested(setting.path, sample)
+    text = json.dumps({"config": value})
+    for node in (yaml_tree.load(text, Problems()), json_tree.load(text, Problems())):
+        read, problems = from_tree(node)
+        assert (read, problems.found) == (nested(setting.path, sample), [])
 
 
 FREE_FORM = {"response_json_schema", "labels"}
@@ -245,14 +240,6 @@ def snaked(value: Any) -> Any:
     if isinstance(value, dict):
         return {snake(key): snaked(inner) for key, inner in value.items()}
     return [snaked(item) for item in value] if isinstance(value, list) else value
-
-
-def test_table_is_complete_and_tidy() -> None:
-    """Names are unique, every option has a metavar, every help text is one short line."""
-    for names in ([s.path for s in SETTINGS], [s.name for s in SETTINGS]):
-        assert len(set(names)) == len(names)
-    assert all(bool(setting.option) == bool(setting.metavar) for setting in SETTINGS)
-    assert all(0 < len(setting.help) < 80 and "\n" not in setting.help for setting in SETTINGS)
 
 
 def test_import_loads_neither_sdk_nor_yaml() -> None:
@@ -284,39 +271,26 @@ def test_options_make_the_body() -> None:
     assert from_options(values) == {
         "systemInstruction": {"parts": [{"text": "Be brief."}]},
         "generationConfig": {
-            "temperature": 0.2,
-            "topP": 0.9,
-            "topK": 40,
-            "seed": -1,
-            "maxOutputTokens": 1000,
-            "stopSequences": ["END", "12"],
-            "thinkingConfig": {"thinkingBudget": 0},
+            "temperature": 0.2, "topP": 0.9, "topK": 40, "seed": -1, "maxOutputTokens": 1000,
+            "stopSequences": ["END", "12"], "thinkingConfig": {"thinkingBudget": 0},
         },
         "safetySettings": [
             {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"},
             {"category": "HARM_CATEGORY_HATE_SPEECH", "threshold": "BLOCK_ONLY_HIGH"},
         ],
-    }
+    }  # fmt: skip
     assert set(values) == {setting.name for setting in OPTIONS}
 
 
-def test_absent_options_leave_nothing() -> None:
-    """None and empty tuples are absent options, and foreign parameters are not looked at."""
+def test_options_are_read_without_care() -> None:
+    """Absent options leave nothing, numbers are as in a config file, case and prefixes do not matter in names."""
     assert from_options({"temperature": None, "stop_sequences": (), "message": "hello", "json": True}) == {}
-
-
-@pytest.mark.parametrize("value", ["1", 1, 1.0])
-def test_whole_numbers_are_the_same_everywhere(value: Any) -> None:
-    """A whole number for a setting with fractions is written the same from an option and a config file."""
-    body = json.dumps(from_options({"temperature": value}))
-    assert body == json.dumps(from_yaml("temperature: 1")) == '{"generationConfig": {"temperature": 1.0}}'
-
-
-@pytest.mark.parametrize("text", ["none", "NONE", "BLOCK_NONE", "block-none", " none "])
-def test_names_are_read_without_care(text: str) -> None:
-    """Case, hyphens and the API's prefixes do not matter in names."""
-    (setting,) = from_options({"safety_settings": (f"Harassment={text}",)})["safetySettings"]
-    assert setting == {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}
+    for value in ("1", 1, 1.0):
+        body = json.dumps(from_options({"temperature": value}))
+        assert body == json.dumps(from_yaml("temperature: 1")) == '{"generationConfig": {"temperature": 1.0}}'
+    for text in ("none", "NONE", "BLOCK_NONE", "block-none", " none "):
+        (setting,) = from_options({"safety_settings": (f"Harassment={text}",)})["safetySettings"]
+        assert setting == {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}
 
 
 NUMBER, WHOLE = "must be a number from 0 to 2", "must be a whole number of at least 1"
@@ -335,24 +309,17 @@ NUMBER, WHOLE = "must be a number from 0 to 2", "must be a whole number of at le
         ("thinking_level", "", "`--thinking-level` must be a thinking level, not empty"),
         ("stop_sequences", ("",), "an item of `--stop` must be text, not empty"),
         ("system_instruction", "", "`--system` must be text, not empty"),
-        (
-            "safety_settings",
-            ("x",),
-            "an item of `--safety` must be CATEGORY=THRESHOLD, or have `category` and `threshold`",
-        ),
+        ("safety_settings", ("x",),
+            "an item of `--safety` must be CATEGORY=THRESHOLD, or have `category` and `threshold`"),
         ("safety_settings", ("harassment=",), "`threshold` must be a harm block threshold, not empty"),
-        (
-            "safety_settings",
-            ("harassment=none", "harassment=off"),
-            "duplicate category HARM_CATEGORY_HARASSMENT in `--safety`",
-        ),
+        ("safety_settings", ("harassment=none", "harassment=off"),
+            "duplicate category HARM_CATEGORY_HARASSMENT in `--safety`"),
     ],
-)
+)  # fmt: skip
 def test_bad_options(name: str, value: Any, message: str) -> None:
     """A bad value is refused in the words of the command line."""
-    with pytest.raises(GemcliError) as caught:
-        from_options({name: value})
-    assert [problem.message for problem in caught.value.problems] == [message]
+    caught = error_from(from_options, {name: value})
+    assert [problem.message for problem in caught.problems] == [message]
 
 
 def test_all_bad_options_at_once() -> None:
@@ -434,16 +401,12 @@ system_instruction: null
     }
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "{}"])
-def test_empty_config_file(text: str) -> None:
-    """A config file without settings is an empty Config."""
-    assert from_yaml(text) == {}
-
-
-def test_files_are_not_read_from_config_files() -> None:
-    """`@file` means a file on the command line only: in a config file it is text."""
-    config = from_yaml("system_instruction: '@file'")
-    assert config == {"systemInstruction": {"parts": [{"text": "@file"}]}}
+def test_small_config_files() -> None:
+    """A config file without settings is an empty Config; `@file` means a file on the command line only."""
+    for text in ("", "# nothing\n", "{}"):
+        assert from_yaml(text) == {}
+    read = from_yaml("system_instruction: '@file'")
+    assert read == {"systemInstruction": {"parts": [{"text": "@file"}]}}
 
 
 def test_names_are_converted_at_every_depth() -> None:
@@ -482,10 +445,8 @@ system_instruction: {parts: [{text: a}, {inline_data: {mime_type: image/png, dat
 BAD_FILES: dict[str, tuple[str, list[tuple[str, int, int]]]] = {
     "unknown-key": ("top_p: 1\ntemprature: 1\n", [("unknown-key", 2, 1)]),
     "unknown-in-group": ("thinking_config:\n  budget: 1\n", [("unknown-key", 2, 3)]),
-    "unknown-in-safety": (
-        "safety_settings:\n- {category: jailbreak, threshold: none, x: 1}\n",
-        [("unknown-key", 2, 42)],
-    ),
+    "unknown-in-safety": ("safety_settings:\n- {category: jailbreak, threshold: none, x: 1}\n",
+        [("unknown-key", 2, 42)]),
     "refused-key": ("http_options: {}\n", [("unknown-key", 1, 1)]),
     "two-spellings": ("top_p: 1\ntopP: 1\n", [("duplicate", 2, 1)]),
     "twice-a-category": ("safety_settings:\n- jailbreak=off\n- jailbreak=none\n", [("duplicate", 3, 3)]),
@@ -503,10 +464,8 @@ BAD_FILES: dict[str, tuple[str, list[tuple[str, int, int]]]] = {
     "list-in-labels": ("labels: {a: [b]}\n", [("value", 1, 13)]),
     "text-in-tools": ("tools: [{}, google_search]\n", [("shape", 1, 13)]),
     "unknown-in-tools": ("tools: [{google_serch: {}}]\n", [("unknown-key", 1, 10)]),
-    "unknown-deep": (
-        "tools: [{function_declarations: [{name: f, parameters: {items: {minItem: 1}}}]}]\n",
-        [("unknown-key", 1, 65)],
-    ),
+    "unknown-deep": ("tools: [{function_declarations: [{name: f, parameters: {items: {minItem: 1}}}]}]\n",
+        [("unknown-key", 1, 65)]),
     "type-deep": ("speech_config: {voice_config: {prebuilt_voice_config: [a]}}\n", [("shape", 1, 55)]),
     "empty-object": ("tools: [{url_context: {a: b}}]\n", [("unknown-key", 1, 24)]),
     "no-threshold": ("safety_settings: [{category: jailbreak}]\n", [("missing-key", 1, 19)]),
@@ -518,11 +477,9 @@ BAD_FILES: dict[str, tuple[str, list[tuple[str, int, int]]]] = {
     "a-list": ("- top_p: 1\n", [("shape", 1, 1)]),
     "a-text": ("\nhello\n", [("shape", 2, 1)]),
     "yaml-tag": ("top_p: !!float 1\n", [("yaml-tag", 1, 8)]),
-    "several": (
-        "temperature: a\nx: 1\nstore: 'no'\nresponse_json_schema: {a: .inf}\n",
-        [("value", 1, 14), ("unknown-key", 2, 1), ("value", 3, 8), ("number", 4, 27)],
-    ),
-}
+    "several": ("temperature: a\nx: 1\nstore: 'no'\nresponse_json_schema: {a: .inf}\n",
+        [("value", 1, 14), ("unknown-key", 2, 1), ("value", 3, 8), ("number", 4, 27)]),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BAD_FILES)
@@ -589,34 +546,29 @@ def test_any_config_file_gives_a_config_or_an_error(text: str) -> None:
         ({"generationConfig": {"top_p": 1}}, ["`top_p` is not a key of `generationConfig`"]),
         ({"generationConfig": {"topK": 40.0, "temperature": 9}}, []),
         ({"generationConfig": {"logprobs": True}}, ["`logprobs` must be a whole number of at least 0, not true"]),
-        (
-            {"generationConfig": {"stopSequences": ["a", 1]}},
-            ["an item of `stopSequences` must be text, not 1"],
-        ),
+        ({"generationConfig": {"stopSequences": ["a", 1]}}, ["an item of `stopSequences` must be text, not 1"]),
         ({"systemInstruction": 5}, ["`systemInstruction` must be text, not 5"]),
         ({"safetySettings": [{"category": 5, "threshold": "OFF"}]}, ["`category` must be a harm category, not 5"]),
         ({"tools": [{"function_declarations": [{"name": "f"}]}]}, []),
         ({"httpOptions": {}}, ["`httpOptions` is not a key of the config"]),
-        (
-            {"safetySettings": [], "modelArmorConfig": {}},
-            ["`safetySettings` and `modelArmorConfig` exclude each other"],
-        ),
+        ({"safetySettings": [], "modelArmorConfig": {}},
+            ["`safetySettings` and `modelArmorConfig` exclude each other"]),
     ],
-)
+)  # fmt: skip
 def test_check(config: Any, messages: list[str]) -> None:
     """A Config from a session file has the API's own names, but within objects, where the API takes both spellings."""
     assert [problem.message for problem in check(config)] == messages
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
-)
 WIRE_KEYS = [part for setting in SETTINGS for part in setting.path]
 
 
-@given(st.dictionaries(st.sampled_from(WIRE_KEYS), st.dictionaries(st.sampled_from(WIRE_KEYS), JSON) | JSON) | JSON)
+@given(
+    st.dictionaries(
+        st.sampled_from(WIRE_KEYS), st.dictionaries(st.sampled_from(WIRE_KEYS), json_values()) | json_values()
+    )
+    | json_values()
+)
 def test_check_never_fails(config: Any) -> None:
     """Any JSON value can be checked, and each problem has one of the rules."""
     assert {problem.rule for problem in check(config)} <= schema.RULES.keys() | {"number"}
@@ -645,17 +597,12 @@ def assembled(chosen: dict[tuple[str, ...], int]) -> Any:
 
 @given(CONFIGS, CONFIGS)
 def test_merge_is_pure_and_idempotent(session: Config, call: Config) -> None:
-    """Merging changes neither Config, and merging the same call again changes nothing more."""
+    """Merging changes neither Config, merging the same call again changes nothing more, and nothing changes nothing."""
     before = copy.deepcopy((session, call))
     merged = merge(session, call)
     assert merge(merged, call) == merged
     assert (session, call) == before
-
-
-@given(CONFIGS)
-def test_merge_with_nothing(config: Config) -> None:
-    """Nothing over a Config, or a Config over nothing, is that Config."""
-    assert merge(config, {}) == merge({}, config) == config
+    assert merge(session, {}) == merge({}, session) == session
 
 
 def test_merge_by_key_and_category() -> None:
@@ -683,39 +630,26 @@ def test_merge_by_key_and_category() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "expected"),
-    [
-        ({"thinkingBudget": 1}, {"thinkingLevel": "LOW"}, {"thinkingLevel": "LOW"}),
-        ({"thinkingLevel": "LOW"}, {"thinkingBudget": 1}, {"thinkingBudget": 1}),
-        (
-            {"thinkingBudget": 1, "includeThoughts": True},
-            {"thinkingBudget": 2},
-            {"thinkingBudget": 2, "includeThoughts": True},
-        ),
-        ({"includeThoughts": True}, {"thinkingLevel": "LOW"}, {"includeThoughts": True, "thinkingLevel": "LOW"}),
-    ],
-)
-def test_merge_of_thinking(ours: Config, theirs: Config, expected: Config) -> None:
+BUDGETS: list[tuple[Any, Any, Any]] = [
+    ({"thinkingBudget": 1}, {"thinkingLevel": "LOW"}, {"thinkingLevel": "LOW"}),
+    ({"thinkingLevel": "LOW"}, {"thinkingBudget": 1}, {"thinkingBudget": 1}),
+    ({"thinkingBudget": 1, "includeThoughts": True}, {"thinkingBudget": 2},
+        {"thinkingBudget": 2, "includeThoughts": True}),
+    ({"includeThoughts": True}, {"thinkingLevel": "LOW"}, {"includeThoughts": True, "thinkingLevel": "LOW"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("configs", BUDGETS)
+def test_merge_of_thinking(configs: tuple[Any, Any, Any]) -> None:
     """A budget replaces a level and the other way round; the wish for thoughts stays."""
-    session, call = (
-        nested(("generationConfig", "thinkingConfig"), ours),
-        nested(("generationConfig", "thinkingConfig"), theirs),
-    )
-    assert merge(session, call) == nested(("generationConfig", "thinkingConfig"), expected)
+    session, call, expected = (nested(("generationConfig", "thinkingConfig"), config) for config in configs)
+    assert merge(session, call) == expected
 
 
-def test_merge_of_schemas() -> None:
-    """One kind of response schema replaces the other."""
-    session, call = (
-        nested(("generationConfig", "responseSchema"), {}),
-        nested(("generationConfig", "responseJsonSchema"), {}),
-    )
-    assert merge(session, call) == call
-
-
-def test_merge_keeps_model_armor() -> None:
-    """A call's safety settings do not switch off the session's Model Armor: the two are a problem."""
+def test_merge_of_what_excludes_each_other() -> None:
+    """One kind of response schema replaces the other; a call's safety settings do not switch off Model Armor."""
+    call = nested(("generationConfig", "responseJsonSchema"), {})
+    assert merge(nested(("generationConfig", "responseSchema"), {}), call) == call
     merged = merge({"modelArmorConfig": {}}, {"safetySettings": []})
     assert [problem.rule for problem in check(merged)] == ["exclusive"]
 
@@ -736,17 +670,6 @@ def from_tree(node: tree.Node | None) -> tuple[Any, Problems]:
     assert isinstance(node, tree.Mapping)
     problems = Problems()
     return CONFIG(problems, "`config`", node[tree.Text("config")]), problems
-
-
-@pytest.mark.parametrize("setting", SETTINGS, ids=field)
-def test_a_tree_is_read_like_a_file(setting: Setting) -> None:
-    """Each setting, within a script in YAML or in JSON, gives what it gives in a config file of its own."""
-    value = nested(field(setting).split("."), SAMPLES[field(setting)])
-    text = json.dumps({"config": value})
-    for node in (yaml_tree.load(text, Problems()), json_tree.load(text, Problems())):
-        read, problems = from_tree(node)
-        assert read == from_yaml(json.dumps(value))
-        assert not problems
 
 
 def test_problems_of_a_tree_have_their_places_in_the_whole_file() -> None:

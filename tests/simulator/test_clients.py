@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +12,8 @@ from google import genai
 from google.genai import errors, types
 
 from gemcli.simulator.rules_model import NAME, rules_app
-from gemcli.simulator.server import serve
 
-from .support import ECHO, Mount, says, sdk_on
+from .support import ECHO, Mount, call, response, says, sdk_on
 
 RULES = """
 rules:
@@ -62,27 +60,12 @@ def get_weather(city: str) -> dict[str, str]:
 
 
 def test_generate(echo: genai.Client) -> None:
-    """generate_content gets a whole answer, usage and all."""
+    """generate_content gets a whole answer, usage and all; count_tokens, models.list and models.get answer."""
     answer = echo.models.generate_content(model=ECHO, contents="Hello", config={"max_output_tokens": 2})
     assert answer.candidates
     assert answer.usage_metadata
     assert (answer.text, answer.candidates[0].finish_reason) == ("Message ", types.FinishReason.MAX_TOKENS)
     assert (answer.usage_metadata.total_token_count, answer.model_version) == (4, ECHO)
-
-
-def test_chat(echo: genai.Client) -> None:
-    """Three turns of the SDK's own chat: each sees those before it."""
-    chat = echo.chats.create(model=ECHO, config={"system_instruction": "Be brief"})
-    system = 'The system instruction says: "Be brief".'
-    assert [chat.send_message(text).text for text in ("one", "two", "three")] == [
-        f'Message 1 says: "one". {system}',
-        f'Message 2 says: "two". Before it: 1: "one". {system}',
-        f'Message 3 says: "three". Before it: 1: "one"; 2: "two". {system}',
-    ]
-
-
-def test_count_and_list(echo: genai.Client) -> None:
-    """count_tokens, models.list and models.get answer."""
     assert echo.models.count_tokens(model=ECHO, contents="12345678").total_tokens == 2
     assert [model.name for model in echo.models.list()] == ["models/simulator/echo"]
     assert echo.models.get(model=ECHO).name == "models/simulator/echo"
@@ -137,22 +120,20 @@ def test_conversation_async() -> None:
         assert asyncio.run(talk(sdk)) == ['Message 1 says: "Hello".', *FOX, "It is sunny in Boston.", 2]
 
 
-def test_streamed_call(rules: genai.Client) -> None:
-    """A streamed call arrives in one piece, after the thought, with its signature on it."""
+def test_streamed_signatures(rules: genai.Client) -> None:
+    """A streamed call has its signature on it, after the thought; a text's comes by itself in the last chunk."""
     chunks = list(rules.models.generate_content_stream(model=NAME, contents="weather?"))
     parts = [part for chunk in chunks for part in (chunk.parts or [])]
     assert [part.thought for part in parts] == [True, None]
     assert parts[1].function_call == types.FunctionCall(name="get_weather", args={"city": "Boston"}, id="c1")
     assert parts[1].thought_signature == b"sig"
-
-
-def test_streamed_signature(mount: Mount) -> None:
-    """The signature of a text comes by itself in the last chunk, with the finish reason."""
-    with sdk_on(rules_app("rules: [{answer: {text: Hello., signature: c2ln}}]", "r"), mount) as sdk:
-        first, last = sdk.models.generate_content_stream(model=NAME, contents="a")
+    called = [says("user", "weather?"), says("model", call("get_weather")), says("user", response("get_weather"))]
+    *first, last = rules.models.generate_content_stream(model=NAME, contents=called)
     assert last.candidates
     assert last.parts
-    assert (first.text, last.parts[0].thought_signature) == ("Hello.", b"sig")
+    assert ("".join(chunk.text or "" for chunk in first), last.parts[0].thought_signature) == (
+        "It is sunny in Boston.", b"sig",
+    )  # fmt: skip
     assert last.candidates[0].finish_reason == types.FinishReason.STOP
 
 
@@ -203,16 +184,3 @@ def test_retry(mount: Mount) -> None:
         retry = types.HttpRetryOptions(attempts=2, initial_delay=0.01, http_status_codes=[503])
         config = types.GenerateContentConfig(http_options=types.HttpOptions(retry_options=retry))
         assert sdk.models.generate_content(model=NAME, contents="a", config=config).text == "At last."
-
-
-def test_slow_stream() -> None:
-    """The first chunk is there long before the last, over a plain socket with no client to buffer it."""
-    app = rules_app("rules: [{answer: The quick brown fox jumps over the lazy dog., drip: 60}]", "r")
-    body = b'{"contents":{"parts":{"text":"a"}}}'
-    head = f"POST /v1/models/{NAME}:streamGenerateContent?key=k HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
-    with serve(app) as server, socket.create_connection(server.socket.getsockname(), 10) as raw:
-        raw.sendall(head.encode() + body)
-        seen = b""
-        while b"The quick brown" not in seen:
-            seen += raw.recv(1000)
-    assert b"lazy" not in seen

@@ -20,20 +20,14 @@ SAID = {
     "whole": (talk(WHOLE), f'Message 1 says: "{WHOLE}".'),
     "earlier": (talk("one", "…", "two", "…", "three"), 'Message 3 says: "three". Before it: 1: "one"; 2: "two".'),
     "shortened": (talk("a\n" * 100, "…", "b"), f'Message 2 says: "b". Before it: 1: "{"a " * 29}a…".'),
-    "first-and-last": (
-        talk(*MANY),
-        'Message 10 says: "m10". Before it: 1: "m1"; 2: "m2"; 3: "m3"; (3 more); 7: "m7"; 8: "m8"; 9: "m9".',
-    ),
-    "other-parts": (
-        [says("user", PNG, "What?", FILE, CODE)],
-        'Message 1 says: [image/png] "What?" [fileData] [executableCode].',
-    ),
+    "first-and-last": (talk(*MANY),
+        'Message 10 says: "m10". Before it: 1: "m1"; 2: "m2"; 3: "m3"; (3 more); 7: "m7"; 8: "m8"; 9: "m9".'),
+    "other-parts": ([says("user", PNG, "What?", FILE, CODE)],
+        'Message 1 says: [image/png] "What?" [fileData] [executableCode].'),
     "responses": (CALLED, 'Message 1 says: "Time?". Its functions answered: now: {"h":12}; "Hurry".'),
-    "after-responses": (
-        [*CALLED, says("model", "Noon"), says("user", "Thanks")],
-        'Message 2 says: "Thanks". Before it: 1: "Time?".',
-    ),
-}
+    "after-responses": ([*CALLED, says("model", "Noon"), says("user", "Thanks")],
+        'Message 2 says: "Thanks". Before it: 1: "Time?".'),
+}  # fmt: skip
 """Contents, and what the echo says to them."""
 
 
@@ -45,9 +39,12 @@ def test_said(name: str) -> None:
 
 
 def test_system_instruction() -> None:
-    """A system instruction is mentioned."""
+    """A system instruction is mentioned; where nothing was said the content is empty and none of it is counted."""
     answer = post({"contents": talk("a"), "systemInstruction": {"parts": [{"text": "Be brief"}]}})
     assert text_of(answer) == 'Message 1 says: "a". The system instruction says: "Be brief".'
+    stopped = json_of(post({"contents": talk("a"), "generationConfig": {"stopSequences": ["M"]}}))
+    assert stopped["candidates"] == [{"content": {}, "finishReason": "STOP", "index": 0}]
+    assert "candidatesTokenCount" not in stopped["usageMetadata"]
 
 
 def test_whole_response() -> None:
@@ -85,13 +82,6 @@ def test_limits(settings: Any, text: str, finish: str) -> None:
     answer = json_of(reply)
     assert (text_of(reply), answer["candidates"][0]["finishReason"]) == (text, finish)
     assert answer["usageMetadata"]["candidatesTokenCount"] <= settings.get("maxOutputTokens", 6)
-
-
-def test_stopped_before_the_first_word() -> None:
-    """Where nothing was said the content is empty and no tokens of it are counted, as in the API."""
-    answer = json_of(post({"contents": talk("a"), "generationConfig": {"stopSequences": ["M"]}}))
-    assert answer["candidates"] == [{"content": {}, "finishReason": "STOP", "index": 0}]
-    assert "candidatesTokenCount" not in answer["usageMetadata"]
 
 
 @pytest.mark.parametrize(

@@ -80,25 +80,17 @@ def missing(place: str, words: str) -> str:
 WRONG_VALUES: list[tuple[Any, str]] = [
     ({"contents": ["Hello"]}, invalid("contents[0]", f'({TYPES}.Content), "Hello"')),
     ({"contents": [says("user", {"text": 1})]}, invalid("contents[0].parts[0].text", "(TYPE_STRING), 1")),
-    (
-        {"contents": [says("user", {"inlineData": {"mimeType": "image/png", "data": "a*c"}})]},
-        invalid("contents[0].parts[0].inline_data.data", '(TYPE_BYTES), Base64 decoding failed for "a*c"'),
-    ),
-    (
-        {"contents": [*CALLED, says("user", response("now", "noon"))]},
-        invalid("contents[2].parts[0].function_response.response", f'({STRUCT}), "noon"'),
-    ),
-    (
-        {"contents": [says("user", {"text": "a"} | PNG)]},
-        invalid("contents[0].parts[0]", "(oneof), oneof field 'data' is already set. Cannot set 'inlineData'"),
-    ),
+    ({"contents": [says("user", {"inlineData": {"mimeType": "image/png", "data": "a*c"}})]},
+        invalid("contents[0].parts[0].inline_data.data", '(TYPE_BYTES), Base64 decoding failed for "a*c"')),
+    ({"contents": [*CALLED, says("user", response("now", "noon"))]},
+        invalid("contents[2].parts[0].function_response.response", f'({STRUCT}), "noon"')),
+    ({"contents": [says("user", {"text": "a"} | PNG)]},
+        invalid("contents[0].parts[0]", "(oneof), oneof field 'data' is already set. Cannot set 'inlineData'")),
     (settings(maxOutputTokens=1.5), invalid("generation_config.max_output_tokens", "(TYPE_INT32), 1.5")),
     (settings(temperature=True), invalid("generation_config.temperature", "(TYPE_DOUBLE), true")),
-    (
-        settings(thinkingConfig={"thinkingLevel": "DEEP"}),
-        invalid("generation_config.thinking_config.thinking_level", f'({TYPES}.ThinkingLevel), "DEEP"'),
-    ),
-]
+    (settings(thinkingConfig={"thinkingLevel": "DEEP"}),
+        invalid("generation_config.thinking_config.thinking_level", f'({TYPES}.ThinkingLevel), "DEEP"')),
+]  # fmt: skip
 
 WRONG_CONTENTS: list[tuple[Any, str]] = [
     ([], missing("contents", "contents is not specified")),
@@ -120,16 +112,12 @@ WRONG_CONTENTS: list[tuple[Any, str]] = [
     ([*talk("a", "b"), says("user", response("now"))], RESPONSE_TURN),
     ([*CALLED, says("user", response("now"), response("now"))], RESPONSE_COUNT),
     ([*CALLED, says("user", response("then"))], f"{RESPONSE_TURN} Got function response with name 'then'."),
-    (
-        [CALLED[0], says("model", call("now", id="1")), says("user", response("now", id="2"))],
-        f"{RESPONSE_TURN} Got function response with name 'now'.",
-    ),
-    (
-        [CALLED[0], says("model", call("")), says("user", response(""))],
-        missing("contents[1].parts[0].function_call.name", "Name cannot be empty.")
-        + missing("contents[2].parts[0].function_response.name", "Name cannot be empty."),
-    ),
-]
+    ([CALLED[0], says("model", call("now", id="1")), says("user", response("now", id="2"))],
+        f"{RESPONSE_TURN} Got function response with name 'now'."),
+    ([CALLED[0], says("model", call("")), says("user", response(""))],
+        missing("contents[1].parts[0].function_call.name",
+        "Name cannot be empty.") + missing("contents[2].parts[0].function_response.name", "Name cannot be empty.")),
+]  # fmt: skip
 
 WRONG_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"temperature": 2.1}, missing("generation_config.temperature", TEMPERATURE)),
@@ -137,23 +125,17 @@ WRONG_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"topP": 1.01}, missing("generation_config.top_p", "top_p must be in the range [0.0, 1.0].")),
     ({"topK": -1}, missing("generation_config.top_k", "top_k must not be negative.")),
     ({"maxOutputTokens": 0}, missing("generation_config.max_output_tokens", "max_output_tokens must be positive.")),
-    (
-        {"stopSequences": list("abcdef")},
-        missing("generation_config.stop_sequences", "the number of stop_sequences must not exceed 5."),
-    ),
+    ({"stopSequences": list("abcdef")},
+        missing("generation_config.stop_sequences", "the number of stop_sequences must not exceed 5.")),
     ({"stopSequences": [""]}, missing("generation_config.stop_sequences", "stop_sequences must not be empty.")),
-    (
-        {"temperature": 3, "responseMimeType": "text/html"},
-        missing("generation_config.temperature", TEMPERATURE)
-        + missing("generation_config.response_mime_type", MIME_TYPES),
-    ),
+    ({"temperature": 3, "responseMimeType": "text/html"},
+        missing("generation_config.temperature", TEMPERATURE) + missing("generation_config.response_mime_type",
+        MIME_TYPES)),
     ({"candidateCount": 0}, "Only one candidate can be specified"),
     ({"candidateCount": 2}, "Only one candidate can be specified"),
-    (
-        {"thinkingConfig": {"thinkingBudget": 0, "thinkingLevel": "LOW"}},
-        "You can only set only one of thinking budget and thinking level.",
-    ),
-]
+    ({"thinkingConfig": {"thinkingBudget": 0, "thinkingLevel": "LOW"}},
+        "You can only set only one of thinking budget and thinking level."),
+]  # fmt: skip
 
 WRONG_INSTRUCTIONS: list[tuple[Any, str]] = [
     ({}, missing("system_instruction.parts", "contents.parts must not be empty.")),

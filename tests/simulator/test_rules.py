@@ -12,12 +12,12 @@ from google.genai import types
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemcli.chat import answers
 from gemcli.errors import GemcliError
 from gemcli.simulator import api_errors, rules, tokens
 from gemcli.simulator.replies import Amount, CutPoint, Reply
 from gemcli.simulator.rules import Answer, Rule, When
 from gemcli.text import schema, tree, yaml_tree
+from tests.builders import error_from
 
 
 def one(rule: str) -> Rule:
@@ -28,18 +28,15 @@ def one(rule: str) -> Rule:
 
 def problems(text: str) -> list[str]:
     """What is wrong with a file, as users are told."""
-    with pytest.raises(GemcliError) as caught:
-        rules.load(text, "r.yaml")
-    assert caught.value.reason == "SETTINGS"
-    count = len(caught.value.problems)
-    assert caught.value.message == f"r.yaml: {count} problem{'s' if count > 1 else ''}"
-    return [problem.describe() for problem in caught.value.problems]
+    caught = error_from(rules.load, text, "r.yaml")
+    assert caught.reason == "SETTINGS"
+    count = len(caught.problems)
+    assert caught.message == f"r.yaml: {count} problem{'s' if count > 1 else ''}"
+    return [problem.describe() for problem in caught.problems]
 
 
-def test_the_names_are_the_apis() -> None:
-    """Finish reasons, block reasons and counts are those of the SDK."""
-    assert set(answers.FINISH_REASONS) == {reason.value for reason in types.FinishReason}
-    assert set(answers.BLOCK_REASONS) == {reason.value for reason in types.BlockedReason}
+def test_the_counts_are_the_apis() -> None:
+    """The names of the counts are those of the SDK."""
     fields = types.GenerateContentResponseUsageMetadata.model_fields
     assert {name: fields[name].alias for name in tokens.COUNTS} == tokens.COUNTS
 
@@ -52,10 +49,14 @@ def test_every_problem_has_a_rule() -> None:
 
 
 def test_an_answer_in_short() -> None:
-    """Text alone is an answer; so is text that looks like something else."""
+    """Text alone is an answer, whatever it looks like; Parts in wire form may hold anything."""
     assert one("answer: Hello yourself.").answer == Answer(({"text": "Hello yourself."},))
     assert one("answer: 12:30").answer == Answer(({"text": "12:30"},))
     assert one('answer: ""').answer == one("answer: {}").answer == Answer(())
+    parts: Any = ({"text": "1e3", "thought": True}, {"executableCode": {"code": "x", "n": 2}})
+    assert one("answer: {parts: [{text: 1e3, thought: true}, {executableCode: {code: x, n: 2}}]}").answer == Answer(
+        parts
+    )
 
 
 def test_a_whole_answer() -> None:
@@ -81,13 +82,6 @@ def test_a_signature_without_calls_is_a_part_of_its_own() -> None:
     """The API streams it as a last part with empty text."""
     answer = one("answer: {text: Hi, signature: c2ln}").answer
     assert answer == Answer(({"text": "Hi"}, {"text": "", "thoughtSignature": "c2ln"}))
-
-
-def test_parts_are_taken_as_they_are() -> None:
-    """Parts in wire form may hold anything; their text is text."""
-    answer = one("answer: {parts: [{text: 1e3, thought: true}, {executableCode: {code: 'x', n: 2}}]}").answer
-    parts: Any = ({"text": "1e3", "thought": True}, {"executableCode": {"code": "x", "n": 2}})
-    assert answer == Answer(parts)
 
 
 def test_conditions() -> None:
@@ -130,53 +124,33 @@ def test_a_raw_reply() -> None:
 
 
 def test_an_error_in_short() -> None:
-    """A status alone is an error in the API's usual words."""
+    """A status alone is an error in the API's usual words; a delay always has its unit on the wire."""
     for status, (code, words) in api_errors.STATUSES.items():
         error = one(f"error: {status}").error
         assert error is not None
         assert error.body() == {"error": {"code": code, "message": words, "status": status}}
+    error = one("error: {status: UNAVAILABLE, message: Later., retry_delay: 2.5}").error
+    assert error is not None
+    assert (error.message, error.details) == ("Later.", [api_errors.retry_info("2.5s")])
 
 
 def test_an_error_with_details() -> None:
     """Each detail is the typed message of google.rpc that it stands for, and headers are kept."""
-    error = one(
-        "error: {status: RESOURCE_EXHAUSTED, retry_delay: 900ms, quota_id: PerDay, reason: RATE, field: 'contents[0]', "
-        "headers: {retry-after: 3}}"
-    ).error
+    details = "retry_delay: 900ms, quota_id: PerDay, reason: RATE, field: 'contents[0]'"
+    error = one(f"error: {{status: RESOURCE_EXHAUSTED, {details}, headers: {{retry-after: 3}}}}").error
     assert error is not None
     assert error.headers == {"retry-after": "3"}
     assert (error.code, error.message) == (429, api_errors.QUOTA_MESSAGE)
     kinds = "type.googleapis.com/google.rpc."
+    service = {"service": "generativelanguage.googleapis.com"}
+    metric = "generativelanguage.googleapis.com/generate_content_free_tier_requests"
+    field = {"field": "contents[0]", "description": api_errors.QUOTA_MESSAGE}
     assert error.body()["error"]["details"] == [
-        {
-            "@type": f"{kinds}ErrorInfo",
-            "reason": "RATE",
-            "domain": "googleapis.com",
-            "metadata": {"service": "generativelanguage.googleapis.com"},
-        },
-        {
-            "@type": f"{kinds}QuotaFailure",
-            "violations": [
-                {
-                    "quotaMetric": "generativelanguage.googleapis.com/generate_content_free_tier_requests",
-                    "quotaId": "PerDay",
-                }
-            ],
-        },
-        {
-            "@type": f"{kinds}BadRequest",
-            "fieldViolations": [{"field": "contents[0]", "description": api_errors.QUOTA_MESSAGE}],
-        },
+        {"@type": f"{kinds}ErrorInfo", "reason": "RATE", "domain": "googleapis.com", "metadata": service},
+        {"@type": f"{kinds}QuotaFailure", "violations": [{"quotaMetric": metric, "quotaId": "PerDay"}]},
+        {"@type": f"{kinds}BadRequest", "fieldViolations": [field]},
         {"@type": f"{kinds}RetryInfo", "retryDelay": "900ms"},
     ]
-
-
-def test_a_delay_without_a_unit_is_in_seconds() -> None:
-    """On the wire a delay always has its unit; a message of one's own stays."""
-    error = one("error: {status: UNAVAILABLE, message: Later., retry_delay: 2.5}").error
-    assert error is not None
-    assert error.message == "Later."
-    assert error.details == [api_errors.retry_info("2.5s")]
 
 
 def bad_files() -> Iterator[tuple[str, list[str]]]:

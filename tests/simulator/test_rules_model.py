@@ -77,29 +77,20 @@ def test_condition_on_the_model() -> None:
 
 
 def test_times() -> None:
-    """A rule with `times` steps aside when it was used so often; counting tokens is not using it."""
+    """A rule with `times` steps aside when it was used so often, however many come at once; counting is no use."""
     where = app("{times: 2, answer: twice}", "{when: {contains: a}, times: 1, answer: once}", "{answer: always}")
     ask(where, "a", verb="countTokens")
     assert [answered(where, "a") for _ in range(5)] == ["twice", "twice", "once", "always", "always"]
-
-
-def test_times_among_threads() -> None:
-    """However many messages come at once, a rule is used as often as it says."""
     where = app("{times: 7, answer: rare}", "{answer: common}")
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: answered(where, "a"), range(100)))
-    assert answers.count("rare") == 7
+        assert list(pool.map(lambda _: answered(where, "a"), range(100))).count("rare") == 7
 
 
 def test_no_rule() -> None:
-    """A message that no rule is for is refused, and the error says which message that was."""
+    """A message that no rule is for is refused, and the error says which; `rules_app` raises what `rules.load` does."""
     reply = ask(app("{when: {contains: sun}, answer: a}"), *talk("a", "b", 'the "moon"'))
     message = 'No rule of r.yaml takes message 2 to simulator/rules: "the \\"moon\\""'
     assert error_of(reply) == (400, "INVALID_ARGUMENT", message)
-
-
-def test_wrong_file() -> None:
-    """`rules_app` raises what `rules.load` does."""
     with pytest.raises(GemcliError, match=r"r\.yaml: 1 problem"):
         app("nonsense")
 
@@ -116,22 +107,17 @@ def test_whole_response() -> None:
     assert body == {
         "candidates": [
             {
-                "content": {"parts": parts, "role": "model"},
-                "finishReason": "MAX_TOKENS",
-                "finishMessage": "Long.",
-                "index": 0,
+                "content": {"parts": parts, "role": "model"}, "finishReason": "MAX_TOKENS",
+                "finishMessage": "Long.", "index": 0,
             }
         ],
         "usageMetadata": {
-            "promptTokenCount": 100,
-            "candidatesTokenCount": 2,
-            "thoughtsTokenCount": 1,
-            "cachedContentTokenCount": 64,
-            "totalTokenCount": 103,
+            "promptTokenCount": 100, "candidatesTokenCount": 2, "thoughtsTokenCount": 1,
+            "cachedContentTokenCount": 64, "totalTokenCount": 103,
             "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 100}],
         },
         "modelVersion": NAME,
-    }
+    }  # fmt: skip
 
 
 def test_nothing_said() -> None:
@@ -154,14 +140,10 @@ def test_error() -> None:
     assert json_of(ask(where, "a", verb=SSE)) == json_of(reply)
 
 
-def test_raw() -> None:
-    """`raw` is neither wrapped nor given headers."""
+def test_raw_replies_and_none() -> None:
+    """`raw` is neither wrapped nor given headers; a rule without a reply lets the echo answer under its own name."""
     where = app("raw: {status: 502, headers: {content-type: text/html}, body: <h1>Bad Gateway</h1>}")
     assert ask(where, "a") == Reply(502, {"content-type": "text/html"}, (b"<h1>Bad Gateway</h1>",))
-
-
-def test_no_reply_is_the_echo() -> None:
-    """A rule without a reply lets the echo answer, which goes by its own name even so."""
     reply = ask(app("{}"), "Hello")
     assert (text_of(reply), json_of(reply)["modelVersion"]) == ('Message 1 says: "Hello".', "simulator/echo")
 
@@ -212,17 +194,10 @@ def test_error_in_a_stream() -> None:
     assert (sse.status, sse.steps[-1]) == (200, b"data: " + last + b"\r\n\r\n")
 
 
-@pytest.mark.parametrize(
-    ("cut", "verb"),
-    [
-        ("{error: UNAVAILABLE}", SSE),
-        ("{after: 0 chunks, error: UNAVAILABLE}", SSE),
-        ("{after: 2 chunks, error: UNAVAILABLE}", "generateContent"),
-    ],
-)
-def test_error_before_the_first_chunk(cut: str, verb: str) -> None:
+def test_error_before_the_first_chunk() -> None:
     """An error that nothing goes before has its HTTP status; so has every error of an answer in one piece."""
-    assert ask(app(LONG % f", cut: {cut}"), "a", verb=verb).status == 503
+    for cut, verb in (("error", SSE), ("after: 0 chunks, error", SSE), ("after: 2 chunks, error", "generateContent")):
+        assert ask(app(LONG % f", cut: {{{cut}: UNAVAILABLE}}"), "a", verb=verb).status == 503
 
 
 @given(st.text(max_size=20), st.integers(0, 3))

@@ -16,7 +16,7 @@ from gemcli.simulator.replies import Reply
 from gemcli.simulator.simulated_api import application
 from gemcli.simulator.streams import chunks
 
-from .support import SSE, body_of, json_of, post, talk
+from .support import body_of, json_of, post, talk
 
 HELLO = {"contents": talk("Hello")}
 CALL = {
@@ -172,10 +172,3 @@ def test_array() -> None:
         json.loads(body_of(reply._replace(steps=reply.steps[:end])) + b"]")
     app = application({"m": lambda request: {"candidates": []}})
     assert json_of(post(HELLO, "streamGenerateContent", "m", app)) == [{"candidates": []}]
-
-
-@given(texts.filter(bool))
-def test_echo_streams(text: str) -> None:
-    """Over the whole application too a stream says what the answer says, for any message."""
-    body = {"contents": talk(text)}
-    assert merged(events(post(body, SSE))) == json_of(post(body))

@@ -36,18 +36,14 @@ def test_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
         assert sdk.models.generate_content(model=ECHO, contents="Hello").text == 'Message 1 says: "Hello".'
 
 
-def test_pause() -> None:
-    """Each step arrives when its time has come, not all at the end."""
+def test_steps() -> None:
+    """Each step arrives when its time has come, not all at the end; no steps are a head and nothing else."""
     with client(b"one", 0.1, b"two") as http, http.stream("GET", URL) as response:
         chunks = response.iter_raw()
         assert next(chunks) == b"one"
         started = time.monotonic()
         assert next(chunks) == b"two"
         assert time.monotonic() - started >= 0.1
-
-
-def test_no_body() -> None:
-    """No steps: a head and nothing else."""
     with client() as http:
-        response = http.get(URL)
-    assert (response.status_code, response.content) == (200, b"")
+        whole = http.get(URL)
+    assert (whole.status_code, whole.content) == (200, b"")

@@ -13,18 +13,13 @@ from gemcli.formats import contents_list, markdown, replay_script
 from gemcli.sessions import read_records, records
 from gemcli.sessions.journal import Journal
 from gemcli.terminal import documents
-from tests.builders import answer
+from tests.builders import answer, json_values
 
 T = "2026-01-01T00:00:00.000Z"
 HEADER: Any = {
-    "kind": "session",
-    "time": T,
-    "format": 1,
-    "id": "s1",
-    "model": "m",
-    "backend": "gemini",
+    "kind": "session", "time": T, "format": 1, "id": "s1", "model": "m", "backend": "gemini",
     "config": {"a": 1},
-}
+}  # fmt: skip
 CALL = {"functionCall": {"name": "f", "args": {"someKey": 1}}}
 RESULT = {"functionResponse": {"name": "f", "response": {}}}
 THOUGHT = {"text": "hm", "thought": True}
@@ -52,15 +47,10 @@ def test_answer_fields() -> None:
     body = answer(THOUGHT, "a", CALL, {"text": "b", "thoughtSignature": "cw=="}, responseId="r1")
     content = body["candidates"][0]["content"]
     assert documents.answer_fields(body, content) == {
-        "text": "ab",
-        "parts": content["parts"],
-        "function_calls": [{"name": "f", "args": {"someKey": 1}}],
-        "finish_reason": "STOP",
-        "block_reason": None,
-        "usage_metadata": USAGE,
-        "model_version": "gemini-test-001",
-        "response_id": "r1",
-    }
+        "text": "ab", "parts": content["parts"], "function_calls": [{"name": "f", "args": {"someKey": 1}}],
+        "finish_reason": "STOP", "block_reason": None, "usage_metadata": USAGE,
+        "model_version": "gemini-test-001", "response_id": "r1",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -75,15 +65,9 @@ def test_answer_fields() -> None:
 def test_answer_fields_of_nothing(body: Any, block_reason: str | None) -> None:
     """No answer has the same keys: text is always a string, lists are lists, unknown facts are null."""
     assert documents.answer_fields(body, {"role": "model", "parts": []}) == {
-        "text": "",
-        "parts": [],
-        "function_calls": [],
-        "finish_reason": None,
-        "block_reason": block_reason,
-        "usage_metadata": {},
-        "model_version": None,
-        "response_id": None,
-    }
+        "text": "", "parts": [], "function_calls": [], "finish_reason": None, "block_reason": block_reason,
+        "usage_metadata": {}, "model_version": None, "response_id": None,
+    }  # fmt: skip
 
 
 def test_turn_document() -> None:
@@ -102,48 +86,30 @@ def test_turn_document() -> None:
         "usage_metadata": USAGE,
         "exchanges": [
             {
-                "id": "1.1",
-                "state": "answered",
+                "id": "1.1", "state": "answered",
                 "user": {"role": "user", "parts": [{"text": "q"}, {"text": "?"}]},
-                "model": {"role": "model", "parts": [CALL]},
-                "reason": None,
-                "message": None,
+                "model": {"role": "model", "parts": [CALL]}, "reason": None, "message": None,
             },
             {
-                "id": "1.2",
-                "state": "answered",
-                "user": {"role": "user", "parts": [RESULT]},
-                "model": {"role": "model", "parts": [{"text": "a"}]},
-                "reason": None,
-                "message": None,
+                "id": "1.2", "state": "answered", "user": {"role": "user", "parts": [RESULT]},
+                "model": {"role": "model", "parts": [{"text": "a"}]}, "reason": None, "message": None,
             },
         ],
-    }
+    }  # fmt: skip
 
 
-def test_failed_turn() -> None:
-    """A failed turn has the same keys, and says why there is no answer."""
-    failed = Journal([HEADER, asked("1.1", "q"), FAILURE | {"request": "1.1"}]).turns[1]
-    view: Any = documents.turn_document(failed)
+def test_turns_without_an_answer() -> None:
+    """A failed turn has the same keys, and says why; a refused one shows what came, though it is not in the history."""
+    journal = Journal([HEADER, asked("1.1", "q"), FAILURE | {"request": "1.1"}, asked("2.1", "q"),
+        told("2.1", "half", valid=False, finish="SAFETY")])  # fmt: skip
+    view: Any = documents.turn_document(journal.turns[1])
     exchange = view.pop("exchanges")[0]
     assert view == {
-        "turn": 1,
-        "time": "T1.1",
-        "state": "failed",
-        "model": "m",
-        "user": "q",
-        "text": "",
-        "function_calls": [],
-        "finish_reason": None,
-        "usage_metadata": {},
-    }
+        "turn": 1, "time": "T1.1", "state": "failed", "model": "m", "user": "q", "text": "",
+        "function_calls": [], "finish_reason": None, "usage_metadata": {},
+    }  # fmt: skip
     assert (exchange["model"], exchange["reason"], exchange["message"]) == (None, "DNS", "no such host")
-
-
-def test_refused_turn() -> None:
-    """A refused turn shows what came, though it is not in the history."""
-    journal = Journal([HEADER, asked("1.1", "q"), told("1.1", "half", valid=False, finish="SAFETY")])
-    view: Any = documents.turn_document(journal.turns[1])
+    view = documents.turn_document(journal.turns[2])
     assert (view["state"], view["text"], view["finish_reason"]) == ("refused", "half", "SAFETY")
     assert view["exchanges"][0]["model"] == {"role": "model", "parts": [{"text": "half"}]}
 
@@ -175,13 +141,8 @@ def test_turn_state(state: str, body: list[Any]) -> None:
 def test_session_document() -> None:
     """A session is shown with exactly these keys."""
     plain: dict[str, object] = {
-        "session": "a",
-        "path": "/a.jsonl",
-        "id": "s1",
-        "model": "m",
-        "backend": "gemini",
-        "config": {"a": 1},
-    }
+        "session": "a", "path": "/a.jsonl", "id": "s1", "model": "m", "backend": "gemini", "config": {"a": 1},
+    }  # fmt: skip
     plain |= {"project": None, "location": None}
     assert documents.session_document("a", "/a.jsonl", Journal([HEADER])) == plain | {
         "turns": 0,
@@ -193,60 +154,22 @@ def test_session_document() -> None:
     assert documents.session_document("a", "/a.jsonl", forked) == plain | {"turns": 1, "last_turn": 4, "origin": origin}
 
 
-def test_session_totals() -> None:
-    """The totals are shown with exactly these keys."""
-    assert documents.session_totals(Journal([HEADER, *ANSWERED])) == {
-        "turns": 1,
-        "requests": 1,
-        "prompt_token_count": 3,
-        "cached_content_token_count": 0,
-        "candidates_token_count": 4,
-        "thoughts_token_count": 0,
-        "tool_use_prompt_token_count": 0,
-        "total_token_count": 7,
-    }
-
-
-SNAKE = {
-    "promptTokenCount": "prompt_token_count",
-    "promptTokensDetails": "prompt_tokens_details",
-    "modality": "modality",
-    "topK": "top_k",
-    "already_snake": "already_snake",
-    "v1Beta": "v1_beta",
-}
-
-
-@pytest.mark.parametrize(("wire", "name"), SNAKE.items())
-def test_snake_case(wire: str, name: str) -> None:
+def test_snake_case() -> None:
     """Keys become snake_case all the way down, values stay."""
-    assert documents.snake_case([{wire: {wire: ["someValue", 1]}}]) == [{name: {name: ["someValue", 1]}}]
+    wire = {"promptTokensDetails": {"topK": ["someValue", 1]}, "already_snake": {"v1Beta": None}}
+    name = {"prompt_tokens_details": {"top_k": ["someValue", 1]}, "already_snake": {"v1_beta": None}}
+    assert documents.snake_case([wire]) == [name]
 
 
 # Whatever a session file holds
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-1, 3) | st.sampled_from(["", "1.1", "user", "model", "f"]),
-    lambda inner: (
-        st.lists(inner, max_size=2)
-        | st.dictionaries(
-            st.sampled_from(
-                ["role", "parts", "text", "content", "candidates", "systemInstruction", "generationConfig"]
-            ),
-            inner,
-            max_size=3,
-        )
-    ),
-    max_leaves=8,
-)
+WORDS = st.sampled_from(["", "1.1", "user", "model", "f"])
+KEYS = ["role", "parts", "text", "content", "candidates", "systemInstruction", "generationConfig"]
+VALUES = json_values(st.none() | st.booleans() | st.integers(-1, 3) | WORDS, st.sampled_from(KEYS), 8)
 BODY: list[dict[str, Any]] = [
-    HEADER | {"config": {"systemInstruction": {"parts": [{"text": "s"}]}}},
-    *ANSWERED,
-    asked("2.1", "q"),
-    told("2.1", "half", valid=False),
-    asked("3.1", "q"),
-    FAILURE | {"request": "3.1"},
-]
+    HEADER | {"config": {"systemInstruction": {"parts": [{"text": "s"}]}}}, *ANSWERED, asked("2.1", "q"),
+    told("2.1", "half", valid=False), asked("3.1", "q"), FAILURE | {"request": "3.1"},
+]  # fmt: skip
 
 
 def shown(journal: Journal) -> None:

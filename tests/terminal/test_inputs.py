@@ -13,10 +13,7 @@ import pytest
 
 from gemcli.errors import GemcliError
 from gemcli.terminal import inputs
-
-
-class Notes(list[str]):
-    """Notices, in a list."""
+from tests.builders import error_from
 
 
 @contextmanager
@@ -33,11 +30,8 @@ def pipe(data: bytes) -> Iterator[int]:
 
 def message(argument: str | None, data: bytes = b"", *, leave: bool = False) -> str:
     """The message from an argument and a pipe; an error if there was a notice."""
-    notes = Notes()
     with pipe(data) as fd:
-        text = inputs.message(argument, leave_stdin=leave, notice=notes.append, stdin=fd)
-    assert notes == []
-    return text
+        return inputs.message(argument, leave_stdin=leave, notice=pytest.fail, stdin=fd)
 
 
 @pytest.mark.parametrize(
@@ -102,51 +96,50 @@ def test_an_argument_with_bytes_that_are_no_text() -> None:
         message(os.fsdecode(b"a\xff"))
 
 
-def test_more_than_a_pipe_holds(tmp_path: Path) -> None:
-    """A file is read to its end, in as many reads as it takes."""
-    path = tmp_path / "f"
-    path.write_bytes(b"0123456789" * 300_000)
-    with path.open("rb") as file:
-        assert len(inputs.message(None, leave_stdin=False, notice=print, stdin=file.fileno())) == 3_000_000
+def test_a_large_message_is_told_of(tmp_path: Path) -> None:
+    """A file is read to its end, in as many reads as it takes; what the API will hardly take is told of."""
+    notes: list[str] = []
+    size = inputs.LARGE + 3_000_000
+    (tmp_path / "f").write_bytes(b"x" * size)
+    with (tmp_path / "f").open("rb") as file:
+        assert len(inputs.message(None, leave_stdin=False, notice=notes.append, stdin=file.fileno())) == size
+    assert notes == [f"this message has {size:,} characters; the API may refuse it"]
 
 
-def test_a_file_in_the_middle(tmp_path: Path) -> None:
-    """A file that was already read from is left where it stands, with a note; `-` reads on from there."""
+def test_a_directory_as_stdin(tmp_path: Path) -> None:
+    """A directory is no input; asked for with `-` it is an error."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        assert inputs.message("m", leave_stdin=False, notice=print, stdin=fd) == "m"
+        with pytest.raises(GemcliError, match="cannot read standard input: Is a directory"):
+            inputs.message("-", leave_stdin=False, notice=print, stdin=fd)
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("rest", ["two\n", ""], ids=["middle", "end"])
+def test_a_file_that_was_read_from(tmp_path: Path, rest: str) -> None:
+    """It is left where it stands, as is the one of a loop's last line, with a note; `-` reads on from there."""
     path = tmp_path / "f"
-    path.write_text("one\ntwo\n")
-    notes = Notes()
+    path.write_text(f"one\n{rest}")
+    notes: list[str] = []
     with path.open("rb", buffering=0) as file:
         file.seek(4)
         assert inputs.message("m", leave_stdin=False, notice=notes.append, stdin=file.fileno()) == "m"
         assert file.tell() == 4
         assert len(notes) == 1
         assert "already read from" in notes[0]
-        assert inputs.message("-", leave_stdin=False, notice=notes.append, stdin=file.fileno()) == "two\n"
+        assert inputs.message("-", leave_stdin=False, notice=notes.append, stdin=file.fileno()) == rest
         assert len(notes) == 1
 
 
-def test_a_file_read_to_its_end(tmp_path: Path) -> None:
-    """After the last line of a loop the file is at its end: still somebody else's, and left alone."""
-    path = tmp_path / "f"
-    path.write_text("one\n")
-    notes = Notes()
-    with path.open("rb", buffering=0) as file:
-        file.seek(4)
-        assert inputs.message("m", leave_stdin=False, notice=notes.append, stdin=file.fileno()) == "m"
-    assert len(notes) == 1
-
-
-@pytest.mark.parametrize("device", ["/dev/null", "/dev/zero"])
-def test_devices_are_not_read(device: str) -> None:
-    """`/dev/null` and other devices are no input."""
-    with open(device, "rb") as file:
-        assert inputs.message("m", leave_stdin=False, notice=print, stdin=file.fileno()) == "m"
-
-
-def test_a_closed_descriptor_is_not_read() -> None:
-    """No stdin at all is no input."""
-    with pipe(b"") as fd:
-        pass
+@pytest.mark.parametrize("device", ["/dev/null", "/dev/zero", None], ids=str)
+def test_what_is_not_read(device: str | None) -> None:
+    """`/dev/null` and other devices are no input; nor is no stdin at all."""
+    with pipe(b"") if device is None else open(device, "rb") as given:
+        fd = given if isinstance(given, int) else given.fileno()
+        if device is not None:
+            assert inputs.message("m", leave_stdin=False, notice=print, stdin=fd) == "m"
     assert inputs.message("m", leave_stdin=False, notice=print, stdin=fd) == "m"
 
 
@@ -184,34 +177,10 @@ def test_a_pipe_that_does_not_wait(read: Callable[[int], str]) -> None:
         os.close(reading)
 
 
-def test_a_directory_as_stdin(tmp_path: Path) -> None:
-    """A directory is no input; asked for with `-` it is an error."""
-    fd = os.open(tmp_path, os.O_RDONLY)
-    try:
-        assert inputs.message("m", leave_stdin=False, notice=print, stdin=fd) == "m"
-        with pytest.raises(GemcliError, match="cannot read standard input: Is a directory"):
-            inputs.message("-", leave_stdin=False, notice=print, stdin=fd)
-    finally:
-        os.close(fd)
-
-
-def test_a_large_message_is_told_of() -> None:
-    """A message that the API will hardly take is told of, and taken whole."""
-    notes = Notes()
-    text = "x" * (inputs.LARGE + 1)
-    with pipe(b"") as fd:
-        assert inputs.message(text, leave_stdin=True, notice=notes.append, stdin=fd) == text
-    assert notes == [f"this message has {inputs.LARGE + 1:,} characters; the API may refuse it"]
-
-
 def test_file_text(tmp_path: Path) -> None:
-    """A named file is read as it is."""
+    """A named file is read as it is, and may be a pipe, as in `--config <(command)`."""
     (tmp_path / "f").write_bytes("ü\r\n\ufeff".encode())
     assert inputs.file_text(str(tmp_path / "f")) == "ü\r\n\ufeff"
-
-
-def test_a_pipe_as_a_file() -> None:
-    """A file may be a pipe, as in `--config <(command)`."""
     with pipe(b"temperature: 1\n") as fd:
         assert inputs.file_text(f"/dev/fd/{fd}") == "temperature: 1\n"
 
@@ -227,10 +196,9 @@ def test_a_file_that_cannot_be_read(
     """A file that is missing, a directory or no text is told by its name and reason."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad").write_bytes(b"\xff")
-    with pytest.raises(GemcliError) as caught:
-        inputs.file_text(name)
-    assert (caught.value.reason, caught.value.exit) == (reason, status)
-    assert name in caught.value.message
+    caught = error_from(inputs.file_text, name)
+    assert (caught.reason, caught.exit) == (reason, status)
+    assert name in caught.message
 
 
 def test_reading_within_a_time() -> None:

@@ -11,20 +11,10 @@ import pytest
 
 from gemcli.cli import COMMANDS
 from gemcli.cli import gemcli as program
-from gemcli.errors import GemcliError
 from gemcli.settings.config import Config
 from gemcli.settings.definitions import OPTIONS
 from gemcli.terminal import options
-
-SHARED = {
-    "new": {"--session", "--wait", "--config", "--errors", "--debug"},
-    "send": {"--session", "--wait", "--config", "--errors", "--debug"},
-    "history": {"--session", "--errors", "--debug"},
-    "rewind": {"--session", "--wait", "--errors", "--debug"},
-    "export": {"--session", "--errors", "--debug"},
-    "replay": {"--session", "--wait", "--errors", "--debug"},
-}
-"""The shared options of each command, retyped."""
+from tests.builders import error_from
 
 
 def command(name: str) -> click.Command:
@@ -39,15 +29,6 @@ def options_of(name: str) -> list[click.Option]:
     return [param for param in command(name).params if isinstance(param, click.Option)]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_shared_options(name: str) -> None:
-    """Each command has the shared options that it should have."""
-    known = {opt for option in options_of(name) for opt in option.opts}
-    assert SHARED[name] <= known
-    every = set().union(*SHARED.values())
-    assert known & every == SHARED[name]
-
-
 @pytest.mark.parametrize("name", ["new", "send"])
 def test_every_setting_is_an_option(name: str) -> None:
     """Each setting with an option is one of `new` and of `send`, under its name, in the order of the table."""
@@ -60,27 +41,17 @@ def test_every_setting_is_an_option(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_is_a_sentence(name: str) -> None:
-    """Each option that is shown says what it is for, from a capital letter to a full stop or bracket."""
+def test_help(name: str) -> None:
+    """Help fits 80 columns, each option in it is a sentence, and its examples are command lines with known options."""
+    found = command(name)
     for option in options_of(name):
         if not option.hidden:
             assert re.match(r"[A-Z].*[.)\]]$", option.help or "", re.DOTALL), option.opts
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_fits_a_terminal(name: str) -> None:
-    """Help is at most 80 columns wide, and has examples with the command's own name."""
-    found = command(name)
     with click.Context(found, info_name=f"gemcli {name}", max_content_width=80, terminal_width=80) as context:
         text = found.get_help(context)
     assert max(map(len, text.splitlines())) <= 80
     assert f"gemcli {name} " in text.partition("Examples:")[2]
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_examples_in_help_are_command_lines(name: str) -> None:
-    """Each `gemcli` command line among the examples parses: its options exist."""
-    lines = re.findall(r"gemcli (\w+)((?: [^|<>&)]+)?)", (command(name).help or "").partition("Examples:")[2])
+    lines = re.findall(r"gemcli (\w+)((?: [^|<>&)]+)?)", (found.help or "").partition("Examples:")[2])
     assert lines
     for used, rest in lines:
         known = {opt for option in options_of(used) for opt in (*option.opts, *option.secondary_opts)}
@@ -122,15 +93,12 @@ def config_from(given: Mapping[str, object]) -> Config:
     return config
 
 
-def test_config_from_options() -> None:
-    """Options become a config in REST form; what is absent is not there."""
-    given = {"temperature": "0.5", "stop_sequences": ("a", "b"), "seed": None, "safety_settings": (), "other": 1}
-    assert config_from(given) == {"generationConfig": {"temperature": 0.5, "stopSequences": ["a", "b"]}}
-    assert config_from({}) == {}
-
-
 def test_config_from_a_file_and_options(tmp_path: Path) -> None:
-    """Options win over the file."""
+    """Options become a config in REST form and win over the file; what is absent is not there, what is typed stays."""
+    given = {"temperature": "0.5", "stop_sequences": ("a", "b"), "seed": None, "safety_settings": (), "other": 1}
+    before = dict(given)
+    assert config_from(given) == {"generationConfig": {"temperature": 0.5, "stopSequences": ["a", "b"]}}
+    assert (config_from({}), given) == ({}, before)
     path = tmp_path / "c.yaml"
     path.write_text("temperature: 1\nseed: 3\n")
     given = {"config_file": str(path), "temperature": "0.5"}
@@ -138,28 +106,16 @@ def test_config_from_a_file_and_options(tmp_path: Path) -> None:
 
 
 def test_a_system_instruction_that_names_a_file(tmp_path: Path) -> None:
-    """`@FILE` is the file's text; an `@` elsewhere is text."""
+    """`@FILE` is the file's text, which may not be empty; an `@` elsewhere is text."""
     (tmp_path / "s").write_text("@not a file\n")
     read = config_from({"system_instruction": f"@{tmp_path}/s"})
     assert read == {"systemInstruction": {"parts": [{"text": "@not a file\n"}]}}
     plain = config_from({"system_instruction": "mail me@example.org"})
     assert plain == {"systemInstruction": {"parts": [{"text": "mail me@example.org"}]}}
-
-
-def test_an_empty_file_is_no_instruction(tmp_path: Path) -> None:
-    """An empty file as a system instruction is an error that names the option."""
     (tmp_path / "s").write_text("")
-    with pytest.raises(GemcliError) as caught:
-        config_from({"system_instruction": f"@{tmp_path}/s"})
-    assert caught.value.exit == 2
-    assert "--system" in caught.value.problems[0].message
-
-
-def test_options_are_not_changed() -> None:
-    """What was typed is left as it was."""
-    given = {"system_instruction": "x"}
-    config_from(given)
-    assert given == {"system_instruction": "x"}
+    caught = error_from(config_from, {"system_instruction": f"@{tmp_path}/s"})
+    assert caught.exit == 2
+    assert "--system" in caught.problems[0].message
 
 
 def test_what_is_unusual_is_noted(tmp_path: Path) -> None:

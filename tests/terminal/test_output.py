@@ -18,6 +18,7 @@ from gemcli.errors import GemcliError, Problem
 from gemcli.signals import time_limit
 from gemcli.terminal import output
 from gemcli.terminal.output import MAX_LENGTH, Output, Stream, as_json, visible
+from tests.builders import json_values
 
 CONTROL = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))} - {"\t", "\n"}
 REORDERING = set("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -53,14 +54,7 @@ def test_visible(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=10,
-)
-
-
-@given(VALUES)
+@given(json_values())
 def test_json_is_one_harmless_line_that_reads_back(value: Any) -> None:
     """Any value is one line without control characters, in keys too, encodable, and reads back the same."""
     text = as_json(value)
@@ -69,44 +63,26 @@ def test_json_is_one_harmless_line_that_reads_back(value: Any) -> None:
     assert json.loads(text) == value
 
 
-def test_json_of_lone_surrogates() -> None:
-    """Half of a character, as JSON may hold it, comes out as an escape and reads back."""
-    same = json.loads(as_json("\ud83d")) == "\ud83d"
-    assert same
+def test_json() -> None:
+    """Half of a character comes out as an escape, harmless text as it is; what is not JSON is never printed."""
     assert as_json("\ud83d") == '"\\ud83d"'
-
-
-def test_json_is_readable() -> None:
-    """Text that is harmless is not escaped, and there is no blank too many."""
     assert as_json({"ü": ["日本", 1.5, None, True]}) == '{"ü":["日本",1.5,null,true]}'
-
-
-@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-def test_json_knows_no_nan(number: float) -> None:
-    """What is not JSON is never printed as JSON."""
-    with pytest.raises(ValueError, match="JSON compliant"):
-        as_json({"x": number})
+    for number in (float("nan"), float("inf"), float("-inf")):
+        with pytest.raises(ValueError, match="JSON compliant"):
+            as_json({"x": number})
 
 
 # The streams
 
 
 def test_stdout(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """JSON ends with a newline; text gets one unless it has one or is empty."""
+    """JSON ends with a newline; text gets one unless it has one or is empty, and is UTF-8 with its escapes."""
     out = Output()
     out.json({"a": 1})
     out.jsonl([1, 2])
-    out.text("x")
-    out.text("y\n")
-    out.text("")
-    out.text("\n")
-    assert capfdbinary.readouterr() == (b'{"a":1}\n1\n2\nx\ny\n\n', b"")
-
-
-def test_text_in_a_pipe_is_utf_8(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """Escapes pass, since it is no terminal; what UTF-8 cannot hold becomes a replacement character."""
-    Output().text("\x1b[31m ü \ud83d")
-    assert capfdbinary.readouterr().out == "\x1b[31m ü \ufffd\n".encode()
+    for text in ("x", "y\n", "", "\n", "\x1b[31m ü \ud83d"):
+        out.text(text)
+    assert capfdbinary.readouterr() == ('{"a":1}\n1\n2\nx\ny\n\n\x1b[31m ü \ufffd\n'.encode(), b"")
 
 
 def test_stderr_as_text(capfd: pytest.CaptureFixture[str]) -> None:
@@ -158,16 +134,6 @@ def test_long_messages_are_cut(text: str, shown: str | None, capfd: pytest.Captu
     assert (first["message"], second["message"], second["hint"]) == (shown, shown, shown)
 
 
-def test_problems_are_not_cut(capfd: pytest.CaptureFixture[str]) -> None:
-    """What is wrong with an input is told in full, however long the list and each problem."""
-    problems = [Problem("rule", f"{number} {'x' * MAX_LENGTH}") for number in range(20)]
-    for out in (Output(), Output(errors_json=True)):
-        out.error(GemcliError("SCRIPT", "wrong", problems=problems))
-    *lines, document = capfd.readouterr().err.splitlines()
-    assert lines[1:] == [f"  {problem.describe()}" for problem in problems]
-    assert json.loads(document)["problems"] == [vars(problem) for problem in problems]
-
-
 @contextmanager
 def replaced(fd: int, other: int) -> Iterator[None]:
     """Another file in the place of a standard stream, for the time of the block."""
@@ -190,22 +156,13 @@ def test_a_full_stdout(write: Callable[[Output], None]) -> None:
     assert caught.value.exit == 74
 
 
-def test_a_stdout_that_nobody_reads() -> None:
-    """A reader that went away is no error of ours."""
+def test_nobody_reads() -> None:
+    """A reader of stdout that went away is no error of ours; without one of stderr there is nobody left to tell."""
     reading, writing = os.pipe()
     os.close(reading)
     try:
         with replaced(1, writing), pytest.raises(BrokenPipeError):
             Output().json(1)
-    finally:
-        os.close(writing)
-
-
-def test_a_stderr_that_nobody_reads() -> None:
-    """There is nobody left to tell when stderr is gone, so nothing happens."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    try:
         with replaced(2, writing):
             Output().notice("x")
             Output(errors_json=True).error(GemcliError("IO", "x"))
@@ -257,6 +214,22 @@ def test_a_stdout_that_does_not_wait(write: Callable[[str], None]) -> None:
             write(text)
         thread.join(10)
         assert data == text.encode()
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["blocking", "nonblocking"])
+@pytest.mark.parametrize("errors_json", [False, True], ids=["text", "json"])
+def test_a_stderr_that_is_read_late(errors_json: bool, waits: bool) -> None:
+    """A reader that is only slow gets a long error whole: problems are told in full, however many and long."""
+    problems = [Problem("rule", f"{number} {'x' * MAX_LENGTH}") for number in range(200)]
+    error = GemcliError("SCRIPT", "wrong", problems=problems)
+    lines = ["gemcli: error: wrong", *(f"  {problem.describe()}" for problem in problems)]
+    expected = as_json({"level": "error"} | error.to_json()) if errors_json else "\n".join(lines)
+    with pipe(waits=waits) as (reading, writing):
+        thread, data = taken_late(reading, len(expected) + 1)
+        with replaced(2, writing), time_limit(10):
+            Output(errors_json=errors_json).error(error)
+        thread.join(10)
+        assert data.decode() == expected + "\n"
 
 
 @pytest.fixture
@@ -330,27 +303,9 @@ def test_a_stderr_that_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
         assert os.read(reading, 100) == b"gemcli: note: seen\n"
 
 
-@pytest.mark.parametrize("waits", [True, False], ids=["blocking", "nonblocking"])
-def test_a_stderr_that_is_read_late(waits: bool) -> None:
-    """A reader that is only slow gets a long error whole."""
-    error = GemcliError("SCRIPT", "wrong", problems=[Problem("rule", "x" * 1000)] * 200)
-    with pipe(waits=waits) as (reading, writing):
-        expected = as_json({"level": "error"} | error.to_json()).encode() + b"\n"
-        thread, data = taken_late(reading, len(expected))
-        with replaced(2, writing), time_limit(10):
-            Output(errors_json=True).error(error)
-        thread.join(10)
-        assert data == expected
-
-
 def test_output_is_not_buffered() -> None:
     """What was printed is out when the call returns: nothing is left to fail at the program's end."""
-    reading, writing = os.pipe()
-    os.set_blocking(reading, False)
-    try:
-        with replaced(1, writing):
-            Output().json(1)
-            assert os.read(reading, 10) == b"1\n"
-    finally:
-        os.close(reading)
-        os.close(writing)
+    with pipe(waits=True) as (reading, writing), replaced(1, writing):
+        os.set_blocking(reading, False)
+        Output().json(1)
+        assert os.read(reading, 10) == b"1\n"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
-from gemcli.errors import GemcliError
 from gemcli.text.problems import MAX_PROBLEMS, Problems
 from gemcli.text.tree import Text
+from tests.builders import error_from
 
 
 def test_all_are_raised_in_the_order_of_lines() -> None:
@@ -16,10 +14,9 @@ def test_all_are_raised_in_the_order_of_lines() -> None:
     problems.add("value", "second", Text("", 2, 1))
     problems.add("value", "first", Text("", 1, 5), "a hint")
     problems.note("range", "unusual", Text("", 1, 1))
-    with pytest.raises(GemcliError) as caught:
-        problems.require_none("talk.yaml", "USAGE")
-    assert (caught.value.reason, caught.value.message, caught.value.exit) == ("USAGE", "talk.yaml: 2 problems", 2)
-    assert [problem.describe() for problem in caught.value.problems] == [
+    caught = error_from(problems.require_none, "talk.yaml", "USAGE")
+    assert (caught.reason, caught.message, caught.exit) == ("USAGE", "talk.yaml: 2 problems", 2)
+    assert [problem.describe() for problem in caught.problems] == [
         "line 1, column 5: first [value] (a hint)",
         "line 2, column 1: second [value]",
     ]

@@ -17,16 +17,13 @@ def test_names_of_fields(in_camel: str, in_snake: str) -> None:
     assert snake(in_camel) == snake(in_snake) == in_snake
 
 
-@pytest.mark.parametrize(
-    ("text", "valid"),
-    [
-        *[(text, True) for text in ("", "AA==", "AA", "+/+/", "-_-_", "AAA=")],
-        *[(text, False) for text in ("A", "a*c", "AA AA", "AA=A", "é")],
-    ],
-)
-def test_base64(text: str, valid: bool) -> None:
+VALID = ["", "AA==", "AA", "+/+/", "-_-_", "AAA="]
+
+
+@pytest.mark.parametrize("text", [*VALID, "A", "a*c", "AA AA", "AA=A", "é"])
+def test_base64(text: str) -> None:
     """Both alphabets are valid, with padding or without."""
-    assert is_base64(text) is valid
+    assert is_base64(text) is (text in VALID)
 
 
 def test_fields_of() -> None:

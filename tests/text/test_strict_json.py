@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gemcli.text import strict_json
 from gemcli.text.strict_json import MAX_DEPTH, dumps, encode, loads
+from tests.builders import SCALARS, json_values
 
 REFUSED = {
     "nan": ("[NaN]", "NaN is not JSON"),
@@ -54,60 +55,36 @@ def test_huge_integers() -> None:
 
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
 def test_depth(opening: str) -> None:
-    """The deepest nesting allowed is read, one level more is refused, and a limit can be given."""
+    """The deepest nesting allowed is read, one level more is refused; brackets side by side and in text are none."""
     closing = "]" if opening == "[" else "}"
 
     def nested(depth: int) -> str:
         return opening * depth + "1" + closing * depth
 
-    assert loads(nested(MAX_DEPTH))
-    with pytest.raises(ValueError, match=r"\Anested more than 200 levels deep\Z"):
-        loads(nested(MAX_DEPTH + 1))
-    assert loads(nested(3), max_depth=3)
-    with pytest.raises(ValueError, match=r"\Anested more than 2 levels deep\Z"):
-        loads(nested(3), max_depth=2)
+    for depth, limit in ((MAX_DEPTH, {}), (3, {"max_depth": 3})):
+        assert loads(nested(depth), **limit)
+        with pytest.raises(ValueError, match=rf"\Anested more than {depth} levels deep\Z"):
+            loads(nested(depth + 1), **limit)
+    assert len(loads("[" + ",".join([f"{opening}1{closing}"] * 1000) + "]")) == 1000
+    assert loads(json.dumps([opening * 1000])) == [opening * 1000]
 
 
-def test_depth_counts_nesting_only() -> None:
-    """Brackets side by side and inside strings are no nesting."""
-    assert len(loads("[" + ",".join(["[]"] * 1000) + "]")) == 1000
-    assert loads(json.dumps(["[{" * 1000])) == ["[{" * 1000]
-
-
-@pytest.mark.parametrize("text", ['"\\ud800"', '["\\udfff\\ud800"]', '{"\\udc80":1}'])
-def test_lone_surrogates(text: str) -> None:
-    """Half a surrogate pair comes through and goes out again as the escape it was."""
-    assert encode(loads(text)) == text.encode()
-    assert loads(encode(loads(text))) == loads(text)
-
-
-def test_compact_and_readable() -> None:
-    """JSON is written on one line, without spaces, keys in their order and text as text."""
+def test_writing() -> None:
+    """JSON is written on one line, text as text and half a surrogate pair as the escape it was; NaN is not."""
     assert dumps({"b": [1, 2.5, None, True], "a": "é\n\u2028"}) == '{"b":[1,2.5,null,true],"a":"é\\n\u2028"}'
     assert encode({"a": "é"}) == '{"a":"é"}'.encode()
+    for text in ('"\\ud800"', '["\\udfff\\ud800"]', '{"\\udc80":1}'):
+        assert encode(loads(text)) == text.encode()
+        assert loads(encode(loads(text))) == loads(text)
+    for value in (float("nan"), float("inf"), [float("-inf")]):
+        with pytest.raises(ValueError, match="JSON"):
+            dumps(value)
+        with pytest.raises(ValueError, match="JSON"):
+            encode(["\ud800", value])
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), [float("-inf")]])
-def test_only_finite_numbers_are_written(value: Any) -> None:
-    """NaN and the infinities cannot be written either, nor by way of the escapes for surrogates."""
-    with pytest.raises(ValueError, match="JSON"):
-        dumps(value)
-    with pytest.raises(ValueError, match="JSON"):
-        encode(["\ud800", value])
-
-
-TEXT = st.text(st.characters(), max_size=6)
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(), max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(), max_size=4), inner, max_size=4)
-    ),
-    max_leaves=20,
-)
+TEXT = st.text(st.characters(), max_size=8)
+VALUES = json_values(SCALARS | TEXT, TEXT, 20)
 
 
 def same(one: Any, other: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from typing import Any
 
@@ -27,10 +26,7 @@ REFUSED: dict[str, tuple[str, list[tuple[str, int, int]]]] = {
     "anchor": ("a: &x 1", [("yaml-anchor", 1, 4)]),
     "unknown-alias": ("a: *x", [("yaml-anchor", 1, 4)]),
     "alias-as-key": ("a: 1\n*x : 2", [("yaml-anchor", 2, 1)]),
-    "billion-laughs": (
-        LAUGHS,
-        [("yaml-anchor", *place) for place in ((1, 4), (2, 4))],
-    ),
+    "billion-laughs": (LAUGHS, [("yaml-anchor", *place) for place in ((1, 4), (2, 4))]),
     "merge-key": ("a:\n  <<: {b: 1}\n", [("yaml-merge", 2, 3)]),
     "duplicate-key": ("a: 1\nb: 2\n'a': 3\n", [("yaml-duplicate", 3, 1)]),
     "list-as-key": ("? [a]\n: b\n", [("yaml-key", 1, 3)]),
@@ -51,16 +47,9 @@ REFUSED: dict[str, tuple[str, list[tuple[str, int, int]]]] = {
     "nul": ("a: b\x00\n", [("yaml-character", 1, 5)]),
     "control-characters": ("é: 1\r\n😀\x07: 2\u2028\x1b", [("yaml-character", 2, 2), ("yaml-character", 3, 1)]),
     "lone-surrogate": ("a: \ud800", [("yaml-character", 1, 4)]),
-    "several": (
-        "a: !x 1\na: &b 2\n<<: *b\n",
-        [
-            ("yaml-tag", 1, 4),
-            ("yaml-anchor", 2, 4),
-            ("yaml-duplicate", 2, 1),
-            ("yaml-merge", 3, 1),
-        ],
-    ),
-}
+    "several": ("a: !x 1\na: &b 2\n<<: *b\n",
+        [("yaml-tag", 1, 4), ("yaml-anchor", 2, 4), ("yaml-duplicate", 2, 1), ("yaml-merge", 3, 1)]),
+}  # fmt: skip
 """Documents that are refused, with the rule and the place of each problem (of the first ones)."""
 
 
@@ -130,29 +119,20 @@ def test_nodes_know_where_they_began() -> None:
     assert [isinstance(text, Text) and text.plain for text in texts] == [True, False]
 
 
-@pytest.mark.usefixtures("parser")
-def test_blocks_are_not_plain() -> None:
-    """A block scalar keeps its line breaks and counts as quoted."""
-    root = load("|\n  12\n  30\n")
-    assert isinstance(root, Text)
-    assert (root, root.plain) == ("12\n30\n", False)
+DOCUMENTS = {
+    "block": ("|\n  12\n  30\n", "12\n30\n", False),
+    "quoted-nothing": ("''", "", False),
+    **{repr(text): (text, "", True) for text in ("", "\n\n", "# nothing\n", "---\n", "--- # nothing\n...\n", "\ufeff")},
+}
 
 
 @pytest.mark.usefixtures("parser")
-@pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n", "---\n", "--- # nothing\n...\n", "\ufeff"])
-def test_empty(text: str) -> None:
-    """A document without content is empty text without quotes."""
+@pytest.mark.parametrize(("text", "value", "plain"), DOCUMENTS.values(), ids=DOCUMENTS)
+def test_documents_of_one_text(text: str, value: str, plain: bool) -> None:
+    """A document without content is empty text without quotes; a block keeps its line breaks and counts as quoted."""
     root = load(text)
     assert isinstance(root, Text)
-    assert (root, root.plain) == ("", True)
-
-
-@pytest.mark.usefixtures("parser")
-def test_empty_text_is_not_an_empty_document() -> None:
-    """A document of quoted nothing is a text."""
-    root = load("''")
-    assert isinstance(root, Text)
-    assert (root, root.plain) == ("", False)
+    assert (root, root.plain) == (value, plain)
 
 
 @pytest.mark.parametrize(
@@ -173,18 +153,13 @@ def test_hints(text: str, hint: str | None) -> None:
 
 
 @pytest.mark.usefixtures("parser")
-@pytest.mark.parametrize("text", ['a: "\\UFFFFFFFF"', "%YAML 1." + "1" * 5000 + "\n---\na", 'a: "\\ud800"', "!u!x a"])
-def test_parsers_own_limits(text: str) -> None:
-    """Escapes, versions and tags that a parser stumbles over are problems like any other."""
-    assert len(problems(text)) == 1
-
-
-@pytest.mark.usefixtures("parser")
-def test_depth_limit_is_exact() -> None:
-    """A hundred levels are read, one more is refused."""
+def test_limits() -> None:
+    """A hundred levels are read, one more is refused; what a parser stumbles over is a problem like any other."""
     deepest = tree.MAX_DEPTH
     assert problems("[" * deepest + "a" + "]" * deepest) == []
     assert problems("[" * (deepest + 1) + "]" * (deepest + 1)) == [("yaml-depth", 1, deepest + 1)]
+    for text in ('a: "\\UFFFFFFFF"', "%YAML 1." + "1" * 5000 + "\n---\na", 'a: "\\ud800"', "!u!x a"):
+        assert len(problems(text)) == 1
 
 
 def test_hostile_documents_are_quick() -> None:
@@ -199,6 +174,13 @@ def test_every_rule_is_broken_by_a_test() -> None:
     """The table of rules names those that documents can break, and no others."""
     seen = {rule for text, _ in REFUSED.values() for rule, _, _ in problems(text)}
     assert seen | {"yaml-size"} == set(yaml_tree.RULES)
+
+
+def test_plain_values_are_plain() -> None:
+    """What `plain_value` gives are Python's own types, all the way down, empty values None."""
+    value = plain_value(load("a: [b, 1.5, {c: }]"))
+    assert value == {"a": ["b", 1.5, {"c": None}]}
+    assert [type(found) for found in (*value, *value["a"])] == [str, str, float, dict]
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
@@ -297,15 +279,6 @@ def test_numbers_json_cannot_hold(scalar: str) -> None:
     tree.plain_value(load(f"a:\n- 1\n- {scalar}\nb: {scalar}\n"), found)
     places = [(problem.rule, problem.line, problem.column) for problem in found.found]
     assert places == [("number", 3, 3), ("number", 4, 4)]
-
-
-def test_plain_values_are_plain() -> None:
-    """What `plain_value` gives are Python's own types, all the way down, empty values None."""
-    value = plain_value(load("a: [b, 1.5, {c: }]"))
-    assert value == {"a": ["b", 1.5, {"c": None}]}
-    assert [type(key) for key in value] == [str]
-    assert type(value["a"][0]) is str
-    assert math.isclose(value["a"][1], 1.5)
 
 
 @pytest.mark.usefixtures("parser")
