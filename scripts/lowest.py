@@ -1,4 +1,4 @@
-"""Print the lowest allowed version of each dependency as pip constraints, read from pyproject.toml."""
+"""Print the lowest allowed version of each dependency, as pip constraints."""
 
 import pathlib
 import re

@@ -53,7 +53,8 @@ OPTIONS = (
     click.option("-n", "--no-stdin", is_flag=True, help="Do not read standard input."),
     click.option("--create", is_flag=True, help=(
         "Create the session if it is missing, with the settings given here.")),
-    click.option("--model", metavar="MODEL", help="Model for this message; with --create, of the session if it is new."),
+    click.option("--model", metavar="MODEL", help=(
+        "Model for this message; with --create, of the session if it is new.")),
     common_options.generation,
     common_options.limits(deadline=600),
     common_options.wait(300),

@@ -258,7 +258,7 @@ class Journal:
             self.live.append(self.turns[number])
 
     def _give_up_pending(self) -> None:
-        """Mark the pending request as in doubt: another record follows, so its outcome never came."""
+        """Mark the pending request as in doubt: a record follows it that is not its outcome."""
         if self.pending:
             self.pending.state = IN_DOUBT
             self.pending = None

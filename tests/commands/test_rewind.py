@@ -45,7 +45,7 @@ def refused(done: Done, status: int, words: str) -> None:
     ids=["default", "last", "two", "all", "to-4", "to-1", "to-0", "to-5"],
 )
 def test_several_turns(here: InProcess, five: Path, args: list[str], gone: list[int], left: list[int]) -> None:
-    """`-n` takes that many turns, `--to` makes a turn the last. The file grows by one record, or in a dry run not at all."""
+    """`-n` takes that many turns, `--to` makes a turn the last. The file grows by a record, in a dry run not at all."""
     before = five.read_bytes()
     plan = here("rewind", "-s", "a", *args, "--dry-run").json
     assert five.read_bytes() == before

@@ -217,7 +217,6 @@ class Desk:
         self._env = {"GEMCLI_HOME": str(self.directory), "GEMINI_API_KEY": "k", "GEMCLI_MODEL": "gemini-test"}
         self._files = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115 - `close` closes them
         self._patches: list[Any] = [
-            mock.patch.object(Gemini, "_connect", return_value=object()),
             mock.patch.object(Gemini, "_request", lambda *args, **named: wire.request(*args, **named)),
         ]
         for patch in self._patches:

@@ -121,7 +121,10 @@ CASES: dict[str, tuple[Callable[[str], Any], Callable[[], str]]] = {
     "session-brackets": (session, lambda: jsonl(header()) + "[" * 300_000),
     "session-keys": (session, lambda: jsonl(header()) + "{" + many('"k#":0,', 30_000) + '"kind":"x"}\n'),
     "history-lines-that-are-no-json": (lambda text: contents_list.load(text, "h"), lambda: "x\n" * 40_000),
-    "config-unknown-keys": (lambda text: settings.from_yaml(text, "c", print), lambda: many("temperatur#: 1\n", 20_000)),
+    "config-unknown-keys": (
+        lambda text: settings.from_yaml(text, "c", print),
+        lambda: many("temperatur#: 1\n", 20_000),
+    ),
     "config-brackets": (lambda text: settings.from_yaml(text, "c", print), lambda: "[" * 300_000),
     "config-flow": (lambda text: settings.from_yaml(text, "c", print), lambda: "a: [" + "a, " * 40_000 + "]"),
     "rules-unknown-keys": (lambda text: rules_app(text, "r"), lambda: "rules:\n- {" + many("time#: 1, ", 20_000) + "}"),

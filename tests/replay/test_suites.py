@@ -87,7 +87,7 @@ def test_contents_of_the_gemini_api() -> None:
 def test_function_calls_cannot_be_played(message: dict[str, Any]) -> None:
     """A conversation that needs the responses of functions is refused rather than sent with holes."""
     row = {"messages": [{"role": "user", "content": "a"}, message]}
-    assert problems(row) == ["a conversation with function calls cannot be played [function-call]"]
+    assert problems(row) == ["a conversation with function calls cannot be replayed [function-call]"]
 
 
 def test_turns_may_be_whole_turns() -> None:

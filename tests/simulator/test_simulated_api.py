@@ -138,7 +138,8 @@ def test_imports() -> None:
     """Importing gemcli.simulator loads none of its modules, and the application loads no HTTP client."""
     script = (
         "import sys, gemcli.simulator; assert not [m for m in sys.modules if m.startswith('gemcli.simulator.')]\n"
-        "import gemcli.simulator.simulated_api; assert not {'httpx2', 'google', 'click', 'socketserver'} & set(sys.modules)"
+        "import gemcli.simulator.simulated_api as api\n"
+        "assert api and not {'httpx2', 'google', 'click', 'socketserver'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 
