@@ -15,7 +15,7 @@ from gemcli.api.backends import Backend
 from gemcli.api.models import DEFAULT_MODEL, check_model
 from gemcli.app import App
 from gemcli.chat import turn_order
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, require_none
 from gemcli.formats import contents_list
 from gemcli.sessions import names, records
 from gemcli.sessions.journal import Journal
@@ -89,7 +89,8 @@ def forked(
     turn: int | None = None,
 ) -> list[Record]:
     """The records of a session that begins with the history of `source`, as it was after `turn`."""
-    turn_order.require(turn_order.check(source.history), "the turn order of the source is broken")
+    breaches = turn_order.check(source.history)
+    require_none(breaches, "the turn order of the source is broken", "TURN_ORDER")
     if turn is None:
         turn = source.live[-1].number if source.live else 0
     whole = {**origin, "id": source.header["id"], "turn": turn}

@@ -320,3 +320,10 @@ class GemcliError(Exception):
             "outcome": self.outcome,
             "problems": [vars(problem) for problem in self.problems],
         }
+
+
+def require_none(problems: Sequence[Problem], what: str, reason: ReasonName) -> None:
+    """Raise `GemcliError` with every problem, if there are any; `what` names what was checked."""
+    if problems:
+        count = counted(len(problems), "problem")
+        raise GemcliError(reason, f"{what}: {count}", problems=problems)

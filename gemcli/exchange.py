@@ -30,10 +30,10 @@ from gemcli.api.retry import RetryPolicy
 from gemcli.chat import answers, contents, turn_order
 from gemcli.chat.answers import Answer, Verdict
 from gemcli.chat.contents import Content
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, require_none
 from gemcli.sessions import records, signatures
 from gemcli.sessions.journal import ANSWERED, Exchange, Journal
-from gemcli.sessions.records import Attempt
+from gemcli.sessions.records import AttemptRecord
 from gemcli.sessions.session import Session, Unsaved
 from gemcli.settings import config as settings
 from gemcli.settings.config import Config
@@ -122,7 +122,7 @@ class Result:
     id: str
     answer: Answer
     verdict: Verdict
-    attempts: list[Attempt]
+    attempts: list[AttemptRecord]
     elapsed_ms: int
     unsaved: Unsaved | None
     notes: tuple[str, ...]
@@ -159,10 +159,10 @@ def prepare(
     history, dropped = signatures.history(journal.answered, name, backend.name)
     sent, stood_in = signatures.with_stand_ins([*history, content], name)
     breaches = turn_order.check_request(sent)
-    turn_order.require(breaches, "the turn order of the session is broken")
+    require_none(breaches, "the turn order of the session is broken", "TURN_ORDER")
     merged = settings.merge(journal.header["config"], config or {})
     clashes = settings.check(merged)
-    turn_order.require(clashes, "the session's config with that of this call", "SETTINGS")
+    require_none(clashes, "the settings of the session and of this message", "SETTINGS")
     notes = []
     if dropped:
         notes.append("thought signatures of another model or backend were left out")
@@ -195,7 +195,7 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
         config=request.config,
         key=request.key,
     )
-    attempts: list[Attempt] = []
+    attempts: list[AttemptRecord] = []
     unsaved = None
     # From here until the outcome is on disk, a signal only ends the wait for the answer.
     with deferred:
@@ -236,7 +236,7 @@ def stored_result(exchange: Exchange) -> Result:
     return Result(exchange.turn, exchange.id, answer, verdict, attempts, elapsed_ms, None, ())
 
 
-def _call(request: Request, transport: Transport, attempts: list[Attempt]) -> Answer:
+def _call(request: Request, transport: Transport, attempts: list[AttemptRecord]) -> Answer:
     """Call the model until it answers or the retry policy gives up, and list each attempt."""
     while True:
         start = time.monotonic()
@@ -244,7 +244,7 @@ def _call(request: Request, transport: Transport, attempts: list[Attempt]) -> An
             answer = _attempt(request, transport)
         except GemcliError as error:
             elapsed_ms = _elapsed_ms(start)
-            attempt = Attempt(reason=error.reason, http=error.http, elapsed_ms=elapsed_ms)
+            attempt = AttemptRecord(reason=error.reason, http=error.http, elapsed_ms=elapsed_ms)
             wait = transport.retry.wait(len(attempts), error, transport.limits.time_to_start)
             attempts.append(attempt)
             if wait is None:
@@ -283,7 +283,7 @@ def _record_failure(
     session: Session,
     exchange_id: str,
     error: GemcliError,
-    attempts: list[Attempt],
+    attempts: list[AttemptRecord],
     notice: Callable[[str], None],
 ) -> GemcliError:
     """Append the outcome of a call without an answer, and return the error to raise."""

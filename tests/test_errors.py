@@ -9,7 +9,8 @@ from typing import get_args
 
 import pytest
 
-from gemcli.errors import EXIT, REASONS, STATUSES, GemcliError, Problem, ReasonName
+from gemcli.errors import EXIT, REASONS, STATUSES, GemcliError, Problem, ReasonName, require_none
+from tests.builders import error_from
 
 CONTRACT = {
     "ok": 0, "usage": 2, "blocked": 3, "incomplete": 4, "function_call": 5, "expectation": 10,
@@ -121,3 +122,13 @@ def test_reasons_are_tested() -> None:
     files = [file.read_text("utf-8") for file in Path(__file__).parent.rglob("*.py")]
     named = set(re.findall(r'"([A-Z][A-Z_]+)"', "\n".join(files)))
     assert set(REASONS) - named == set()
+
+
+def test_require_none() -> None:
+    """It says how many problems there are, hands them all on, and is silent when there are none."""
+    require_none([], "the file", "IO")
+    problem = Problem("role", "no role")
+    error = error_from(require_none, [problem], "the file", "TURN_ORDER")
+    assert (error.message, error.reason) == ("the file: 1 problem", "TURN_ORDER")
+    error = error_from(require_none, [problem, problem], "the file", "BAD_HISTORY")
+    assert (error.message, error.problems) == ("the file: 2 problems", (problem, problem))

@@ -14,7 +14,7 @@ from gemcli.api.secrets import without_user_if_invalid
 from gemcli.errors import GemcliError
 
 if TYPE_CHECKING:
-    from gemcli.simulator.simulated_api import App
+    from gemcli.simulator.simulated_api import SimulatedApp
 
 SIMULATOR_URL = "http://simulator.invalid"
 """The base URL of the simulator: no lookup finds this name, should a socket ever be opened."""
@@ -32,7 +32,7 @@ class Endpoint:
     key: str | None
     base_url: str | None = None
     api_version: str | None = None
-    simulator: App | None = None
+    simulator: SimulatedApp | None = None
 
 
 def endpoint_for(
@@ -90,7 +90,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _simulator(rules: str | None) -> App:
+def _simulator(rules: str | None) -> SimulatedApp:
     if rules is None:
         from gemcli.simulator.simulated_api import simulate
 

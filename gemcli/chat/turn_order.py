@@ -21,7 +21,7 @@ from gemcli.chat.contents import (
     parts_of,
     says_something,
 )
-from gemcli.errors import GemcliError, Problem, ReasonName, counted
+from gemcli.errors import Problem
 from gemcli.text.proto_json import camel, is_base64
 
 RULES = {
@@ -102,13 +102,6 @@ def _by_index(problems: list[Problem]) -> list[Problem]:
 def open_calls(history: Sequence[Content]) -> list[FunctionCall]:
     """The function calls at the end of a history that wait for their responses."""
     return function_calls(history[-1]) if history and history[-1].get("role") == "model" else []
-
-
-def require(problems: Sequence[Problem], what: str, reason: ReasonName = "TURN_ORDER") -> None:
-    """Raise `GemcliError` with every problem, if there are any; `what` names what was checked."""
-    if problems:
-        count = counted(len(problems), "problem")
-        raise GemcliError(reason, f"{what}: {count}", problems=problems)
 
 
 # One Content

@@ -10,7 +10,7 @@ import click
 
 from gemcli.app import App
 from gemcli.chat import turn_order
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, require_none
 from gemcli.sessions.journal import Journal
 from gemcli.terminal import options
 
@@ -72,7 +72,8 @@ def command(app: App, /, format_: str, session: str, curl: bool) -> None:
     if curl and format_ != "request":
         raise click.UsageError("--curl is only for the format request")
     journal = app.read(session)
-    turn_order.require(turn_order.check(journal.history), f"the turn order of {session} is broken")
+    breaches = turn_order.check(journal.history)
+    require_none(breaches, f"the turn order of {session} is broken", "TURN_ORDER")
     if curl:
         app.output.text(curl_command(app, journal))
         return

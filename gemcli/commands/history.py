@@ -10,7 +10,7 @@ from gemcli.app import App
 from gemcli.chat import turn_order
 from gemcli.chat.answers import Answer
 from gemcli.chat.contents import text_of
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, require_none
 from gemcli.sessions import names
 from gemcli.sessions.journal import Journal, Turn
 from gemcli.terminal import documents, options
@@ -134,7 +134,8 @@ def conversation_text(turn: Turn) -> str:
 
 def check(session: str, journal: Journal) -> Document:
     """A report that the turn order is valid. Raises `GemcliError` with every breach of it."""
-    turn_order.require(turn_order.check(journal.history), f"the turn order of {session} is broken")
+    breaches = turn_order.check(journal.history)
+    require_none(breaches, f"the turn order of {session} is broken", "TURN_ORDER")
     return {
         "session": session,
         "ok": True,

@@ -9,7 +9,7 @@ from typing import cast
 
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content
-from gemcli.errors import GemcliError, Problem
+from gemcli.errors import GemcliError, Problem, require_none
 from gemcli.text import strict_json
 
 
@@ -29,7 +29,7 @@ def load(text: str, name: str) -> list[Content]:
     problems = turn_order.check_import(contents) + _unanswered(contents)
     if lines:
         problems = [replace(problem, line=lines[problem.index or 0]) for problem in problems]
-    turn_order.require(problems, f"{name} is not a history the API would accept")
+    require_none(problems, f"{name} is not a history the API would accept", "TURN_ORDER")
     return cast("list[Content]", contents)
 
 

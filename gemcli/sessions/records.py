@@ -58,7 +58,7 @@ class RequestRecord(TypedDict):
     imported: NotRequired[bool]
 
 
-class Attempt(TypedDict):
+class AttemptRecord(TypedDict):
     """One HTTP request of an exchange: its `reason` if it failed, and the wait before the next."""
 
     http: int | None
@@ -75,7 +75,7 @@ class ResponseRecord(TypedDict):
     request: str
     valid: bool
     answer: Answer
-    attempts: list[Attempt]
+    attempts: list[AttemptRecord]
     elapsed_ms: int
     imported: NotRequired[bool]
 
@@ -90,7 +90,7 @@ class FailureRecord(TypedDict):
     code: str
     reason: str
     message: str
-    attempts: list[Attempt]
+    attempts: list[AttemptRecord]
     partial: NotRequired[object]
 
 
@@ -302,7 +302,7 @@ def request(
 
 
 def response(
-    exchange: str, answer: Answer, *, valid: bool, attempts: list[Attempt], elapsed_ms: int
+    exchange: str, answer: Answer, *, valid: bool, attempts: list[AttemptRecord], elapsed_ms: int
 ) -> ResponseRecord:
     """The API's answer to request `exchange`, whole and as received."""
     return {
@@ -323,7 +323,7 @@ def failure(
     code: str,
     reason: str,
     message: str,
-    attempts: list[Attempt],
+    attempts: list[AttemptRecord],
     partial: object = None,
 ) -> FailureRecord:
     """The end of request `exchange` without an answer; `partial` is what arrived of one."""

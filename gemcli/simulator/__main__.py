@@ -11,7 +11,7 @@ import click
 from gemcli.errors import GemcliError
 from gemcli.simulator import echo_model, rules, rules_model
 from gemcli.simulator.server import serve
-from gemcli.simulator.simulated_api import App, Model, application
+from gemcli.simulator.simulated_api import Model, SimulatedApp, application
 from gemcli.terminal.inputs import file_text
 
 USAGE, IO = 2, 74  # exit statuses of gemcli itself
@@ -81,7 +81,7 @@ def main(port: int, models: list[str], file: str | None, verbose: bool) -> int:
         return 128 + signal.sigwait(SIGNALS)
 
 
-def _app(names: list[str], file: str | None) -> App:
+def _app(names: list[str], file: str | None) -> SimulatedApp:
     """The application that answers to these names, by the rules in `file` if there is one."""
     models: dict[str, Model] = {echo_model.NAME: echo_model.answer}
     if file is None:

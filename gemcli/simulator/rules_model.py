@@ -13,7 +13,7 @@ from gemcli.simulator.api_errors import invalid_argument
 from gemcli.simulator.read_request import Message
 from gemcli.simulator.replies import Outcome, ScriptedReply
 from gemcli.simulator.rules import Rule, Rules, When, load
-from gemcli.simulator.simulated_api import App, Model, application
+from gemcli.simulator.simulated_api import Model, SimulatedApp, application
 from gemcli.text import strict_json
 
 NAME = "simulator/rules"
@@ -72,7 +72,7 @@ class RulesModel:
         return ScriptedReply(_outcome(rule, request), rule.delay, rule.drip, rule.cut)
 
 
-def rules_app(text: str, name: str) -> App:
+def rules_app(text: str, name: str) -> SimulatedApp:
     """The API with the one model `simulator/rules`; raises what `rules.load` raises."""
     return application({NAME: RulesModel(load(text, name)).named(NAME)})
 

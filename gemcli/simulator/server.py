@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
-from gemcli.simulator.simulated_api import App, Cut, Reply, simulate
+from gemcli.simulator.simulated_api import Cut, Reply, SimulatedApp, simulate
 
 Log = Callable[[str], None]
 """Takes one line for each request."""
@@ -35,7 +35,7 @@ class Server(ThreadingMixIn, HTTPServer):
     allow_reuse_address = True
     request_queue_size = 128  # the default of 5 drops clients that connect all at once
 
-    def __init__(self, app: App, port: int, log: Log | None) -> None:
+    def __init__(self, app: SimulatedApp, port: int, log: Log | None) -> None:
         self.app = app
         self.log = log
         self.stopping = threading.Event()
@@ -82,7 +82,7 @@ class Server(ThreadingMixIn, HTTPServer):
 
 
 @contextlib.contextmanager
-def serve(app: App = simulate, port: int = 0, log: Log | None = None) -> Iterator[Server]:
+def serve(app: SimulatedApp = simulate, port: int = 0, log: Log | None = None) -> Iterator[Server]:
     """A server that answers in the background until the `with` block ends; port 0 is a free one."""
     server = Server(app, port, log)
     # The poll interval is how long ending the block can take.

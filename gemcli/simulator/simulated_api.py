@@ -16,16 +16,16 @@ from gemcli.simulator.replies import Cut, Reply, ScriptedReply, build_reply, err
 from gemcli.simulator.responses import Response
 from gemcli.simulator.streams import Framing
 
-__all__ = ["App", "Cut", "Model", "Reply", "application", "json_reply", "simulate"]
+__all__ = ["Cut", "Model", "Reply", "SimulatedApp", "application", "json_reply", "simulate"]
 
-App = Callable[[str, str, Mapping[str, str], bytes], Reply]
+SimulatedApp = Callable[[str, str, Mapping[str, str], bytes], Reply]
 """An application: method, target (path and query), headers and body to a reply."""
 
 Model = Callable[[Message], Response | ScriptedReply]
 """A model: a checked GenerateContentRequest to a GenerateContentResponse, or to more."""
 
 
-def application(models: Mapping[str, Model]) -> App:
+def application(models: Mapping[str, Model]) -> SimulatedApp:
     """The API with these models, by name and without `models/`."""
 
     def app(method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -42,7 +42,7 @@ def application(models: Mapping[str, Model]) -> App:
     return app
 
 
-simulate: App = application({echo_model.NAME: echo_model.answer})
+simulate: SimulatedApp = application({echo_model.NAME: echo_model.answer})
 """The simulated API as it comes: the model `simulator/echo` and no other."""
 
 

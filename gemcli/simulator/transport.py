@@ -8,13 +8,13 @@ from itertools import chain
 
 import httpx2
 
-from gemcli.simulator.simulated_api import App, Cut, Reply, simulate
+from gemcli.simulator.simulated_api import Cut, Reply, SimulatedApp, simulate
 
 
 class AppTransport(httpx2.BaseTransport):
     """A transport for `httpx2.Client(transport=…)` in which `app` answers, not a network."""
 
-    def __init__(self, app: App = simulate) -> None:
+    def __init__(self, app: SimulatedApp = simulate) -> None:
         self._app = app
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from gemcli.errors import GemcliError, Problem, ReasonName, counted, did_you_mean, in_order
+from gemcli.errors import (
+    Problem,
+    ReasonName,
+    did_you_mean,
+    in_order,
+    require_none,
+)
 
 MAX_PROBLEMS = 100
 """Most problems kept of one document: with more, it is not what it was taken for."""
@@ -54,9 +60,7 @@ class Problems:
 
     def require_none(self, name: str, reason: ReasonName = "SETTINGS") -> None:
         """Raise `GemcliError` with every problem if there is one; `name` is the document's."""
-        if self.found:
-            count = counted(len(self.found), "problem")
-            raise GemcliError(reason, f"{name}: {count}", problems=in_order(self.found))
+        require_none(in_order(self.found), name, reason)
 
 
 def _problem(rule: str, message: str, at: Place, hint: str | None) -> Problem:

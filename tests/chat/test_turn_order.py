@@ -16,7 +16,7 @@ from gemcli.errors import Problem
 from gemcli.simulator import request_checks
 from gemcli.simulator.api_errors import ApiError
 from gemcli.text import strict_json
-from tests.builders import SCALARS, call, error_from, json_values, model, result, user
+from tests.builders import SCALARS, call, json_values, model, result, user
 
 Check = Callable[[list[Any]], list[Problem]]
 
@@ -212,17 +212,6 @@ def test_all_problems_at_once(checker: Check, wrong: list[Any], found: str) -> N
 def test_valid(name: str) -> None:
     """A history that keeps the rules has no problems, and may be open or end with either role."""
     assert check(VALID[name]) == check_import(VALID[name]) == []
-
-
-def test_require() -> None:
-    """`require` says how many problems there are, hands them all on, and is silent when there are none."""
-    turn_order.require([], "x")
-    problems = check([None])
-    error = error_from(turn_order.require, problems, "the file")
-    assert (error.message, error.reason) == ("the file: 1 problem", "TURN_ORDER")
-    error = error_from(turn_order.require, [*problems, *problems], "the file", "BAD_HISTORY")
-    assert (error.message, error.reason) == ("the file: 2 problems", "BAD_HISTORY")
-    assert error.problems == (*problems, *problems)
 
 
 def test_open_calls() -> None:

@@ -12,7 +12,7 @@ from google import genai
 
 from gemcli.simulator.replies import Step
 from gemcli.simulator.server import serve
-from gemcli.simulator.simulated_api import App, Reply, simulate
+from gemcli.simulator.simulated_api import Reply, SimulatedApp, simulate
 from gemcli.simulator.transport import AppTransport
 
 KEY = {"x-goog-api-key": "k"}
@@ -24,7 +24,7 @@ Mount = Literal["server", "in-process"]
 
 
 @contextlib.contextmanager
-def sdk_on(app: App = simulate, mount: Mount = "server", version: str = "v1beta") -> Iterator[genai.Client]:
+def sdk_on(app: SimulatedApp = simulate, mount: Mount = "server", version: str = "v1beta") -> Iterator[genai.Client]:
     """The SDK's client on an application, over loopback or in process."""
     options: Any = {"api_version": version}
     with contextlib.ExitStack() as stack:
@@ -37,7 +37,7 @@ def sdk_on(app: App = simulate, mount: Mount = "server", version: str = "v1beta"
         yield stack.enter_context(genai.Client(api_key="k", vertexai=False, http_options=options))
 
 
-def scripted(*steps: Step, status: int = 200, **headers: str) -> App:
+def scripted(*steps: Step, status: int = 200, **headers: str) -> SimulatedApp:
     """An application whose every reply is these steps."""
     reply = Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, steps)
     return lambda method, target, seen, body: reply
@@ -63,7 +63,7 @@ def talk(*texts: str) -> list[dict[str, Any]]:
     return [says("model" if number % 2 else "user", text) for number, text in enumerate(texts)]
 
 
-def post(body: Any, verb: str = "generateContent", model: str = ECHO, app: App = simulate) -> Reply:
+def post(body: Any, verb: str = "generateContent", model: str = ECHO, app: SimulatedApp = simulate) -> Reply:
     """The reply to a POST with this body: bytes as they are, anything else as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return app("POST", f"/v1beta/models/{model}:{verb}", KEY, data)

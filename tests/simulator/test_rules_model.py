@@ -14,7 +14,7 @@ from gemcli.errors import GemcliError
 from gemcli.simulator import rules
 from gemcli.simulator.replies import Cut, Reply
 from gemcli.simulator.rules_model import NAME, RulesModel, choose_rule, incoming, rules_app
-from gemcli.simulator.simulated_api import App, application
+from gemcli.simulator.simulated_api import SimulatedApp, application
 
 from .support import SSE, body_of, call, error_of, json_of, post, response, says, talk, text_of
 
@@ -22,19 +22,19 @@ ARRAY = "streamGenerateContent"
 WAIT = [says("user", "What is the weather?"), says("model", call("get_weather"), call("now"))]
 
 
-def app(*lines: str) -> App:
+def app(*lines: str) -> SimulatedApp:
     """An application with these rules, each given as the text behind its dash."""
     return rules_app("rules:\n" + "".join(f"  - {line}\n" for line in lines), "r.yaml")
 
 
-def ask(where: App, *contents: Any, verb: str = "generateContent") -> Reply:
+def ask(where: SimulatedApp, *contents: Any, verb: str = "generateContent") -> Reply:
     """The reply of `simulator/rules` to these Contents; text is a message of the user."""
     return post(
         {"contents": [says("user", each) if isinstance(each, str) else each for each in contents]}, verb, NAME, where
     )
 
 
-def answered(where: App, *contents: Any) -> Any:
+def answered(where: SimulatedApp, *contents: Any) -> Any:
     """What the model says to these Contents."""
     return text_of(ask(where, *contents))
 
