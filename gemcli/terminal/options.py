@@ -32,9 +32,6 @@ class Seconds(click.FloatRange):
             self.fail("NaN is not a number of seconds", param, ctx)
         return seconds
 
-    def _describe_range(self) -> str:
-        return f"x>={self.min:g}"
-
 
 def all_of(options: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
     """One decorator for many options, which the help lists in this order."""
