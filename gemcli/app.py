@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from gemcli.errors import GemcliError
 from gemcli.sessions import names
 from gemcli.sessions.filesystem import FileSystem
-from gemcli.sessions.store import Store
 from gemcli.terminal.output import Output
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from gemcli.api.gemini import Gemini
     from gemcli.sessions.journal import Journal
     from gemcli.sessions.session import Session
+    from gemcli.sessions.store import Store
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class App:
 
     @property
     def store(self) -> Store:
-        """The sessions on disk."""
+        """The sessions on disk. Help and version do without."""
+        from gemcli.sessions.store import Store
+
         return Store(self.fs, self.output.notice)
 
     def path(self, session: str) -> str:
