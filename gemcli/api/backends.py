@@ -37,8 +37,8 @@ class Backend:
 
     def to_json(self) -> dict[str, str]:
         """Its fields in a session record."""
-        fields = {"backend": self.name, "project": self.project, "location": self.location}
-        return {name: value for name, value in fields.items() if value}
+        place = {"project": self.project, "location": self.location}
+        return {"backend": self.name, **{name: value for name, value in place.items() if value}}
 
 
 def backend_of_environment(environ: Mapping[str, str]) -> Backend:

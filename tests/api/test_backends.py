@@ -41,3 +41,15 @@ def test_a_rules_file_is_no_part_of_the_url() -> None:
     assert backends.backend_for({"backend": "gemini"}, model, {}) == Backend("simulator", rules="../a b.yaml")
     assert backends.model_in_url(model) == "simulator/rules"
     assert backends.model_in_url("gemini-x") == "gemini-x"
+
+
+@pytest.mark.parametrize(
+    ("backend", "fields"),
+    [
+        (Backend("vertex", "p", ""), {"backend": "vertex", "project": "p"}),
+        (Backend(""), {"backend": ""}),  # of a session file that somebody edited
+    ],
+)
+def test_fields_of_a_session_record(backend: Backend, fields: dict[str, str]) -> None:
+    """The name is always there, project and location if they are set."""
+    assert backend.to_json() == fields
