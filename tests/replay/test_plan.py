@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gemcli.errors import GemcliError
-from gemcli.replay import read_script
+from gemcli.replay import read_script, script_schema
 from gemcli.replay.plan import Plan, RecordedTurns, plans, require_settings
 from gemcli.replay.script import Script
 from gemcli.sessions import records
@@ -173,6 +173,12 @@ def test_what_else_is_part_of_a_key() -> None:
 
 
 # Settings of the session
+
+
+def test_every_key_of_scripts_has_a_row_here() -> None:
+    """Each key that a script or a turn may have is tried above."""
+    for name in {*script_schema.TURN.keys, *script_schema.SCRIPT.keys} - {"turns"}:
+        assert {name, f"turn-{name}"} & {*CHANGED, *SAME}, name
 
 
 def made_by(origin: str | None, model: str = "m1", config: Any = None) -> Any:

@@ -686,3 +686,11 @@ def test_text_in_json_is_no_number() -> None:
     assert [(problem.rule, problem.column) for problem in from_tree(config)[1].found] == [("value", 28)]
     config = json_tree.load('{"config": {"stop_sequences": ["1", "null"]}}', Problems())
     assert from_tree(config)[0] == {"generationConfig": {"stopSequences": ["1", "null"]}}
+
+
+def test_the_table_is_complete_and_tidy() -> None:
+    """Names and places are unique, every option has a metavar, every help text is one short line."""
+    for names in ([one.name for one in SETTINGS], [one.path for one in SETTINGS]):
+        assert len({*names}) == len(names)
+    assert all(bool(one.option) == bool(one.metavar) for one in SETTINGS)
+    assert all(0 < len(one.help) < 80 and "\n" not in one.help for one in SETTINGS)
