@@ -72,8 +72,9 @@ def environment_variable(command: str, option: click.Option) -> str:
 def gemcli() -> None:
     """Gemini conversations that live in files.
 
-    Each command loads a session, does one thing to it, appends that to the file, and prints JSON.
-    Whoever has the file can continue the conversation: in a shell, a script or a crontab.
+    Each command loads a session and does one thing; what changes the session is appended to its
+    file. Results are JSON unless you ask for text. Whoever has the file can continue the
+    conversation: in a shell, a script or a crontab.
     """
 
 
@@ -146,11 +147,9 @@ def _as_gemcli_error(error: BaseException, words: Sequence[str]) -> GemcliError:
         message = _in_our_style(error.format_message())
         return GemcliError("USAGE", message, hint=f"run {command} --help")
     if isinstance(error, signals.Interrupted):
-        hint, status = (
-            "run gemcli history -s SESSION --last to see what is recorded",
-            128 + error.signum,
-        )
-        return GemcliError("INTERRUPTED", f"stopped by {error.name}", hint=hint, exit_code=status)
+        what, status = f"stopped by {error.name}", 128 + error.signum
+        hint = "run gemcli history -s SESSION --last to see what is recorded"
+        return GemcliError("INTERRUPTED", what, hint=hint, exit_code=status)
     if isinstance(error, BrokenPipeError):
         return GemcliError("READER_GONE", "output closed", exit_code=141)
     if isinstance(error, OSError):

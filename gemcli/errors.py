@@ -110,7 +110,8 @@ REASONS: dict[ReasonName, Reason] = {
     # Sessions and other data
     "CORRUPT": Reason("data", "DATA_LOSS"),
     "NOT_A_SESSION": Reason("data", "INVALID_ARGUMENT"),
-    "NEWER_FORMAT": Reason("data", "FAILED_PRECONDITION", "upgrade gemcli"),
+    "NEWER_FORMAT": Reason("data", "FAILED_PRECONDITION",
+        "upgrade gemcli the way you installed it"),
     "TURN_ORDER": Reason("data", "INVALID_ARGUMENT"),
     "OPEN_CALL": Reason("data", "FAILED_PRECONDITION"),
     "TOO_MANY_TURNS": Reason("data", "OUT_OF_RANGE", _FEWER_TURNS),

@@ -95,11 +95,7 @@ def _next(news: NewsQueue, until: float) -> bytes | BaseException | _News | None
 
 def interrupted(signum: int, *, sent: bool) -> GemcliError:
     """The error of a request that a signal ended; `sent` tells whether it was under way."""
-    fate = (
-        "whether the message was answered is unknown"
-        if sent
-        else "it was not answered, so it is safe to send again"
-    )
+    fate = "whether the message was answered is unknown" if sent else "no request is in doubt"
     return GemcliError(
         "INTERRUPTED",
         f"stopped by {signal.Signals(signum).name}; {fate}",

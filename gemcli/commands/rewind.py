@@ -87,7 +87,7 @@ def plan(
     numbers = turns_to_rewind(session, journal, count=count, to=to)
     if not numbers:
         return None
-    if count is not None or to is None:
+    if to is None:
         _note_skipped(app, journal, numbers[-1])
     return records.rewind(numbers)
 

@@ -142,6 +142,13 @@ def test_after_a_turn_that_never_was_in_the_history(here: InProcess, length: int
     done = here("rewind", "-s", "a")
     newest = length // 2
     assert done.err == f"gemcli: note: turn {newest} is not in the history ({word}), so it is not counted\n"
+
+
+def test_a_rewind_to_a_turn_counts_nothing(here: InProcess) -> None:
+    """Where the last turn is named, there is nothing to say of turns that are not in the history."""
+    write_session("a", *mixed()[:9])
+    done = here("rewind", "-s", "a", "--to", "0")
+    assert (done.status, done.err) == (0, "")
     assert [each["turn"] for each in done.json["rewound"]] == [1]
 
 
