@@ -122,16 +122,16 @@ def run() -> NoReturn:
 
 def _report(error: BaseException, app: App, words: Sequence[str]) -> int:
     """Print what ended the command, and return the exit status."""
+    from gemcli.api.credentials import hide_keys
+
     known = _as_gemcli_error(error, words)
+    if isinstance(error, click.UsageError):  # it quotes the command line
+        known = known.replace(message=hide_keys(known.message, app.environ))
     if _wants_debug(words, app.environ):
         import traceback
 
-        from gemcli.api.credentials import KEY_VARIABLES
-        from gemcli.api.secrets import Secrets
-
         trace = "".join(traceback.format_exception(error))
-        keys = [app.environ.get(name) for name in KEY_VARIABLES]
-        app.output.debug(Secrets(*keys).hide(trace))
+        app.output.debug(hide_keys(trace, app.environ))
     if known.reason != "READER_GONE":
         app.output.error(known)
     return known.exit
@@ -141,11 +141,9 @@ def _as_gemcli_error(error: BaseException, words: Sequence[str]) -> GemcliError:
     if isinstance(error, GemcliError):
         return error
     if isinstance(error, click.UsageError):
-        # An error of the parser itself does not know its command.
-        named = next((word for word in words if word in COMMANDS), "")
-        command = error.ctx.command_path if error.ctx else f"gemcli {named}".strip()
-        message = _in_our_style(error.format_message())
-        return GemcliError("USAGE", message, hint=f"run {command} --help")
+        from gemcli.terminal import usage_errors
+
+        return usage_errors.explain(error, words, COMMANDS)
     if isinstance(error, signals.Interrupted):
         what, status = f"stopped by {error.name}", 128 + error.signum
         hint = "run gemcli history -s SESSION --last to see what is recorded"
@@ -157,13 +155,6 @@ def _as_gemcli_error(error: BaseException, words: Sequence[str]) -> GemcliError:
             return GemcliError("NOT_PRINTED", f"cannot write to standard output: {error.strerror}")
         return GemcliError("IO", str(error))
     return GemcliError("BUG", f"{type(error).__name__}: {error}")
-
-
-def _in_our_style(message: str) -> str:
-    """A message of click as gemcli writes messages: lower-case start, no full stop."""
-    if message[1:2].islower():
-        message = message[0].lower() + message[1:]
-    return message.removesuffix(".")
 
 
 def _wants_debug(words: Sequence[str], environ: Mapping[str, str]) -> bool:

@@ -34,9 +34,9 @@ STATUSES = (
            "yes, open", "answer it"),
     Status(10, "expectation", "`replay`: the run is complete, and an expectation was not met",
            "yes", "edit the script"),
-    Status(13, "in_doubt", "`replay`, `send --key`: sent before, outcome unknown; "
+    Status(13, "in_doubt", "`replay`, `send --once`: sent before, outcome unknown; "
            "nothing was sent", "no", "with `--on-unknown resend`"),
-    Status(14, "diverged", "`replay`, `send --key`: another message was answered here; "
+    Status(14, "diverged", "`replay`, `send --once`: another message was answered here; "
            "nothing was sent", "no", "in a new session"),
     Status(65, "data", "corrupt session, broken turn order, invalid input text, too long",
            "no", "no"),

@@ -148,10 +148,10 @@ def printed(here: InProcess, model: Model) -> Iterator[tuple[str, Any]]:
     yield from each("session", "new", "-s", "a", "--force", "--history", "history.json")
     yield from each("session", "new", "-s", "b", "--from", "a", "--at", "1")
     yield from each("session", "new", "-s", "v", "--backend", "vertex", "--project", "p-1", "--location", "global")
-    yield from each("answer", "send", "-s", "a", "--key", "k", "Hello")
-    yield from each("answer", "send", "-s", "a", "--key", "k", "Hello")
+    yield from each("answer", "send", "-s", "a", "--once", "k", "Hello")
+    yield from each("answer", "send", "-s", "a", "--once", "k", "Hello")
     yield from each("request", "send", "-s", "a", "--dry-run", "Hello")
-    yield from each("request", "send", "-s", "a", "--dry-run", "--key", "k", "Hello")
+    yield from each("request", "send", "-s", "a", "--dry-run", "--once", "k", "Hello")
     blob = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
     model.script(busy, streaming(sse(answer({"text": "Hm", "thought": True}, "Yes", blob, CALL))))
     yield from events("send", "-s", "b", "--stream", "--retries", "1", "Hello")

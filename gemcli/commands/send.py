@@ -18,6 +18,7 @@ import click
 from gemcli import exchange
 from gemcli.api import backends
 from gemcli.api.backends import Backend
+from gemcli.api.credentials import holds_key
 from gemcli.api.gemini import preload
 from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
@@ -58,11 +59,11 @@ OPTIONS = (
     common_options.generation,
     common_options.limits(deadline=600),
     common_options.wait(300),
-    click.option("--key", metavar="KEY", help=(
-        "Send under this key, once: if it was answered before, print that answer again.")),
+    click.option("--once", "key", metavar="NAME", help=(
+        "Send only once under this name: if it was answered before, print that answer again.")),
     click.option("--on-unknown", type=click.Choice(["fail", "resend"]), default="fail",
         show_default=True, help=(
-        "With --key: what to do when it is unknown whether the message was answered.")),
+        "With --once: what to do when it is unknown whether the message was answered.")),
     click.option("--max-turns", metavar="N", type=click.IntRange(min=0), help=(
         "Send nothing if the history already has N turns.")),
     click.option("--allow", metavar="STATUS,…", default="", help=(
@@ -110,8 +111,9 @@ def command(
     An answer that is blocked, cut off or a function call is printed too, and has an exit status of
     its own.
 
-    For a loop that may run again, --key identifies the message: a message that was answered is not
-    sent again; one that may have been answered ends with status 13, unless --on-unknown is resend.
+    For a loop that may run again, --once gives the message a name: a message that was answered is
+    not sent again; one that may have been answered ends with status 13, unless --on-unknown is
+    resend.
 
     \b
     Examples:
@@ -119,10 +121,10 @@ def command(
       git diff | gemcli send -s bug42 --text "What could break?"
       gemcli send -s bug42 "In one word?" --temperature 0 | jq -r .text
       gemcli send -s bug42 --stream --text "Now at length"
-      gemcli send -s daily --create --key "$(date +%F)" "A word for today?"
+      gemcli send -s daily --create --once "$(date +%F)" "A word for today?"
     """
-    if key is not None and not 0 < len(inputs.argument(key, "--key")) <= LONGEST_KEY:
-        raise click.UsageError(f"--key takes 1 to {LONGEST_KEY} characters")
+    if key is not None:
+        _check_once(key, app.environ)
     allowed = _allowed(allow)
     limits = Limits(timeout, app.started + deadline)
     with inputs.within(limits.remaining, "standard input", "use -n to leave standard input alone"):
@@ -378,6 +380,16 @@ def _sent_before(journal: Journal, options: SendOptions) -> Exchange | None:
         return None
     hint = f"run gemcli history -s {shlex.quote(options.session)} --turn {last.turn} to see it"
     return once.stored_answer(journal, last, message, resend=options.resend, hint=hint)
+
+
+def _check_once(name: str, environ: Mapping[str, str]) -> None:
+    """Raise `GemcliError` (BAD_TEXT, USAGE) unless `name` may be stored with a message."""
+    if not 0 < len(inputs.argument(name, "--once")) <= LONGEST_KEY:
+        raise click.UsageError(f"--once takes 1 to {LONGEST_KEY} characters")
+    if holds_key(name, environ):
+        what = "--once was given an API key, which would be stored in the session"
+        hint = "use any other name, such as --once monday; set the key in GEMINI_API_KEY"
+        raise GemcliError("USAGE", what, hint=hint)
 
 
 def _allowed(text: str) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """Sending once: whether a message was sent before, and what that means for sending it now. Pure.
 
-A message may have a key, which its `request` record carries: the user's (`send --key`), or one that
-replay computes from the model, the config, the message and the key before it. The last try under
-that key decides: an answered message is not sent again, and one in doubt only if the user says so.
+A message may have a key, which its `request` record carries: the name that the user gave it (`send
+--once`), or what replay computes from the model, the config, the message and the key before it. The
+last try under that key decides: an answered message is not sent again, and one in doubt only if the
+user says so.
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ BLOCKED = json_reply({"promptFeedback": {"blockReason": "SAFETY"}})
 _NEW, _FIRST, _SECOND = ("new", "-s", "s"), ("send", "-s", "s", "first"), ("send", "-s", "s", "second")
 _OTHER = (("new", "-s", "other", "--temperature", "0"), ("send", "-s", "other", "elsewhere"))
 _REWOUND = (*_OTHER, ("send", "-s", "other", "away"), ("rewind", "-s", "other"), ("send", "-s", "other", "back"))
-_KEYED, _PLAYED = ("send", "-s", "s", "--key", "k", "keyed"), ("replay", "script.json", "-s", "s")
+_KEYED, _PLAYED = ("send", "-s", "s", "--once", "k", "keyed"), ("replay", "script.json", "-s", "s")
 _HALF_PLAYED = (("replay", "half.json", "-s", "s"),)
 CUT = Reply(200, {"content-type": "text/event-stream"}, (b'data: {"candidates":[{"content":{"parts":[{"text":"Wh',))
 

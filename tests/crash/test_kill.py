@@ -39,7 +39,7 @@ def test_a_kill_at_any_call_loses_nothing(
 REPAIRS = {
     "the repair": ("send", "-s", "s", "--create", NEXT),
     "rewind": ("rewind", "-s", "s"),
-    "send-key": ("send", "-s", "s", "--create", "--stream", "--key", "again", NEXT),
+    "send-key": ("send", "-s", "s", "--create", "--stream", "--once", "again", NEXT),
     "new-force": ("new", "-s", "s", "--force", "--history", "history.json"),
 }
 """What may come after a kill, and be killed in its turn."""

@@ -446,7 +446,7 @@ class Commands(RuleBasedStateMachine):
     def send(self, message: str, key: str | None, outcome: Outcome, stream: bool, fault: Fault | None = None) -> Ran:
         """Send a message; the request, if there is one, carries the history."""
         self.wire.outcome = outcome
-        options = ["--key", key] if key else []
+        options = ["--once", key] if key else []
         options += ["--stream"] if stream else []
         ran = self.run("send", "-n", "--retries", "0", *options, message, fault=fault)
         assert self.wire.requests in ([], [[*self.talk.history, user(message)]])

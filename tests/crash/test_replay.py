@@ -227,7 +227,7 @@ class ReplayWorld(Sandbox):
 
 
 class KeyedLoop(ReplayWorld):
-    """The same conversation as a loop in a shell: `send --key` for each message, until one fails."""
+    """The same conversation as a loop in a shell: `send --once` for each message, until one fails."""
 
     def play(self, *more: str, fault: Fault | None = None, kill_after: float | None = None) -> Ran:
         """Run the loop; a fault strikes at a call counted over all of its commands."""
@@ -235,7 +235,7 @@ class KeyedLoop(ReplayWorld):
         out = ""
         for number, message in enumerate(MESSAGES):
             struck = fault and Fault(max(0, fault.at - len(calls)), fault.how)
-            key = ("send", "-n", "-s", "out/s.jsonl", "--create", "--key", f"line {number}")
+            key = ("send", "-n", "-s", "out/s.jsonl", "--create", "--once", f"line {number}")
             ran = self.command(*key, *more, "--", message, fault=struck, kill_after=kill_after)
             calls += ran.calls
             out += ran.out
@@ -380,7 +380,7 @@ def test_a_hundred_kills_at_random(world: ReplayWorld) -> None:
 def test_a_loop_over_keys_killed_at_any_call_sends_nothing_twice(
     runner: Runner, model: Watched, tmp_path: Path
 ) -> None:
-    """`send --key` in a loop, killed at any call and run again: each message is answered once, in order."""
+    """`send --once` in a loop, killed at any call and run again: each message is answered once, in order."""
     world = KeyedLoop.of_three(runner, model, tmp_path)
     world.restore()
     calls = world.play().calls

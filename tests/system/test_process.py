@@ -153,11 +153,11 @@ def test_a_clock_that_jumps(jumping: list[float], here: InProcess, model: Model)
     start = time.monotonic()
     for number in range(1, 9):
         model.replies[:] = [busy] if number % 2 else []
-        words = ["--key", f"k{number}"] if number % 3 else ["--stream"]
+        words = ["--once", f"k{number}"] if number % 3 else ["--stream"]
         done = here("send", "-s", "a", "--retries", "1", f"message {number}", *words)
         assert done.status == 0, done.err
     assert here("rewind", "-s", "a", "-n", "2").status == 0
-    assert here("send", "-s", "a", "--key", "k1", "message 1").lines[-1]["sent"] is False
+    assert here("send", "-s", "a", "--once", "k1", "message 1").lines[-1]["sent"] is False
     assert here("replay", "s.yaml", "-s", "r").status == 0
     assert here("replay", "s.yaml", "-s", "r").lines[-1]["turns"]["reused"] == 2
     assert here("history", "-s", "a", "--check").status == here("history", "-s", "r", "--check").status == 0

@@ -162,12 +162,64 @@ def test_process_list(gemcli: Gemcli) -> None:
         assert_secret("a command line", line)
 
 
-def test_the_key_of_a_message_is_none_of_the_api(here: InProcess, model: Model) -> None:
-    """What `send --key` is given is never used as an API key: without one in the environment it is NO_KEY, unsent."""
-    here("new", "-s", "s", env=model.env)
-    env = model.env | {"GEMINI_API_KEY": ""}
-    done = here("send", "-s", "s", "--key", "AIzaLooksLikeOne", "hi", "--errors", "json", env=env)
-    assert (done.status, done.error["reason"], model.requests) == (77, "NO_KEY", [])
+GOOGLES = "AIza" + "Sy0-_aB" * 5
+"""What looks like a key of Google."""
+
+
+@pytest.mark.parametrize("name", [KEY, f"for {KEY}!", GOOGLES, "AQ." + "Ab8R" * 12])
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_a_message_is_not_named_after_the_key(here: InProcess, by: str, name: str) -> None:
+    """`send --once` refuses the API key, and what looks like one: nothing is written, and nobody is told it."""
+    words = ["send", "-s", "s", "--create", "hi", *(["--once", name] if by == "option" else [])]
+    for variable in ("GEMINI_API_KEY", "GOOGLE_API_KEY"):
+        env = {variable: KEY, "GEMCLI_MODEL": "simulator/echo"} | ({"GEMCLI_SEND_ONCE": name} if by != "option" else {})
+        done = here(*words, "--errors", "json", env=env)
+        assert (done.status, done.out, done.error["reason"]) == (2, "", "USAGE")
+        assert "--once was given an API key" in done.error["message"]
+        assert name not in done.err
+        assert not here.session("s").parent.exists()
+
+
+@pytest.mark.parametrize("key", ["k", "monday"])
+def test_a_short_key_is_refused_as_a_name(here: InProcess, key: str) -> None:
+    """A key is refused as a name however short it is."""
+    env = {"GEMINI_API_KEY": key, "GEMCLI_MODEL": "simulator/echo"}
+    assert here("send", "-s", "s", "--create", "hi", "--once", key, env=env).status == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["send", "-s", "s", "hi", "--api-key", KEY],
+        ["send", "-s", "s", "hi", f"--api_key={KEY}"],
+        ["send", "-s", "s", "hi", "-k", KEY],
+        ["send", "-s", "s", "hi", f"-k{KEY}"],
+        ["send", "-s", "s", "hi", "--key", KEY],
+        ["send", "-s", "s", "hi", "--key=" + KEY],
+        ["send", "-s", "s", "hi", f"--key{KEY}"],
+        ["--google-api-key", KEY, "send", "-s", "s", "hi"],
+        ["new", "-s", "s", "--token", KEY],
+        ["replay", "-s", "s", "--key", KEY, "x.yaml"],
+    ],
+)
+def test_an_option_for_a_key(here: InProcess, words: list[str]) -> None:
+    """Whoever gives a key by an option learns how keys are given; the key is not repeated."""
+    done = here(*words, "--errors", "json")
+    assert (done.status, done.out, done.error["reason"]) == (2, "", "USAGE")
+    assert "set GEMINI_API_KEY" in done.error["hint"]
+    assert "did you mean" not in done.err.lower()
+    assert KEY not in done.err
+    old_name = "send" in words and words[4].partition("=")[0] == "--key"
+    assert ("use --once NAME" in done.error["hint"]) == old_name
+
+
+@pytest.mark.parametrize("key", [KEY, GOOGLES])
+def test_a_key_out_of_place(here: InProcess, key: str) -> None:
+    """A wrong command line is quoted without the key that stands in it."""
+    for words in (["send", "-s", "s", "hi", key], ["history", key], [f"--{key}"], [key], ["rewind", "-n", key]):
+        done = here(*words, env={"GEMINI_API_KEY": KEY})
+        assert done.status == 2
+        assert key not in done.err
 
 
 # Every condition of the wire
