@@ -44,6 +44,7 @@ class WaitEvent(TypedDict):
     """An attempt failed, and the request is sent again after so many seconds."""
 
     event: Literal["wait"]
+    time: str
     seconds: float
     reason: str
     message: str
@@ -114,12 +115,13 @@ class Request:
 class Result:
     """An answered exchange, usable or not.
 
-    `unsaved` is the error that kept the answer out of the session file. `elapsed_ms` is the time
-    from the first attempt to the answer.
+    `time` is when the request was recorded, `elapsed_ms` the time from the first attempt to the
+    answer. `unsaved` is the error that kept the answer out of the session file.
     """
 
     turn: int
     id: str
+    time: str | None
     answer: Answer
     verdict: Verdict
     attempts: list[AttemptRecord]
@@ -133,6 +135,11 @@ class Result:
         if not self.attempts:
             return self.elapsed_ms
         return int(self.attempts[-1].get("elapsed_ms", self.elapsed_ms))
+
+    @property
+    def waited_ms(self) -> int:
+        """The part of `elapsed_ms` that went into failed attempts, and the waits after them."""
+        return max(0, self.elapsed_ms - self.latency_ms)
 
 
 def prepare(
@@ -216,8 +223,8 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
             session.append(response_record, paid=True)
         except Unsaved as error:
             unsaved = error
-    notes = request.notes
-    return Result(turn, exchange_id, answer, verdict, attempts, elapsed_ms, unsaved, notes)
+    sent, notes = request_record["time"], request.notes
+    return Result(turn, exchange_id, sent, answer, verdict, attempts, elapsed_ms, unsaved, notes)
 
 
 def stored_result(exchange: Exchange) -> Result:
@@ -233,7 +240,8 @@ def stored_result(exchange: Exchange) -> Result:
         verdict = replace(verdict, valid=False)
     attempts = (response.get("attempts") or []) if response else []
     elapsed_ms = (response.get("elapsed_ms") or 0) if response else 0
-    return Result(exchange.turn, exchange.id, answer, verdict, attempts, elapsed_ms, None, ())
+    sent = exchange.request.get("time")
+    return Result(exchange.turn, exchange.id, sent, answer, verdict, attempts, elapsed_ms, None, ())
 
 
 def _call(request: Request, transport: Transport, attempts: list[AttemptRecord]) -> Answer:
@@ -266,17 +274,18 @@ def _attempt(request: Request, transport: Transport) -> Answer:
     return gemini.generate(model, body, limits.request_timeout, limits.grace)
 
 
+def wait_event(seconds: float, reason: str, message: str) -> WaitEvent:
+    """A wait of so many seconds that begins now."""
+    return WaitEvent(
+        event="wait", time=records.now(), seconds=seconds, reason=reason, message=message
+    )
+
+
 def _announce_wait(transport: Transport, error: GemcliError, seconds: float) -> None:
     if transport.on_wait is None:
         transport.notice(f"{error.message.rstrip('.')}; sending again in {seconds:.1f} s")
         return
-    event: WaitEvent = {
-        "event": "wait",
-        "seconds": round(seconds, 3),
-        "reason": error.reason,
-        "message": error.message,
-    }
-    transport.on_wait(event)
+    transport.on_wait(wait_event(round(seconds, 3), error.reason, error.message))
 
 
 def _record_failure(

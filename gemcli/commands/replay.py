@@ -101,7 +101,7 @@ def command(
     \b
     Examples:
       gemcli replay nightly.yaml -s runs/monday.jsonl
-      gemcli replay questions.jsonl --out runs | jq -c '[.event, .id, .reply]'
+      gemcli replay questions.jsonl --out runs | jq -c '[.event, .id, .text]'
       gemcli replay old.jsonl -s again.jsonl --model gemini-2.5-pro
       gemcli replay nightly.yaml --dry-run
     """

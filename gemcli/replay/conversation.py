@@ -17,7 +17,7 @@ from functools import partial
 
 from gemcli.api.request_thread import interrupted
 from gemcli.errors import GemcliError
-from gemcli.exchange import Result, WaitEvent, exchange, prepare, stored_result
+from gemcli.exchange import Result, WaitEvent, exchange, prepare, stored_result, wait_event
 from gemcli.replay.checks import Check, Expected, observe, run_checks
 from gemcli.replay.context import RunContext
 from gemcli.replay.events import Outcome, Status
@@ -93,7 +93,10 @@ class Conversation:
         # A request that could not be recorded is not a turn of the session.
         unsaved = isinstance(error, Unsaved)
         last = None if unsaved else once.last_try(self._journal, plan.message)
-        return Outcome(status, plan, sent, last.turn if last else None, error=error)
+        if last is None:
+            return Outcome(status, plan, sent, error=error)
+        time = last.request.get("time")
+        return Outcome(status, plan, sent, last.turn, error=error, time=time)
 
     def _expected_refusal(self, place: int, plan: Plan) -> Outcome | None:
         """The outcome of a turn that was refused as expected, though a retry might be answered."""
@@ -107,9 +110,7 @@ class Conversation:
         """Wait before a message if the script says so; the signal's error if one has arrived."""
         seconds = plan.turn.wait
         if seconds and not deferred.arrived:
-            message = "the script says so"
-            event = WaitEvent(event="wait", seconds=seconds, reason="SCRIPT", message=message)
-            self._emit(plan, event)
+            self._emit(plan, wait_event(seconds, "SCRIPT", "the script says so"))
             deferred.sleep(seconds)
         return interrupted(deferred.arrived[0], sent=False) if deferred.arrived else None
 
@@ -129,10 +130,11 @@ class Conversation:
         failed = [check for check in checks if not check["ok"]]
         error = result.unsaved or self._error(place, result, failed)
         if error is None:
-            return Outcome("ok" if sent else "reused", plan, sent, result.turn, result, checks)
-        usable = result.verdict.valid and not result.unsaved
-        status: Status = "failed" if usable else "error"
-        return Outcome(status, plan, sent, result.turn, result, checks, error)
+            status: Status = "ok" if sent else "reused"
+        else:
+            usable = result.verdict.valid and not result.unsaved
+            status = "failed" if usable else "error"
+        return Outcome(status, plan, sent, result.turn, result, checks, error, result.time)
 
     def _expected(self, plan: Plan) -> Expected:
         """What a turn expects, with its templates rendered."""

@@ -1,6 +1,6 @@
 """What a run reports: JSON events for the run, each turn, each wait, and a summary at the end.
 
-Their keys are a contract, like those of other commands: keys are added, never changed.
+Their keys are a contract, like those of other commands, and the same thing has the same name there.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gemcli.chat.contents import function_calls, text_of
+from gemcli.chat.answers import USAGE_COUNTERS, token_count
+from gemcli.chat.contents import text_of
 from gemcli.errors import GemcliError
 from gemcli.exchange import Result
-from gemcli.replay.checks import TOKENS, Check, observe
+from gemcli.replay.checks import Check
 from gemcli.replay.plan import Plan
 from gemcli.replay.script import Script, Suite
+from gemcli.sessions import records
+from gemcli.terminal import documents
 
 Event = dict[str, Any]
 
@@ -44,16 +47,22 @@ SEVERITY = (
 
 # fmt: off
 ANSWER_KEYS = (
-    "reply", "finish", "calls", "model_version", "usage", "latency_ms", "waited_ms", "attempts",
-    "saved", "notes",
+    "text", "function_calls", "finish_reason", "block_reason", "usage_metadata", "model_version",
+    "response_id", "attempts", "elapsed_ms", "waited_ms", "saved",
 )
 # fmt: on
 """The keys of a turn event that describe the answer."""
 
+MOST_SESSIONS = 20
+"""How many sessions a summary lists; of more it only has the number."""
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a turn, `number` in the session. With an `error` it has not passed."""
+    """What came of a turn, `number` in the session. With an `error` it has not passed.
+
+    `time` is when its request was recorded, None if there was none.
+    """
 
     status: Status
     plan: Plan
@@ -62,12 +71,14 @@ class Outcome:
     result: Result | None = None
     checks: Sequence[Check] = ()
     error: GemcliError | None = None
+    time: str | None = None
 
 
 def run_event(suite: Suite, resuming: int, *, dry_run: bool) -> Event:
     """The start of a run. `resuming` counts the sessions that exist already."""
     return {
         "event": "run",
+        "time": records.now(),
         "run": suite.name,
         "file": suite.file,
         "script": suite.digest,
@@ -85,17 +96,20 @@ def turn_event(script: Script, session: str | None, index: int, outcome: Outcome
     result, error = outcome.result, outcome.error
     return {
         "event": "turn",
+        "time": outcome.time,
         "run": script.name,
         "session": session,
         "index": index,
         "id": turn.id,
         "turn": outcome.number,
         "status": outcome.status,
+        "reason": error.reason if error else None,
         "sent": outcome.sent,
         "key": message.key,
         "model": message.model,
         "user": text_of(message.content),
         **(_answer(result) if result else _no_answer(error)),
+        "notes": list(result.notes) if result else [],
         "checks": list(outcome.checks),
         "error": error.to_json() if error else None,
     }
@@ -103,30 +117,31 @@ def turn_event(script: Script, session: str | None, index: int, outcome: Outcome
 
 def error_event(script: Script, session: str | None, error: GemcliError) -> Event:
     """A failure of a conversation that does not belong to one of its turns."""
-    return {"event": "error", "run": script.name, "session": session, "error": error.to_json()}
+    return {
+        "event": "error",
+        "time": records.now(),
+        "run": script.name,
+        "session": session,
+        "error": error.to_json(),
+    }
 
 
 def _answer(result: Result) -> Event:
     """The keys of a turn event that describe the answer."""
-    observation = observe(result)
-    return {
-        "reply": result.verdict.text,
-        "finish": observation.finish,
-        "calls": function_calls(result.verdict.content),
-        "model_version": result.answer.get("modelVersion"),
-        "usage": dict(observation.tokens),
-        "latency_ms": observation.latency_ms,
-        "waited_ms": max(0, result.elapsed_ms - observation.latency_ms),
+    fields = {
+        **documents.answer_fields(result.answer, result.verdict.content),
         "attempts": len(result.attempts),
+        "elapsed_ms": result.elapsed_ms,
+        "waited_ms": result.waited_ms,
         "saved": result.unsaved is None,
-        "notes": list(result.notes),
     }
+    return {name: fields[name] for name in ANSWER_KEYS}
 
 
 def _no_answer(error: GemcliError | None) -> Event:
     """The same keys for a turn without an answer."""
     absent: Event = dict.fromkeys(ANSWER_KEYS)
-    return absent | {"attempts": error.attempts if error else None, "notes": []}
+    return absent | {"attempts": error.attempts if error else None}
 
 
 def progress(index: int, script: Script, outcome: Outcome) -> str:
@@ -148,7 +163,7 @@ class Tally:
     counts: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(STATUSES, 0))
     sent: int = 0
     passed: int = 0
-    usage: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TOKENS, 0))
+    usage: dict[str, int] = field(default_factory=lambda: dict.fromkeys(USAGE_COUNTERS, 0))
     sessions: list[str] = field(default_factory=list)
     errors: list[GemcliError] = field(default_factory=list)
 
@@ -157,8 +172,9 @@ class Tally:
         self.counts[outcome.status] += 1
         self.sent += outcome.sent
         if outcome.sent and outcome.result:
-            for name, count in observe(outcome.result).tokens.items():
-                self.usage[name] += count or 0
+            usage = outcome.result.answer.get("usageMetadata")
+            for counter in USAGE_COUNTERS:
+                self.usage[counter] += token_count(usage, counter)
 
     @property
     def worst(self) -> GemcliError | None:
@@ -174,15 +190,17 @@ class Tally:
         counts = {**self.counts, "skipped": self.counts["skipped"] + unreported}
         return {
             "event": "summary",
+            "time": records.now(),
             "run": self.suite.name,
             "ok": worst is None,
             "exit": worst.exit if worst else 0,
             "reason": worst.reason if worst else None,
             "conversations": {"total": len(self.suite.scripts), "passed": self.passed},
             "turns": {"total": total, "sent": self.sent, **counts},
-            "usage": self.usage,
-            "wall_s": round(time.monotonic() - self.started, 3),
-            "sessions": self.sessions,
+            "usage_metadata": documents.snake_case(self.usage),
+            "elapsed_ms": round((time.monotonic() - self.started) * 1000),
+            "session_count": len(self.sessions),
+            "sessions": self.sessions if len(self.sessions) <= MOST_SESSIONS else None,
             "next": next_command,
         }
 

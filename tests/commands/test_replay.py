@@ -162,7 +162,7 @@ def test_exit_statuses_of_answers(here: InProcess, model: Model, body: dict[str,
     model.script(body)
     done = run(here, ["a", "b"], "-s", "a")
     assert done.status == status
-    assert done.lines[1]["calls"] == ([CALL["functionCall"]] if status == 5 else [])
+    assert done.lines[1]["function_calls"] == ([CALL["functionCall"]] if status == 5 else [])
 
 
 def test_other_model_and_texts(here: InProcess, model: Model) -> None:
@@ -432,7 +432,7 @@ def test_a_wait_for_a_retry(here: InProcess, model: Model) -> None:
     done = run(here, ["a"], "-s", "a", "--retries", "1")
     assert (done.status, [event["event"] for event in done.lines]) == (0, ["run", "wait", "turn", "summary"])
     wait, event = done.lines[1:3]
-    assert list(wait) == ["event", "seconds", "reason", "message", "id", "run"]
+    assert list(wait) == ["event", "time", "seconds", "reason", "message", "id", "run"]
     assert (wait["seconds"], wait["reason"], wait["id"], wait["run"]) == (0.01, "RATE_LIMIT", "t1", "s")
     assert (event["attempts"], event["waited_ms"] >= 10) == (2, True)
     model.script(refusal(429, "RESOURCE_EXHAUSTED", info | {"retryDelay": "3.5s"}))
@@ -522,7 +522,7 @@ def test_a_session_that_cannot_be_written(here: InProcess, model: Model) -> None
     model.replies = Doing(meddle, json_reply(answer("A")))
     done = run(here, ["a", "b"], "-s", "a", "--errors", "json")
     assert (done.status, statuses(done), done.lines[1]["saved"]) == (74, ["error", "skipped"], False)
-    assert (done.error["reason"], done.lines[1]["reply"], summary(done)["next"]) == ("SESSION_CHANGED", "A", None)
+    assert (done.error["reason"], done.lines[1]["text"], summary(done)["next"]) == ("SESSION_CHANGED", "A", None)
 
 
 def test_a_session_by_its_name(here: InProcess) -> None:

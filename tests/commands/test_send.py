@@ -293,7 +293,7 @@ def test_the_session_is_free_when_the_answer_is_printed(
 def test_an_answer_neither_saved_nor_printed_is_told_as_unsaved(fault: Exception) -> None:
     """When an answer could not be saved and nobody reads it, the status is that of the session, never a quiet 141."""
     unsaved = Unsaved("DISK_FULL", "no space")
-    result = Result(1, "1.1", answer("hi"), judge(answer("hi")), [], 1, unsaved, ())
+    result = Result(1, "1.1", None, answer("hi"), judge(answer("hi")), [], 1, unsaved, ())
     with pytest.raises(Unsaved) as caught, print_result("a", result):
         raise fault
     assert caught.value.exit == 74

@@ -166,7 +166,7 @@ class ReplayWorld(Sandbox):
             assert request["contents"][-1] in written, f"the model was asked something that is not on the disk: {ran}"
         answered = self.answered()
         for event in ran.events:
-            if event.get("event") == "turn" and event["reply"] is not None and event["saved"]:
+            if event.get("event") == "turn" and event["text"] is not None and event["saved"]:
                 assert event["user"] in answered, f"what was printed is not there: {ran}"
         # Whatever was sent is answered, or in doubt, or was printed as not saved: nothing is forgotten.
         assert set(self.asked()) <= answered | self.in_doubt(), ran
@@ -498,7 +498,7 @@ def verify_failed(world: ReplayWorld, ran: Ran, fault: Fault) -> bool:
     # Every request that was made is told of, with its answer; at most the last one is not saved, which is 74.
     assert [event["user"] for event in events] == [request["contents"][-1]["parts"][0]["text"]
                                                    for request in world.model.requests], where  # fmt: skip
-    assert all(event["reply"] for event in events), where
+    assert all(event["text"] for event in events), where
     saved = [event["saved"] for event in events]
     assert False not in saved[:-1], where
     if ran.status == 0:

@@ -193,7 +193,8 @@ def test_a_retry_is_part_of_the_turn(world: World) -> None:
     (outcome,) = world.play(["a"], error("RATE_LIMIT", retry_after=0.0), error("RATE_LIMIT", retry_after=0.0))
     assert (outcome.status, len(world.model.bodies)) == ("ok", 3)
     wait = {"event": "wait", "seconds": 0.0, "reason": "RATE_LIMIT", "message": "so it goes", "id": "t1", "run": "s"}
-    assert world.events == [wait, wait]
+    assert world.events == [wait | {"time": event["time"]} for event in world.events]
+    assert len(world.events) == 2
     assert outcome.result is not None
     assert len(outcome.result.attempts) == 3
 
@@ -334,7 +335,8 @@ def test_a_wait_of_the_script(world: World, monkeypatch: pytest.MonkeyPatch) -> 
     world.play(script, dry=True)
     assert (slept, world.events) == ([], [])
     world.play(script)
-    wait = {"event": "wait", "seconds": 2.5, "reason": "SCRIPT", "message": "the script says so"}
+    time = world.events[0]["time"]
+    wait = {"event": "wait", "time": time, "seconds": 2.5, "reason": "SCRIPT", "message": "the script says so"}
     assert (slept, world.events) == ([2.5], [wait | {"id": "t2", "run": "s"}])
     world.play(script)
     assert slept == [2.5]

@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Any
 
 import pytest
 
-from gemcli.chat.answers import judge
+from gemcli.chat.answers import USAGE_COUNTERS, judge
 from gemcli.chat.contents import user_text
 from gemcli.errors import REASONS, STATUSES, GemcliError
 from gemcli.exchange import Result
 from gemcli.replay import events
+from gemcli.replay.checks import Check
 from gemcli.replay.events import SEVERITY, Outcome, Status, Tally
 from gemcli.replay.plan import Plan
 from gemcli.replay.script import Script, Suite, Turn
 from gemcli.sessions.once import Message
 from gemcli.sessions.session import Unsaved
+from gemcli.terminal.documents import snake_case
 from tests.builders import CALL, answer
 
-RUN = ["event", "run", "file", "script", "conversations", "turns", "resuming", "dry_run", "ignored_keys"]
+RUN = ["event", "time", "run", "file", "script", "conversations", "turns", "resuming", "dry_run", "ignored_keys"]
 TURN = [
-    *("event", "run", "session", "index", "id", "turn", "status", "sent", "key", "model", "user", "reply", "finish"),
-    *("calls", "model_version", "usage", "latency_ms", "waited_ms", "attempts", "saved", "notes", "checks", "error"),
+    *("event", "time", "run", "session", "index", "id", "turn", "status", "reason", "sent", "key", "model", "user"),
+    *("text", "function_calls", "finish_reason", "block_reason", "usage_metadata", "model_version", "response_id"),
+    *("attempts", "elapsed_ms", "waited_ms", "saved", "notes", "checks", "error"),
 ]
 ERROR = [
     *("code", "reason", "exit", "message", "hint", "retryable", "retry_after_s", "http", "attempts", "outcome"),
     "problems",
 ]
 SUMMARY = [
-    *("event", "run", "ok", "exit", "reason", "conversations", "turns", "usage", "wall_s", "sessions", "next"),
+    *("event", "time", "run", "ok", "exit", "reason", "conversations", "turns", "usage_metadata", "elapsed_ms"),
+    *("session_count", "sessions", "next"),
 ]
 COUNTS = ["total", "sent", "ok", "reused", "failed", "error", "in_doubt", "skipped", "planned"]
-USAGE = ["input", "output", "thoughts", "total"]
-"""The keys that scripts rely on, as they were published: they may be added to, at their end or elsewhere."""
+"""The keys that scripts rely on: they may be added to, at their end or elsewhere."""
 
 TURNS = tuple(Turn(name, user_text(name)) for name in ("t1", "t2", "t3"))
 ONE, TWO = Script("one", TURNS), Script("two", TURNS[:1])
@@ -41,9 +45,19 @@ SUITE = Suite("s.jsonl", "s", "sha256:0", (ONE, TWO), many=True, ignored=("topic
 PLAN = Plan(TURNS[0], Message("k", user_text("hello"), "m1", {}), {})
 
 
+SENT = "2026-01-02T03:04:05.678Z"
+
+
+def tokens(**counts: int) -> dict[str, int]:
+    """The sums of a summary."""
+    return {**snake_case(dict.fromkeys(USAGE_COUNTERS, 0)), **counts}
+
+
 def result(body: Any, *, unsaved: Unsaved | None = None, attempts: list[Any] | None = None) -> Result:
     """An exchange that was answered."""
-    return Result(3, "3.1", body, judge(body), attempts or [{"http": 200, "elapsed_ms": 7}], 10, unsaved, ("a note",))
+    return Result(
+        3, "3.1", SENT, body, judge(body), attempts or [{"http": 200, "elapsed_ms": 7}], 10, unsaved, ("a note",)
+    )
 
 
 def told(outcome: Outcome) -> dict[str, Any]:
@@ -56,8 +70,8 @@ def test_run() -> None:
     event = events.run_event(SUITE, 1, dry_run=True)
     assert list(event) == RUN
     assert event == {
-        "event": "run", "run": "s", "file": "s.jsonl", "script": "sha256:0", "conversations": 2, "turns": 4,
-        "resuming": 1, "dry_run": True, "ignored_keys": ["topic"],
+        "event": "run", "time": event["time"], "run": "s", "file": "s.jsonl", "script": "sha256:0",
+        "conversations": 2, "turns": 4, "resuming": 1, "dry_run": True, "ignored_keys": ["topic"],
     }  # fmt: skip
 
 
@@ -69,8 +83,9 @@ def test_every_turn_has_the_same_keys(status: Status, answered: bool) -> None:
     event = told(Outcome(status, PLAN, result=result(answer("hi")) if answered else None, error=error))
     assert list(event) == TURN
     assert list(event["error"]) == ERROR
-    absent = ["reply", "finish", "calls", "model_version", "usage", "latency_ms", "waited_ms", "attempts", "saved"]
-    assert {event[name] is None for name in absent} == {not answered}
+    answered_only = ["text", "function_calls", "finish_reason", "usage_metadata", "elapsed_ms", "waited_ms", "saved"]
+    assert {event[name] is None for name in answered_only} == {not answered}
+    assert (event["reason"], event["block_reason"]) == ("IN_DOUBT", None)
     assert event["notes"] == (["a note"] if answered else [])
 
 
@@ -78,28 +93,28 @@ def test_an_answered_turn() -> None:
     """The answer with what scripts ask for: its text, why it ended, its tokens, and how long it took."""
     body = answer("hi ", "there", {"text": "hm", "thought": True}, CALL)
     attempts: list[dict[str, Any]] = [{"http": 429, "elapsed_ms": 1, "wait_s": 0.0}, {"http": 200, "elapsed_ms": 7}]
-    event = told(Outcome("ok", PLAN, True, 3, result(body, attempts=attempts), [{"check": "answer", "ok": True}]))
+    checks: list[Check] = [{"check": "answer", "ok": True}]
+    event = told(Outcome("ok", PLAN, True, 3, result(body, attempts=attempts), checks, time=SENT))
     assert event == {
-        "event": "turn", "run": "one", "session": "one.jsonl", "index": 1, "id": "t1", "turn": 3,
-        "status": "ok", "sent": True, "key": "k", "model": "m1", "user": "hello", "reply": "hi there",
-        "finish": "STOP", "calls": [CALL["functionCall"]], "model_version": "gemini-test-001",
-        "usage": {"input": 3, "output": 4, "thoughts": 0, "total": 7}, "latency_ms": 7, "waited_ms": 3,
-        "attempts": 2, "saved": True, "notes": ["a note"], "checks": [{"check": "answer", "ok": True}],
-        "error": None,
+        "event": "turn", "time": SENT, "run": "one", "session": "one.jsonl", "index": 1, "id": "t1", "turn": 3,
+        "status": "ok", "reason": None, "sent": True, "key": "k", "model": "m1", "user": "hello", "text": "hi there",
+        "function_calls": [CALL["functionCall"]], "finish_reason": "STOP", "block_reason": None,
+        "usage_metadata": {"prompt_token_count": 3, "candidates_token_count": 4, "total_token_count": 7},
+        "model_version": "gemini-test-001", "response_id": event["response_id"], "attempts": 2,
+        "elapsed_ms": 10, "waited_ms": 3, "saved": True, "notes": ["a note"], "checks": checks, "error": None,
     }  # fmt: skip
 
 
 def test_other_turns() -> None:
     """An answer that was not saved, a turn that was tried three times, and a prompt that was blocked."""
     event = told(Outcome("error", PLAN, True, 3, result(answer("hi"), unsaved=Unsaved("DISK_FULL", "full"))))
-    assert (event["saved"], event["reply"]) == (False, "hi")
+    assert (event["saved"], event["text"]) == (False, "hi")
     lost = GemcliError("UNAVAILABLE", "busy", attempts=3, outcome="rejected")
     event = told(Outcome("error", PLAN, True, 3, error=lost))
-    assert (event["attempts"], event["reply"], event["error"]["attempts"]) == (3, None, 3)
-    # There is no finish reason: the block reason stands in its place. Nobody told of tokens.
+    assert (event["attempts"], event["text"], event["error"]["attempts"]) == (3, None, 3)
     event = told(Outcome("error", PLAN, True, 3, result({"promptFeedback": {"blockReason": "SAFETY"}})))
-    assert (event["finish"], event["reply"], event["calls"]) == ("SAFETY", "", [])
-    assert event["usage"] == dict.fromkeys(USAGE)
+    assert (event["finish_reason"], event["block_reason"]) == (None, "SAFETY")
+    assert (event["text"], event["function_calls"], event["usage_metadata"]) == ("", [], {})
 
 
 def test_progress() -> None:
@@ -110,18 +125,16 @@ def test_progress() -> None:
     assert events.progress(1, ONE, Outcome("in_doubt", PLAN, error=error)) == "one 1/3 t1: in_doubt (who knows)"
 
 
-COUNTED: dict[str, int | None] = {"input": 0, "output": 0, "thoughts": 0, "total": 7}
 MALFORMED = {"promptTokenCount": "5", "candidatesTokenCount": True, "totalTokenCount": 7}
 
 
 @pytest.mark.parametrize("usage", [None, "many", [], MALFORMED], ids=str)
 def test_malformed_usage(usage: Any) -> None:
-    """Whatever an answer has in the place of its tokens, the event is whole, and the sums go on."""
+    """Whatever an answer has in the place of its tokens, the sums go on."""
     outcome = Outcome("ok", PLAN, True, 3, result(answer("hi", usageMetadata=usage)))
-    assert told(outcome)["usage"] == (COUNTED if usage == MALFORMED else dict.fromkeys(USAGE))
     tally = Tally(SUITE)
     tally.add(outcome)
-    assert tally.usage["total"] == (7 if usage == MALFORMED else 0)
+    assert tally.summary(None)["usage_metadata"] == tokens(total_token_count=7 if usage == MALFORMED else 0)
 
 
 # The summary
@@ -132,7 +145,7 @@ def test_summary_of_nothing() -> None:
     summary = Tally(SUITE, passed=2).summary(None)
     assert list(summary) == SUMMARY
     assert list(summary["turns"]) == COUNTS
-    assert (list(summary["usage"]), list(summary["conversations"])) == (USAGE, ["total", "passed"])
+    assert (summary["usage_metadata"], list(summary["conversations"])) == (tokens(), ["total", "passed"])
     assert list(events.STATUSES) == COUNTS[2:]
     assert (summary["ok"], summary["exit"], summary["reason"], summary["next"]) == (True, 0, None, None)
 
@@ -148,11 +161,32 @@ def test_summary_counts() -> None:
     summary = tally.summary("gemcli replay again")
     counts = {"ok": 1, "reused": 1, "failed": 0, "error": 1, "in_doubt": 0, "skipped": 1, "planned": 0}
     assert summary["turns"] == {"total": 4, "sent": 2} | counts
-    assert summary["usage"] == {"input": 3, "output": 4, "thoughts": 0, "total": 7}
+    assert summary["usage_metadata"] == tokens(prompt_token_count=3, candidates_token_count=4, total_token_count=7)
     assert (summary["ok"], summary["exit"], summary["reason"]) == (False, 75, "RATE_LIMIT")
-    assert (summary["sessions"], summary["next"]) == (["one.jsonl"], "gemcli replay again")
+    assert (summary["session_count"], summary["sessions"]) == (1, ["one.jsonl"])
+    assert summary["next"] == "gemcli replay again"
     assert summary["conversations"] == {"total": 2, "passed": 0}
-    assert summary["wall_s"] >= 0
+    assert summary["elapsed_ms"] >= 0
+
+
+def test_many_sessions() -> None:
+    """The summary of a suite of thousands stays short: a few sessions are listed, many are counted."""
+    few, many = Tally(SUITE, sessions=["s"] * 20).summary(None), Tally(SUITE, sessions=["s"] * 21).summary(None)
+    assert (few["session_count"], few["sessions"]) == (20, ["s"] * 20)
+    assert (many["session_count"], many["sessions"]) == (21, None)
+
+
+def test_times() -> None:
+    """Every event has its time; that of a turn is when its message was sent, and null if it was not."""
+    error = GemcliError("CORRUPT", "so it goes")
+    others = [
+        events.run_event(SUITE, 1, dry_run=True),
+        events.error_event(ONE, None, error),
+        Tally(SUITE).summary(None),
+    ]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.\d{3}Z", event["time"]) for event in others)
+    assert told(Outcome("planned", PLAN))["time"] is None
+    assert told(Outcome("in_doubt", PLAN, error=error, time=SENT))["time"] == SENT
 
 
 # Which exit status counts

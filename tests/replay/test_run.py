@@ -41,7 +41,7 @@ def test_conversations_in_order(world: World) -> None:
     assert (played.summary["exit"], len(played.progress)) == (0, 3)
     again = world.suite(AB, B)
     assert (again.statuses, again.events[0]["resuming"]) == ({"c1": ["reused", "reused"], "c2": ["reused"]}, 2)
-    assert (again.summary["turns"]["sent"], again.summary["usage"]["total"]) == (0, 0)
+    assert (again.summary["turns"]["sent"], again.summary["usage_metadata"]["total_token_count"]) == (0, 0)
 
 
 def test_a_dry_run(world: World) -> None:

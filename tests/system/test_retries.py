@@ -60,7 +60,7 @@ def test_hint(stream: list[str], here: InProcess, model: Model) -> None:
     if stream:
         waits = [event for event in map(json.loads, done.out.splitlines()) if event["event"] == "wait"]
         assert [wait["seconds"] for wait in waits] == [first["wait_s"], second["wait_s"]]
-        assert all(wait.keys() == {"event", "seconds", "reason", "message"} for wait in waits)
+        assert all(wait.keys() == {"event", "time", "seconds", "reason", "message"} for wait in waits)
         assert (waits[0]["reason"], "slow down" in waits[0]["message"], done.err) == ("RATE_LIMIT", True, "")
     else:
         assert len(done.err.splitlines()) == 2
