@@ -153,9 +153,9 @@ def test_files_are_opened_in_no_other_way() -> None:
 
 
 def test_printing() -> None:
-    """Only `output` writes to stdout and stderr; click prints help, and the simulator its own lines."""
+    """Only `output` writes to stdout and stderr; click prints help."""
     speaking = {"print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write", "sys.stdout.buffer"}
-    assert {module for module, tree in TREES.items() if speaking & set(used(tree))} == {"cli", "simulator.__main__"}
+    assert {module for module, tree in TREES.items() if speaking & set(used(tree))} == {"cli"}
 
 
 HEAVY = ("google", "httpx2", "pydantic", "yaml", "jsonlines", "platformdirs", "asyncio", "logging", "ssl")

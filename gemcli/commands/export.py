@@ -99,7 +99,7 @@ def curl_command(app: App, journal: Journal) -> str:
     backend = backends.backend_for(header, header["model"], app.environ)
     if backend.name == backends.SIMULATOR:
         what = "the simulator answers inside gemcli, where curl cannot reach it"
-        hint = "run python -m gemcli.simulator to serve it over HTTP"
+        hint = "run gemcli-simulator to serve it over HTTP"
         raise GemcliError("NOT_EXPRESSIBLE", what, hint=hint)
     body = request_body.dump(journal.history, header)
     shown = app.gemini(backend, dry=True).preview(header["model"], body, stream=False)

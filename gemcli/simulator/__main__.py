@@ -1,59 +1,75 @@
-"""`python -m gemcli.simulator`: the simulated API on a loopback port, for any Gemini client."""
+"""The program `gemcli-simulator`: the simulated API over HTTP, for any Gemini client."""
 
 from __future__ import annotations
 
-import re
+import errno
+import ipaddress
 import signal
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import click
 
-from gemcli.errors import GemcliError
-from gemcli.simulator import echo_model, rules, rules_model
-from gemcli.simulator.server import serve
-from gemcli.simulator.simulated_api import Model, SimulatedApp, application
-from gemcli.terminal.inputs import file_text
+from gemcli.errors import EXIT, GemcliError
+from gemcli.simulator import echo_model, rules, rules_model, server
+from gemcli.simulator.simulated_api import MODEL_NAME, Model, SimulatedApp, application
+from gemcli.terminal import inputs
+from gemcli.terminal.output import Output
 
-USAGE, IO = 2, 74  # exit statuses of gemcli itself
+NAME = "gemcli-simulator"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def _model_names(
     _context: click.Context, _option: click.Parameter, names: tuple[str, ...]
 ) -> list[str]:
+    names = tuple(name.removeprefix("models/") for name in names)
     for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]*", name):
+        if not MODEL_NAME.fullmatch(name):
             raise click.BadParameter(f"{name!r} is not a model's name")
-    return [name.removeprefix("models/") for name in names]
+    return list(names)
 
 
-def _print_to_stderr(line: str) -> None:
-    click.echo(line, err=True)
-
-
-@click.command("gemcli.simulator", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=0,
-    metavar="N",
-    help="Listen here; 0 picks a free port.",
-)
+@click.command(NAME, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--model",
     "models",
     multiple=True,
     metavar="NAME",
     callback=_model_names,
-    help="Answer to this model name too (repeatable). It is still the simulator that answers.",
+    help="Serve this model name and no other (repeatable). It is still the simulator that answers.",
 )
 @click.option("--rules", "file", metavar="FILE", help="Answer by the rules in this YAML file.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="Listen on this port; 0 picks a free one.",
+)
+@click.option(
+    "--host",
+    default=server.LOOPBACK,
+    metavar="ADDRESS",
+    show_default=True,
+    help="Listen on this address; by default, only this machine reaches it.",
+)
 @click.option("--verbose", is_flag=True, help="Write one line for each request to stderr.")
-def main(port: int, models: list[str], file: str | None, verbose: bool) -> int:
-    """Serve a simulated Gemini API on loopback, print its URL, and run until INT or TERM.
+@click.pass_obj
+def main(
+    output: Output, models: list[str], file: str | None, port: int, host: str, verbose: bool
+) -> int:
+    """Serve a simulated Gemini API over HTTP, for any Gemini client.
 
-    Any key is accepted. The model is simulator/echo, which says what it was sent. With --rules it
-    is simulator/rules: the first rule whose conditions hold replies to the message.
+    Prints its URL as one line when it is ready, and runs until INT or TERM. Any key is accepted,
+    and any model name served: simulator/echo answers, which says what it was sent. With --rules,
+    simulator/rules answers: the first rule whose conditions hold replies to the message.
+
+    \b
+    Examples:
+      gemcli-simulator --port 8080
+      gemcli-simulator --rules review.yaml --model gemini-flash-latest
 
     \b
       rules:
@@ -73,39 +89,68 @@ def main(port: int, models: list[str], file: str | None, verbose: bool) -> int:
 
     The whole grammar: gemcli-simulator(1)
     """  # noqa: D301 - \b is click's mark for text that is not wrapped
+    app, answering = _app(models, file)
     # Blocked before any thread starts, so that no thread is interrupted and `sigwait` gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    app = _app(models, file)
-    with serve(app, port=port, log=_print_to_stderr if verbose else None) as server:
-        click.echo(server.url)
-        return 128 + signal.sigwait(SIGNALS)
-
-
-def _app(names: list[str], file: str | None) -> SimulatedApp:
-    """The application that answers to these names, by the rules in `file` if there is one."""
-    models: dict[str, Model] = {echo_model.NAME: echo_model.answer}
-    if file is None:
-        models.update(dict.fromkeys(names, echo_model.answer))
-    else:
-        played = rules_model.RulesModel(rules.load(file_text(file), file))
-        for name in (rules_model.NAME, *played.rules.models, *names):
-            models[name] = played.named(name)
-    return application(models)
-
-
-def run() -> int:
-    """Run the command and return its exit status; an error is a line, and one for each problem."""
+    log = output.log if verbose else None
     try:
-        return int(main.main(standalone_mode=False) or 0)
-    except click.ClickException as error:
-        message, status = error.format_message(), USAGE
-    except GemcliError as error:
-        lines = [error.message, *(problem.describe() for problem in error.problems)]
-        message, status = "\n  ".join(lines), error.exit
+        with server.serve(app, host=host, port=port, log=log) as serving:
+            names = ", ".join(models) or "any model name"
+            output.notice(f"serving {names}: {answering} answers, whatever the key")
+            if not ipaddress.ip_address(serving.server_name).is_loopback:
+                output.notice("other machines can reach it, and nothing is encrypted")
+            output.text(serving.url)
+            return 128 + signal.sigwait(SIGNALS)
+    except BrokenPipeError:  # the URL could not be printed
+        raise
     except OSError as error:
-        message, status = f"cannot serve: {error.strerror or error}", IO
-    _print_to_stderr(f"gemcli.simulator: error: {message}")
-    return status
+        raise _cannot_listen(error, host, port) from error
+
+
+def _app(names: list[str], file: str | None) -> tuple[SimulatedApp, str]:
+    """The application that serves these names, or any if there are none; and who answers."""
+    listed: dict[str, Model] = {echo_model.NAME: echo_model.answer}
+    answering = echo_model.NAME
+    make: Callable[[str], Model] = _echo
+    if file is not None:
+        played = rules_model.RulesModel(rules.load(inputs.document(file), file))
+        listed |= {name: played.named(name) for name in (rules_model.NAME, *played.rules.models)}
+        answering = rules_model.NAME
+        make = played.named
+    if names:
+        return application({name: make(name) for name in names}), answering
+    return application(listed, make), answering
+
+
+def _echo(_name: str) -> Model:
+    return echo_model.answer
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> GemcliError:
+    hint = None
+    if error.errno == errno.EADDRINUSE:
+        hint = "another program listens there; --port 0 picks a free port"
+    return GemcliError("IO", f"cannot listen on {host}, port {port}: {error.strerror}", hint=hint)
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit status."""
+    output = Output(program=NAME)
+    try:
+        return int(main.main(args, NAME, standalone_mode=False, obj=output) or 0)
+    except click.UsageError as usage:
+        message = usage.format_message().removesuffix(".")
+        message = message[:1].lower() + message[1:]
+        error = GemcliError("USAGE", message, hint=f"run {NAME} --help")
+    except GemcliError as known:
+        error = known
+    except (KeyboardInterrupt, click.Abort):  # while the rules were read
+        return EXIT["signal"] + signal.SIGINT
+    except BrokenPipeError:
+        return EXIT["signal"] + signal.SIGPIPE
+    with suppress(OSError):
+        output.error(error)
+    return error.exit
 
 
 if __name__ == "__main__":

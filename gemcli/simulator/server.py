@@ -1,4 +1,4 @@
-"""An application over HTTP/1.1 on this machine's loopback, for any Gemini client and for tests.
+"""An application over HTTP/1.1, for any Gemini client and for tests; by default on loopback.
 
 Bodies go out chunked, step by step, so that a client sees pauses and broken connections as such.
 """
@@ -22,6 +22,8 @@ from gemcli.simulator.simulated_api import Cut, Reply, SimulatedApp, simulate
 Log = Callable[[str], None]
 """Takes one line for each request."""
 
+LOOPBACK = "127.0.0.1"
+
 MAX_BODY = 128 * 1024 * 1024
 """Longest request taken; the API itself stops at 100 MB."""
 
@@ -29,30 +31,31 @@ _WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 
 class Server(ThreadingMixIn, HTTPServer):
-    """A server of one application on loopback, with a thread for each connection."""
+    """A server of one application, with a thread for each connection."""
 
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 128  # the default of 5 drops clients that connect all at once
 
-    def __init__(self, app: SimulatedApp, port: int, log: Log | None) -> None:
+    def __init__(self, app: SimulatedApp, host: str, port: int, log: Log | None) -> None:
         self.app = app
         self.log = log
         self.stopping = threading.Event()
         self._connections: set[socket.socket] = set()
         self._guard = threading.Lock()
-        super().__init__(("127.0.0.1", port), _Handler)
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _Handler)
 
     @property
     def url(self) -> str:
         """The base URL for a client, without a slash at the end."""
-        host, port = self.socket.getsockname()
-        return f"http://{host}:{port}"
+        host = f"[{self.server_name}]" if ":" in self.server_name else self.server_name
+        return f"http://{host}:{self.server_port}"
 
     def server_bind(self) -> None:
         """Bind without asking a name server for this machine's name, as `HTTPServer` does."""
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.socket.getsockname()
+        self.server_name, self.server_port = self.socket.getsockname()[:2]
 
     def process_request(self, request: Any, client_address: object) -> None:
         """Answer one connection in its own thread, and remember it, so that `stop` can end it."""
@@ -82,9 +85,11 @@ class Server(ThreadingMixIn, HTTPServer):
 
 
 @contextlib.contextmanager
-def serve(app: SimulatedApp = simulate, port: int = 0, log: Log | None = None) -> Iterator[Server]:
+def serve(
+    app: SimulatedApp = simulate, *, host: str = LOOPBACK, port: int = 0, log: Log | None = None
+) -> Iterator[Server]:
     """A server that answers in the background until the `with` block ends; port 0 is a free one."""
-    server = Server(app, port, log)
+    server = Server(app, host, port, log)
     # The poll interval is how long ending the block can take.
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 from urllib.parse import parse_qs, unquote
 
 from gemcli.simulator import echo_model, request_checks, tokens
@@ -25,8 +26,28 @@ Model = Callable[[Message], Response | ScriptedReply]
 """A model: a checked GenerateContentRequest to a GenerateContentResponse, or to more."""
 
 
-def application(models: Mapping[str, Model]) -> SimulatedApp:
-    """The API with these models, by name and without `models/`."""
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+"""What can be the name of a model, without `models/`."""
+
+
+class Models(NamedTuple):
+    """The models of an application: those in its list, and what makes any other one."""
+
+    listed: Mapping[str, Model]
+    others: Callable[[str], Model] | None = None
+
+    def find(self, name: str) -> Model | None:
+        """The model of this name, None if it is not served."""
+        if name in self.listed or self.others is None or not MODEL_NAME.fullmatch(name):
+            return self.listed.get(name)
+        return self.others(name)
+
+
+def application(
+    listed: Mapping[str, Model], others: Callable[[str], Model] | None = None
+) -> SimulatedApp:
+    """The API with these models, by name and without `models/`; `others` makes any other one."""
+    models = Models(listed, others)
 
     def app(method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
         path, _, query = target.partition("?")
@@ -70,7 +91,7 @@ _PATH = re.compile(
 )
 
 
-def _route(models: Mapping[str, Model], method: str, path: str, body: bytes) -> ScriptedReply:
+def _route(models: Models, method: str, path: str, body: bytes) -> ScriptedReply:
     """What answers one request."""
     place = _PATH.fullmatch(path)
     if place is None:
@@ -78,21 +99,22 @@ def _route(models: Mapping[str, Model], method: str, path: str, body: bytes) -> 
     version, name, verb = place["version"], place["model"], place["verb"]
     if method == "GET" and name is None:
         # All models fit on one page, so pageSize and pageToken change nothing.
-        return ScriptedReply({"models": [_description(each) for each in models]})
+        return ScriptedReply({"models": [_description(each) for each in models.listed]})
+    model = models.find(name or "")
     if method == "GET" and verb is None:
-        if name not in models:
+        if model is None:
             message = f"Model is not found: models/{name} for api version {version}"
             raise ApiError("NOT_FOUND", message)
         return ScriptedReply(_description(name))
     if method == "POST" and verb in VERBS:
-        if name not in models:
+        if model is None:
             raise ApiError(
                 "NOT_FOUND",
                 f"models/{name} is not found for API version {version}, "
                 f"or is not supported for {verb}. Call ModelService.ListModels to see "
                 "the list of available models and their supported methods.",
             )
-        return VERBS[verb](models[name], body)
+        return VERBS[verb](model, body)
     raise ApiError("NOT_FOUND", "Requested entity was not found.")
 
 

@@ -35,8 +35,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class Output:
     """Standard output and standard error. With `errors_json` each line on stderr is an object."""
 
-    def __init__(self, *, errors_json: bool = False) -> None:
+    def __init__(self, *, errors_json: bool = False, program: str = "gemcli") -> None:
         self.errors_json = errors_json
+        self.program = program
         self._reader_is_slow = False
 
     # stdout: the results
@@ -64,7 +65,7 @@ class Output:
         if self.errors_json:
             self._print_stderr(as_json({"level": "note", "message": message}))
         else:
-            self._print_stderr(f"gemcli: note: {_one_line(message)}")
+            self._print_stderr(f"{self.program}: note: {_one_line(message)}")
 
     def error(self, error: GemcliError) -> None:
         """Print an error with all its problems and its hint."""
@@ -74,11 +75,15 @@ class Output:
             document = {"level": "error", **error.to_json(), "message": message, "hint": hint}
             self._print_stderr(as_json(document), ERROR_TIMEOUT)
             return
-        lines = [f"gemcli: error: {_one_line(message)}"]
+        lines = [f"{self.program}: error: {_one_line(message)}"]
         lines += [f"  {_one_line(problem.describe())}" for problem in error.problems]
         if hint:
             lines.append(f"hint: {_one_line(hint)}")
         self._print_stderr("\n".join(lines), ERROR_TIMEOUT)
+
+    def log(self, line: str) -> None:
+        """Print a line that somebody has asked for, as it is."""
+        self._print_stderr(_one_line(line))
 
     def progress(self, line: str) -> None:
         """Print a line of progress, if stderr is a terminal."""

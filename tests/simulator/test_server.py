@@ -21,6 +21,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from gemcli.simulator.__main__ import SIGNALS, run
 from gemcli.simulator.replies import Reply, json_reply
 from gemcli.simulator.rules import RULE, WHEN, load
 from gemcli.simulator.server import Server, serve
@@ -156,11 +157,12 @@ def test_bug(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 Command = Callable[..., subprocess.Popen[str]]
+ANY = "gemcli-simulator: note: serving any model name: simulator/echo answers, whatever the key\n"
 
 
 @pytest.fixture
 def command() -> Iterator[Command]:
-    """Starts `python -m gemcli.simulator`; whatever still runs at the end is killed."""
+    """Starts `gemcli-simulator`; whatever still runs at the end is killed."""
     running: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
@@ -180,6 +182,14 @@ def outcome(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+def here(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """The same of a command that is refused, run in this process."""
+    try:
+        return (run(arguments), *capfd.readouterr())
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
 def url_of(process: subprocess.Popen[str]) -> str:
     """The URL that a server prints."""
     assert process.stdout is not None
@@ -190,26 +200,65 @@ def url_of(process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_command(command: Command, number: signal.Signals, status: int) -> None:
-    """It prints its URL as one line, answers to the names it was given, and ends quietly on a signal."""
-    process = command("--model", "gemini-flash-latest", "--verbose")
+    """It prints its URL as one line, says what it serves, which is any name, and ends quietly on a signal."""
+    process = command("--verbose")
     assert said(url_of(process), "gemini-flash-latest") == 'Message 1 says: "a".'
     process.send_signal(number)
     logged = "POST /v1beta/models/gemini-flash-latest:generateContent 200\n"
-    assert outcome(process) == (status, "", logged)
+    assert outcome(process) == (status, "", ANY + logged)
 
 
-def test_taken_port(command: Command) -> None:
-    """A port that is in use is one clear line on stderr and status 74."""
+def test_named_models(command: Command) -> None:
+    """With --model these names are served and listed, and no other is."""
+    process = command("--model", "models/gemini-x", "--model", "gemini-y")
+    url = url_of(process)
+    assert [said(url, name) for name in ("gemini-x", "gemini-y")] == ['Message 1 says: "a".'] * 2
+    listed = httpx2.get(f"{url}/v1beta/models", headers=KEY).json()["models"]
+    assert [model["name"] for model in listed] == ["models/gemini-x", "models/gemini-y"]
+    for name in ("gemini-z", ECHO):
+        assert httpx2.get(f"{url}/v1beta/models/{name}", headers=KEY).status_code == 404
+    process.terminate()
+    assert "serving gemini-x, gemini-y: simulator/echo answers" in outcome(process)[2]
+
+
+def test_other_addresses(command: Command) -> None:
+    """--host listens elsewhere, and says so if other machines can reach it."""
+    process = command("--host", "0.0.0.0")
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    assert url.startswith("http://0.0.0.0:")
+    assert said(url.replace("0.0.0.0", "127.0.0.1"), "any") == 'Message 1 says: "a".'
+    process.terminate()
+    assert outcome(process)[2].endswith("note: other machines can reach it, and nothing is encrypted\n")
+
+
+def test_ipv6() -> None:
+    """The URL of an IPv6 address has brackets."""
+    try:
+        with serve(host="::1") as server:
+            assert re.fullmatch(r"http://\[::1\]:\d+", server.url)
+            assert httpx2.get(f"{server.url}/v1beta/models", headers=KEY).status_code == 200
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+
+
+def test_no_address(capfd: pytest.CaptureFixture[str]) -> None:
+    """A port that is in use, and a host that this machine is not, is one clear line on stderr and status 74."""
     with serve() as server:
-        done = outcome(command("--port", str(server.server_port)))
-    assert done == (74, "", "gemcli.simulator: error: cannot serve: Address already in use\n")
+        port = str(server.server_port)
+        status, out, err = here(capfd, "--port", port)
+    error = f"gemcli-simulator: error: cannot listen on 127.0.0.1, port {port}: Address already in use\n"
+    assert (status, out, err) == (74, "", error + "hint: another program listens there; --port 0 picks a free port\n")
+    status, out, err = here(capfd, "--host", "192.0.2.1")
+    assert (status, out) == (74, "")
+    assert "cannot listen on 192.0.2.1" in err
 
 
 def test_rules(command: Command, tmp_path: Path) -> None:
-    """With --rules it answers by them to simulator/rules, to the names in the file and to those it is given."""
+    """With --rules it answers by them to any name but that of the echo."""
     file = tmp_path / "my rules.yaml"
     file.write_text("rules: [{when: {model: gemini-x}, answer: é}, {answer: other}]", encoding="utf-8")
-    url = url_of(command("--rules", str(file), "--model", "gemini-y"))
+    url = url_of(command("--rules", str(file)))
     answers = [said(url, name) for name in ("gemini-x", "gemini-y", "simulator/rules", ECHO)]
     assert answers == ["é", "other", "other", 'Message 1 says: "a".']
 
@@ -229,29 +278,32 @@ PROBLEMS = """wrong.yaml: 2 problems
         ("--nonsense", 2, None),
         ("extra", 2, None),
         ("--rules wrong.yaml", 2, PROBLEMS),
-        ("--rules binary.yaml", 65, "binary.yaml: byte 9 (0xff) is not UTF-8\n"),
         ("--rules missing.yaml", 66, "there is no file missing.yaml\n"),
     ],
 )
 def test_refused(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, status: int, message: str | None
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: str,
+    status: int,
+    message: str | None,
 ) -> None:
-    """A usage error is one line on stderr, every problem of a file another; nothing is served."""
+    """A usage error is one line on stderr and a hint, every problem of a file another; nothing is served."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "wrong.yaml").write_bytes(WRONG)
-    (tmp_path / "binary.yaml").write_bytes(b"rules: [\xff]")
-    code, out, err = outcome(command(*arguments.split()))
+    code, out, err = here(capfd, *arguments.split())
     assert (code, out) == (status, "")
-    assert err.startswith("gemcli.simulator: error: ")
+    assert err.startswith("gemcli-simulator: error: ")
     if message is None:
-        assert err.count("\n") == 1
+        assert re.fullmatch("[^\n]*[^.\n]\nhint: run gemcli-simulator --help\n", err)
     else:
-        assert err.removeprefix("gemcli.simulator: error: ") == message
+        assert err.removeprefix("gemcli-simulator: error: ") == message
 
 
-def test_help(command: Command) -> None:
+def test_help(capfd: pytest.CaptureFixture[str]) -> None:
     """The example in --help is a rules file, every key of a rule is named, and the full grammar is where it says."""
-    _, out, err = outcome(command("--help"))
+    _, out, err = here(capfd, "--help")
     assert err == ""
     shown = re.search(r"^ +rules:\n(?: {4,}.*\n)+", out, re.MULTILINE)
     assert shown is not None

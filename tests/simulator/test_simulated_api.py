@@ -64,6 +64,15 @@ def test_not_found(method: str, target: str, message: str) -> None:
     assert error_of(simulate(method, target, KEY, b"{}")) == (404, "NOT_FOUND", message)
 
 
+def test_any_other_model() -> None:
+    """An application can make a model for any name that can be one; only those in its list are listed."""
+    app = application({ECHO: echo_model.answer}, lambda name: echo_model.answer)
+    assert post(HELLO, model="tunedModels/x", app=app).status == 200
+    assert json_of(app("GET", "/v1/models/gemini-x", KEY, b""))["name"] == "models/gemini-x"
+    assert len(json_of(app("GET", "/v1/models", KEY, b""))["models"]) == 1
+    assert post(HELLO, model="a%20b", app=app).status == 404
+
+
 def test_form_of_errors() -> None:
     """An error before the first chunk is a list of one where an array was asked for, and plain JSON elsewhere."""
     plain = json_of(post({}))

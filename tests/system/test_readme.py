@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -94,21 +95,50 @@ def test_every_option_that_is_named_exists(name: str) -> None:
         assert given <= options[command], f"gemcli {command}{rest}"
 
 
-def test_the_rules_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pipeline that is tried without a key gets from the rules file what the file says."""
-    rules = re.search(r"^```yaml\n(# review.yaml:.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    script = re.search(r"^```sh\n(python -m gemcli.simulator.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    assert rules is not None
-    assert script is not None
-    (tmp_path / "review.yaml").write_text(rules[1], encoding="utf-8")
-    monkeypatch.setenv("PATH", str(Path(PROGRAM).parent), prepend=":")
+@pytest.mark.parametrize(
+    ("text", "before", "shown"),
+    [
+        (PAGE, "--rules review.yaml ", "The loop reads one line too many.\nUse range(len(lines) - \n"),
+        (README, "", 'Message 1 says: "Hello".\n'),
+    ],
+    ids=["page", "README"],
+)
+def test_the_examples_with_a_server_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, before: str, shown: str
+) -> None:
+    """A pipeline that is tried without a key gets what the text says; if the server cannot start, it ends at once."""
+    monkeypatch.setenv("PATH", _with_simulator(tmp_path), prepend=":")
     monkeypatch.delenv("GEMCLI_SEND_RETRIES")
-    done = subprocess.run(
-        ["/bin/sh", "-e", "-c", script[1]],
-        cwd=tmp_path,
+    script = re.search(r"^```sh\n(rm -f url; gemcli-simulator.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert script is not None
+    for rules in re.findall(r"^```yaml\n(# review.yaml:.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        (tmp_path / "review.yaml").write_text(rules, encoding="utf-8")
+    done = _run_shell(script[1], tmp_path)
+    assert done.stdout == shown, done.stderr
+    broken = _run_shell(script[1].replace(f"simulator {before}", "simulator --port x "), tmp_path)
+    assert (broken.returncode, broken.stdout) == (1, "")
+    assert "gemcli-simulator: error: invalid value for '--port'" in broken.stderr
+
+
+def _with_simulator(directory: Path) -> str:
+    """A directory with both programs; an environment that is older than the second lacks it."""
+    programs = directory / "bin"
+    programs.mkdir()
+    (programs / "gemcli").symlink_to(PROGRAM)
+    simulator_program = programs / "gemcli-simulator"
+    simulator_program.write_text(f'#!/bin/sh\nexec {sys.executable} -m gemcli.simulator "$@"\n', encoding="utf-8")
+    simulator_program.chmod(0o755)
+    return str(programs)
+
+
+def _run_shell(script: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    command = ["/bin/sh", "-e", "-c", script]
+    return subprocess.run(
+        command,
+        cwd=directory,
         stdin=subprocess.DEVNULL,
         capture_output=True,
+        encoding="utf-8",
         timeout=60,
         check=False,
     )
-    assert done.stdout.decode() == "The loop reads one line too many.\nUse range(len(lines) - \n", done.stderr.decode()

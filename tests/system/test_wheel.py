@@ -98,6 +98,7 @@ def test_the_metadata_names_what_is_needed(wheel: Path) -> None:
     assert needed == {"click", "google-genai", "jsonlines", "platformdirs", "pyyaml"}
     assert (PROJECT / "README.md").read_text(encoding="utf-8").strip() in metadata
     assert "gemcli = gemcli.cli:run" in entry
+    assert "gemcli-simulator = gemcli.simulator.__main__:run" in entry
     assert "\nProject-URL: Homepage, https://" in metadata
 
 
@@ -133,12 +134,14 @@ def test_a_conversation_with_the_simulator(installed: Path, tmp_path: Path) -> N
 
 
 def test_the_simulator_as_a_server(installed: Path, tmp_path: Path) -> None:
-    """The simulator that other clients use comes with the wheel."""
+    """The second program of the wheel serves other clients."""
     world = {**os.environ, "PYTHONPATH": str(installed)}
-    command = [sys.executable, "-m", "gemcli.simulator", "--help"]
-    done = subprocess.run(command, cwd=tmp_path, env=world, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Serve a simulated Gemini API" in done.stdout
+    command = [sys.executable, str(installed / "bin" / "gemcli-simulator")]
+    with subprocess.Popen(command, cwd=tmp_path, env=world, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("http://127.0.0.1:")
+        server.terminate()
+        assert server.wait(timeout=20) == 143
 
 
 @pytest.fixture(scope="module")
