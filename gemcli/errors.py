@@ -34,6 +34,8 @@ STATUSES = (
            "yes, open", "answer it"),
     Status(10, "expectation", "`replay`: the run is complete, and an expectation was not met",
            "yes", "edit the script"),
+    Status(12, "budget", "a limit that you set would be passed; nothing was sent", "no",
+           "raise the limit"),
     Status(13, "in_doubt", "`replay`, `send --once`: sent before, outcome unknown; "
            "nothing was sent", "no", "with `--on-unknown resend`"),
     Status(14, "diverged", "`replay`, `send --once`: another message was answered here; "
@@ -114,7 +116,7 @@ REASONS: dict[ReasonName, Reason] = {
         "upgrade gemcli the way you installed it"),
     "TURN_ORDER": Reason("data", "INVALID_ARGUMENT"),
     "OPEN_CALL": Reason("data", "FAILED_PRECONDITION"),
-    "TOO_MANY_TURNS": Reason("data", "OUT_OF_RANGE", _FEWER_TURNS),
+    "TOO_MANY_TURNS": Reason("budget", "OUT_OF_RANGE", _FEWER_TURNS),
     "NO_SUCH_TURN": Reason("data", "OUT_OF_RANGE"),
     "BAD_TEXT": Reason("data", "INVALID_ARGUMENT"),
     "BAD_HISTORY": Reason("data", "INVALID_ARGUMENT"),

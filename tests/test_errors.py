@@ -13,7 +13,7 @@ from gemcli.errors import EXIT, REASONS, STATUSES, GemcliError, Problem, ReasonN
 from tests.builders import error_from
 
 CONTRACT = {
-    "ok": 0, "usage": 2, "blocked": 3, "incomplete": 4, "function_call": 5, "expectation": 10,
+    "ok": 0, "usage": 2, "blocked": 3, "incomplete": 4, "function_call": 5, "expectation": 10, "budget": 12,
     "in_doubt": 13, "diverged": 14, "data": 65, "no_input": 66, "quota": 69, "internal": 70,
     "exists": 73, "io": 74, "tempfail": 75, "protocol": 76, "credentials": 77, "config": 78,
     "signal": 128,

@@ -38,7 +38,7 @@ STATUSES: dict[Status, str] = {
 # fmt: off
 SEVERITY = (
     "signal", "io", "internal", "diverged", "usage", "data", "no_input", "credentials", "config",
-    "in_doubt", "quota", "exists", "tempfail", "protocol", "blocked", "function_call",
+    "in_doubt", "budget", "quota", "exists", "tempfail", "protocol", "blocked", "function_call",
     "incomplete", "expectation",
 )
 # fmt: on

@@ -162,7 +162,7 @@ def test_a_session_that_cannot_be_written(gemcli: Gemcli) -> None:
         (["-s", "a", " "], 2, "EMPTY_MESSAGE"),
         (["-s", "a", "hello", "--temperature", "warm"], 2, "SETTINGS"),
         (["-s", "a", "hello", "--model", "../x"], 2, "MODEL_NAME"),
-        (["-s", "a", "hello", "--max-turns", "0"], 65, "TOO_MANY_TURNS"),
+        (["-s", "a", "hello", "--max-turns", "0"], 12, "TOO_MANY_TURNS"),
         (["-s", "open", "hello"], 65, "OPEN_CALL"),
     ],
     ids=["missing", "empty", "setting", "model", "turns", "open-call"],

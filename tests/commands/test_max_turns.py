@@ -10,14 +10,14 @@ from tests.support import InProcess, Model
 
 
 def test_the_limit(here: InProcess, model: Model) -> None:
-    """N turns are sent and no more: the next one is 65, nothing is asked, printed or written."""
+    """N turns are sent and no more: the next one is 12, nothing is asked, printed or written."""
     here.ok("new", "-s", "a")
     for _ in range(2):
         here.ok("send", "-s", "a", "hello", "--max-turns", "2")
     path = here.session("a")
     before = path.read_bytes()
     done = here.failed("send", "-s", "a", "hello", "--max-turns", "2")
-    assert (done.status, done.out, done.error["reason"], done.error["retryable"]) == (65, "", "TOO_MANY_TURNS", False)
+    assert (done.status, done.out, done.error["reason"], done.error["retryable"]) == (12, "", "TOO_MANY_TURNS", False)
     assert "2 turns" in done.error["message"]
     assert "gemcli rewind" in done.error["hint"]
     assert (len(model.requests), path.read_bytes()) == (2, before)
@@ -41,17 +41,17 @@ def test_turns_of_the_history_count(here: InProcess, model: Model, content: list
     path = write_session("a", *content)
     before = path.read_bytes()
     send = ("send", "-s", "a", "hello", "--model", "gemini-x", "--max-turns")
-    assert here.failed(*send, str(turns)).status == 65
+    assert here.failed(*send, str(turns)).status == 12
     assert (path.read_bytes(), model.requests) == (before, [])
     here.ok(*send, str(turns + 1))
     assert len(model.requests) == 1
 
 
 def test_it_needs_no_key(here: InProcess, model: Model) -> None:
-    """The limit is looked at before the way to the model is: no key, yet 65."""
+    """The limit is looked at before the way to the model is: no key, yet 12."""
     del here.env["GEMINI_API_KEY"]
     write_session("a", header("gemini-test"), *turn(1))
-    assert here.failed("send", "-s", "a", "hello", "--max-turns", "1").status == 65
+    assert here.failed("send", "-s", "a", "hello", "--max-turns", "1").status == 12
     assert here.failed("send", "-s", "a", "hello", "--max-turns", "2").status == 77
 
 

@@ -192,7 +192,7 @@ def test_times() -> None:
 # Which exit status counts
 
 PRINTED_ORDER = [
-    *("signal", "io", "diverged", "usage", "data", "no_input", "credentials", "config", "in_doubt", "quota"),
+    *("signal", "io", "diverged", "usage", "data", "no_input", "credentials", "config", "in_doubt", "budget", "quota"),
     *("tempfail", "protocol", "blocked", "function_call", "incomplete", "expectation"),
 ]
 

@@ -663,7 +663,7 @@ THIS_MACHINE: dict[str, Condition] = {
     "session-missing": in_world(gone, 66, "SESSION_MISSING", "unsent"),
     "session-damaged": in_world(damaged, 65, "CORRUPT", "unsent"),
     "disk-full": in_world(full(1), 74, "DISK_FULL", "unsent"),
-    "too-many-turns": in_world(option("--max-turns", "0"), 65, "TOO_MANY_TURNS", "unsent"),
+    "too-many-turns": in_world(option("--max-turns", "0"), 12, "TOO_MANY_TURNS", "unsent"),
     "disk-full-for-the-answer": in_world(full(2), 74, "DISK_FULL", "unsaved", text="fine"),
     "session-changed": in_world(server(replaced), 74, "SESSION_CHANGED", "unsaved", text="fine"),
     "bug": in_world(failing(Gemini, "_request", LookupError("surprise")), 70, "BUG", "rejected"),
