@@ -73,10 +73,14 @@ class Attempt:
         self.status = status
         self.headers = dict(headers)
 
-    def receive(self, data: bytes) -> None:
-        """Note bytes of the answer's body, decompressed. Raises `Abandoned` if nobody waits."""
+    def require_wanted(self) -> None:
+        """Raise `Abandoned` if nobody waits any longer."""
         if self._abandoned:
             raise Abandoned
+
+    def receive(self, data: bytes) -> None:
+        """Note bytes of the answer's body, decompressed. Raises `Abandoned` if nobody waits."""
+        self.require_wanted()
         self.body += data
         if self.is_event_stream:
             for event in self.events.feed(data):

@@ -31,7 +31,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gemcli.api import http_errors, request_thread, streamed_answer
@@ -39,7 +39,7 @@ from gemcli.api.attempt import CURRENT_ATTEMPT, Attempt
 from gemcli.api.backends import model_in_url
 from gemcli.api.endpoint import Endpoint
 from gemcli.api.secrets import Secrets, without_user
-from gemcli.api.streamed_answer import Chunk
+from gemcli.api.streamed_answer import Chunk, StreamedAnswer
 from gemcli.chat import answers
 from gemcli.chat.answers import Answer
 from gemcli.errors import GemcliError
@@ -107,20 +107,21 @@ class Gemini:
         breaks after its finish reason is an answer.
         """
         attempt = self._attempt(stream=True)
-        chunks: list[Chunk] = []
+        streamed = StreamedAnswer()
 
         def on_event(data: bytes) -> None:
-            chunks.append(streamed_answer.read(data))
-            on_chunk(chunks[-1])
+            chunk = streamed_answer.read(data)
+            streamed.add(chunk)
+            on_chunk(chunk)
 
         try:
             error = self._perform(attempt, model, body, seconds, on_event=on_event)
-            _check_stream(attempt, error, chunks, on_event)
+            _check_stream(attempt, error, streamed, on_event)
         except GemcliError as broken:
-            if not streamed_answer.finished(chunks):
-                failure = _with_partial(broken, attempt, chunks)
+            if not streamed.finished:
+                failure = _with_partial(broken, attempt, streamed)
                 raise attempt.secrets.hide_in_error(failure) from broken.__cause__
-        return streamed_answer.join(chunks)
+        return streamed.answer
 
     def preview(self, model: str, body: Mapping[str, object], *, stream: bool) -> dict[str, Any]:
         """The request as it would be sent, for the user to see: `method`, `url` and `body`."""
@@ -251,7 +252,7 @@ def preload() -> threading.Thread:
 def _check_stream(
     attempt: Attempt,
     error: BaseException | None,
-    chunks: Sequence[Chunk],
+    streamed: StreamedAnswer,
     on_event: Callable[[bytes], None],
 ) -> None:
     """Return if a stream that has ended is an answer. Raises `GemcliError` if it is not."""
@@ -266,18 +267,18 @@ def _check_stream(
             raise
         what = "the stream ended inside an event"
         raise GemcliError("STREAM_CUT", what, outcome="unknown") from unreadable
-    if not chunks:
+    if not streamed.chunks:
         what = "not a stream of events" if rest or attempt.body.strip() else "empty"
         raise answers.bad_response(f"the answer is {what}")
-    if streamed_answer.has_candidates(chunks) and not streamed_answer.finished(chunks):
+    if streamed.begun and not streamed.finished:
         what = "the stream ended without a finish reason"
         raise GemcliError("STREAM_CUT", what, outcome="unknown")
 
 
-def _with_partial(error: GemcliError, attempt: Attempt, chunks: Sequence[Chunk]) -> GemcliError:
+def _with_partial(error: GemcliError, attempt: Attempt, streamed: StreamedAnswer) -> GemcliError:
     """The error of a broken stream, with what had arrived of the answer."""
-    if chunks:
-        return error.replace(partial=streamed_answer.join(chunks), outcome="unknown")
+    if streamed.chunks:
+        return error.replace(partial=streamed.answer, outcome="unknown")
     if error.outcome == "unknown" and attempt.body and error.partial is None:
         return error.replace(partial=attempt.text)
     return error

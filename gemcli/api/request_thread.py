@@ -27,6 +27,9 @@ class _News(Enum):
 
 NewsQueue = queue.SimpleQueue[bytes | BaseException | _News]
 
+EVENTS_AHEAD = 100
+"""How many events may wait to be read. With more, a time limit could end while they are read."""
+
 
 def run(
     request: Callable[[], None],
@@ -45,7 +48,14 @@ def run(
     """
     news: NewsQueue = queue.SimpleQueue()
     until = time.monotonic() + seconds
-    attempt.on_event = news.put
+    room = threading.Semaphore(EVENTS_AHEAD)
+
+    def put_event(data: bytes) -> None:
+        while not room.acquire(timeout=POLL_INTERVAL):
+            attempt.require_wanted()
+        news.put(data)
+
+    attempt.on_event = put_event
     threading.Thread(
         target=_work, args=(request, attempt, news), name="gemini", daemon=True
     ).start()
@@ -57,6 +67,7 @@ def run(
             if event is _News.DONE:
                 return None
             if isinstance(event, bytes):
+                room.release()
                 on_event(event)
             elif event is _News.SIGNAL:
                 if not attempt.complete and not (attempt.sent and grace):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from gemcli.api.http_errors import error_of_response
 from gemcli.chat.answers import Answer, Candidate, bad_response, invalid_response
-from gemcli.chat.contents import Content, merged, parts_of
+from gemcli.chat.contents import Content, MergedParts, parts_of
 from gemcli.text import strict_json
 
 Chunk = Answer
@@ -28,55 +28,70 @@ def read(data: bytes) -> Chunk:
     return cast("Chunk", chunk)
 
 
-def join(chunks: Sequence[Chunk]) -> Answer:
+class StreamedAnswer:
     """The one answer that the chunks of a stream make, in the form of an unstreamed one.
 
-    Parts are merged and citations are gathered; of everything else the last value counts.
+    Parts are merged and citations are gathered; of everything else the last value counts. A chunk
+    costs the same however many came before it.
     """
-    answer: Answer = {}
-    for chunk in chunks:
-        answer.update(chunk)
-    by_index: dict[int, list[Candidate]] = {}
-    for candidate in _candidates(chunks):
-        index: object = candidate.get("index")
-        by_index.setdefault(index if isinstance(index, int) else 0, []).append(candidate)
-    if by_index:
-        answer["candidates"] = [_join_candidate(by_index[index]) for index in sorted(by_index)]
-    return answer
+
+    def __init__(self) -> None:
+        self.begun = False  # whether there was a candidate
+        self.finished = False  # whether there was a finish reason, or the prompt was blocked
+        self.chunks = 0
+        self._last_values: Answer = {}
+        self._candidates: dict[int, _StreamedCandidate] = {}
+
+    def add(self, chunk: Chunk) -> None:
+        """Take in the next chunk."""
+        self.chunks += 1
+        self._last_values.update(chunk)
+        if (chunk.get("promptFeedback") or {}).get("blockReason"):
+            self.finished = True
+        for candidate in chunk.get("candidates") or []:
+            self.begun = True
+            if candidate.get("finishReason"):
+                self.finished = True
+            index: object = candidate.get("index")
+            number = index if isinstance(index, int) else 0
+            self._candidates.setdefault(number, _StreamedCandidate()).add(candidate)
+
+    @property
+    def answer(self) -> Answer:
+        """The answer, as far as it has arrived."""
+        answer = self._last_values.copy()
+        if self._candidates:
+            in_order = sorted(self._candidates)
+            answer["candidates"] = [self._candidates[number].whole for number in in_order]
+        return answer
 
 
-def finished(chunks: Sequence[Chunk]) -> bool:
-    """Whether a stream is complete: it has a finish reason, or the prompt was blocked."""
-    blocked = any((chunk.get("promptFeedback") or {}).get("blockReason") for chunk in chunks)
-    return blocked or any(candidate.get("finishReason") for candidate in _candidates(chunks))
+class _StreamedCandidate:
+    def __init__(self) -> None:
+        self._last_values: Candidate = {}
+        self._content: Content = {}
+        self._parts = MergedParts()
+        self._citations: list[object] = []
 
+    def add(self, piece: Candidate) -> None:
+        self._last_values.update(piece)
+        if "citationMetadata" in piece:
+            self._citations.append(piece["citationMetadata"])
+        if content := piece.get("content"):
+            self._content.update(content)
+            for part in parts_of(content):
+                self._parts.add(part)
 
-def has_candidates(chunks: Sequence[Chunk]) -> bool:
-    """Whether a stream began to answer at all."""
-    return any(chunk.get("candidates") for chunk in chunks)
-
-
-def _candidates(chunks: Sequence[Chunk]) -> Iterator[Candidate]:
-    for chunk in chunks:
-        yield from chunk.get("candidates") or []
-
-
-def _join_candidate(pieces: Sequence[Candidate]) -> Candidate:
-    whole: Candidate = {}
-    for piece in pieces:
-        whole.update(piece)
-    citations = [piece["citationMetadata"] for piece in pieces if "citationMetadata" in piece]
-    if len(citations) > 1:
-        whole["citationMetadata"] = _gather_citations(citations)
-    contents = [piece["content"] for piece in pieces if piece.get("content")]
-    if contents:
-        content: Content = {}
-        for one in contents:
-            content.update(one)
-        if "parts" in content:
-            content["parts"] = merged(part for one in contents for part in parts_of(one))
-        whole["content"] = content
-    return whole
+    @property
+    def whole(self) -> Candidate:
+        whole = self._last_values.copy()
+        if len(self._citations) > 1:
+            whole["citationMetadata"] = _gather_citations(self._citations)
+        if self._content:
+            whole["content"] = self._content.copy()
+            if "parts" in self._content:
+                whole["content"]["parts"] = self._parts.all
+        return whole
 
 
 def _gather_citations(pieces: Sequence[object]) -> object:

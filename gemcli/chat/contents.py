@@ -98,21 +98,37 @@ def as_sent(content: Content) -> Content:
     return {**content, "role": "model", "parts": parts}
 
 
-def merged(parts: Iterable[Part]) -> list[Part]:
+class MergedParts:
     """The Parts of a streamed answer as one Content has them: plain neighbours become one.
 
     A Part with more than text, such as a signature, stays alone. Blank Parts are left out.
     """
-    whole: list[Part] = []
-    for part in parts:
+
+    def __init__(self) -> None:
+        self._groups: list[list[Part]] = []  # each becomes one Part
+        self._kind: str | None = None  # of the last group
+
+    def add(self, part: Part) -> None:
+        """Take in the next Part."""
         if is_blank(part):
-            continue
+            return
         kind = _mergeable(part)
-        if kind and whole and _mergeable(whole[-1]) == kind:
-            whole[-1] = {**whole[-1], "text": whole[-1]["text"] + part["text"]}
+        if kind and kind == self._kind:
+            self._groups[-1].append(part)
         else:
-            whole.append(part)
-    return whole
+            self._groups.append([part])
+        self._kind = kind
+
+    @property
+    def all(self) -> list[Part]:
+        """The Parts so far."""
+        return [_as_one(group) for group in self._groups]
+
+
+def _as_one(group: list[Part]) -> Part:
+    if len(group) == 1:
+        return group[0]
+    return {**group[0], "text": "".join(part["text"] for part in group)}
 
 
 def _mergeable(part: Part) -> Literal["text", "thought"] | None:

@@ -23,7 +23,7 @@ from gemcli.api.gemini import Gemini
 from gemcli.errors import GemcliError
 from gemcli.signals import Interrupted, deferred, raised
 from gemcli.simulator.simulated_api import Reply, json_reply
-from tests.builders import answer, contents, error_from
+from tests.builders import answer, chunk, contents, error_from, sse, streaming
 from tests.support import Model
 from tests.system import Listener, listening
 
@@ -239,6 +239,19 @@ def test_late_connection_sends_nothing(model: Model, monkeypatch: pytest.MonkeyP
     assert resolved.wait(20)
     time.sleep(0.5)
     assert model.requests == []
+
+
+def test_time_is_up_in_a_stream(model: Model) -> None:
+    """The time limit holds while chunks are read that arrived all at once, and that take long to print."""
+    gemini = way(model.env)
+    gemini.generate("gemini-test", BODY, 20)  # loads the SDK, which takes a while
+    model.script(streaming(sse(*[chunk("x")] * 999, chunk("x", finish="STOP"))))
+    start = time.monotonic()
+    error = failed(lambda: gemini.stream("gemini-test", BODY, 0.5, lambda _chunk: time.sleep(0.01)))
+    assert time.monotonic() - start < 3
+    assert (error.reason, error.outcome) == ("TIMEOUT", "unknown")
+    partial: Any = error.partial
+    assert len(partial["candidates"][0]["content"]["parts"][0]["text"]) < 500
 
 
 # Signals

@@ -13,8 +13,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gemcli.api import streamed_answer
+from gemcli.api.streamed_answer import StreamedAnswer
 from gemcli.chat import answers
-from gemcli.chat.contents import merged
+from gemcli.chat.contents import MergedParts
 from gemcli.errors import GemcliError
 from gemcli.simulator import responses, streams
 from gemcli.text import strict_json
@@ -26,9 +27,25 @@ CALL = {"functionCall": {"name": "f", "args": {"a": [1, None, "x"]}, "id": "c1"}
 SIGNED = {**CALL, "thoughtSignature": "not+base64/!"}
 
 
+def joined(chunks: Any) -> StreamedAnswer:
+    """What the chunks make."""
+    whole = StreamedAnswer()
+    for one in chunks:
+        whole.add(one)
+    return whole
+
+
 def join(chunks: Any) -> Any:
     """The chunks as one answer; both are plain JSON to the tests."""
-    return streamed_answer.join(chunks)
+    return joined(chunks).answer
+
+
+def merged(parts: list[Any]) -> list[Any]:
+    """The Parts, merged."""
+    whole = MergedParts()
+    for part in parts:
+        whole.add(part)
+    return whole.all
 
 
 def chunk(*parts: Any, **candidate: Any) -> Any:
@@ -36,9 +53,9 @@ def chunk(*parts: Any, **candidate: Any) -> Any:
     return {"candidates": [{"content": {"role": "model", "parts": list(parts)}, "index": 0, **candidate}]}
 
 
-def parts_of(*joined: Any) -> Any:
+def parts_of(*chunks: Any) -> Any:
     """The Parts of the joined chunks."""
-    return join(joined)["candidates"][0]["content"]["parts"]
+    return join(chunks)["candidates"][0]["content"]["parts"]
 
 
 texts = st.text(max_size=60) | st.text(" \n\tab.é漢😀", max_size=60)
@@ -63,7 +80,7 @@ def test_streamed_as_unstreamed(body: Any) -> None:
     events = [streamed_answer.read(strict_json.encode(one)) for one in streams.chunks(body)]
     whole = answers.read(strict_json.encode(body))
     assert join(events) == whole
-    assert streamed_answer.finished(events)
+    assert joined(events).finished
     judged, expected = answers.judge(join(events)), answers.judge(whole)
     assert (judged.valid, judged.content, judged.text) == (expected.valid, expected.content, expected.text)
 
@@ -128,14 +145,14 @@ def test_parts(said: list[Any], whole: list[Any] | None) -> None:
 
 def test_last_word() -> None:
     """What is not content is what the last chunk that has it says; what came before stays."""
-    joined = join(
+    answer = join(
         [
             {"modelVersion": "m", "usageMetadata": {"totalTokenCount": 3}, **chunk({"text": "a"}, tokenCount=1)},
             chunk({"text": "b"}, finishReason="STOP", tokenCount=2),
             {"usageMetadata": {"totalTokenCount": 9}, "responseId": "r"},
         ]
     )
-    assert joined == {
+    assert answer == {
         "modelVersion": "m",
         "usageMetadata": {"totalTokenCount": 9},
         "responseId": "r",
@@ -153,9 +170,9 @@ EMPTY: Any = {
 def test_last_chunk_without_content(name: str) -> None:
     """A last chunk with only the finish reason takes nothing away; an only one without parts is the whole answer."""
     fields = {"content": EMPTY[name]} if name in EMPTY else {}
-    joined = join([chunk({"text": "a"}), {"candidates": [{"finishReason": "STOP", **fields}]}])
-    assert joined["candidates"][0]["content"] == {"role": "model", "parts": [{"text": "a"}]}
-    assert joined["candidates"][0]["finishReason"] == "STOP"
+    answer = join([chunk({"text": "a"}), {"candidates": [{"finishReason": "STOP", **fields}]}])
+    assert answer["candidates"][0]["content"] == {"role": "model", "parts": [{"text": "a"}]}
+    assert answer["candidates"][0]["finishReason"] == "STOP"
     if name in ("empty", "null", "role-only", "no-parts"):
         only = {"candidates": [{**fields, "finishReason": "MAX_TOKENS", "index": 0}], "modelVersion": "m"}
         assert join([only]) == only
@@ -170,7 +187,7 @@ def test_chunk_without_candidates() -> None:
 
 def test_candidates_by_index() -> None:
     """Several candidates are joined each for itself, by index, in the order of their numbers."""
-    joined = join(
+    answer = join(
         [
             {"candidates": [{"index": 1, "content": {"parts": [{"text": "B"}]}}]},
             {"candidates": [{"content": {"parts": [{"text": "a"}]}}]},
@@ -178,7 +195,7 @@ def test_candidates_by_index() -> None:
             {"candidates": [{"index": 1, "content": {"parts": [{"text": "B"}]}, "finishReason": "STOP"}]},
         ]
     )
-    assert [one["content"]["parts"] for one in joined["candidates"]] == [[{"text": "aa"}], [{"text": "BB"}]]
+    assert [one["content"]["parts"] for one in answer["candidates"]] == [[{"text": "aa"}], [{"text": "BB"}]]
 
 
 ONE, TWO = {"uri": "a", "startIndex": 1}, {"uri": "b"}
@@ -198,16 +215,17 @@ CITATIONS: dict[str, tuple[list[Any], Any]] = {
 def test_citations_are_gathered(metadata: list[Any], gathered: Any) -> None:
     """Citations of all chunks are kept, each once; of anything else the last value counts."""
     chunks = [chunk({"text": "a"}, citationMetadata=one) for one in metadata]
-    joined = join([*chunks, chunk({"text": "b"})])
-    assert joined["candidates"][0]["citationMetadata"] == gathered
+    answer = join([*chunks, chunk({"text": "b"})])
+    assert answer["candidates"][0]["citationMetadata"] == gathered
 
 
 def test_many_chunks() -> None:
-    """Joining takes time in proportion to the number of chunks, and of citations."""
+    """Joining takes time in proportion to the number of chunks, their length, and the number of citations."""
     chunks = [chunk(citationMetadata={"citationSources": [{"uri": str(number)}]}) for number in range(30_000)]
     start = time.monotonic()
     assert len(join(chunks)["candidates"][0]["citationMetadata"]["citationSources"]) == 30_000
     assert parts_of(*[chunk({"text": "x"})] * 100_000) == [{"text": "x" * 100_000}]
+    assert parts_of(*[chunk({"text": "x" * 1000})] * 20_000) == [{"text": "x" * 20_000_000}]
     assert time.monotonic() - start < 6
 
 
@@ -234,8 +252,8 @@ STREAMS = {
 @pytest.mark.parametrize(("events", "finished", "begun"), STREAMS.values(), ids=STREAMS)
 def test_finished(events: list[Any], finished: bool, begun: bool) -> None:
     """A stream has said all once there is a finish reason or a blocked prompt; it has begun with a candidate."""
-    assert streamed_answer.finished(events) is finished
-    assert streamed_answer.has_candidates(events) is begun
+    stream = joined(events)
+    assert (stream.finished, stream.begun, stream.chunks) == (finished, begun, len(events))
 
 
 # One event
@@ -303,5 +321,4 @@ def test_anything_is_joined_or_refused(values: list[Any]) -> None:
     for value in values:
         with contextlib.suppress(GemcliError):
             known.append(streamed_answer.read(strict_json.encode(value)))
-    streamed_answer.finished(known)
     answers.judge(join(known))

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from gemcli import create_session, exchange
 from gemcli.api import credentials, endpoint, http_errors, models, sse, streamed_answer
 from gemcli.api.backends import Backend
+from gemcli.api.streamed_answer import StreamedAnswer
 from gemcli.app import App
 from gemcli.chat import answers, turn_order
 from gemcli.chat.answers import Answer
@@ -379,12 +380,13 @@ def stream(data: bytes) -> bool:
     assert pieces == whole
     assert cut.rest == events_.rest
     whole += events_.end()
-    read = [streamed_answer.read(event) for event in whole]
-    for chunk in read:
+    streamed = StreamedAnswer()
+    for data in whole:
+        chunk = streamed_answer.read(data)
+        streamed.add(chunk)
         for event in documents.chunk_events(chunk):
             printed(event)
-    streamed_answer.finished(read)
-    judged(streamed_answer.join(read))
+    judged(streamed.answer)
     return True
 
 

@@ -12,6 +12,7 @@ import pytest
 from gemcli import exchange
 from gemcli.api import sse, streamed_answer
 from gemcli.api.backends import Backend
+from gemcli.api.streamed_answer import StreamedAnswer
 from gemcli.chat import answers
 from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
@@ -53,13 +54,11 @@ def script(text: str, file: str = "s.yaml") -> None:
 
 def stream(text: str) -> None:
     """Read a stream, in pieces as the network has them."""
-    reader, data = sse.Events(), text.encode()
-    read = [
-        streamed_answer.read(event)
-        for start in range(0, len(data), 100)
-        for event in reader.feed(data[start : start + 100])
-    ]
-    answers.judge(streamed_answer.join(read))
+    reader, streamed, data = sse.Events(), StreamedAnswer(), text.encode()
+    for start in range(0, len(data), 100):
+        for event in reader.feed(data[start : start + 100]):
+            streamed.add(streamed_answer.read(event))
+    answers.judge(streamed.answer)
 
 
 def said(**more: Any) -> Any:
