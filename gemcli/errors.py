@@ -250,6 +250,10 @@ class Problem:
             yield f"content {self.index}"
 
 
+SHOWN_PROBLEMS = 20
+"""Most problems that are printed: a file of the wrong kind may have one in each of its lines."""
+
+
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
     """Problems sorted by line and column; those without a place come first."""
     return sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
@@ -321,7 +325,8 @@ class GemcliError(Exception):
             "http": self.http,
             "attempts": self.attempts,
             "outcome": self.outcome,
-            "problems": [vars(problem) for problem in self.problems],
+            "problems": [vars(problem) for problem in self.problems[:SHOWN_PROBLEMS]],
+            "problem_count": len(self.problems),
         }
 
 

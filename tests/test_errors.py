@@ -82,6 +82,7 @@ def test_error_facts() -> None:
         "attempts": 2,
         "outcome": "unknown",
         "problems": [],
+        "problem_count": 1,
     }
     assert json.loads(json.dumps(facts["problems"])) == [
         {"rule": "role", "message": "no role", "index": 1, "line": 2, "column": 3, "hint": "add one", "file": None}

@@ -13,7 +13,7 @@ import select
 import time
 from collections.abc import Callable, Iterable
 
-from gemcli.errors import GemcliError
+from gemcli.errors import SHOWN_PROBLEMS, GemcliError, counted
 from gemcli.text import strict_json
 
 STDOUT, STDERR = 1, 2
@@ -76,7 +76,10 @@ class Output:
             self._print_stderr(as_json(document), ERROR_TIMEOUT)
             return
         lines = [f"{self.program}: error: {_one_line(message)}"]
-        lines += [f"  {_one_line(problem.describe())}" for problem in error.problems]
+        shown = error.problems[:SHOWN_PROBLEMS]
+        lines += [f"  {_one_line(problem.describe())}" for problem in shown]
+        if left := len(error.problems) - len(shown):
+            lines.append(f"  … and {counted(left, 'more problem')}")
         if hint:
             lines.append(f"hint: {_one_line(hint)}")
         self._print_stderr("\n".join(lines), ERROR_TIMEOUT)

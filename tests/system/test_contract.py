@@ -34,7 +34,7 @@ TURN = [
 EXCHANGE = ["id", "state", "user", "model", "reason", "message"]
 ERROR = [
     "level", "code", "reason", "exit", "message", "hint", "retryable", "retry_after_s", "http",
-    "attempts", "outcome", "problems",
+    "attempts", "outcome", "problems", "problem_count",
 ]  # fmt: skip
 PROBLEM = ["rule", "message", "index", "line", "column", "hint", "file"]
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemcli.errors import GemcliError, Problem
+from gemcli.errors import SHOWN_PROBLEMS, GemcliError, Problem
 from gemcli.signals import time_limit
 from gemcli.terminal import output
 from gemcli.terminal.output import MAX_LENGTH, Output, Stream, as_json, visible
@@ -83,6 +83,22 @@ def test_stdout(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     for text in ("x", "y\n", "", "\n", "\x1b[31m ü \ud83d"):
         out.text(text)
     assert capfdbinary.readouterr() == ('{"a":1}\n1\n2\nx\ny\n\n\x1b[31m ü \ufffd\n'.encode(), b"")
+
+
+def test_many_problems(capfd: pytest.CaptureFixture[str]) -> None:
+    """Only the first problems are printed, with the number of all; the next line is the hint."""
+    for count, rest in (
+        (SHOWN_PROBLEMS, []),
+        (21, ["  … and 1 more problem"]),
+        (72_001, ["  … and 71981 more problems"]),
+    ):
+        error = GemcliError("SCRIPT", "wrong", hint="right", problems=[Problem("rule", "bad")] * count)
+        Output().error(error)
+        lines = capfd.readouterr().err.splitlines()
+        assert lines == ["gemcli: error: wrong", *["  bad [rule]"] * SHOWN_PROBLEMS, *rest, "hint: right"]
+        Output(errors_json=True).error(error)
+        told = json.loads(capfd.readouterr().err)
+        assert (len(told["problems"]), told["problem_count"]) == (SHOWN_PROBLEMS, count)
 
 
 def test_stderr_as_text(capfd: pytest.CaptureFixture[str]) -> None:
@@ -219,8 +235,8 @@ def test_a_stdout_that_does_not_wait(write: Callable[[str], None]) -> None:
 @pytest.mark.parametrize("waits", [True, False], ids=["blocking", "nonblocking"])
 @pytest.mark.parametrize("errors_json", [False, True], ids=["text", "json"])
 def test_a_stderr_that_is_read_late(errors_json: bool, waits: bool) -> None:
-    """A reader that is only slow gets a long error whole: problems are told in full, however many and long."""
-    problems = [Problem("rule", f"{number} {'x' * MAX_LENGTH}") for number in range(200)]
+    """A reader that is only slow gets a long error whole: problems are told in full, however long."""
+    problems = [Problem("rule", f"{number} {'x' * 10_000}") for number in range(SHOWN_PROBLEMS)]
     error = GemcliError("SCRIPT", "wrong", problems=problems)
     lines = ["gemcli: error: wrong", *(f"  {problem.describe()}" for problem in problems)]
     expected = as_json({"level": "error"} | error.to_json()) if errors_json else "\n".join(lines)
@@ -279,7 +295,7 @@ def test_a_stderr_that_is_full(monkeypatch: pytest.MonkeyPatch, errors_json: boo
     """A pipe on stderr that nobody reads holds up nothing for long: what it cannot take is dropped."""
     monkeypatch.setattr(output, "NOTE_TIMEOUT", 0.2)
     monkeypatch.setattr(output, "ERROR_TIMEOUT", 0.2)
-    problems = [Problem("rule", "x" * 1000)] * 200
+    problems = [Problem("rule", "x" * 10_000)] * SHOWN_PROBLEMS
     out = Output(errors_json=errors_json)
     with pipe(waits=waits) as (reading, writing), replaced(2, writing), time_limit(10):
         start = time.monotonic()
