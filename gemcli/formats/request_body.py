@@ -26,9 +26,10 @@ def dump(history: Sequence[Content], header: Header) -> dict[str, object]:
 def curl(request: Mapping[str, Any], *, credentials: bool) -> str:
     """A shell command that sends `request` (`url` and `body`) with the key in the environment.
 
-    With `credentials` it uses those of Google Cloud instead of a key. The body comes by standard
-    input, because arguments have a size limit; it is one line, so it cannot hold the line that
-    ends it, and ASCII, so that every text survives.
+    With `credentials` it uses those of Google Cloud instead of a key. The key comes by descriptor 3
+    and the body by standard input: arguments have a size limit, and every user of the machine can
+    read them. The body is one line, so it cannot hold the line that ends it, and ASCII, so that
+    every text survives.
     """
     authentication = "x-goog-api-key: ${GOOGLE_API_KEY:-$GEMINI_API_KEY}"
     if credentials:
@@ -36,8 +37,10 @@ def curl(request: Mapping[str, Any], *, credentials: bool) -> str:
     body = json.dumps(request["body"], separators=(",", ":"), allow_nan=False)
     lines = [
         f"curl --silent --show-error {shlex.quote(request['url'])} \\",
-        f'  --header "{authentication}" --header "Content-Type: application/json" \\',
-        "  --data-binary @- <<'END'",
+        '  --header @/dev/fd/3 --header "Content-Type: application/json" \\',
+        "  --data-binary @- 3<<KEY <<'END'",
+        authentication,
+        "KEY",
         body,
         "END",
     ]

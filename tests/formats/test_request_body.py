@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,38 @@ def test_curl_for_vertex(here: InProcess, model: Model, tmp_path: Path) -> None:
 
 
 @needs_curl
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+@pytest.mark.parametrize("program", ["sh", "bash", "dash", "zsh"])
+def test_nobody_sees_the_key(model: Model, tmp_path: Path, program: str) -> None:
+    """While the request is under way, no process has the key, or the access token, among its arguments."""
+    if shutil.which(program) is None:
+        pytest.skip(f"needs {program}")
+    (tmp_path / "gcloud").write_text("#!/bin/sh\necho token-5ecret\n")
+    (tmp_path / "gcloud").chmod(0o755)
+    seen: list[bytes] = []
+    model.during = lambda _number: seen.extend(command_lines())
+    env = {**os.environ, "GEMINI_API_KEY": "key-5ecret $HOME `x`", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for credentials in (False, True):
+        request = {"url": f"{model.url}/v1/models/m:generateContent", "body": {"contents": contents("q")}}
+        script = curl(request, credentials=credentials)
+        subprocess.run([program], input=script.encode(), env=env, capture_output=True, timeout=60, check=True)
+    first, second = ({name.lower(): value for name, value in one.items()} for one in model.headers)
+    assert first["x-goog-api-key"] == "key-5ecret $HOME `x`"
+    assert second["authorization"] == "Bearer token-5ecret"
+    assert len([line for line in seen if b"--data-binary" in line and model.url.encode() in line]) == 2
+    assert [line for line in seen if b"5ecret" in line] == []
+
+
+def command_lines() -> list[bytes]:
+    """The arguments of every process, as any user of the machine reads them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(path.read_bytes())
+    return found
+
+
+@needs_curl
 def test_curl_for_express_mode(here: InProcess, model: Model, tmp_path: Path) -> None:
     """In express mode, which has no project, the command sends the key and not a token of gcloud."""
     here.env |= {"GOOGLE_VERTEX_BASE_URL": model.url, "GOOGLE_API_KEY": "secret"}
@@ -190,5 +223,5 @@ def test_the_session_is_only_read(here: InProcess, model: Model) -> None:
 def test_one_line_that_nothing_ends(body: Any, url: str) -> None:
     """Any body is one line of the here document, and any URL one word of the shell, so nothing can escape."""
     *head, data, end, rest = curl({"url": url, "body": body}, credentials=False).split("\n")
-    assert (len(head), end, rest) == (3, "END", "")
+    assert (len(head), end, rest) == (5, "END", "")
     assert json.loads(data) == body
