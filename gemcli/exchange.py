@@ -19,7 +19,7 @@ result. `send` and `replay` both call the model through `exchange`; nothing else
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
@@ -163,20 +163,39 @@ def prepare(
         what = f"the history ends in calls of {waiting} that wait for their responses"
         hint = "gemcli rewind takes the turn with the calls out of the history"
         raise GemcliError("OPEN_CALL", f"{what}; a message cannot follow them", hint=hint)
-    history, dropped = signatures.history(journal.answered, name, backend.name)
-    sent, stood_in = signatures.with_stand_ins([*history, content], name)
-    breaches = turn_order.check_request(sent)
-    require_none(breaches, "the turn order of the session is broken", "TURN_ORDER")
     merged = settings.merge(journal.header["config"], config or {})
+    body, notes = _body(journal.answered, content, name, backend.name, merged)
+    breaches = turn_order.check_request(body["contents"])
+    require_none(breaches, "the turn order of the session is broken", "TURN_ORDER")
     clashes = settings.check(merged)
     require_none(clashes, "the settings of the session and of this message", "SETTINGS")
+    return Request(name, body, content, config or {}, notes, key)
+
+
+def last_request(journal: Journal) -> Request | None:
+    """The request behind the last answer of the history, as it was sent; None without an answer."""
+    answered = list(journal.answered)
+    if not answered:
+        return None
+    record = answered.pop().request
+    model, content, config = record["model"], record["content"], record.get("config") or Config()
+    merged = settings.merge(journal.header["config"], config)
+    body, notes = _body(answered, content, model, record["backend"], merged)
+    return Request(model, body, content, config, notes)
+
+
+def _body(
+    answered: Iterable[Exchange], content: Content, model: str, backend: str, config: Config
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The body that sends `content` after these exchanges, and notes about what was changed."""
+    history, dropped = signatures.history(answered, model, backend)
+    sent, stood_in = signatures.with_stand_ins([*history, content], model)
     notes = []
     if dropped:
         notes.append("thought signatures of another model or backend were left out")
     if stood_in:
         notes.append("a function call without a signature was sent with the documented stand-in")
-    body = {"contents": sent, **merged}
-    return Request(name, body, content, config or {}, tuple(notes), key)
+    return {"contents": sent, **config}, tuple(notes)
 
 
 def exchange(session: Session, request: Request, transport: Transport) -> Result:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -14,29 +13,57 @@ from gemcli.errors import GemcliError, require_none
 from gemcli.sessions.journal import Journal
 from gemcli.terminal import options
 
+if TYPE_CHECKING:
+    from gemcli.exchange import Request
+
+Notice = Callable[[str], None]
+
+
+# The formats, each imported when it is asked for
+
+
+def _contents(journal: Journal, _notice: Notice) -> object:
+    return journal.history
+
+
+def _request(journal: Journal, _notice: Notice) -> object:
+    return _last_request(journal).body
+
+
+def _script(journal: Journal, _notice: Notice) -> object:
+    from gemcli.formats import replay_script
+
+    settings = [turn.exchanges[0].request.get("config") or {} for turn in journal.live]
+    return replay_script.dump(journal.history, journal.header, settings)
+
+
+def _openai(journal: Journal, _notice: Notice) -> object:
+    from gemcli.formats import chat_completions
+
+    return chat_completions.dump(journal.history, journal.header)
+
+
+def _markdown(journal: Journal, _notice: Notice) -> object:
+    from gemcli.formats import markdown
+
+    return markdown.dump(journal.history, journal.header)
+
 
 class Format(NamedTuple):
-    """A format: its description for the help, and the module of `gemcli.formats` that writes it."""
+    """A format: its description for the help, and what makes the document, text or JSON."""
 
     description: str
-    module: str
-
-    @property
-    def dump(self) -> Callable[..., Any]:
-        """The function that makes the document: text, or a JSON value."""
-        function: Callable[..., Any] = import_module(f"gemcli.formats.{self.module}").dump
-        return function
+    dump: Callable[[Journal, Notice], object]
 
 
 FORMATS = {
     "contents": Format(
-        "a JSON list of Contents, for `history=` of the SDK or `gemcli new --history`",
-        "contents_list",
+        "a JSON list of Contents, for `history=` of the SDK or `gemcli new --history`", _contents
     ),
-    "request": Format("the generateContent body behind the last answer", "request_body"),
-    "script": Format("the user's messages as YAML", "replay_script"),
-    "openai": Format("the messages of a Chat Completions request", "chat_completions"),
-    "markdown": Format("the conversation for reading", "markdown"),
+    "request": Format("the generateContent body behind the last answer", _request),
+    "script": Format("the user's messages as YAML", _script),
+    "openai": Format("the messages of a Chat Completions request", _openai),
+    "markdown": Format("the conversation for reading", _markdown),
 }
 """Every format by its name."""
 
@@ -75,34 +102,38 @@ def command(app: App, /, format_: str, session: str, curl: bool) -> None:
     breaches = turn_order.check(journal.history)
     require_none(breaches, f"the turn order of {session} is broken", "TURN_ORDER")
     if curl:
-        app.output.text(curl_command(app, journal))
-        return
-    dump = FORMATS[format_].dump
-    if format_ == "script":  # it has the settings of each message too
-        settings = [turn.exchanges[0].request.get("config") or {} for turn in journal.live]
-        document = dump(journal.history, journal.header, settings)
+        document: object = _curl(app, journal)
     else:
-        document = dump(journal.history, journal.header)
+        document = FORMATS[format_].dump(journal, app.output.notice)
     if isinstance(document, str):
         app.output.text(document)
     else:
         app.output.json(document)
 
 
-def curl_command(app: App, journal: Journal) -> str:
+def _last_request(journal: Journal) -> Request:
+    from gemcli.exchange import last_request
+
+    request = last_request(journal)
+    if request is None:
+        what = "the history is empty, so there is no request"
+        raise GemcliError("NOT_EXPRESSIBLE", what, hint="send a message first")
+    return request
+
+
+def _curl(app: App, journal: Journal) -> str:
     """The request behind the last answer as a curl command. Loads the SDK, which knows the URL."""
     from gemcli.api import backends
     from gemcli.api.endpoint import endpoint_without_key
-    from gemcli.formats import request_body
+    from gemcli.formats import curl_command
 
-    header = journal.header
-    backend = backends.backend_for(header, header["model"], app.environ)
+    request = _last_request(journal)
+    backend = backends.backend_for(journal.header, request.model, app.environ)
     if backend.name == backends.SIMULATOR:
         what = "the simulator answers inside gemcli, where curl cannot reach it"
         hint = "run gemcli-simulator to serve it over HTTP"
         raise GemcliError("NOT_EXPRESSIBLE", what, hint=hint)
-    body = request_body.dump(journal.history, header)
-    shown = app.gemini(backend, dry=True).preview(header["model"], body, stream=False)
+    shown = app.gemini(backend, dry=True).preview(request.model, request.body, stream=False)
     project = endpoint_without_key(backend, app.environ).backend.project
     with_token = backend.name == "vertex" and project is not None
-    return request_body.curl(shown, credentials=with_token)
+    return curl_command.dump(shown, credentials=with_token)

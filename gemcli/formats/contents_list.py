@@ -13,11 +13,6 @@ from gemcli.errors import GemcliError, Problem, require_none
 from gemcli.text import strict_json
 
 
-def dump(history: list[Content], _header: object = None) -> list[Content]:
-    """The history as one list."""
-    return history
-
-
 def load(text: str, name: str) -> list[Content]:
     """Read a history from outside: a JSON list of Contents, or JSON Lines with one Content a line.
 

@@ -123,14 +123,18 @@ def exported(journal: Journal) -> bool:
         return False
     for name in FORMATS:
         with suppress(GemcliError):
-            document = FORMATS[name].dump(journal.history, journal.header)
+            document = FORMATS[name].dump(journal, ignored)
             output.visible(document) if isinstance(document, str) else printed(document)
             if name == "script":
-                come_back(document, journal)
-    text = output.as_json(FORMATS["contents"].dump(journal.history, journal.header))
+                come_back(str(document), journal)
+    text = output.as_json(FORMATS["contents"].dump(journal, ignored))
     with suppress(GemcliError):
         assert same(contents_list.load(text, "h"), journal.history)
     return True
+
+
+def ignored(_note: str) -> None:
+    """Nobody reads the notes."""
 
 
 def come_back(document: str, journal: Journal) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemcli.errors import GemcliError
-from gemcli.formats import contents_list, markdown, replay_script
+from gemcli.formats import markdown, replay_script
 from gemcli.sessions import read_records, records
 from gemcli.sessions.journal import Journal
 from gemcli.terminal import documents
@@ -178,7 +178,7 @@ def shown(journal: Journal) -> None:
     documents.session_totals(journal)
     for turn in journal.turns.values():
         documents.turn_document(turn)
-    for write in (contents_list.dump, markdown.dump, replay_script.dump):
+    for write in (markdown.dump, replay_script.dump):
         try:
             write(journal.history, journal.header)
         except GemcliError as error:

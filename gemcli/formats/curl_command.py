@@ -1,29 +1,14 @@
-"""The request behind the last answer: a whole generateContent body, or a curl command for it."""
+"""A request as a curl command."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from gemcli.chat.contents import Content
-from gemcli.errors import GemcliError
-from gemcli.formats import Header
 
-
-def dump(history: Sequence[Content], header: Header) -> dict[str, object]:
-    """The body of the last answered request. Raises `GemcliError` (NOT_EXPRESSIBLE) if none is."""
-    contents = list(history)
-    while contents and contents[-1]["role"] != "user":
-        contents.pop()
-    if not contents:
-        what = "the history is empty, so there is no request"
-        raise GemcliError("NOT_EXPRESSIBLE", what, hint="send a message first")
-    return {"contents": contents, **header["config"]}
-
-
-def curl(request: Mapping[str, Any], *, credentials: bool) -> str:
+def dump(request: Mapping[str, Any], *, credentials: bool) -> str:
     """A shell command that sends `request` (`url` and `body`) with the key in the environment.
 
     With `credentials` it uses those of Google Cloud instead of a key. The key comes by descriptor 3

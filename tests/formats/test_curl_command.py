@@ -1,4 +1,4 @@
-"""The request behind the last answer: as a body, and as a command that a real shell and a real curl carry out."""
+"""The request behind the last answer: its body, and the command that a real shell and a real curl carry out."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemcli.formats.request_body import curl, dump
-from tests.builders import contents, error_from, header, json_values, turn, write_session
+from gemcli.formats.curl_command import dump
+from tests.builders import answer, api_error, contents, header, json_values, request, response, write_session
 from tests.support import Done, InProcess, Model
 
 KEYS = {"GOOGLE_API_KEY", "GEMINI_API_KEY"}
@@ -37,27 +37,31 @@ def shell(script: str, directory: Path, env: Mapping[str, str]) -> Done:
 # The body
 
 
-def test_the_body_ends_with_the_last_question() -> None:
-    """The body has all up to the message, or the responses, that were answered last; without one it is 65."""
-    config: Any = {"systemInstruction": {"parts": [{"text": "s"}]}, "generationConfig": {"seed": 1}}
-    history = contents("a", "b", "c", "d")
-    assert dump(history, {"model": "m", "config": config}) == {"contents": history[:3], **config}
-    result = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
-    call = {"role": "model", "parts": [{"functionCall": {"name": "f"}}]}
-    history = [*contents("a"), call, result, {"role": "model", "parts": [{"text": "b"}]}]
-    assert dump(history, {"model": "m", "config": {}}) == {"contents": history[:3]}
-    assert dump(history[:2], {"model": "m", "config": {}}) == {"contents": history[:1]}
-    caught = error_from(dump, [], {"model": "m", "config": {}})
-    assert (caught.reason, caught.exit) == ("NOT_EXPRESSIBLE", 65)
+def test_without_an_answer(here: InProcess) -> None:
+    """A session without an answer has no request: 65."""
+    here.ok("new", "-s", "a")
+    caught = here.failed("export", "request", "-s", "a").error
+    assert (caught["reason"], caught["hint"]) == ("NOT_EXPRESSIBLE", "send a message first")
 
 
 def test_the_body_is_what_was_sent(here: InProcess, model: Model) -> None:
-    """`export request` is the body of the request that the model answered last, without what the SDK adds."""
-    here.ok("new", "-s", "a", "--system", "Be brief", "--temperature", "0.5")
-    here.ok("send", "-s", "a", "one")
-    here.ok("send", "-s", "a", "two")
+    """`export request` is the body of the last answered request, with the settings of its message."""
+    call = {"functionCall": {"name": "f", "args": {}}}
+    signed = {"text": "a", "thoughtSignature": "c2ln"}
+    here.ok("new", "-s", "a", "--system", "Be brief", "--temperature", "0.5", "--seed", "1")
+    model.script(answer(signed))
+    for options in ([], ["--temperature", "0.1", "--stop", "END"], ["--model", "gemini-3-other", "--top-k", "3"]):
+        here.ok("send", "-s", "a", "question", *options)
+        assert here.ok("export", "request", "-s", "a") == [model.requests[-1]]
+    model.script(api_error(503, "UNAVAILABLE"), answer("no", finish="SAFETY"), answer(call))
+    here.failed("send", "-s", "a", "failed", "--seed", "5")
+    here.failed("send", "-s", "a", "refused", "--seed", "6")
+    assert here.ok("export", "request", "-s", "a") == [model.requests[2]]
+    assert "gemini-3-other" in here("export", "request", "-s", "a", "--curl").out
+    here("send", "-s", "a", "call", "--seed", "7")
     assert here.ok("export", "request", "-s", "a") == [model.requests[-1]]
-    assert len(model.requests) == 2
+    here.ok("rewind", "-s", "a")
+    assert here.ok("export", "request", "-s", "a") == [model.requests[2]]
 
 
 # The command
@@ -102,7 +106,7 @@ def test_messages_survive_the_shell(model: Model, tmp_path: Path, text: str) -> 
     """Whatever a message holds arrives as it is, and the shell does nothing of what it says."""
     body = {"contents": contents(text)}
     url = f"{model.url}/v1/models/x'$(>made)`>made`:generateContent"
-    done = shell(curl({"url": url, "body": body}, credentials=False), tmp_path, {"GEMINI_API_KEY": "k"})
+    done = shell(dump({"url": url, "body": body}, credentials=False), tmp_path, {"GEMINI_API_KEY": "k"})
     assert (done.status, done.err) == (0, "")
     assert model.requests == [body]
     assert list(tmp_path.iterdir()) == []
@@ -111,7 +115,14 @@ def test_messages_survive_the_shell(model: Model, tmp_path: Path, text: str) -> 
 @needs_curl
 def test_text_that_is_no_utf_8(here: InProcess, model: Model, tmp_path: Path) -> None:
     """A lone surrogate, which JSON can hold and UTF-8 cannot, is sent by the command as it was sent by `send`."""
-    write_session("a", header("gemini-test"), *turn(1, "\ud83d", "\ude00"), *turn(2))
+    asked: Any = {"model": "gemini-test", "backend": "gemini"}
+    records = [
+        request(1, "\ud83d", **asked),
+        response(1, "\ude00"),
+        request(2, "question 2", **asked),
+        response(2, "a"),
+    ]
+    write_session("a", header(**asked), *records)
     done = here("export", "request", "-s", "a", "--curl")
     assert shell(done.out, tmp_path, {"GEMINI_API_KEY": "k"}).status == 0
     assert [ascii(content["parts"][0]["text"]) for content in model.requests[0]["contents"]] == [
@@ -169,8 +180,8 @@ def test_nobody_sees_the_key(model: Model, tmp_path: Path, program: str) -> None
     model.during = lambda _number: seen.extend(command_lines())
     env = {**os.environ, "GEMINI_API_KEY": "key-5ecret $HOME `x`", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     for credentials in (False, True):
-        request = {"url": f"{model.url}/v1/models/m:generateContent", "body": {"contents": contents("q")}}
-        script = curl(request, credentials=credentials)
+        url = f"{model.url}/v1/models/m:generateContent"
+        script = dump({"url": url, "body": {"contents": contents("q")}}, credentials=credentials)
         subprocess.run([program], input=script.encode(), env=env, capture_output=True, timeout=60, check=True)
     first, second = ({name.lower(): value for name, value in one.items()} for one in model.headers)
     assert first["x-goog-api-key"] == "key-5ecret $HOME `x`"
@@ -222,6 +233,6 @@ def test_the_session_is_only_read(here: InProcess, model: Model) -> None:
 @given(json_values(), st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
 def test_one_line_that_nothing_ends(body: Any, url: str) -> None:
     """Any body is one line of the here document, and any URL one word of the shell, so nothing can escape."""
-    *head, data, end, rest = curl({"url": url, "body": body}, credentials=False).split("\n")
+    *head, data, end, rest = dump({"url": url, "body": body}, credentials=False).split("\n")
     assert (len(head), end, rest) == (5, "END", "")
     assert json.loads(data) == body
