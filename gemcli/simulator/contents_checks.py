@@ -7,13 +7,16 @@ where none is known, they follow the API's style.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import deepcopy
 from itertools import groupby
+from typing import cast
 
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, Part, function_calls, function_responses
 from gemcli.simulator.api_errors import invalid_argument
+from gemcli.simulator.read_request import Message
 from gemcli.simulator.request_fields import PART_DATA
 from gemcli.text.proto_json import snake
 
@@ -35,6 +38,20 @@ ENDS_WITH_USER = (
 NO_PARTS = "* GenerateContentRequest.contents[{index}].parts: contents.parts must not be empty.\n"
 NO_DATA = "required oneof field 'data' must have one initialized field"
 
+NO_NAME = "Name cannot be empty."
+MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;.*)?")
+
+# fmt: off
+REQUIRED: tuple[tuple[str, str, Callable[[str], object], str], ...] = (
+    ("functionCall", "name", bool, NO_NAME),
+    ("functionResponse", "name", bool, NO_NAME),
+    ("inlineData", "mimeType", MIME_TYPE.fullmatch, "must be a MIME type, like image/png."),
+    ("inlineData", "data", bool, "must not be empty."),
+    ("fileData", "fileUri", bool, "must not be empty."),
+)
+# fmt: on
+"""What a Part must have: its key, the key inside, whether a text will do, and the message."""
+
 ORDER_RULES = {"first", "alternate", "calls-answered", "last"}
 """The rules about neighbours, which a mere piece of a conversation need not keep."""
 
@@ -52,11 +69,11 @@ def check_order(contents: Sequence[Content]) -> None:
 def part_errors(parts: Sequence[Part], place: str) -> Iterator[str]:
     """What is missing in each of the Parts at `place`."""
     yield from _blank_errors(parts, place)
-    for number, part in enumerate(parts):
-        for key in ("functionCall", "functionResponse"):
-            if key in part and not part[key].get("name"):
-                path = f"{place}[{number}].{snake(key)}.name"
-                yield f"* GenerateContentRequest.{path}: Name cannot be empty.\n"
+    for number, part in enumerate(cast(Sequence[Message], parts)):
+        for key, inside, holds, message in REQUIRED:
+            if part.get(key) and not holds(part[key].get(inside) or ""):
+                path = f"{place}[{number}].{snake(key)}.{snake(inside)}"
+                yield f"* GenerateContentRequest.{path}: {message}\n"
 
 
 def _blank_errors(parts: Sequence[Part], place: str) -> Iterator[str]:

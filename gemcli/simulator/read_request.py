@@ -68,6 +68,12 @@ class _Reader:
             # The API takes one value for a list: its documentation long had {"parts": {…}}.
             items = enumerate(value if isinstance(value, list) else [value])
             return [self._value(item_kind, item, f"{inside}[{index}]") for index, item in items]
+        if kind.endswith("{}") and isinstance(value, dict):
+            item_kind = kind.removesuffix("{}")
+            return {
+                name: self._value(item_kind, item, f"{inside}[{index}].value")
+                for index, (name, item) in enumerate(value.items())
+            }
         if isinstance(value, list) and kind != "data":
             self._unknown(key, path, "Proto field is not repeating, cannot start list.")
             return None
@@ -83,8 +89,10 @@ class _Reader:
                 return None
         if kind in MESSAGES and isinstance(value, dict):
             return self._message(kind, value, path)
-        if kind in ENUMS and isinstance(value, str) and value in ENUMS[kind]:
-            return value
+        if kind in ENUMS and isinstance(value, str) and value.upper() in ENUMS[kind]:
+            return value.upper()
+        if kind in ENUMS and type(value) is int and value >= 0:
+            return value  # older clients send the numbers of enums
         self._invalid(path, f"{_TYPE_PREFIX}{kind}", _quoted(value))
         return None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gemcli.simulator import contents_checks
+from gemcli.simulator import contents_checks, tool_checks
 from gemcli.simulator.api_errors import invalid_argument
 from gemcli.simulator.read_request import Message, read_message
 from gemcli.text.proto_json import snake
@@ -26,7 +26,14 @@ def generate_request(body: bytes) -> Message:
     contents_checks.check_each(request["contents"])
     contents_checks.check_order(request["contents"])
     settings = request.get("generationConfig", {})
-    for errors in (_part_errors(request), _limit_errors(settings), _contradictions(settings)):
+    for errors in (
+        _part_errors(request),
+        _limit_errors(settings),
+        tool_checks.tool_errors(request),
+        tool_checks.safety_errors(request),
+        _contradictions(settings),
+        tool_checks.combination_errors(request),
+    ):
         if message := "".join(errors):
             raise invalid_argument(message)
     return request
@@ -90,6 +97,9 @@ def _limit_errors(settings: Message) -> Iterator[str]:
     for name, holds, message in LIMITS:
         if name in settings and not holds(settings[name]):
             yield f"* GenerateContentRequest.generation_config.{snake(name)}: {message}\n"
+    if "responseSchema" in settings:
+        place = "generation_config.response_schema"
+        yield from tool_checks.schema_errors(settings["responseSchema"], place)
 
 
 def _contradictions(settings: Message) -> Iterator[str]:

@@ -1,10 +1,11 @@
 """The messages of a request as tables: which fields there are, and of which kind.
 
 A kind is another message or enum of these tables, or a plain one: `text`, `bytes` (base64),
-`boolean`, `number`, `integer`, `struct` (any JSON object) or `data` (any JSON); `*` marks a list.
-What belongs to the user (arguments, responses, schemas) is `struct` or `data` and never looked
-into. The fields are those of https://ai.google.dev/api/generate-content and of google-genai; a test
-compares them with the types of the latter.
+`boolean`, `number`, `integer`, `struct` (any JSON object) or `data` (any JSON). `*` marks a list,
+`{}` a map from the user's names. What belongs to the user (arguments, responses, JSON schemas) is
+`struct` or `data` and never looked into. The fields are those of
+https://ai.google.dev/api/generate-content and of google-genai; a test compares them with the types
+of the latter.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ _PART_DATA = """text, inlineData: Blob, fileData: FileData, functionCall: Functi
 _MESSAGES = {
     "GenerateContentRequest": """model, contents: Content*, systemInstruction: Content,
         generationConfig: GenerationConfig, tools: Tool*, toolConfig: ToolConfig,
-        safetySettings: SafetySetting*, cachedContent, labels: data, serviceTier, store: boolean,
+        safetySettings: SafetySetting*, cachedContent, labels: data, serviceTier: ServiceTier,
+        store: boolean,
         continuationToken: data""",
     "CountTokensRequest": """model, contents: Content*,
         generateContentRequest: GenerateContentRequest""",
@@ -29,16 +31,17 @@ _MESSAGES = {
     "Blob": "mimeType, data: bytes, displayName",
     "FileData": "mimeType, fileUri, displayName",
     "FunctionCall": "id, name, args: struct, partialArgs: data, willContinue: boolean",
-    "FunctionResponse": """id, name, response: struct, parts: data, scheduling,
-        willContinue: boolean""",
-    "ExecutableCode": "id, language, code",
-    "CodeExecutionResult": "id, outcome, output",
+    "FunctionResponse": """id, name, response: struct, parts: data,
+        scheduling: FunctionResponse.Scheduling, willContinue: boolean""",
+    "ExecutableCode": "id, language: ExecutableCode.Language, code",
+    "CodeExecutionResult": "id, outcome: CodeExecutionResult.Outcome, output",
     "GenerationConfig": """temperature: number, topP: number, topK: number, presencePenalty: number,
         frequencyPenalty: number, candidateCount: integer, maxOutputTokens: integer, seed: integer,
         logprobs: integer, responseLogprobs: boolean, audioTimestamp: boolean,
         enableEnhancedCivicAnswers: boolean, enableAffectiveDialog: boolean, responseMimeType,
-        mediaResolution, stopSequences: text*, responseModalities: text*,
-        thinkingConfig: ThinkingConfig, responseSchema: data, responseJsonSchema: data,
+        mediaResolution: GenerationConfig.MediaResolution, stopSequences: text*,
+        responseModalities: GenerationConfig.Modality*, thinkingConfig: ThinkingConfig,
+        responseSchema: Schema, responseJsonSchema: data,
         responseFormat: data, speechConfig: data, imageConfig: data, routingConfig: data,
         modelSelectionConfig: data, translationConfig: data, audioTranscriptionConfig: data""",
     "ThinkingConfig": """includeThoughts: boolean, thinkingBudget: integer,
@@ -47,13 +50,20 @@ _MESSAGES = {
         googleSearchRetrieval: data, googleMaps: data, codeExecution: data, urlContext: data,
         fileSearch: data, computerUse: data, retrieval: data, enterpriseWebSearch: data,
         parallelAiSearch: data, exaAiSearch: data, mcpServers: data""",
-    "FunctionDeclaration": """name, description, behavior, parameters: data,
-        parametersJsonSchema: data, response: data, responseJsonSchema: data""",
+    "FunctionDeclaration": """name, description, behavior: FunctionDeclaration.Behavior,
+        parameters: Schema, parametersJsonSchema: data, response: Schema,
+        responseJsonSchema: data""",
+    "Schema": """type: Type, format, title, description, nullable: boolean, enum: text*,
+        items: Schema, minItems: integer, maxItems: integer, properties: Schema{}, required: text*,
+        propertyOrdering: text*, minProperties: integer, maxProperties: integer, minimum: number,
+        maximum: number, minLength: integer, maxLength: integer, pattern, anyOf: Schema*,
+        default: data, example: data, additionalProperties: data, defs: Schema{}, ref""",
     "ToolConfig": """functionCallingConfig: FunctionCallingConfig, retrievalConfig: data,
         includeServerSideToolInvocations: boolean""",
-    "FunctionCallingConfig": """mode: FunctionCallingMode, allowedFunctionNames: text*,
+    "FunctionCallingConfig": """mode: FunctionCallingConfig.Mode, allowedFunctionNames: text*,
         streamFunctionCallArguments: boolean""",
-    "SafetySetting": "category, threshold, method",
+    "SafetySetting": """category: HarmCategory, threshold: SafetySetting.HarmBlockThreshold,
+        method""",
 }
 
 PART_DATA = fields_of(_PART_DATA)
@@ -62,8 +72,27 @@ PART_DATA = fields_of(_PART_DATA)
 MESSAGES = {name: fields_of(written) for name, written in _MESSAGES.items()}
 """Every message of a request: its fields in camelCase and their kinds."""
 
-ENUMS = {
-    "ThinkingLevel": {"THINKING_LEVEL_UNSPECIFIED", "MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH"},
-    "FunctionCallingMode": {"MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED"},
+_ENUMS = {
+    "CodeExecutionResult.Outcome": """OUTCOME_UNSPECIFIED OUTCOME_OK OUTCOME_FAILED
+        OUTCOME_DEADLINE_EXCEEDED""",
+    "ExecutableCode.Language": "LANGUAGE_UNSPECIFIED PYTHON",
+    "FunctionCallingConfig.Mode": "MODE_UNSPECIFIED AUTO ANY NONE VALIDATED",
+    "FunctionDeclaration.Behavior": "UNSPECIFIED BLOCKING NON_BLOCKING",
+    "FunctionResponse.Scheduling": "SCHEDULING_UNSPECIFIED SILENT WHEN_IDLE INTERRUPT",
+    "GenerationConfig.MediaResolution": """MEDIA_RESOLUTION_UNSPECIFIED MEDIA_RESOLUTION_LOW
+        MEDIA_RESOLUTION_MEDIUM MEDIA_RESOLUTION_HIGH""",
+    "GenerationConfig.Modality": "MODALITY_UNSPECIFIED TEXT IMAGE AUDIO VIDEO",
+    "HarmCategory": """HARM_CATEGORY_UNSPECIFIED HARM_CATEGORY_HARASSMENT HARM_CATEGORY_HATE_SPEECH
+        HARM_CATEGORY_SEXUALLY_EXPLICIT HARM_CATEGORY_DANGEROUS_CONTENT
+        HARM_CATEGORY_CIVIC_INTEGRITY HARM_CATEGORY_JAILBREAK HARM_CATEGORY_IMAGE_HATE
+        HARM_CATEGORY_IMAGE_DANGEROUS_CONTENT HARM_CATEGORY_IMAGE_HARASSMENT
+        HARM_CATEGORY_IMAGE_SEXUALLY_EXPLICIT""",
+    "SafetySetting.HarmBlockThreshold": """HARM_BLOCK_THRESHOLD_UNSPECIFIED BLOCK_LOW_AND_ABOVE
+        BLOCK_MEDIUM_AND_ABOVE BLOCK_ONLY_HIGH BLOCK_NONE OFF""",
+    "ServiceTier": "UNSPECIFIED FLEX STANDARD PRIORITY",
+    "ThinkingLevel": "THINKING_LEVEL_UNSPECIFIED MINIMAL LOW MEDIUM HIGH XHIGH",
+    "Type": "TYPE_UNSPECIFIED STRING NUMBER INTEGER BOOLEAN ARRAY OBJECT NULL",
 }
-"""The enums whose values are checked."""
+
+ENUMS = {name: frozenset(written.split()) for name, written in _ENUMS.items()}
+"""The enums whose values are checked, by the names that errors have for them."""

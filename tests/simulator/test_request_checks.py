@@ -21,7 +21,8 @@ from gemcli.simulator.contents_checks import (
     RESPONSE_COUNT,
     RESPONSE_TURN,
 )
-from gemcli.simulator.request_fields import MESSAGES
+from gemcli.simulator.request_fields import ENUMS, MESSAGES
+from gemcli.simulator.tool_checks import ALLOWED_NAMES, CATEGORY, INVALID_NAME, NO_DECLARATIONS, WITH_CACHE
 
 from .support import PNG, call, json_of, post, refusal, response, says, talk
 
@@ -143,10 +144,87 @@ WRONG_INSTRUCTIONS: list[tuple[Any, str]] = [
 ]
 
 
+def declaring(*functions: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A request that declares these functions."""
+    return {"contents": HELLO, "tools": [{"functionDeclarations": list(functions)}], **more}
+
+
+def taking(schema: dict[str, Any]) -> dict[str, Any]:
+    """A request that declares a function with this parameter `p`."""
+    return declaring({"name": "f", "parameters": {"type": "OBJECT", "properties": {"p": schema}}})
+
+
+def unknown(name: str, words: str) -> str:
+    """The API's message for a name in the schema of that parameter."""
+    return f"Invalid JSON payload received. Unknown name \"{name}\" at '{PARAMETERS}.properties[0].value': {words}"
+
+
+PARAMETERS = f"{DECLARATION}.parameters"
+CALLING = {"functionCallingConfig": {"mode": "ANY"}}
+NO_TYPE = "must be specified when not using one_of, any_of or all_of fields"
+NO_PROPERTIES = "should be non-empty for OBJECT type"
+HARM = "HARM_CATEGORY_HARASSMENT"
+
+WRONG_PARTS: list[tuple[Any, str]] = [
+    ({"inlineData": {"data": "AA=="}},
+        missing("contents[0].parts[0].inline_data.mime_type", "must be a MIME type, like image/png.")),
+    ({"inlineData": {"mimeType": "png", "data": "AA=="}},
+        missing("contents[0].parts[0].inline_data.mime_type", "must be a MIME type, like image/png.")),
+    ({"inlineData": {"mimeType": "image/png"}}, missing("contents[0].parts[0].inline_data.data", "must not be empty.")),
+    ({"inlineData": {}}, missing("contents[0].parts[0].data", NO_DATA)),
+    ({"fileData": {"mimeType": "image/png"}},
+        missing("contents[0].parts[0].file_data.file_uri", "must not be empty.")),
+]  # fmt: skip
+
+WRONG_TOOLS: list[tuple[Any, str]] = [
+    *[(declaring({"name": name}), missing(f"{DECLARATION}.name", INVALID_NAME))
+        for name in ("", "get weather", "1st", "é", "a" * 129)],
+    (declaring({}), missing(f"{DECLARATION}.name", INVALID_NAME)),
+    (declaring({"name": "f"}, {"name": "g"}, {"name": "f"}), "Duplicate function declaration found: f\n"),
+    (declaring({"name": "f", "parameters": {"type": "object"}}), missing(f"{PARAMETERS}.properties", NO_PROPERTIES)),
+    (declaring({"name": "f", "parameters": {"type": "OBJECT", "properties": {}}}),
+        missing(f"{PARAMETERS}.properties", NO_PROPERTIES)),
+    (declaring({"name": "f", "parameters": {"type": "STRING"}}),
+        missing(PARAMETERS, "schema should be of type OBJECT")),
+    (declaring({"name": "f", "parameters": {"type": "any"}}), invalid(f"{PARAMETERS}.type", f'({TYPES}.Type), "any"')),
+    (taking({"type": ["string", "null"]}), unknown("type", "Proto field is not repeating, cannot start list.")),
+    (taking({"type": "STRING", "const": 1}), unknown("const", "Cannot find field.")),
+    (taking({}), missing(f"{PARAMETERS}.properties[p].type", NO_TYPE)),
+    (taking({"type": "ARRAY"}), missing(f"{PARAMETERS}.properties[p].items", "missing field.")),
+    (taking({"type": "ARRAY", "items": {"type": "OBJECT"}}),
+        missing(f"{PARAMETERS}.properties[p].items.properties", NO_PROPERTIES)),
+    (taking({"anyOf": [{"type": "STRING"}, {}]}), missing(f"{PARAMETERS}.properties[p].any_of[1].type", NO_TYPE)),
+    (taking({"type": "INTEGER", "enum": ["1"]}),
+        missing(f"{PARAMETERS}.properties[p].enum", "only allowed for STRING type")),
+    (taking({"type": "STRING", "format": "uri"}), missing(f"{PARAMETERS}.properties[p].format",
+        "only 'enum' and 'date-time' are supported for STRING type")),
+    (taking({"type": "OBJECT", "properties": {"q": {"type": "STRING"}}, "required": ["q", "r"]}),
+        missing(f"{PARAMETERS}.properties[p].required[1]", "property is not defined")),
+    (settings(responseSchema={"type": "OBJECT"}),
+        missing("generation_config.response_schema.properties", NO_PROPERTIES)),
+    ({"contents": HELLO, "tools": [{"googleSearch": {}}], "toolConfig": CALLING}, NO_DECLARATIONS),
+    ({"contents": HELLO, "toolConfig": CALLING}, NO_DECLARATIONS),
+    (declaring({"name": "f"}, toolConfig={"functionCallingConfig": {"mode": "AUTO", "allowedFunctionNames": ["f"]}}),
+        missing("tool_config.function_calling_config.allowed_function_names", ALLOWED_NAMES)),
+    (declaring({"name": "f"}, cachedContent="cachedContents/x"), WITH_CACHE),
+]  # fmt: skip
+
+WRONG_SAFETY: list[tuple[Any, str]] = [
+    ({"category": "HARM_CATEGORY_ANGER", "threshold": "OFF"},
+        invalid("safety_settings[0].category", f'({TYPES}.HarmCategory), "HARM_CATEGORY_ANGER"')),
+    ({"category": HARM, "threshold": "BLOCK_MOST"},
+        invalid("safety_settings[0].threshold", f'({TYPES}.SafetySetting.HarmBlockThreshold), "BLOCK_MOST"')),
+    ({"threshold": "OFF"}, missing("safety_settings[0]", CATEGORY)),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
         *WRONG_VALUES,
+        *[({"contents": [says("user", part)]}, message) for part, message in WRONG_PARTS],
+        *WRONG_TOOLS,
+        *[({"contents": HELLO, "safetySettings": [value]}, message) for value, message in WRONG_SAFETY],
         *[({"contents": contents}, message) for contents, message in WRONG_CONTENTS],
         *[(settings(**values), message) for values, message in WRONG_SETTINGS],
         *[({"contents": HELLO, "generation_config": values}, message) for values, message in WRONG_SETTINGS],
@@ -224,6 +302,22 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "null": {"contents": HELLO, "systemInstruction": {"parts": [{"text": "Be brief"}]}, "cachedContent": None},
     "thinking with a budget": settings(thinkingConfig={"thinkingBudget": 0}),
     "thinking with a level": settings(thinkingConfig={"thinkingLevel": "LOW"}),
+    "thinking with a level in lower case": settings(thinkingConfig={"thinkingLevel": "low"}),
+    "functions": declaring(
+        {"name": "_get.weather:now-1"},
+        {"name": "f", "parameters": {"type": "object", "properties": {"a_b": {"type": "string"}}, "required": ["a_b"]}},
+        {"name": "g", "parametersJsonSchema": {"type": ["object", "null"], "const": 1}},
+        toolConfig={"functionCallingConfig": {"mode": "any", "allowedFunctionNames": ["f"]}},
+    ),
+    "the number of an enum": declaring({"name": "f", "parameters": {"type": 6, "properties": {"a": {"type": 1}}}}),
+    "a file": {"contents": [says("user", {"fileData": {"fileUri": "https://example.com/a.pdf"}})]},
+    "a type with parameters": {
+        "contents": [says("user", {"inlineData": {"mimeType": "text/plain; charset=utf-8", "data": "AA=="}})]
+    },
+    "every category": {
+        "contents": HELLO,
+        "safetySettings": [{"category": each, "threshold": "OFF"} for each in sorted(ENUMS["HarmCategory"])[:-1]],
+    },
     "integers in other forms": settings(maxOutputTokens="10", seed=1.0, topK=0, stopSequences=[]),
 }
 
@@ -241,12 +335,12 @@ def test_data_of_the_user() -> None:
     body = {
         "contents": [HELLO[0], called, says("user", response("f", data))],
         "tools": [{"function_declarations": [{"name": "f", "parameters_json_schema": data}]}],
-        "generation_config": {"response_schema": data},
+        "generation_config": {"response_json_schema": data},
     }
     assert request_checks.generate_request(json.dumps(body).encode()) == {
         "contents": [HELLO[0], says("model", call("f", args=data)), says("user", response("f", data))],
         "tools": [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": data}]}],
-        "generationConfig": {"responseSchema": data},
+        "generationConfig": {"responseJsonSchema": data},
     }
 
 
@@ -255,3 +349,25 @@ def test_every_field_the_sdk_knows_is_known(name: str) -> None:
     """The tables have every field of the SDK's own types, so that no client of it is refused for a field."""
     fields = getattr(types, name).model_fields.values()
     assert {field.alias for field in fields} <= MESSAGES[name].keys()
+
+
+SDK_ENUMS = {
+    "CodeExecutionResult.Outcome": types.Outcome,
+    "ExecutableCode.Language": types.Language,
+    "FunctionCallingConfig.Mode": types.FunctionCallingConfigMode,
+    "FunctionDeclaration.Behavior": types.Behavior,
+    "FunctionResponse.Scheduling": types.FunctionResponseScheduling,
+    "GenerationConfig.MediaResolution": types.MediaResolution,
+    "GenerationConfig.Modality": types.Modality,
+    "HarmCategory": types.HarmCategory,
+    "SafetySetting.HarmBlockThreshold": types.HarmBlockThreshold,
+    "ServiceTier": types.ServiceTier,
+    "ThinkingLevel": types.ThinkingLevel,
+    "Type": types.Type,
+}
+
+
+@pytest.mark.parametrize("name", ENUMS)
+def test_every_name_the_sdk_knows_is_known(name: str) -> None:
+    """The same for the values of enums."""
+    assert {str(value).upper() for value in SDK_ENUMS[name].__members__} <= ENUMS[name]
