@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 from gemcli.api.backends import Backend
@@ -115,13 +115,15 @@ class Request:
 class Result:
     """An answered exchange, usable or not.
 
-    `time` is when the request was recorded, `elapsed_ms` the time from the first attempt to the
-    answer. `unsaved` is the error that kept the answer out of the session file.
+    `time` is when the request was recorded, `model` the one that was asked. `unsaved` is the error
+    that kept the answer out of the session file. `elapsed_ms` is the time from the first attempt to
+    the answer.
     """
 
     turn: int
     id: str
     time: str | None
+    model: str
     answer: Answer
     verdict: Verdict
     attempts: list[AttemptRecord]
@@ -242,25 +244,31 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
             session.append(response_record, paid=True)
         except Unsaved as error:
             unsaved = error
-    sent, notes = request_record["time"], request.notes
-    return Result(turn, exchange_id, sent, answer, verdict, attempts, elapsed_ms, unsaved, notes)
+    sent, model, notes = request_record["time"], request.model, request.notes
+    return Result(
+        turn, exchange_id, sent, model, answer, verdict, attempts, elapsed_ms, unsaved, notes
+    )
 
 
 def stored_result(exchange: Exchange) -> Result:
     """The result of an exchange that was answered earlier, from its records."""
     response = exchange.response
     answer: Answer = exchange.answer or {}
-    verdict = answers.judge(answer)
-    if exchange.state == ANSWERED:
-        # It is in the history already; an imported answer, for one, has no finish reason.
-        error = verdict.error if verdict.valid else None
-        verdict = replace(verdict, valid=True, error=error)
-    else:
-        verdict = replace(verdict, valid=False)
+    verdict = answers.judge_again(answer, valid=exchange.state == ANSWERED)
     attempts = (response.get("attempts") or []) if response else []
     elapsed_ms = (response.get("elapsed_ms") or 0) if response else 0
-    sent = exchange.request.get("time")
-    return Result(exchange.turn, exchange.id, sent, answer, verdict, attempts, elapsed_ms, None, ())
+    return Result(
+        turn=exchange.turn,
+        id=exchange.id,
+        time=exchange.request.get("time"),
+        model=exchange.request["model"],
+        answer=answer,
+        verdict=verdict,
+        attempts=attempts,
+        elapsed_ms=elapsed_ms,
+        unsaved=None,
+        notes=(),
+    )
 
 
 def _call(request: Request, transport: Transport, attempts: list[AttemptRecord]) -> Answer:

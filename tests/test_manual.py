@@ -160,6 +160,8 @@ def printed(here: InProcess, model: Model) -> Iterator[tuple[str, Any]]:
     model.script(busy)
     yield from events("send", "-s", "c", "--stream", "Hello")
     yield from each("answer", "send", "-s", "mixed", "--temperature", "1", "Hello")
+    yield from each("answer", "send", "-s", "mixed", "--full", "Hello")
+    yield from each("turn", "history", "-s", "mixed", "--all", "--full")
     for view, table in (("--all", "turn"), ("--usage", "totals"), ("--check", "report")):
         yield from each(table, "history", "-s", "mixed", view)
     for listed in run("history", "--sessions"):

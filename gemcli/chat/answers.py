@@ -6,7 +6,7 @@ The names of reasons are those of `FinishReason` and `BlockedReason` in google-g
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict, cast
 
 from gemcli.chat import turn_order
@@ -167,6 +167,15 @@ def judge(answer: Answer) -> Verdict:
         reason, message = "FUNCTION_CALL", f"the model waits for the responses of {names}"
     error = GemcliError(reason, message) if reason else None
     return Verdict(valid, error, finish, content)
+
+
+def judge_again(answer: Answer, *, valid: bool) -> Verdict:
+    """Judge an answer from a session; `valid` says what was decided when it was recorded."""
+    verdict = judge(answer)
+    if valid:
+        # It is in the history already; an imported answer, for one, has no finish reason.
+        return replace(verdict, valid=True, error=verdict.error if verdict.valid else None)
+    return replace(verdict, valid=False)
 
 
 def _reason(answer: Answer, finish: str | None, content: Content) -> tuple[ReasonName | None, str]:

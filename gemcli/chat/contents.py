@@ -75,6 +75,16 @@ def function_responses(content: Content | None) -> list[FunctionResponse]:
     return [part["functionResponse"] for part in parts_of(content) if "functionResponse" in part]
 
 
+def other_parts(content: Content | None) -> list[Part]:
+    """The Parts that are neither text, thoughts nor function calls: images, code and the like."""
+    return [
+        part
+        for part in parts_of(content)
+        if "functionCall" not in part and not isinstance(part.get("text"), str)
+        if not is_blank(part)
+    ]
+
+
 def is_blank(part: Part) -> bool:
     """Whether a Part carries nothing: no data, or empty text without a signature to hand back."""
     return not any(value for key, value in part.items() if key != "thought")

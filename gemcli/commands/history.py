@@ -24,6 +24,8 @@ VIEWS = ("contents", "check", "usage", "path", "sessions")
 OPTIONS = (
     options.session(required=False),
     click.option("--text", "as_text", is_flag=True, help="Print 'role: text' instead of JSON."),
+    click.option("--full", is_flag=True, help=(
+        "Print every exchange of a turn too: its Parts, settings and failures.")),
     click.option("--last", is_flag=True, help="Show only the last turn."),
     click.option("--raw", is_flag=True, help=(
         "With --last or --turn: print the answer of the API as it was received.")),
@@ -51,6 +53,7 @@ def command(
     /,
     session: str | None,
     as_text: bool,
+    full: bool,
     last: bool,
     raw: bool,
     turn: int | None,
@@ -96,7 +99,7 @@ def command(
     elif as_text:
         app.output.text("\n".join(conversation_text(turn) for turn in selected))
     else:
-        app.output.jsonl(documents.turn_document(turn) for turn in selected)
+        app.output.jsonl(documents.turn_document(turn, full=full) for turn in selected)
 
 
 def select(

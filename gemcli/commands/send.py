@@ -24,7 +24,7 @@ from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
 from gemcli.chat.answers import Answer
-from gemcli.chat.contents import Content, user_text
+from gemcli.chat.contents import Content, other_parts, parts_of, user_text
 from gemcli.create_session import NewOptions, create_if_missing
 from gemcli.errors import GemcliError, counted
 from gemcli.exchange import Limits, Request, Result, Transport, WaitEvent
@@ -51,6 +51,7 @@ OPTIONS = (
     click.option("--text", "as_text", is_flag=True, help="Print only the text of the answer."),
     click.option("--stream", is_flag=True, help=(
         "Print the answer while it arrives: JSONL events, or text with --text.")),
+    click.option("--full", is_flag=True, help="Print all Parts of the answer too."),
     click.option("-n", "--no-stdin", is_flag=True, help="Do not read standard input."),
     click.option("--create", is_flag=True, help=(
         "Create the session if it is missing, with the settings given here.")),
@@ -87,6 +88,7 @@ def command(
     session: str,
     as_text: bool,
     stream: bool,
+    full: bool,
     no_stdin: bool,
     create: bool,
     model: str | None,
@@ -148,6 +150,7 @@ def command(
         resend=on_unknown == "resend",
         max_turns=max_turns,
         stream=stream,
+        full=full,
     )
     if dry_run:
         app.output.json(preview(app, options))
@@ -173,6 +176,7 @@ class SendOptions:
     resend: bool
     max_turns: int | None
     stream: bool
+    full: bool
 
 
 class Reply(NamedTuple):
@@ -218,21 +222,29 @@ def answer_document(options: SendOptions, reply: Reply) -> Document:
     """What `send` prints."""
     result = reply.result
     error = result.verdict.error
-    return {
+    content = result.verdict.content
+    document = {
         "session": options.session,
         "turn": result.turn,
         "id": result.id,
         "key": options.key,
+        "time": result.time,
+        "model": result.model,
         "sent": reply.sent,
-        **documents.answer_fields(result.answer, result.verdict.content),
+        **documents.answer_fields(result.answer, content),
         "status": error.status if error else "ok",
         "reason": error.reason if error else None,
         "attempts": len(result.attempts),
         "elapsed_ms": result.elapsed_ms,
+        "waited_ms": result.waited_ms,
         "saved": result.unsaved is None,
         "totals": documents.session_totals(reply.journal),
         "notes": list(result.notes),
     }
+    # A stream has printed each Part as an event; elsewhere an image must not get lost.
+    if options.full or (other_parts(content) and not options.stream):
+        document["parts"] = parts_of(content)
+    return document
 
 
 def exit_error(result: Result, allowed: Sequence[str]) -> GemcliError | None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from gemcli.chat import turn_order
-from gemcli.chat.answers import Answer, Candidate, content_of
+from gemcli.chat.answers import Answer, Candidate, content_of, judge_again
 from gemcli.chat.contents import Content, function_calls, is_blank, parts_of, text_of
 from gemcli.sessions.journal import ANSWERED, Exchange, Journal, Turn
 
@@ -22,13 +22,19 @@ Document = dict[str, object]
 
 def answer_fields(answer: Answer | None, content: Content) -> Document:
     """What scripts read from an answer. `content` is its model Content, as in the history."""
+    return {
+        "text": text_of(content),
+        "function_calls": function_calls(content),
+        **answer_facts(answer),
+    }
+
+
+def answer_facts(answer: Answer | None) -> Document:
+    """What the API says about an answer, beside its Content."""
     answer = answer or {}
     candidates: list[Candidate] = answer.get("candidates") or [{}]
     feedback = answer.get("promptFeedback") or {}
     return {
-        "text": text_of(content),
-        "parts": parts_of(content),
-        "function_calls": function_calls(content),
         "finish_reason": candidates[0].get("finishReason"),
         "block_reason": feedback.get("blockReason"),
         "usage_metadata": snake_case(answer.get("usageMetadata") or {}),
@@ -49,41 +55,83 @@ def chunk_events(chunk: Answer) -> Iterator[Document]:
             yield {"event": "part", "part": part}
 
 
-def turn_document(turn: Turn) -> Document:
-    """One turn: the user's message, the final answer, and every exchange."""
-    first = turn.exchanges[0]
-    answered = [exchange for exchange in turn.exchanges if exchange.state == ANSWERED]
-    final = answered[-1] if answered else turn.exchanges[-1]
-    content = final.contents[1] if final.contents else content_of(final.answer)
-    answer = answer_fields(final.answer, content)
-    return {
+def turn_document(turn: Turn, *, full: bool = False) -> Document:
+    """One turn: the user's message, and the final answer; with `full` every exchange."""
+    first, final = turn.exchanges[0], final_exchange(turn)
+    document = {
         "turn": turn.number,
         "time": first.request.get("time"),
         "state": turn_state(turn),
+        "reason": failure_of(final).reason,
+        "key": first.request.get("key"),
         "model": final.request["model"],
         "user": text_of(first.request["content"]),
-        "text": answer["text"],
-        "function_calls": answer["function_calls"],
-        "finish_reason": answer["finish_reason"],
-        "usage_metadata": answer["usage_metadata"],
-        "exchanges": [exchange_document(exchange) for exchange in turn.exchanges],
+        **answer_fields(final.answer, answer_content(final)),
+        **durations(final),
     }
+    if full:
+        document["exchanges"] = [exchange_document(exchange) for exchange in turn.exchanges]
+    return document
 
 
 def exchange_document(exchange: Exchange) -> Document:
-    """One request and its outcome; without an answer, the reason."""
-    failure = exchange.failure
-    answer = exchange.contents[1] if exchange.contents else None
-    if answer is None and exchange.answer is not None:
-        answer = content_of(exchange.answer)
+    """One request and its outcome; without an answer, the reason and what had arrived."""
+    failure = failure_of(exchange)
     return {
         "id": exchange.id,
+        "time": exchange.request.get("time"),
         "state": exchange.state,
-        "user": exchange.request["content"],
-        "model": answer,
-        "reason": failure.get("reason") if failure else None,
-        "message": failure.get("message") if failure else None,
+        "reason": failure.reason,
+        "message": failure.message,
+        "key": exchange.request.get("key"),
+        "model": exchange.request["model"],
+        "config": exchange.request.get("config") or {},
+        "user_parts": parts_of(exchange.request["content"]),
+        "parts": parts_of(answer_content(exchange)),
+        "partial": exchange.failure.get("partial") if exchange.failure else None,
+        **answer_facts(exchange.answer),
+        **durations(exchange),
     }
+
+
+def final_exchange(turn: Turn) -> Exchange:
+    """The exchange with the last answer of a turn, or else its last one."""
+    answered = [exchange for exchange in turn.exchanges if exchange.state == ANSWERED]
+    return answered[-1] if answered else turn.exchanges[-1]
+
+
+def answer_content(exchange: Exchange) -> Content:
+    """The model Content of an exchange, whether or not it is in the history; else an empty one."""
+    return exchange.contents[1] if exchange.contents else content_of(exchange.answer)
+
+
+class Failure(NamedTuple):
+    """Why an exchange has no answer, or not a plain one; None if there is nothing to say."""
+
+    reason: str | None
+    message: str | None
+
+
+def failure_of(exchange: Exchange) -> Failure:
+    """Why an exchange has no answer, or why its answer is not a plain success."""
+    if exchange.failure:
+        return Failure(exchange.failure.get("reason"), exchange.failure.get("message"))
+    if exchange.answer is None:
+        return Failure(None, None)
+    error = judge_again(exchange.answer, valid=exchange.state == ANSWERED).error
+    return Failure(error.reason, error.message) if error else Failure(None, None)
+
+
+def durations(exchange: Exchange) -> Document:
+    """How often an exchange was tried, and how long its answer took; null if it is not known."""
+    outcome = exchange.response or exchange.failure
+    attempts = (outcome.get("attempts") or []) if outcome else []
+    elapsed_ms = exchange.response.get("elapsed_ms") if exchange.response else None
+    waited_ms = None
+    if elapsed_ms is not None:  # the last attempt is the one that was answered
+        last_ms = attempts[-1].get("elapsed_ms", elapsed_ms) if attempts else elapsed_ms
+        waited_ms = max(0, elapsed_ms - last_ms)
+    return {"attempts": len(attempts), "elapsed_ms": elapsed_ms, "waited_ms": waited_ms}
 
 
 def turn_state(turn: Turn) -> str:

@@ -8,8 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import CALL, RESPONSE, answer, header, mixed, request, response, turn, write_session
-from tests.support import InProcess
+from tests.builders import (
+    CALL,
+    RESPONSE,
+    answer,
+    header,
+    mixed,
+    request,
+    response,
+    sse,
+    streaming,
+    turn,
+    write_session,
+)
+from tests.support import InProcess, Model
 
 
 def test_the_turns_of_the_history(here: InProcess) -> None:
@@ -25,14 +37,14 @@ def test_the_turns_of_the_history(here: InProcess) -> None:
 def test_all_turns_with_their_states(here: InProcess) -> None:
     """`--all` shows every turn that ever was, with what came of it, and why."""
     write_session("a", *mixed(), request(7, "q"), response(7, CALL))
-    lines = here("history", "-s", "a", "--all").lines
+    lines = here("history", "-s", "a", "--all", "--full").lines
     states = ["answered", "refused", "failed", "in_doubt", "rewound", "answered", "open"]
     assert [(line["turn"], line["state"]) for line in lines] == list(enumerate(states, 1))
     assert [line["text"] for line in lines] == ["answer 1", "half an answer", "", "", "answer 5", "answer 6", ""]
     assert [line["finish_reason"] for line in lines[1:4]] == ["SAFETY", None, None]
     failure = lines[2]["exchanges"][0]
     assert (failure["state"], failure["reason"], failure["message"]) == ("failed", "UNAVAILABLE", "overloaded")
-    assert lines[5]["exchanges"][0]["user"] == {"role": "user", "parts": [{"text": "question 6"}]}
+    assert lines[5]["exchanges"][0]["user_parts"] == [{"text": "question 6"}]
 
 
 def test_an_empty_session_has_no_lines(here: InProcess) -> None:
@@ -60,9 +72,9 @@ def test_text_of_all_turns(here: InProcess) -> None:
 def test_thoughts_are_no_text(here: InProcess) -> None:
     """Thoughts are left out of texts, and kept among the parts."""
     write_session("a", header(), request(1, "q"), response(1, {"text": "hm", "thought": True}, "so"))
-    line = here("history", "-s", "a").json
+    line = here("history", "-s", "a", "--full").json
     assert line["text"] == "so"
-    assert line["exchanges"][0]["model"]["parts"][0] == {"text": "hm", "thought": True}
+    assert line["exchanges"][0]["parts"][0] == {"text": "hm", "thought": True}
     assert here("history", "-s", "a", "--text").out == "user: q\nmodel: so\n"
 
 
@@ -76,11 +88,36 @@ def test_a_turn_of_two_exchanges(here: InProcess) -> None:
         request(1, RESPONSE, ordinal=2),
         response(1, "end", ordinal=2),
     )
-    line = here("history", "-s", "a").json
+    line = here("history", "-s", "a", "--full").json
     assert (line["user"], line["text"], line["state"], line["function_calls"]) == ("q", "end", "answered", [])
     assert [exchange["id"] for exchange in line["exchanges"]] == ["1.1", "1.2"]
     assert here("history", "-s", "a", "--text").out == "user: q\nmodel: end\n"
     assert len(here("history", "-s", "a", "--contents").lines) == 4
+
+
+def test_full(here: InProcess, model: Model) -> None:
+    """`--full` shows what is in the file: the settings of a message, what had arrived of an answer, and why no more."""
+    model.script(streaming(sse(answer("Half an", finish=None))))
+    assert here("send", "-s", "a", "--create", "--stream", "Hi", env=model.env).status == 75
+    here("send", "-s", "a", "Hi", "--temperature", "1", "--once", "k", env=model.env)
+    failed, answered = here("history", "-s", "a", "--all", "--full").lines
+    exchange = failed["exchanges"][0]
+    assert exchange["partial"]["candidates"][0]["content"]["parts"] == [{"text": "Half an"}]
+    assert (
+        (exchange["state"], exchange["reason"])
+        == (failed["state"], failed["reason"])
+        == ("in_doubt", exchange["reason"])
+    )
+    assert exchange["message"]
+    exchange = answered["exchanges"][0]
+    assert (exchange["config"], exchange["key"]) == ({"generationConfig": {"temperature": 1}}, "k")
+    assert (answered["key"], answered["reason"]) == ("k", None)
+
+
+def test_nothing_twice(here: InProcess) -> None:
+    """Without `--full` the texts of a turn are printed once, so history is no larger than the file."""
+    path = write_session("a", header(), *turn(1, "question " * 1000, "answer " * 1000))
+    assert len(here("history", "-s", "a").out) < path.stat().st_size
 
 
 def test_last(here: InProcess) -> None:

@@ -25,8 +25,12 @@ from tests.builders import (
     CALL,
     ECHO,
     answer,
+    api_error,
     contents,
     header,
+    parts_of,
+    records_of,
+    retry_info,
     sse,
     streaming,
     turn,
@@ -108,6 +112,50 @@ def test_a_config_file_for_one_message(here: InProcess, model: Model) -> None:
 
 
 # What comes of it
+
+IMAGE: Any = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+THOUGHT: Any = {"text": "Hm", "thought": True}
+SIGNED: Any = {"text": "Yes", "thoughtSignature": "c2ln"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "options", "printed"),
+    [
+        ([THOUGHT, SIGNED], [], False),
+        ([THOUGHT, SIGNED], ["--full"], True),
+        (["Look", IMAGE], [], True),
+        (["Look", IMAGE], ["--stream"], False),
+        (["Look", IMAGE], ["--stream", "--full"], True),
+        ([CALL], [], False),
+    ],
+)
+def test_parts(here: InProcess, model: Model, parts: list[Any], options: list[str], printed: bool) -> None:
+    """What the text says is not printed a second time as Parts; but an image that is nowhere else is printed."""
+    model.script(streaming(sse(answer(*parts))) if "--stream" in options else json_reply(answer(*parts)))
+    document = here("send", "-s", "a", "--create", "x", *options, env=model.env).lines[-1]
+    assert document.get("parts") == (parts_of(*parts) if printed else None)
+
+
+def test_when_and_whom(here: InProcess) -> None:
+    """The document says when the message was recorded, and which model was asked; again when it is printed again."""
+    write_session("a", header())
+    first = here("send", "-s", "a", "--once", "k", "x").json
+    assert (first["time"], first["model"]) == (records_of("a")[1]["time"], "simulator/echo")
+    again = here("send", "-s", "a", "--once", "k", "x").json
+    assert (again["sent"], again["time"], again["model"]) == (False, first["time"], first["model"])
+    assert here("history", "-s", "a").json["time"] == first["time"]
+
+
+def test_waited(here: InProcess, model: Model) -> None:
+    """`waited_ms` is the part of `elapsed_ms` that an attempt in vain and the wait after it took."""
+    model.script(api_error(503, "UNAVAILABLE", "busy", retry_info("0.05s")), answer("at last"))
+    done = here("send", "-s", "a", "--create", "x", "--retries", "1", env=model.env).json
+    times = [attempt["elapsed_ms"] for attempt in records_of("a")[-1]["attempts"]]
+    assert (done["attempts"], done["waited_ms"]) == (2, done["elapsed_ms"] - times[1])
+    turn = here("history", "-s", "a").json
+    assert [turn[key] for key in ("attempts", "elapsed_ms", "waited_ms")] == [
+        done[key] for key in ("attempts", "elapsed_ms", "waited_ms")
+    ]
 
 
 def test_totals_grow(here: InProcess, model: Model) -> None:
@@ -293,7 +341,7 @@ def test_the_session_is_free_when_the_answer_is_printed(
 def test_an_answer_neither_saved_nor_printed_is_told_as_unsaved(fault: Exception) -> None:
     """When an answer could not be saved and nobody reads it, the status is that of the session, never a quiet 141."""
     unsaved = Unsaved("DISK_FULL", "no space")
-    result = Result(1, "1.1", None, answer("hi"), judge(answer("hi")), [], 1, unsaved, ())
+    result = Result(1, "1.1", None, "m", answer("hi"), judge(answer("hi")), [], 1, unsaved, ())
     with pytest.raises(Unsaved) as caught, print_result("a", result):
         raise fault
     assert caught.value.exit == 74

@@ -42,7 +42,7 @@ def test_events(here: InProcess, model: Model) -> None:
     busy = json_reply({"error": {"code": 503, "message": "busy"}}, 503, {"retry-after": "0"})
     parts = [{"text": "hm", "thought": True}, "Hel", "lo", {"text": "", "thoughtSignature": "c2ln"}, image, CALL]
     model.script(busy, streaming(sse(*map(said, parts), said(finish="STOP"))))
-    done = here("send", "-s", "s", "--stream", "hello", "--allow", "function_call", "--retries", "1")
+    done = here("send", "-s", "s", "--stream", "--full", "hello", "--allow", "function_call", "--retries", "1")
     *events, final = [json.loads(line) for line in done.out.splitlines()]
     assert (done.status, done.err) == (0, "")
     assert events[0].keys() == {"event", "seconds", "reason", "message"}

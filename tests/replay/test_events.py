@@ -55,9 +55,8 @@ def tokens(**counts: int) -> dict[str, int]:
 
 def result(body: Any, *, unsaved: Unsaved | None = None, attempts: list[Any] | None = None) -> Result:
     """An exchange that was answered."""
-    return Result(
-        3, "3.1", SENT, body, judge(body), attempts or [{"http": 200, "elapsed_ms": 7}], 10, unsaved, ("a note",)
-    )
+    tries = attempts or [{"http": 200, "elapsed_ms": 7}]
+    return Result(3, "3.1", SENT, "m", body, judge(body), tries, 10, unsaved, ("a note",))
 
 
 def told(outcome: Outcome) -> dict[str, Any]:

@@ -23,22 +23,27 @@ COUNTERS = [
     "total_token_count",
 ]  # fmt: skip
 SEND = [
-    "session", "turn", "id", "key", "sent", "text", "parts", "function_calls", "finish_reason",
-    "block_reason", "usage_metadata", "model_version", "response_id", "status", "reason",
-    "attempts", "elapsed_ms", "saved", "totals", "notes",
+    "session", "turn", "id", "key", "time", "model", "sent", "text", "function_calls",
+    "finish_reason", "block_reason", "usage_metadata", "model_version", "response_id", "status",
+    "reason", "attempts", "elapsed_ms", "waited_ms", "saved", "totals", "notes",
 ]  # fmt: skip
 TURN = [
-    "turn", "time", "state", "model", "user", "text", "function_calls", "finish_reason",
-    "usage_metadata", "exchanges",
+    "turn", "time", "state", "reason", "key", "model", "user", "text", "function_calls",
+    "finish_reason", "block_reason", "usage_metadata", "model_version", "response_id", "attempts",
+    "elapsed_ms", "waited_ms",
 ]  # fmt: skip
-EXCHANGE = ["id", "state", "user", "model", "reason", "message"]
+EXCHANGE = [
+    "id", "time", "state", "reason", "message", "key", "model", "config", "user_parts", "parts",
+    "partial", "finish_reason", "block_reason", "usage_metadata", "model_version", "response_id",
+    "attempts", "elapsed_ms", "waited_ms",
+]  # fmt: skip
 ERROR = [
     "level", "code", "reason", "exit", "message", "hint", "retryable", "retry_after_s", "http",
     "attempts", "outcome", "problems", "problem_count",
 ]  # fmt: skip
 PROBLEM = ["rule", "message", "index", "line", "column", "hint", "file"]
 
-API_FORM = {"parts", "config", "function_calls", "problems", "user", "model"}
+API_FORM = {"parts", "user_parts", "partial", "config", "function_calls", "problems"}
 """Keys below which values are in the form of the API (Contents, Parts, config) or are no keys of ours."""
 
 
@@ -60,12 +65,10 @@ def assert_snake_case(document: Any) -> None:
 
 
 def assert_turn(document: dict[str, Any]) -> None:
-    """A turn has exactly the promised keys, and so has each of its exchanges."""
+    """A turn has exactly the promised keys."""
     assert list(document) == TURN
     assert isinstance(document["text"], str)
     assert isinstance(document["user"], str)
-    assert [list(exchange) for exchange in document["exchanges"]] == [EXCHANGE] * len(document["exchanges"])
-    assert document["exchanges"]
     assert_snake_case(document)
 
 
@@ -104,6 +107,10 @@ def test_history(here: InProcess) -> None:
     for line in lines:
         assert_turn(line)
     assert lines[6]["function_calls"] == [CALL["functionCall"]]
+    for line in here("history", "-s", "a", "--all", "--full").lines:
+        assert list(line) == [*TURN, "exchanges"]
+        assert [list(exchange) for exchange in line["exchanges"]] == [EXCHANGE]
+        assert_snake_case(line)
 
 
 def test_history_views(here: InProcess) -> None:

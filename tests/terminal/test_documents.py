@@ -47,7 +47,7 @@ def test_answer_fields() -> None:
     body = answer(THOUGHT, "a", CALL, {"text": "b", "thoughtSignature": "cw=="}, responseId="r1")
     content = body["candidates"][0]["content"]
     assert documents.answer_fields(body, content) == {
-        "text": "ab", "parts": content["parts"], "function_calls": [{"name": "f", "args": {"someKey": 1}}],
+        "text": "ab", "function_calls": [{"name": "f", "args": {"someKey": 1}}],
         "finish_reason": "STOP", "block_reason": None, "usage_metadata": USAGE,
         "model_version": "gemini-test-001", "response_id": "r1",
     }  # fmt: skip
@@ -65,7 +65,7 @@ def test_answer_fields() -> None:
 def test_answer_fields_of_nothing(body: Any, block_reason: str | None) -> None:
     """No answer has the same keys: text is always a string, lists are lists, unknown facts are null."""
     assert documents.answer_fields(body, {"role": "model", "parts": []}) == {
-        "text": "", "parts": [], "function_calls": [], "finish_reason": None, "block_reason": block_reason,
+        "text": "", "function_calls": [], "finish_reason": None, "block_reason": block_reason,
         "usage_metadata": {}, "model_version": None, "response_id": None,
     }  # fmt: skip
 
@@ -75,43 +75,61 @@ def test_turn_document() -> None:
     body = [HEADER, asked("1.1", "q", "?"), told("1.1", CALL), asked("1.2", RESULT, model="n"), told("1.2", "a", {})]
     turn = Journal(body).turns[1]
     assert documents.turn_document(turn) == {
-        "turn": 1,
-        "time": "T1.1",
-        "state": "answered",
-        "model": "n",
-        "user": "q?",
-        "text": "a",
-        "function_calls": [],
-        "finish_reason": "STOP",
-        "usage_metadata": USAGE,
-        "exchanges": [
-            {
-                "id": "1.1", "state": "answered",
-                "user": {"role": "user", "parts": [{"text": "q"}, {"text": "?"}]},
-                "model": {"role": "model", "parts": [CALL]}, "reason": None, "message": None,
-            },
-            {
-                "id": "1.2", "state": "answered", "user": {"role": "user", "parts": [RESULT]},
-                "model": {"role": "model", "parts": [{"text": "a"}]}, "reason": None, "message": None,
-            },
-        ],
+        "turn": 1, "time": "T1.1", "state": "answered", "reason": None, "key": None, "model": "n",
+        "user": "q?", "text": "a", "function_calls": [], "finish_reason": "STOP", "block_reason": None,
+        "usage_metadata": USAGE, "model_version": "gemini-test-001", "response_id": None,
+        "attempts": 0, "elapsed_ms": None, "waited_ms": None,
     }  # fmt: skip
+
+
+def test_a_turn_in_full() -> None:
+    """In full, a turn has its exchanges too: all that the records say of them, and nothing of it twice."""
+    config = {"generationConfig": {"temperature": 1}}
+    attempts = [{"http": 503, "elapsed_ms": 20, "reason": "UNAVAILABLE"}, {"http": 200, "elapsed_ms": 300}]
+    timed = told("1.2", "a", {}, responseId="r") | {"attempts": attempts, "elapsed_ms": 1000}
+    own = asked("1.2", RESULT, model="n") | {"config": config, "key": "k"}
+    turn = Journal([HEADER, asked("1.1", "q", "?"), told("1.1", CALL), own, timed]).turns[1]
+    lean, full = documents.turn_document(turn), documents.turn_document(turn, full=True)
+    exchanges: Any = full.pop("exchanges")
+    assert full == lean
+    assert exchanges == [
+        {
+            "id": "1.1", "time": "T1.1", "state": "answered", "reason": "FUNCTION_CALL",
+            "message": "the model waits for the responses of f", "key": None, "model": "m", "config": {},
+            "user_parts": [{"text": "q"}, {"text": "?"}], "parts": [CALL], "partial": None,
+            "finish_reason": "STOP", "block_reason": None, "usage_metadata": USAGE,
+            "model_version": "gemini-test-001", "response_id": None,
+            "attempts": 0, "elapsed_ms": None, "waited_ms": None,
+        },
+        {
+            "id": "1.2", "time": "T1.2", "state": "answered", "reason": None, "message": None,
+            "key": "k", "model": "n", "config": config, "user_parts": [RESULT], "parts": [{"text": "a"}],
+            "partial": None, "finish_reason": "STOP", "block_reason": None, "usage_metadata": USAGE,
+            "model_version": "gemini-test-001", "response_id": "r",
+            "attempts": 2, "elapsed_ms": 1000, "waited_ms": 700,
+        },
+    ]  # fmt: skip
 
 
 def test_turns_without_an_answer() -> None:
     """A failed turn has the same keys, and says why; a refused one shows what came, though it is not in the history."""
-    journal = Journal([HEADER, asked("1.1", "q"), FAILURE | {"request": "1.1"}, asked("2.1", "q"),
-        told("2.1", "half", valid=False, finish="SAFETY")])  # fmt: skip
-    view: Any = documents.turn_document(journal.turns[1])
+    cut = FAILURE | {"request": "1.1", "partial": answer("Half an", finish=None), "attempts": [{"elapsed_ms": 3}]}
+    refused = told("2.1", "half", valid=False, finish="SAFETY")
+    journal = Journal([HEADER, asked("1.1", "q"), cut, asked("2.1", "q"), refused])
+    view: Any = documents.turn_document(journal.turns[1], full=True)
     exchange = view.pop("exchanges")[0]
     assert view == {
-        "turn": 1, "time": "T1.1", "state": "failed", "model": "m", "user": "q", "text": "",
-        "function_calls": [], "finish_reason": None, "usage_metadata": {},
+        "turn": 1, "time": "T1.1", "state": "failed", "reason": "DNS", "key": None, "model": "m",
+        "user": "q", "text": "", "function_calls": [], "finish_reason": None, "block_reason": None,
+        "usage_metadata": {}, "model_version": None, "response_id": None,
+        "attempts": 1, "elapsed_ms": None, "waited_ms": None,
     }  # fmt: skip
-    assert (exchange["model"], exchange["reason"], exchange["message"]) == (None, "DNS", "no such host")
-    view = documents.turn_document(journal.turns[2])
+    assert (exchange["parts"], exchange["reason"], exchange["message"]) == ([], "DNS", "no such host")
+    assert exchange["partial"] == cut["partial"]
+    view = documents.turn_document(journal.turns[2], full=True)
     assert (view["state"], view["text"], view["finish_reason"]) == ("refused", "half", "SAFETY")
-    assert view["exchanges"][0]["model"] == {"role": "model", "parts": [{"text": "half"}]}
+    assert view["reason"] == "ANSWER_BLOCKED"
+    assert view["exchanges"][0]["parts"] == [{"text": "half"}]
 
 
 ANSWERED = [asked("1.1", "q"), told("1.1", "a")]
@@ -177,7 +195,7 @@ def shown(journal: Journal) -> None:
     documents.session_document("a", "/a", journal)
     documents.session_totals(journal)
     for turn in journal.turns.values():
-        documents.turn_document(turn)
+        documents.turn_document(turn, full=True)
     for write in (markdown.dump, replay_script.dump):
         try:
             write(journal.history, journal.header)
