@@ -227,7 +227,7 @@ def script_keys() -> dict[str, set[str]]:
         "Checks": {*script_schema.EXPECT.keys},
         "Token counts": {*checks.TOKENS},
         "Templates": {*template.FILTERS},
-        "Other forms": {*suites.SHAPES},
+        "Conversations": {*suites.SHAPES},
     }
 
 

@@ -210,8 +210,8 @@ def _require_target(
     if directory is None:
         if session is None and not dry_run:
             raise click.UsageError("no session is given; use -s SESSION or --out DIR")
-        if suite.many and (session is not None or not dry_run):
-            what = f"each line of {suite.file} is a conversation with a session of its own"
+        if len(suite.scripts) > 1 and (session is not None or not dry_run):
+            what = f"each of the {len(suite.scripts)} conversations needs a session of its own"
             raise click.UsageError(f"{what}; use --out DIR")
         return
     for script in suite.scripts:

@@ -40,8 +40,8 @@ REFUSALS = {
 """The ends of answers that never enter the history."""
 
 
-def check_script(script: Script, problems: Problems, *, in_suite: bool = False) -> None:
-    """Find what does not go together in a script; in a suite, only `--var` defines names."""
+def check_script(script: Script, problems: Problems) -> None:
+    """Find what does not go together in a script."""
     _check_configs(script, problems)
     _check_ids(script, problems)
     for turn in script.turns[:-1]:
@@ -49,8 +49,7 @@ def check_script(script: Script, problems: Problems, *, in_suite: bool = False) 
             message = "a message after a refused one is never sent"
             hint = "make this the last turn, or a script of its own"
             problems.note("refusal-not-last", message, _message(turn), hint)
-    source = "with --var" if in_suite else "in `vars`, or with --var"
-    templates = _Templates(script, problems, f"define it {source}")
+    templates = _Templates(script, problems)
     for turn in script.turns:
         templates.check_message(turn)
         for check, text in expected_texts(turn):
@@ -108,13 +107,13 @@ def _check_ids(script: Script, problems: Problems) -> None:
 
 
 class _Templates:
-    """Checks the templates of one script; `define` says how to define a name."""
+    """Checks the templates of one script."""
 
-    def __init__(self, script: Script, problems: Problems, define: str) -> None:
+    def __init__(self, script: Script, problems: Problems) -> None:
         self.vars = script.vars
         self.problems = problems
         known = ", ".join(islice(self.vars, MAX_NAMES))
-        self.hint = f"defined are {known}" if known else define
+        self.hint = f"defined are {known}" if known else "define it in `vars`, or with --var"
 
     def check_message(self, turn: Turn) -> None:
         text = _message(turn)

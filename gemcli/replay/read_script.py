@@ -1,25 +1,27 @@
 """Scripts in all their forms, told apart by their shape.
 
-YAML or JSON list                    each item a message                          one conversation
-YAML or JSON mapping with `turns`    a script with settings                       one
-JSON Lines of messages               text or turns; perhaps first {"script": {…}} one
-JSON Lines of conversations          turns, messages, contents or history         one a line
-a session                            its user messages again                      one
-plain text, if the caller says so    each line a message                          one
+a list of messages                     text or turns, or messages of other formats
+a mapping with `turns`                 a script with settings
+a mapping with `messages` or the like  a conversation of another format
+a list of conversations                a suite; its settings beside it in a mapping, if it has any
+JSON Lines                             messages or conversations, perhaps after {"script": {…}}
+a session                              its user messages again
+plain text, if the caller says so      each line a message
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
+from itertools import count
 
 from gemcli.chat.contents import function_calls, function_responses, user_text
 from gemcli.errors import GemcliError, Problem, counted, did_you_mean, in_order
-from gemcli.replay import script_schema, suites
+from gemcli.replay import recorded_messages, script_schema, suites
 from gemcli.replay.check_script import check_script, template_names
-from gemcli.replay.script import Script, Suite, Turn
+from gemcli.replay.script import Script, Settings, Suite, Turn
 from gemcli.sessions import read_records
 from gemcli.sessions.journal import Turn as Recorded
 from gemcli.settings.config import Config
@@ -108,14 +110,23 @@ class _Reader:
         return Turn("", request["content"], raw=True, config=config, line=line)
 
     def read_document(self, text: str) -> None:
-        """A YAML or JSON document is one script."""
+        """A YAML or JSON document is one script, or a list of conversations."""
         node = self._json(text)
         if node is None and not self.problems:
             node = yaml_tree.load(text, self.problems)
-        if node is None or (isinstance(node, Text) and node.plain and not node):
-            return
-        if isinstance(node, tree.Mapping) and "turns" not in node and suites.is_conversation(node):
-            self._read_suite([node])
+        if node is not None and not (isinstance(node, Text) and node.plain and not node):
+            self._read_node(node)
+
+    def _read_node(self, node: Node) -> None:
+        """The root of a document."""
+        if conversations := suites.conversations_of(node):
+            self._read_suite(conversations)
+        elif isinstance(node, tree.Mapping) and (inner := _conversations_in(node)):
+            header = tree.Mapping(node.line, node.column)
+            header.update((key, value) for key, value in node.items() if key != "conversations")
+            self._read_suite(inner, header)
+        elif suites.is_recorded(node):
+            self._take(suites.read(self.problems, node, self.ignored, self.name))
         else:
             self._take(script_schema.read(self.problems, node, self.name))
 
@@ -138,54 +149,77 @@ class _Reader:
                 nodes.append(node)
             if self.problems.full:
                 break
-        if not nodes:
-            return
-        if isinstance(nodes[0], tree.Mapping) and suites.is_conversation(nodes[0]):
-            self._read_suite(nodes)
-        else:
-            self._read_messages(nodes)
-
-    def _read_messages(self, nodes: list[Node]) -> None:
-        """One script: its messages a line each, after the settings if there are any."""
-        header, key = tree.Mapping(), Text("script")
-        if isinstance(nodes[0], tree.Mapping) and list(nodes[0]) == [key]:
-            settings, nodes = nodes[0][key], nodes[1:]
+        header = tree.Mapping()
+        if nodes and isinstance(nodes[0], tree.Mapping) and list(nodes[0]) == [Text("script")]:
+            settings, nodes = nodes[0][Text("script")], nodes[1:]
             if not isinstance(settings, tree.Mapping):
                 self.problems.add("shape", "`script` must be an object of settings", settings)
                 return
             header = settings
+        first = nodes[0] if nodes else None
+        if first is not None and suites.is_conversation(first):
+            self._read_suite(nodes, header)
+        elif len(rows) == 1 and isinstance(first, tree.Sequence):
+            self._read_node(first)
+        elif header or first is not None:
+            self._read_messages(nodes, header)
+
+    def _read_messages(self, nodes: list[Node], header: tree.Mapping) -> None:
+        """One conversation: its messages a line each, after its settings if there are any."""
         own_turns = [key for key in header if key == "turns"]
         for key in own_turns:
             self.problems.add("unknown-key", "`turns` are the lines that follow", key)
+        recorded = bool(nodes) and recorded_messages.is_message(nodes[0])
         if nodes or not own_turns:
-            turns = tree.Sequence(header.line, header.column, nodes)
-            header[Text("turns", header.line, header.column)] = turns
-        self._take(script_schema.read(self.problems, header, self.name))
+            script = tree.Mapping(header.line, header.column)
+            script.update(header)
+            shape = Text("messages" if recorded else "turns", header.line, header.column)
+            script[shape] = tree.Sequence(header.line, header.column, nodes)
+            header = script
+        if recorded:
+            self._take(suites.read(self.problems, header, self.ignored, self.name))
+        else:
+            self._take(script_schema.read(self.problems, header, self.name))
 
-    def _read_suite(self, nodes: list[Node]) -> None:
-        """A conversation a line."""
+    def _read_suite(self, nodes: list[Node], header: tree.Mapping | None = None) -> None:
+        """Many conversations, after the settings of all if there are any."""
         self.many = True
+        settings = script_schema.read_settings(self.problems, header or tree.Mapping())
+        if settings is None:
+            return
+        self.name = settings.name or self.name
         lines: dict[str, int] = {}
         for node in nodes:
             script = suites.read(self.problems, node, self.ignored)
             if script is not None:
-                if script.name in lines:
-                    first = lines[script.name]
-                    message = f"the conversation in line {first} is already called `{script.name}`"
-                    hint = "give each a `name` of its own"
-                    self.problems.add("duplicate-name", message, node, hint)
-                lines.setdefault(script.name, node.line)
-                self._take(script, in_suite=True)
+                self._take(self._in_suite(script, settings, node, lines))
             if self.problems.full:
                 break
 
-    def _take(self, script: Script | None, *, in_suite: bool = False) -> None:
+    def _in_suite(
+        self, script: Script, settings: Settings, node: Node, lines: dict[str, int]
+    ) -> Script:
+        """A conversation with what holds for all; `lines` are those of the names before it."""
+        if script.name in lines and suites.own_name(node):
+            first = lines[script.name]
+            message = f"the conversation in line {first} is already called `{script.name}`"
+            hint = "give each a `name` of its own"
+            self.problems.add("duplicate-name", message, node, hint)
+        elif script.name in lines:
+            script = replace(script, name=_numbered_name(script.name, lines))
+        lines.setdefault(script.name, node.line)
+        script = settings.under(script)
+        if not script.vars and not self.given:
+            script = replace(script, turns=tuple(replace(turn, raw=True) for turn in script.turns))
+        return script
+
+    def _take(self, script: Script | None) -> None:
         """Check a script that was read, and keep it with the given texts."""
         if script is None:
             return
         self.used |= script.vars.keys() | template_names(script)
         script = replace(script, vars={**script.vars, **self.given})
-        check_script(script, self.problems, in_suite=in_suite)
+        check_script(script, self.problems)
         self.scripts.append(script)
 
     def unused(self) -> list[Problem]:
@@ -201,6 +235,17 @@ class _Reader:
 def _numbered(turns: list[Turn]) -> tuple[Turn, ...]:
     """The turns, each with its place as its id."""
     return tuple(replace(turn, id=f"t{number}") for number, turn in enumerate(turns, 1))
+
+
+def _numbered_name(name: str, taken: Container[str]) -> str:
+    """The name of the next conversation that says the same as others."""
+    return next(new for number in count(2) if (new := f"{name}-{number}") not in taken)
+
+
+def _conversations_in(node: tree.Mapping) -> tree.Sequence | None:
+    """The conversations of a file with settings for all; ShareGPT has messages under that key."""
+    conversations = node.get(Text("conversations"))
+    return None if conversations is None else suites.conversations_of(conversations)
 
 
 def _is_session(text: str) -> bool:

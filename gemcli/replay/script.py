@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gemcli.chat.contents import Content, Part, parts_of
@@ -11,7 +11,7 @@ from gemcli.errors import Problem
 from gemcli.replay.checks import NOTHING, Expected
 from gemcli.replay.template import render
 from gemcli.sessions.records import SessionRecord
-from gemcli.settings.config import Config
+from gemcli.settings.config import Config, merge
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,43 @@ class Script:
     on_fail: str | None = None
     on_unknown: str | None = None
     header: SessionRecord | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a script says besides its messages, or a file for all of its conversations."""
+
+    name: str | None = None
+    model: str | None = None
+    config: Config = field(default_factory=Config)
+    vars: Mapping[str, str] = field(default_factory=dict)
+    expect: Expected = NOTHING
+    on_fail: str | None = None
+    on_unknown: str | None = None
+
+    def under(self, script: Script) -> Script:
+        """The script, with these settings where it has none of its own."""
+        turns = script.turns
+        if self.expect != NOTHING:
+            turns = tuple(replace(turn, expect=_over(turn.expect, self.expect)) for turn in turns)
+        return replace(
+            script,
+            turns=turns,
+            model=script.model or self.model,
+            config=merge(self.config, script.config),
+            vars={**self.vars, **script.vars},
+            on_fail=script.on_fail or self.on_fail,
+            on_unknown=script.on_unknown or self.on_unknown,
+        )
+
+
+def _over(own: Expected, usual: Expected) -> Expected:
+    """What is expected by `own`, and by `usual` where `own` has no such check."""
+    return Expected(
+        {**usual.texts, **own.texts},
+        usual.finish if own.finish is None else own.finish,
+        {**usual.bounds, **own.bounds},
+    )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
 from gemcli.replay import checks, template
 from gemcli.replay.checks import PATTERNS, TEXT_CHECKS, TOKENS, Bound, Expected
-from gemcli.replay.script import Script, Turn
+from gemcli.replay.script import Script, Settings, Turn
 from gemcli.sessions.names import is_session_name
 from gemcli.settings.config import CONFIG, Config
 from gemcli.text import tree
@@ -182,21 +182,33 @@ def _turns(problems: Problems, label: str, node: Node) -> tuple[Turn, ...] | Non
     return None if turns is None else tuple(turn for turn in turns if turn is not None)
 
 
-SCRIPT: Schema[Values] = Schema(
-    dict,
-    {
-        "name": NAME,
-        "model": scalar("a model's name", _model),
-        "system": FILLED_TEXT,
-        "config": CONFIG,
-        "vars": map_of(VARIABLE, TEXT),
-        "on_fail": choice("stop or continue", ("stop", "continue")),
-        "on_unknown": choice("fail or resend", ("fail", "resend")),
-        "turns": _turns,
-    },
-    required=("turns",),
-    elsewhere=_CONFIG_KEYS,
-)
+def _settings(*, system: str | None = None, **values: Any) -> Settings:
+    if system is not None:
+        instruction: Config = {"systemInstruction": {"parts": [{"text": system}]}}
+        values["config"] = {**instruction, **values.get("config", {})}
+    return Settings(**values)
+
+
+def _script(*, turns: tuple[Turn, ...], **values: Any) -> tuple[Settings, tuple[Turn, ...]]:
+    return _settings(**values), turns
+
+
+SETTINGS: dict[str, Kind[object]] = {
+    "name": NAME,
+    "model": scalar("a model's name", _model),
+    "system": FILLED_TEXT,
+    "config": CONFIG,
+    "vars": map_of(VARIABLE, TEXT),
+    "expect": EXPECT,
+    "on_fail": choice("stop or continue", ("stop", "continue")),
+    "on_unknown": choice("fail or resend", ("fail", "resend")),
+}
+"""What a script says besides its messages, and a suite for all of its conversations."""
+
+SCRIPT = Schema(_script, {**SETTINGS, "turns": _turns}, required=("turns",), elsewhere=_CONFIG_KEYS)
+
+SUITE = Schema(_settings, SETTINGS, elsewhere=_CONFIG_KEYS)
+"""A suite without its conversations."""
 
 
 def read(problems: Problems, node: Node, name: str) -> Script | None:
@@ -210,22 +222,28 @@ def read(problems: Problems, node: Node, name: str) -> Script | None:
         problems.add("shape", "this is text, not a script", node, hint)
         return None
     values = SCRIPT(problems, "a script", node)
-    if values is None:
+    if values is None or not _has_one_instruction(problems, node):
         return None
-    config: Config = values.get("config", {})
-    if "system" in values and "systemInstruction" in config:
-        message = "`system` and `config.system_instruction` exclude each other"
-        problems.add("exclusive", message, values["system"])
-        return None
-    if "system" in values:
-        config = {"systemInstruction": {"parts": [{"text": values["system"]}]}, **config}
-    numbered = enumerate(values["turns"], 1)
-    return Script(
-        name=values.get("name", name),
-        turns=tuple(replace(turn, id=turn.id or f"t{number}") for number, turn in numbered),
-        model=values.get("model"),
-        config=config,
-        vars=values.get("vars", {}),
-        on_fail=values.get("on_fail"),
-        on_unknown=values.get("on_unknown"),
-    )
+    settings, turns = values
+    numbered = enumerate(turns, 1)
+    turns = tuple(replace(turn, id=turn.id or f"t{number}") for number, turn in numbered)
+    return settings.under(Script(settings.name or name, turns))
+
+
+def read_settings(problems: Problems, node: Node) -> Settings | None:
+    """The settings that a file has for all of its conversations, None if they are wrong."""
+    settings = SUITE(problems, "a suite", node)
+    return settings if settings and _has_one_instruction(problems, node) else None
+
+
+def _has_one_instruction(problems: Problems, node: Node) -> bool:
+    """Whether a mapping does not have both `system` and the setting of the same meaning."""
+    if not isinstance(node, tree.Mapping) or "system" not in node:
+        return True
+    system, config = node[Text("system")], node.get(Text("config"))
+    names = config.keys() if isinstance(config, tree.Mapping) else ()
+    if "systemInstruction" not in names and "system_instruction" not in names:
+        return True
+    message = "`system` and `config.system_instruction` exclude each other"
+    problems.add("exclusive", message, system)
+    return False

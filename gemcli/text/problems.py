@@ -40,14 +40,14 @@ class Problems:
         return len(self.found) >= MAX_PROBLEMS
 
     def add(self, rule: str, message: str, at: Place, hint: str | None = None) -> None:
-        """Keep a problem."""
+        """Keep a problem, once."""
         if not self.full:
-            self.found.append(_problem(rule, message, at, hint))
+            _keep(self.found, _problem(rule, message, at, hint))
 
     def note(self, rule: str, message: str, at: Place, hint: str | None = None) -> None:
         """Keep a note about what is accepted but may be a mistake."""
         if len(self.notes) < MAX_PROBLEMS:
-            self.notes.append(_problem(rule, message, at, hint))
+            _keep(self.notes, _problem(rule, message, at, hint))
 
     def suggest(self, word: str, known: Iterable[str]) -> str | None:
         """The hint that names the nearest known word; None once nobody would read it."""
@@ -65,3 +65,9 @@ class Problems:
 
 def _problem(rule: str, message: str, at: Place, hint: str | None) -> Problem:
     return Problem(rule, message, line=at.line or None, column=at.column or None, hint=hint)
+
+
+def _keep(problems: list[Problem], problem: Problem) -> None:
+    # What stands once and holds for many, as the settings of a suite, is looked at many times.
+    if problem not in problems:
+        problems.append(problem)

@@ -252,6 +252,17 @@ def test_scripts_that_need_other_sessions(here: InProcess, file: str, text: str,
     assert (done.status, done.out, hint in done.err) == (2, "", True)
 
 
+def test_one_conversation_fits_one_session(here: InProcess) -> None:
+    """However a file holds its only conversation, -s takes it; gemcli's own exports are such files."""
+    here("new", "-s", "a")
+    here("send", "-s", "a", "Hello")
+    for form in ("contents", "request", "openai"):
+        Path(f"{form}.jsonl").write_text(here("export", form, "-s", "a").out)
+        done = here("replay", f"{form}.jsonl", "-s", form)
+        sent = [event["user"] for event in done.lines if event["event"] == "turn"]
+        assert (done.status, sent) == (0, ["Hello"])
+
+
 def test_warnings(here: InProcess) -> None:
     """What may be a slip is a note; with --strict it is 2."""
     done = run(here, "- say # this\n", "-s", "a")

@@ -179,9 +179,9 @@ def test_names_of_files() -> None:
 
 
 def test_a_suite_has_a_conversation_a_line() -> None:
-    """Each line is a script of its own, named by itself or by its line; blank lines count as lines."""
+    """Each line is a script of its own, named by itself or by what it says; blank lines count as lines."""
     suite = load('{"question_id": 81, "turns": ["a", "b"]}\n\n{"turns": ["c"], "category": "x"}\n', "dir/q.v1.jsonl")
-    assert [(script.name, script.turns[0].line) for script in suite.scripts] == [("81", 1), ("line-3", 3)]
+    assert [(script.name, script.turns[0].line) for script in suite.scripts] == [("81", 1), ("9c1763db9eb4", 3)]
     assert (suite.name, suite.many, suite.ignored) == ("q", True, ("category",))
 
 

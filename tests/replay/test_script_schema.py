@@ -198,10 +198,10 @@ def test_settings_that_clash_are_found_before_anything_is_sent() -> None:
 
 
 def test_suites_know_the_same_keys() -> None:
-    """A line of a suite takes every key of a header but `vars`, and no name of a shape is one of them."""
+    """A line of a suite takes every key of a script, and no name of a shape is one of them."""
     values = {"name": '"n"', "model": '"m"', "system": '"s"', "config": '{"seed": 1}', "on_fail": '"stop"'}
-    values["on_unknown"] = '"fail"'
-    assert values.keys() == script_schema.SCRIPT.keys.keys() - {"vars", "turns"}
+    values |= {"on_unknown": '"fail"', "vars": '{"x": "1"}', "expect": '{"words": "<9"}'}
+    assert values.keys() == script_schema.SCRIPT.keys.keys() - {"turns"} == script_schema.SUITE.keys.keys()
     line = "{" + ", ".join(f'"{key}": {value}' for key, value in values.items()) + ', "turns": ["a"]}'
     read = script(line, "s.jsonl")
     assert (read.name, read.model, read.on_fail, read.on_unknown) == ("n", "m", "stop", "fail")

@@ -1,4 +1,4 @@
-"""Lines of suites: the data of others as conversations to send."""
+"""Conversations of suites: the data of others, one or many in a file, as messages to send."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
 from gemcli.chat.contents import text_of, user_text
 from gemcli.errors import GemcliError
@@ -18,6 +19,10 @@ MT_BENCH = [
     {"question_id": 101, "category": "reasoning", "turns": ["{{x}}", "12:30"], "reference": ["a", "b"]},
     {"question_id": 160, "category": "humanities", "turns": ["yes", "no # not\nat all"]},
 ]
+
+
+DIGEST = "39b7a8164ba6"
+"""The name of a conversation that only says `a`."""
 
 
 def load(*rows: Any) -> Suite:
@@ -91,7 +96,7 @@ def test_function_calls_cannot_be_played(message: dict[str, Any]) -> None:
 
 
 def test_turns_may_be_whole_turns() -> None:
-    """A line's turns are those of a script, with ids, waits, config and expectations; but never templates."""
+    """A line's turns are those of a script, with ids, waits, config and expectations; but no templates unasked."""
     row = {"turns": ["{{a}}", {"id": "x", "user": "{{b}}", "raw": False, "wait": 1, "expect": {"contains": "c"}}]}
     read = script(row)
     assert [(turn.id, turn.wait, turn.raw) for turn in read.turns] == [("t1", 0.0, True), ("x", 1.0, True)]
@@ -102,20 +107,41 @@ def test_turns_may_be_whole_turns() -> None:
 @pytest.mark.parametrize(
     ("keys", "name"),
     [
-        ({}, "line-1"),
+        ({}, DIGEST),
         ({"id": "a"}, "a"),
         ({"question_id": 7}, "7"),
         ({"question_id": 7, "id": "a"}, "a"),
         ({"question_id": 7, "id": "a", "name": "n"}, "n"),
         ({"name": None, "id": None, "question_id": 7}, "7"),
-        ({"id": "a/b"}, "line-1"),
-        ({"id": ["a"]}, "line-1"),
-        ({"id": ""}, "line-1"),
+        ({"conversation_id": "c"}, "c"),
+        ({"conversation_hash": "d"}, "d"),
+        ({"id": "a/b"}, DIGEST),
+        ({"id": ["a"]}, DIGEST),
+        ({"id": ""}, DIGEST),
     ],
 )
 def test_names(keys: dict[str, Any], name: str) -> None:
-    """A conversation is called what it says, and after its line where that cannot name a session."""
+    """A conversation is called what it says, and after its messages where that cannot name a session."""
     assert script({**keys, "turns": ["a"]}).name == name
+
+
+def test_names_say_what_is_sent() -> None:
+    """An unnamed conversation has the same name wherever it stands; those that say the same are counted."""
+    one, two, three = {"turns": ["a"]}, {"messages": [{"role": "user", "content": "b"}]}, {"turns": ["c"], "model": "m"}
+    names = [script(row).name for row in (one, two, three)]
+    assert (names[0], len({*names})) == (DIGEST, 3)
+    assert [script.name for script in load(three, two, one).scripts] == [*reversed(names)]
+    assert [script.name for script in load(one, two, one, one).scripts] == [
+        DIGEST,
+        names[1],
+        f"{DIGEST}-2",
+        f"{DIGEST}-3",
+    ]
+    # Neither expectations nor the settings of the file are part of it: they may be edited.
+    assert script({"turns": [{"user": "a", "id": "x", "wait": 1, "expect": {"words": "<9"}}]}).name == DIGEST
+    assert [script.name for script in load({"script": {"model": "m"}}, one).scripts] == [DIGEST]
+    others = [{"turns": ["a", "a"]}, {"turns": ["a"], "system": "s"}, {"turns": [{"user": "a", "config": {"seed": 1}}]}]
+    assert DIGEST not in {script(row).name for row in others}
 
 
 def test_what_is_null_is_not_there() -> None:
@@ -123,7 +149,9 @@ def test_what_is_null_is_not_there() -> None:
     read = script({"turns": ["a"], "model": None, "system": None, "config": None, "vars": None, "modle": None})
     assert (read.model, read.config) == (None, {})
     assert said({"messages": None, "turns": ["a"]}) == ["a"]
-    assert problems({"turns": None}) == ["a conversation must have one of turns, messages, contents, history [shape]"]
+    assert problems({"turns": None}) == [
+        "a conversation must have one of turns, messages, contents, history, conversations, conversation [shape]"
+    ]
 
 
 def test_keys_of_others_are_left_alone_but_slips_are_not() -> None:
@@ -153,3 +181,206 @@ def test_one_bad_line_does_not_hide_another() -> None:
         (3, "shape"),
         (4, "value"),
     ]
+
+
+# Recorded conversations of every kind
+
+SHARED = [{"from": "system", "value": "s"}, {"from": "human", "value": "a"}, {"from": "gpt", "value": "b"},
+    {"from": "human", "value": "{{c}}"}]  # fmt: skip
+CHAT = [{"role": "system", "content": "s"}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"},
+    {"role": "user", "content": "{{c}}"}]  # fmt: skip
+CONTENTS = [user_text("a"), {"role": "model", "parts": [{"text": "b"}]}, user_text("{{c}}")]
+INSTRUCTION = {"systemInstruction": {"parts": [{"text": "s"}]}}
+
+CONVERSATIONS = {
+    "ShareGPT": {"id": "x_0", "conversations": SHARED},
+    "ShareGPT as chat": {"conversations": CHAT},
+    "LMSYS-Chat": {"conversation_id": "x", "conversation": CHAT, "turn": 2, "language": "English", "redacted": False},
+    "Chat Completions": {"messages": CHAT},
+    "turns of Chat Completions": {"turns": CHAT},
+    "body of generateContent": {"contents": CONTENTS, "systemInstruction": {"parts": [{"text": "s"}]}},
+    "SDK's history": {"history": CONTENTS, "system": "s"},
+    "messages alone": CHAT,
+}
+
+
+@pytest.mark.parametrize("kind", CONVERSATIONS)
+@pytest.mark.parametrize("form", ["document", "YAML", "list", "YAML list", "lines", "mapping"])
+def test_conversations_of_every_kind_in_every_form(kind: str, form: str) -> None:
+    """The user's messages are sent, the system's is the instruction, whatever the format and the form of the file."""
+    value = CONVERSATIONS[kind]
+    text, file, many = {
+        "document": (json.dumps(value, indent=1), "s.json", False),
+        "YAML": (yaml.safe_dump(value), "s.yaml", False),
+        "list": (json.dumps([value, value]), "s.json", True),
+        "YAML list": (yaml.safe_dump([value]), "s.yaml", True),
+        "lines": (json.dumps(value) + "\n" + json.dumps(value) + "\n", "-", True),
+        "mapping": (json.dumps({"conversations": [value], "on_fail": "stop"}), "-", True),
+    }[form]
+    if isinstance(value, dict) and form in ("list", "lines"):  # both are called alike
+        text = text.replace('"x_0"', '"y"', 1).replace('"x"', '"y"', 1)
+    suite = read_script.load(text, file, {})
+    assert suite.many == many
+    assert {tuple(text_of(turn.rendered({})) for turn in one.turns) for one in suite.scripts} == {("a", "{{c}}")}
+    assert all(one.config == INSTRUCTION for one in suite.scripts)
+    assert many or suite.scripts[0].name in ("s", "x", "x_0")
+
+
+def test_a_history_alone_is_one_conversation() -> None:
+    """What `export contents` prints, or a file with a Content or a message a line, is one conversation."""
+    for rows in (CONTENTS, CHAT):
+        for text, file in (
+            (json.dumps(rows), "-"),
+            (json.dumps(rows, indent=1), "s.json"),
+            ("\n".join(map(json.dumps, rows)), "s.jsonl"),
+        ):
+            suite = read_script.load(text, file, {})
+            (only,) = suite.scripts
+            assert (suite.many, only.name) == (False, only.name), text
+            assert [text_of(turn.content) for turn in only.turns] == ["a", "{{c}}"]
+
+
+@pytest.mark.parametrize("text", ["- turns: the tables\n- b\n", '["a", {"messages": []}]'])
+def test_a_list_of_messages_is_no_suite(text: str) -> None:
+    """A message with a colon, or what comes later, does not make a list of messages a list of conversations."""
+    caught = error_from(read_script.load, text, "s.yaml", {})
+    assert "unquoted-message" in {problem.rule for problem in caught.problems}
+
+
+# Settings beside recorded messages
+
+
+def test_settings_of_a_body_are_read() -> None:
+    """The settings beside Contents are those of the request, in either case."""
+    body = {
+        "contents": CONTENTS,
+        "generationConfig": {"temperature": 0.5, "topP": 0.9},
+        "tools": [{"googleSearch": {}}],
+    }
+    expected = {"generationConfig": {"temperature": 0.5, "topP": 0.9}, "tools": [{"googleSearch": {}}]}
+    assert script(body).config == expected
+    snake = {"contents": CONTENTS, "generation_config": {"temperature": 0.5, "top_p": 0.9}, "config": {"seed": 1}}
+    assert script(snake).config["generationConfig"] == {"temperature": 0.5, "topP": 0.9, "seed": 1}
+
+
+def test_settings_of_chat_completions_are_read() -> None:
+    """What has a counterpart is read, empty ones are not there, and what changes no answer is left alone."""
+    row = {
+        "messages": CHAT,
+        "model": "m",
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "max_tokens": 9,
+        "stop": "END",
+        "seed": 1,
+        "n": 1,
+        "frequency_penalty": 0,
+        "tools": [],
+        "response_format": None,
+        "stream": True,
+        "user": "u",
+    }
+    read = script(row)
+    assert read.model == "m"
+    assert read.config["generationConfig"] == {
+        "temperature": 0.5,
+        "topP": 0.9,
+        "maxOutputTokens": 9,
+        "stopSequences": ["END"],
+        "seed": 1,
+        "candidateCount": 1,
+        "frequencyPenalty": 0,
+    }
+    assert load(row).ignored == ("stream", "user")
+    listed = {"messages": CHAT, "stop": ["a", "b"], "max_completion_tokens": 5}
+    assert script(listed).config["generationConfig"] == {"stopSequences": ["a", "b"], "maxOutputTokens": 5}
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"tools": [{"type": "function"}]}, "`tools` has no counterpart in a script [unknown-key]"),
+        (
+            {"response_format": {"type": "json_object"}},
+            "`response_format` has no counterpart in a script [unknown-key]",
+        ),
+        ({"logit_bias": {"50256": -100}}, "`logit_bias` has no counterpart in a script [unknown-key]"),
+        ({"n": 3}, "`candidate_count` must be 1, not 3: gemcli records one answer [value]"),
+        (
+            {"max_tokens": "9"},
+            '`max_output_tokens` must be a whole number of at least 1, not "9": remove the quotes [value]',
+        ),
+        ({"temperature": 1, "config": {"temperature": 0}}, "`temperature` is set twice [duplicate]"),
+    ],
+)
+def test_settings_without_a_counterpart_are_refused(keys: dict[str, Any], expected: str) -> None:
+    """No setting that would change the answers is dropped without a word."""
+    assert problems({"messages": CHAT[1:], **keys}) == [expected]
+
+
+def test_settings_beside_turns_are_refused() -> None:
+    """A script has its settings under `config`, in a suite too."""
+    assert problems({"turns": ["a"], "temperature": 0}) == [
+        "`temperature` is not a key of a conversation [unknown-key]"
+    ]
+
+
+# What holds for a whole file
+
+SETTINGS = {
+    "model": "m",
+    "system": "s",
+    "vars": {"x": "1", "y": "2"},
+    "config": {"seed": 1, "top_k": 2},
+    "expect": {"contains": "{{x}}", "words": "<9"},
+    "on_fail": "stop",
+    "on_unknown": "resend",
+}
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_settings_of_a_file(lines: bool) -> None:
+    """They hold for every conversation that has none of its own, and checks for every turn, one by one."""
+    own = {"user": "{{x}} {{y}} {{z}}", "expect": {"words": "<5", "chars": ">0"}}
+    rows = [
+        {"turns": [own], "model": "n", "vars": {"y": "3"}, "config": {"seed": 4}, "system": "t", "on_fail": "continue"},
+        {"messages": CHAT[1:]},
+    ]
+    if lines:
+        text = "\n".join(map(json.dumps, [{"script": SETTINGS}, *rows]))
+    else:
+        text = yaml.safe_dump({**SETTINGS, "name": "all", "conversations": rows})
+    suite = read_script.load(text, "q.yaml", {"z": "5"})
+    first, second = suite.scripts
+    assert suite.name == ("q" if lines else "all")
+    assert text_of(first.turns[0].rendered(first.vars)) == "1 3 5"
+    assert (first.model, first.on_fail, first.on_unknown) == ("n", "continue", "resend")
+    assert first.config["generationConfig"] == {"seed": 4, "topK": 2}
+    assert text_of(first.config["systemInstruction"]) == "t"
+    expected = first.turns[0].expect
+    assert (expected.texts, {name: bound.text for name, bound in expected.bounds.items()}) == (
+        {"contains": ("{{x}}",)},
+        {"words": "<5", "chars": ">0"},
+    )
+    assert (second.model, text_of(second.config["systemInstruction"]), second.on_fail) == ("m", "s", "stop")
+    assert [text_of(turn.rendered(second.vars)) for turn in second.turns] == ["a", "{{c}}"]
+    assert all(turn.expect.texts == {"contains": ("{{x}}",)} for turn in second.turns)
+
+
+def test_turns_of_a_suite_are_templates_if_something_is_defined() -> None:
+    """Data may have braces; who defines a text wants them replaced, but not in what was recorded."""
+    row = {"turns": ["{{x}}", {"user": "{{x}}", "raw": True}]}
+
+    def sent(given: dict[str, str], **more: Any) -> list[str]:
+        (only,) = read_script.load(json.dumps(row | more), "s.jsonl", given).scripts
+        return [text_of(turn.rendered(only.vars)) for turn in only.turns]
+
+    assert sent({}) == ["{{x}}", "{{x}}"]
+    assert sent({"x": "1"}) == sent({}, vars={"x": "1"}) == ["1", "{{x}}"]
+
+
+def test_a_bad_setting_of_a_file_is_told_once() -> None:
+    """What is wrong with the settings of a file is one problem, not one for each conversation."""
+    for settings, rule in (({"modle": "m"}, "unknown-key"), ({"expect": {"contains": "{{x}}"}}, "undefined")):
+        text = "\n".join(map(json.dumps, [{"script": settings}, {"turns": ["a", "b"]}, {"turns": ["c"]}]))
+        assert [problem.rule for problem in error_from(read_script.load, text, "s.jsonl", {}).problems] == [rule]

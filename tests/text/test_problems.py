@@ -26,11 +26,20 @@ def test_nobody_reads_more_than_a_hundred() -> None:
     """Once there are many, no more are kept, and no time is spent on suggestions."""
     problems, others = Problems(), Problems()
     assert problems.suggest("temprature", ["temperature"]) == "did you mean `temperature`?"
-    for _ in range(2 * MAX_PROBLEMS):
-        problems.add("value", "wrong", Text("a"))
-        problems.note("range", "unusual", Text("a"))
+    for line in range(2 * MAX_PROBLEMS):
+        problems.add("value", "wrong", Text("a", line))
+        problems.note("range", "unusual", Text("a", line))
     others.include(problems)
     others.include(problems)
     assert len(problems) == len(problems.notes) == len(others) == len(others.notes) == MAX_PROBLEMS
     assert problems.full
     assert problems.suggest("temprature", ["temperature"]) is None
+
+
+def test_the_same_problem_is_kept_once() -> None:
+    """What is looked at several times is wrong once; elsewhere it is another problem."""
+    problems = Problems()
+    for line in (1, 1, 2):
+        problems.add("value", "wrong", Text("a", line))
+        problems.note("range", "unusual", Text("a", line))
+    assert len(problems) == len(problems.notes) == 2
