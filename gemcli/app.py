@@ -72,6 +72,12 @@ class App:
             return Gemini(endpoint_without_key(backend, self.environ))
         return Gemini(endpoint_for(backend, self.environ, self.output.notice))
 
+    def require_endpoint(self, backend: Backend) -> None:
+        """Raise `GemcliError` (NO_KEY, BASE_URL, …) if no request to `backend` could be made."""
+        from gemcli.api.endpoint import endpoint_for
+
+        endpoint_for(backend, self.environ, lambda _message: None)
+
 
 @contextmanager
 def _hint_to_create(session: str) -> Iterator[None]:

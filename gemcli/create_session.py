@@ -35,6 +35,10 @@ class NewOptions:
     config: Config = field(default_factory=Config)
 
 
+SENDING = ("send", "replay")
+"""The kinds of origin of sessions that are made by a command that goes on to send."""
+
+
 def create(
     app: App, session: str, content: list[Record], *, force: bool = False, wait: float = 0
 ) -> str | None:
@@ -63,6 +67,27 @@ def create_if_missing(
             raise
         return False
     return True
+
+
+def renewed_header(
+    app: App,
+    journal: Journal,
+    options: NewOptions,
+    source: SessionRecord | None = None,
+    origin: Mapping[str, object] | None = None,
+) -> SessionRecord | None:
+    """The session record that gives a session the settings of a new one, None if it keeps its own.
+
+    It takes them if a command that sends made it, and every request was rejected. Otherwise what
+    is corrected, such as the name of the model, would be so for one message only.
+    """
+    old = journal.header
+    if (old.get("origin") or {}).get("kind") not in SENDING or not journal.only_rejected:
+        return None
+    new = header(app, options, source, origin)
+    new["id"] = old["id"]
+    whenever = {"time": old["time"], "origin": old["origin"]}
+    return None if {**new, **whenever} == old else new
 
 
 def empty(app: App, options: NewOptions) -> list[Record]:
@@ -106,6 +131,9 @@ def header(
     """The session record: the chosen options over those of the source, or over the defaults."""
     base: Mapping[str, Any] = source or _default_header(app)
     model = check_model(base["model"] if options.model is None else options.model)
+    if options.backend and backends.is_simulator_model(model):
+        what = "--backend, --project and --location are not for a model of the simulator"
+        raise GemcliError("USAGE", what, hint="leave them out, or choose another --model")
     backend = _backend(app, options, base, model)
     backends.check_project_and_location(backend.project, backend.location)
     config = merge(base["config"], options.config)

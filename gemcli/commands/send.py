@@ -25,11 +25,12 @@ from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
 from gemcli.chat.answers import Answer
 from gemcli.chat.contents import Content, other_parts, parts_of, user_text
-from gemcli.create_session import NewOptions, create_if_missing
+from gemcli.create_session import NewOptions, create_if_missing, header, renewed_header
 from gemcli.errors import GemcliError, counted
 from gemcli.exchange import Limits, Request, Result, Transport, WaitEvent
 from gemcli.sessions import once
 from gemcli.sessions.journal import Exchange, Journal
+from gemcli.sessions.records import SessionRecord
 from gemcli.settings.config import Config, merge
 from gemcli.signals import deferred
 from gemcli.terminal import documents, inputs
@@ -39,6 +40,9 @@ from gemcli.terminal.output import Stream
 
 ALLOWED = ("blocked", "incomplete", "function_call")
 """The statuses that --allow can turn into success."""
+
+ORIGIN = {"kind": "send"}
+"""The origin of a session that --create makes."""
 
 LONGEST_KEY = 256
 """The longest key, in characters."""
@@ -178,6 +182,11 @@ class SendOptions:
     stream: bool
     full: bool
 
+    @property
+    def for_new(self) -> NewOptions:
+        """What a session is made with by --create."""
+        return NewOptions(self.model, None, self.config)
+
 
 class Reply(NamedTuple):
     """What came of a message. `sent` is false if the answer was stored before."""
@@ -309,9 +318,9 @@ def run(app: App, options: SendOptions, printer: StreamPrinter | None = None) ->
     In the block, request and answer are on disk and the session is unlocked. If the answer could
     not be saved, signals are held back until the block has printed it.
     """
-    new_session = NewOptions(options.model, None, options.config)
-    created = options.create and create_if_missing(app, options.session, new_session)
-    if not options.create:
+    if options.create:
+        _create_if_missing(app, options)
+    else:
         app.require(options.session)
     if options.key is None:
         preload()
@@ -324,7 +333,9 @@ def run(app: App, options: SendOptions, printer: StreamPrinter | None = None) ->
                 if printer:
                     printer.on_chunk(result.answer)
             else:
-                request, backend = _request(app, session.journal, options, created=created)
+                if settings := _new_settings(app, session.journal, options):
+                    session.append(settings)
+                request, backend = _request(app, session.journal, options)
                 with closing(app.gemini(backend)) as gemini:
                     transport = Transport(
                         gemini=gemini,
@@ -344,7 +355,7 @@ def run(app: App, options: SendOptions, printer: StreamPrinter | None = None) ->
 
 def preview(app: App, options: SendOptions) -> Document:
     """The request that would be sent. Needs no key."""
-    journal = app.read(options.session)
+    journal = _journal(app, options)
     if stored := _sent_before(journal, options):
         return {
             "session": options.session,
@@ -362,10 +373,34 @@ def preview(app: App, options: SendOptions) -> Document:
     }
 
 
-def _request(
-    app: App, journal: Journal, options: SendOptions, *, created: bool = False
-) -> tuple[Request, Backend]:
-    """The request, and its backend. A session `created` just now has the config already."""
+def _create_if_missing(app: App, options: SendOptions) -> None:
+    """Create the session, unless it exists or the message could not be sent anyway."""
+    if app.store.exists(app.path(options.session)):
+        return
+    _, backend = _request(app, _journal(app, options), options)
+    app.require_endpoint(backend)
+    create_if_missing(app, options.session, options.for_new, origin=ORIGIN)
+
+
+def _journal(app: App, options: SendOptions) -> Journal:
+    """The session as it is, or as --create would make it; nothing is written."""
+    if options.create and not app.store.exists(app.path(options.session)):
+        return Journal([header(app, options.for_new, origin=ORIGIN)])
+    journal = app.read(options.session)
+    if settings := _new_settings(app, journal, options):
+        journal.apply(settings)
+    return journal
+
+
+def _new_settings(app: App, journal: Journal, options: SendOptions) -> SessionRecord | None:
+    """The record that gives a session the settings of --create, if it takes them."""
+    if not options.create:
+        return None
+    return renewed_header(app, journal, options.for_new, origin=ORIGIN)
+
+
+def _request(app: App, journal: Journal, options: SendOptions) -> tuple[Request, Backend]:
+    """The request, and its backend."""
     turns = len(journal.live)
     if options.max_turns is not None and turns >= options.max_turns:
         has = f"{options.session} has {counted(turns, 'turn')}"
@@ -373,7 +408,11 @@ def _request(
         raise GemcliError("TOO_MANY_TURNS", message)
     model = check_model(journal.header["model"] if options.model is None else options.model)
     backend = backends.backend_for(journal.header, model, app.environ)
-    config = {} if created else options.config
+    own_model, own_config = journal.header["model"], journal.header["config"]
+    config = {} if merge(own_config, options.config) == own_config else options.config
+    if options.create and (config or model != own_model):
+        what = f"{options.session} exists and has other settings"
+        app.output.notice(f"{what}: these hold for this message only")
     request = exchange.prepare(
         journal, options.content, backend, model=model, config=config, key=options.key
     )

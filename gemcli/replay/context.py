@@ -12,13 +12,14 @@ from gemcli.api.backends import Backend
 from gemcli.api.gemini import Gemini, preload
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
-from gemcli.create_session import NewOptions, create_if_missing, header
+from gemcli.create_session import NewOptions, create_if_missing, header, renewed_header
 from gemcli.errors import GemcliError
 from gemcli.exchange import Limits, Transport, WaitEvent
 from gemcli.replay.events import Event
 from gemcli.replay.script import Script
 from gemcli.sessions import names
 from gemcli.sessions.journal import Journal
+from gemcli.sessions.records import SessionRecord
 from gemcli.sessions.session import Session
 
 
@@ -65,7 +66,10 @@ class RunContext:
         if name is None or not self.session_exists(script):
             first = header(self.app, self._options(script), script.header, self.origin)
             return Journal([first])
-        return self.app.read(name)
+        journal = self.app.read(name)
+        if settings := self._new_settings(script, journal):
+            journal.apply(settings)
+        return journal
 
     @contextmanager
     def open_session(self, script: Script) -> Iterator[Session]:
@@ -78,6 +82,8 @@ class RunContext:
         create_if_missing(self.app, name, self._options(script), script.header, self.origin)
         wait = min(self.lock_wait, max(0.0, self.limits.remaining))
         with self.app.open(name, wait) as session:
+            if settings := self._new_settings(script, session.journal):
+                session.append(settings)
             yield session
 
     def transport(
@@ -101,6 +107,9 @@ class RunContext:
         what = f"a wait of {wait:g} s leaves no time" if wait else "there is no time left"
         message = f"{what} for a request before the deadline"
         return GemcliError("TIMEOUT", message, outcome="rejected", hint="raise --deadline")
+
+    def _new_settings(self, script: Script, journal: Journal) -> SessionRecord | None:
+        return renewed_header(self.app, journal, self._options(script), script.header, self.origin)
 
     def _options(self, script: Script) -> NewOptions:
         return NewOptions(script.model, None, script.config)

@@ -137,6 +137,11 @@ class Journal:
         return (exchange for turn in self.turns.values() for exchange in turn.exchanges)
 
     @property
+    def only_rejected(self) -> bool:
+        """Whether no request of this session, if there was any, can have been answered."""
+        return all(exchange.state == FAILED for exchange in self.exchanges)
+
+    @property
     def undoable(self) -> list[int]:
         """The turns that an undo would bring back, oldest first."""
         return list(self._rewinds[-1]) if self._rewinds else []
@@ -153,8 +158,12 @@ class Journal:
         """The session as it was when turn `number` ended; 0 is before any turn, else `KeyError`."""
         if number and number not in self.turns:
             raise KeyError(number)
-        own = [i for i, record in enumerate(self.records) if _turn_of(record) == str(number)]
-        return Journal(self.records[: max(own, default=0) + 1])
+        kept = [
+            place
+            for place, record in enumerate(self.records)
+            if _turn_of(record) == str(number) or record["kind"] == "session"
+        ]
+        return Journal(self.records[: max(kept) + 1])
 
     def fork(self) -> list[Record]:
         """The history as records for another session: numbers and times kept, marked `imported`."""
@@ -189,11 +198,15 @@ class Journal:
         elif record["kind"] == "undo":
             self._undo(record["turns"])
         elif record["kind"] == "session":
-            if self.records:
-                raise RecordError("a second session record: were two files joined?")
-            self.header = record
+            self._session(record)
         # Records of the kinds `tool` and `format` change nothing.
         self.records.append(record)
+
+    def _session(self, record: SessionRecord) -> None:
+        """Take the settings of a session: of a new one, or others while nothing was answered."""
+        if self.records and (record["id"] != self.header["id"] or not self.only_rejected):
+            raise RecordError("a second session record: were two files joined?")
+        self.header = record
 
     def _request(self, record: RequestRecord) -> None:
         self._give_up_pending()

@@ -254,6 +254,16 @@ def test_options_that_do_not_fit(here: InProcess, args: list[str], words: str) -
     assert "hint: run gemcli new --help" in done.err
 
 
+@pytest.mark.parametrize("option", ["--backend=gemini", "--project=p", "--location=europe-west4"])
+def test_a_place_for_a_model_of_the_simulator(here: InProcess, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    """What the simulator has no use for is refused, wherever the model is named."""
+    for words in (["--model", "simulator/echo"], ["--model", "simulator/rules:r.yaml"], []):
+        monkeypatch.setenv("GEMCLI_MODEL", "simulator/echo")
+        done = here("new", "-s", "b", option, *words)
+        assert (done.status, here.session("b").exists()) == (2, False)
+        assert "--location are not for a model of the simulator" in done.err
+
+
 def test_a_fork_of_a_missing_session(here: InProcess) -> None:
     """The source that is missing is the one that is named."""
     done = here("new", "-s", "b", "--from", "nope")

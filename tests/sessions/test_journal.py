@@ -254,6 +254,13 @@ def turn(name: str, **more: Any) -> list[Any]:
 
 # message -> name -> records after the header, of which the last is wrong
 BREACHES: dict[str, dict[str, list[Any]]] = {
+    "a second session record: were two files joined?": {
+        "session-after-answer": [*turn("1.1"), header()],
+        "session-after-refusal": [*turn("1.1", valid=False), header()],
+        "session-while-pending": [asked("1.1"), header()],
+        "session-in-doubt": [asked("1.1"), failed("1.1", "unknown"), header()],
+        "session-of-another": [asked("1.1"), failed("1.1"), header(id="t")],
+    },
     "turn 1 is repeated or out of order: were two copies merged?": {
         "turn-doubled": [*turn("1.1"), asked("1.1")],
         "turn-doubled-after-rewind": [*turn("1.1"), rewound(1), asked("1.1")],
@@ -480,6 +487,15 @@ def test_at() -> None:
     # The audit of a tool belongs to the turn it ran in.
     body = [header(), *ANSWERED_CALL, {"kind": "tool", "time": T, "request": "1.1"}]
     assert Journal([*body, rewound(1)]).at(1).records == body
+
+
+def test_settings_may_change_while_nothing_was_answered() -> None:
+    """A later session record with the same id counts for all that follows, and for a fork at any turn."""
+    other = header(model="m2")
+    journal = Journal([header(), asked("1.1"), failed("1.1"), other, *turn("2.1")])
+    assert journal.header == other
+    assert [journal.at(number).header for number in range(3)] == [other] * 3
+    assert [exchange.state for exchange in journal.exchanges] == [FAILED, ANSWERED]
 
 
 def test_fork_keeps_records() -> None:
