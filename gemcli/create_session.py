@@ -19,7 +19,7 @@ from gemcli.errors import GemcliError, require_none
 from gemcli.formats import contents_list
 from gemcli.sessions import names, records
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.read_records import fold, scan
+from gemcli.sessions.read_records import fold, scan, torn_note
 from gemcli.sessions.records import Record, SessionRecord
 from gemcli.settings.config import Config, merge
 from gemcli.terminal import inputs
@@ -100,7 +100,10 @@ def imported(app: App, options: NewOptions, path: str) -> list[Record]:
     origin = {"kind": "import", "file": path}
     text = inputs.file_text(path)
     if _is_session(text):
-        return forked(app, options, fold(scan(text.encode()), path), origin)
+        source = fold(scan(text.encode()), path)
+        if note := torn_note(path, source):
+            app.output.notice(note)
+        return forked(app, options, source, origin)
     history = contents_list.load(text, path)
     first = header(app, options, None, origin)
     return [first, *records.imported(history, model=first["model"], backend=first["backend"])]

@@ -144,6 +144,7 @@ def check(session: str, journal: Journal) -> Document:
         "ok": True,
         "turns": len(journal.live),
         "contents": len(journal.history),
+        "torn_bytes": journal.torn_bytes,
     }
 
 

@@ -29,6 +29,7 @@ RULES = {
     "filter": "a template's filter is one of " + ", ".join(template.FILTERS),
     "system-template": "`system` has no templates, which are not filled in there (`--strict`)",
     "refusal-not-last": "only the last message is expected to be refused (`--strict`)",
+    "torn-tail": "a session ends with a whole record (`--strict`)",
     "comment": "no text of a message is lost to a comment (`--strict`)",
 }
 """The rules that only scripts have, by their stable names."""

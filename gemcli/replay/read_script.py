@@ -91,6 +91,9 @@ class _Reader:
     def read_session(self, text: str) -> None:
         """The user messages of a session are sent again with its model and settings."""
         journal = read_records.fold(read_records.scan(text.encode()), self.file)
+        if journal.torn_bytes:
+            end = Text("", len(journal.records) + 1, 1)
+            self.problems.note("torn-tail", "a crash tore this record; it is left out", end)
         lines = {id(record): line for line, record in enumerate(journal.records, 1)}
         requests = [(turn, lines[id(turn.exchanges[0].request)]) for turn in journal.live]
         turns = [self._recorded(turn, line) for turn, line in requests]

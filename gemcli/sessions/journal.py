@@ -84,7 +84,8 @@ class Journal:
     """A session in memory: its `records`, its `header`, and its `turns` by number.
 
     `live` are the turns that make the history. A turn enters with its first answer, and only a
-    rewind takes turns off the end, so it is a stack, and the fold stays linear.
+    rewind takes turns off the end, so it is a stack, and the fold stays linear. `torn_bytes` is how
+    much a crash left at the end of the file that is no record.
     """
 
     header: SessionRecord
@@ -95,6 +96,7 @@ class Journal:
         self.turns: dict[int, Turn] = {}
         self.live: list[Turn] = []
         self.pending: Exchange | None = None
+        self.torn_bytes = 0
         self._rewinds: list[list[int]] = []
         for record in records:
             self.apply(record)

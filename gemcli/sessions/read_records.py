@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import NamedTuple
 
-from gemcli.errors import GemcliError, ReasonName
+from gemcli.errors import GemcliError, ReasonName, counted
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import RecordError
@@ -59,7 +59,18 @@ def fold(lines: Lines, path: str) -> Journal:
             journal.apply(records.check(record))
         except ValueError as error:
             raise _bad_line(path, number, error) from None
+    journal.torn_bytes = len(lines.torn)
     return journal
+
+
+def torn_note(path: str, journal: Journal) -> str | None:
+    """What a reader tells about a torn tail that it has left out, if there is one."""
+    if not journal.torn_bytes:
+        return None
+    return (
+        f"{path} ends in a record that a crash tore ({counted(journal.torn_bytes, 'byte')}); "
+        "it is left out, and the next command that writes moves it to a file of its own"
+    )
 
 
 def _bad_line(path: str, number: int, error: ValueError) -> GemcliError:

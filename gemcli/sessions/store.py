@@ -20,14 +20,15 @@ from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.lock import open_locked
 from gemcli.sessions.names import SUFFIX
-from gemcli.sessions.read_records import fold, scan
+from gemcli.sessions.read_records import fold, scan, torn_note
 from gemcli.sessions.records import Record
 from gemcli.sessions.repair import repair_tail
 from gemcli.sessions.session import Session
 
 READ_AGAIN = 3
 PAUSE = 0.05
-"""How often, and after how many seconds, a bad line is read again: a writer may be at work."""
+"""How often, and after how many seconds, a bad or torn line is read again: a writer may be at work.
+"""
 
 
 class Store:
@@ -38,7 +39,7 @@ class Store:
         self.notice = notice
 
     def read(self, path: str) -> Journal:
-        """The session at `path` as it is now. Takes no lock, and repairs nothing.
+        """The session at `path` as it is now. Takes no lock, and repairs nothing, but notes it.
 
         Raises `GemcliError`: SESSION_MISSING, NOT_A_SESSION, CORRUPT, NEWER_FORMAT or IO.
         """
@@ -50,12 +51,17 @@ class Store:
             finally:
                 file_operations.close(self.fs, fd)
             try:
-                return fold(scan(data), path)
+                journal = fold(scan(data), path)
+                if not journal.torn_bytes or again == 0:
+                    break
             except GemcliError:
                 if again == 0:
                     raise
             again -= 1
             time.sleep(PAUSE)
+        if note := torn_note(path, journal):
+            self.notice(note)
+        return journal
 
     @contextmanager
     def open(self, path: str, wait: float) -> Iterator[Session]:

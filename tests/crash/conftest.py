@@ -29,3 +29,9 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir=MEMORY, prefix="gemcli-") as directory:
         yield Path(directory)
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader of a torn line looks again at once: nothing writes meanwhile, so it stays one."""
+    monkeypatch.setattr("gemcli.sessions.store.PAUSE", 0)

@@ -12,6 +12,8 @@ from tests.crash.faults import Fault
 from tests.crash.harness import Operation, Ran, Runner, Seen, World, by_operation
 from tests.support import Model
 
+pytestmark = pytest.mark.usefixtures("no_pause")
+
 IO = 74
 EVERY = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS, errno.EMFILE)
 SOME = (errno.ENOSPC, errno.EIO)

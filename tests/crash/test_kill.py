@@ -14,6 +14,8 @@ from tests.crash.faults import Fault
 from tests.crash.harness import CHANGING, NEXT, OPERATIONS, Operation, Runner, Seen, World, by_operation, kills
 from tests.support import Model
 
+pytestmark = pytest.mark.usefixtures("no_pause")
+
 Figures = Callable[..., None]
 
 DAY = 86400.0

@@ -30,6 +30,8 @@ from tests.crash.faults import Fault
 from tests.crash.harness import OPERATIONS, History, Operation, Ran, Runner, World, by_operation
 from tests.support import Model
 
+pytestmark = pytest.mark.usefixtures("no_pause")
+
 Tree = tuple[tuple[str, bytes | None], ...]
 """What a disk holds: paths with their bytes, directories with none. Parents come before their children."""
 
