@@ -78,7 +78,7 @@ ReasonName = Literal[
     "PERMISSION_DENIED", "PRECONDITION", "MODEL_NOT_FOUND", "BASE_URL", "UNEXPECTED_HOST",
     "NO_PROJECT", "TLS", "REDIRECT", "BAD_REQUEST", "RATE_LIMIT", "QUOTA_DAILY", "SERVER_TIMEOUT",
     "ABORTED", "CANCELLED", "SERVER_ERROR", "UNAVAILABLE", "CONNECT", "DNS", "CONNECT_TIMEOUT",
-    "CONNECTION_LOST", "STREAM_CUT", "TIMEOUT", "BAD_RESPONSE",
+    "CONNECTION_LOST", "STREAM_CUT", "TIMEOUT", "BAD_RESPONSE", "ANSWER_TOO_LONG",
     "INTERRUPTED", "READER_GONE", "BUG",
 ]
 # fmt: on
@@ -197,6 +197,8 @@ REASONS: dict[ReasonName, Reason] = {
         "raise --timeout or --deadline; whether the message was answered is unknown",
         retryable=True),
     "BAD_RESPONSE": Reason("protocol", "INTERNAL", "check the base URL, and for a portal or proxy"),
+    "ANSWER_TOO_LONG": Reason("protocol", "OUT_OF_RANGE",
+        "check the base URL: no answer of the API is that long"),
     # gemcli itself
     "INTERRUPTED": Reason("signal", "CANCELLED", retryable=True),
     "READER_GONE": Reason("signal", "CANCELLED"),

@@ -12,42 +12,61 @@ from contextvars import ContextVar
 from gemcli.api.secrets import Secrets
 from gemcli.api.sse import Events
 
+MiB = 1024 * 1024
+
+MAX_ANSWER = 128 * MiB
+"""The longest answer in bytes, decompressed. The longest real ones hold images, and a few tens."""
+
+MAX_EVENT = 64 * MiB
+"""The longest event of a streamed answer in bytes: an image comes in one."""
+
+MAX_ERROR_BODY = 1 * MiB
+"""How many bytes are read of an error answer. The rest is left unread: only a message is wanted."""
+
+MAX_KEPT = 256 * 1024
+"""How many characters are kept of a body that is no answer: as many as a long answer of text."""
+
+_LONGEST_SECRET = 4096
+
 
 class Abandoned(Exception):
     """Nobody waits for this request any longer."""
 
 
+class AnswerTooLong(Exception):
+    """The answer, or an event of it, is longer than any that the API sends."""
+
+
 class Attempt:
     """What is known of one request: whether it was sent, and the answer's status, headers, bytes.
 
-    With `stream` the answer is requested as a stream of events, and `on_event` gets the data of
-    each event as it arrives. `sent` tells that the request began to leave this machine, `complete`
-    that the last byte of the answer has been read.
+    With `stream` the answer is requested as a stream of events, and `body` is only its beginning;
+    `on_event` gets the data of each event as it arrives, and again as long as it returns False.
+    `sent` tells that the request began to leave this machine, `complete` that the answer has been
+    read, as far as it matters.
     """
 
     def __init__(self, secrets: Secrets | None = None, *, stream: bool = False) -> None:
         self.secrets = secrets or Secrets()
         self.stream = stream
-        self.on_event: Callable[[bytes], object] = lambda _data: None
+        self.on_event: Callable[[bytes], bool] = lambda _data: True
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.body = bytearray()
         self.sent = False
         self.complete = False
         self.events = Events()
+        self._received = 0
         self._lock = threading.Lock()
         self._started = False
         self._abandoned = False
 
     @property
-    def is_event_stream(self) -> bool:
-        """Whether the answer is read as a stream of events; error answers are not."""
-        return self.stream and self.status == 200
-
-    @property
     def text(self) -> str:
-        """The body as text that may be kept, without secrets."""
-        return self.secrets.hide(self.body.decode("utf-8", "replace"))
+        """The beginning of the body as text that may be kept, without secrets."""
+        # Secrets are hidden before the text is cut, which could leave half of one.
+        beginning = self.body[: MAX_KEPT + _LONGEST_SECRET].decode("utf-8", "replace")
+        return self.secrets.hide(beginning)[:MAX_KEPT]
 
     def start(self) -> None:
         """Claim the one request of this attempt: a second one would be a hidden resend."""
@@ -73,18 +92,33 @@ class Attempt:
         self.status = status
         self.headers = dict(headers)
 
-    def require_wanted(self) -> None:
+    def _require_wanted(self) -> None:
         """Raise `Abandoned` if nobody waits any longer."""
         if self._abandoned:
             raise Abandoned
 
-    def receive(self, data: bytes) -> None:
-        """Note bytes of the answer's body, decompressed. Raises `Abandoned` if nobody waits."""
-        self.require_wanted()
-        self.body += data
-        if self.is_event_stream:
-            for event in self.events.feed(data):
-                self.on_event(event)
+    def receive(self, data: bytes) -> bool:
+        """Note bytes of the answer's body, decompressed; return whether more are wanted.
+
+        Raises `Abandoned` if nobody waits, `AnswerTooLong` when a limit is passed.
+        """
+        self._require_wanted()
+        self._received += len(data)
+        if self.status != 200:
+            self.body += data[: MAX_ERROR_BODY - len(self.body)]
+            return self._received < MAX_ERROR_BODY
+        if self._received > MAX_ANSWER:
+            raise AnswerTooLong(f"the answer is longer than {MAX_ANSWER // MiB} MiB")
+        if not self.stream:
+            self.body += data
+            return True
+        self.body += data[: MAX_KEPT + _LONGEST_SECRET - len(self.body)]
+        for event in self.events.feed(data):
+            while not self.on_event(event):
+                self._require_wanted()
+        if self.events.unread > MAX_EVENT:
+            raise AnswerTooLong(f"an event of the answer is longer than {MAX_EVENT // MiB} MiB")
+        return True
 
 
 CURRENT_ATTEMPT: ContextVar[Attempt] = ContextVar("CURRENT_ATTEMPT")

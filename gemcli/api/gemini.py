@@ -7,15 +7,14 @@ What it would do to a conversation is avoided by a tunnel through its public int
   SDK's own types would drop unknown fields, write some keys in snake_case and cost 0.15 ms for each
   Content. It requires `contents`, so it is given a placeholder that never reaches the wire, and it
   is given no generation config, because it would merge that into ours.
-- The answer. The HTTP client (`http`) is a tee: it hands every byte, decompressed, to the `Attempt`
-  of its thread, and gemcli parses those bytes. The SDK drops unknown fields, and it refuses answers
-  that were paid for, such as one with a `thoughtSignature` that is not base64. The tee sits in the
-  client and not in the transport, where the bytes are still compressed, and where a transport of
-  our own would turn off proxies and certificates.
-- The stream. For every piece of a streamed answer the SDK gets a hollow event, `data: {}`, so that
-  its reader does not stop at a comment, at `[DONE]` or at an error without a code. The real events
-  are read from the bytes by `sse`. For an unstreamed answer `should_return_http_response` keeps the
-  SDK from reading it at all.
+- The answer. The HTTP client (`http`) diverts it: the `Attempt` of its thread gets every byte,
+  decompressed, gemcli parses those bytes, and the SDK gets an empty body. The SDK would drop
+  unknown fields, refuse answers that were paid for, such as one with a `thoughtSignature` that is
+  not base64, stop a stream at a comment, at `[DONE]` or at an error without a code, and hold the
+  answer twice. The place is the client and not the transport, where the bytes are still compressed,
+  and where a transport of our own would turn off proxies and certificates.
+- The limits. What a server sends is bounded where it arrives (`Attempt.receive`), and what is kept
+  of a body that is no answer is short.
 - One request in each call. Retries, redirects, continuation and function calling of the SDK are
   off. An `Attempt` refuses a second request, because a resend that nobody sees is paid for twice.
 - Threads. No time limit of the SDK covers everything that can block, so each request runs in a
@@ -89,7 +88,7 @@ class Gemini:
         if not attempt.complete or attempt.status != 200:
             _raise_failure(attempt, error)
         try:
-            return answers.read(bytes(attempt.body))
+            return answers.read(attempt.body)
         except GemcliError as unreadable:
             failure = unreadable.replace(partial=attempt.text)
             raise attempt.secrets.hide_in_error(failure) from None
@@ -277,7 +276,7 @@ def _check_stream(
 
 def _with_partial(error: GemcliError, attempt: Attempt, streamed: StreamedAnswer) -> GemcliError:
     """The error of a broken stream, with what had arrived of the answer."""
-    if streamed.chunks:
+    if streamed.chunks and error.reason != "ANSWER_TOO_LONG":
         return error.replace(partial=streamed.answer, outcome="unknown")
     if error.outcome == "unknown" and attempt.body and error.partial is None:
         return error.replace(partial=attempt.text)

@@ -52,8 +52,8 @@ class Client(httpx2.Client):
         inner = super().send(request, stream=True, **options)
         attempt.set_head(inner.status_code, inner.headers)
         kept = [item for item in inner.headers.multi_items() if item[0] not in ENCODING_HEADERS]
-        tee = _Tee(inner, attempt)
-        outer = httpx2.Response(inner.status_code, headers=kept, request=request, stream=tee)
+        body = _Diversion(inner, attempt)
+        outer = httpx2.Response(inner.status_code, headers=kept, request=request, stream=body)
         if not stream:
             with closing(outer):
                 outer.read()
@@ -84,8 +84,8 @@ class Client(httpx2.Client):
         request.extensions["trace"] = trace
 
 
-class _Tee(httpx2.SyncByteStream):
-    """The body of an answer: the attempt gets every byte, the SDK what it can read safely."""
+class _Diversion(httpx2.SyncByteStream):
+    """The body of an answer: the attempt gets every byte, and the SDK none."""
 
     def __init__(self, response: httpx2.Response, attempt: Attempt) -> None:
         self._response = response
@@ -93,9 +93,10 @@ class _Tee(httpx2.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         for data in self._response.iter_bytes():
-            self._attempt.receive(data)
-            yield b"data: {}\n\n" if self._attempt.is_event_stream else data
+            if not self._attempt.receive(data):
+                break
         self._attempt.complete = True
+        yield b""
 
     def close(self) -> None:
         self._response.close()

@@ -50,10 +50,11 @@ def run(
     until = time.monotonic() + seconds
     room = threading.Semaphore(EVENTS_AHEAD)
 
-    def put_event(data: bytes) -> None:
-        while not room.acquire(timeout=POLL_INTERVAL):
-            attempt.require_wanted()
-        news.put(data)
+    def put_event(data: bytes) -> bool:
+        in_time = room.acquire(timeout=POLL_INTERVAL)
+        if in_time:
+            news.put(data)
+        return in_time
 
     attempt.on_event = put_event
     threading.Thread(

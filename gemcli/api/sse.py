@@ -18,6 +18,9 @@ class Events:
         self._pieces: list[bytes] = []  # of a line that has not ended
         self._data: list[bytes] = []  # of an event that has not ended
         self._begun = False
+        self.unread = (
+            0  # bytes that arrived after the last blank line, up to a piece of the network
+        )
 
     @property
     def rest(self) -> bytes:
@@ -26,6 +29,7 @@ class Events:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take in some bytes; return the data of each event that they complete."""
+        self.unread += len(data)
         self._pieces.append(data)
         if b"\n" not in data:
             return []
@@ -48,6 +52,7 @@ class Events:
             if name == b"data":
                 self._data.append(value.removeprefix(b" "))
             return None
+        self.unread = 0
         data = b"\n".join(self._data)
         self._data = []
         return data if data and data.strip() != b"[DONE]" else None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import google.auth.exceptions
 import httpx2
 
-from gemcli.api.attempt import Attempt
+from gemcli.api.attempt import AnswerTooLong, Attempt
 from gemcli.errors import GemcliError, ReasonName
 
 
@@ -28,6 +28,7 @@ class UnexpectedHost(Exception):
 TRANSPORT_ERRORS: tuple[tuple[type[BaseException], ReasonName], ...] = (
     (UnusableProxy, "BASE_URL"),
     (UnexpectedHost, "UNEXPECTED_HOST"),
+    (AnswerTooLong, "ANSWER_TOO_LONG"),
     (ssl.SSLError, "TLS"),
     (socket.gaierror, "DNS"),
     (google.auth.exceptions.TransportError, "CONNECT"),

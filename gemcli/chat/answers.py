@@ -107,7 +107,7 @@ class Verdict:
         return text_of(self.content)
 
 
-def read(body: bytes) -> Answer:
+def read(body: bytes | bytearray) -> Answer:
     """The answer in the body of a 200. Raises `GemcliError` (BAD_RESPONSE) if there is none."""
     try:
         answer = strict_json.loads(body)

@@ -17,7 +17,7 @@ MAX_DEPTH = 200
 """Deepest nesting of arrays and objects accepted. Protocol Buffers, and so the API, stop at 100."""
 
 
-def loads(data: str | bytes, max_depth: int = MAX_DEPTH) -> Any:
+def loads(data: str | bytes | bytearray, max_depth: int = MAX_DEPTH) -> Any:
     """Read one JSON document, from text or from bytes in UTF-8.
 
     Raises `ValueError` (one line, says what and where) for anything that is not strict JSON, or

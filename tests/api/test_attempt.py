@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from gemcli.api.attempt import Abandoned, Attempt
+from gemcli.api import attempt as limits
+from gemcli.api.attempt import Abandoned, AnswerTooLong, Attempt
+from gemcli.api.secrets import Secrets
 
 
 @pytest.fixture
@@ -29,6 +31,63 @@ def test_answer_is_collected() -> None:
     attempt.receive(b"two")
     assert (attempt.status, attempt.headers, bytes(attempt.body)) == (200, {"a": "b"}, b"one two")
     assert not attempt.complete
+
+
+# Limits
+
+
+@pytest.fixture
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits that a test reaches at once."""
+    for name, value in {"MAX_ANSWER": 100, "MAX_EVENT": 50, "MAX_ERROR_BODY": 30, "MAX_KEPT": 20}.items():
+        monkeypatch.setattr(limits, name, value)
+
+
+def receiving(status: int, *pieces: bytes, stream: bool = False) -> Attempt:
+    """An attempt whose answer arrives in these pieces, as far as they are wanted."""
+    attempt = Attempt(Secrets("AIza-a-secret-key"), stream=stream)
+    attempt.set_head(status, {})
+    for piece in pieces:
+        if not attempt.receive(piece):
+            break
+    return attempt
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("status", [500, 404, 302, 204])
+@pytest.mark.parametrize("size", [1, 7, 200])
+def test_error_body_is_read_up_to_a_limit(status: int, size: int, stream: bool, small_limits: None) -> None:
+    """Of an answer that brings no answer of a model, so much is read, and no more; it is not an error of its own."""
+    attempt = receiving(status, *[b"x" * size] * 100, stream=stream)
+    assert bytes(attempt.body) == b"x" * 30
+
+
+def test_answer_up_to_the_limit(small_limits: None) -> None:
+    """An answer may be as long as the limit, and no byte longer; so may a stream, and an event of one."""
+    assert len(receiving(200, b"x" * 60, b"x" * 40).body) == 100
+    receiving(200, b"data: " + b"x" * 44, b"\n\n", b"data: " + b"x" * 40, b"\n\n", stream=True)
+    for pieces, stream in (
+        ([b"x" * 60, b"x" * 41], False),
+        ([b"data: 1\n\n"] * 12, True),
+        ([b"data: " + b"x" * 45], True),
+        ([b"data: x\n"] * 7, True),
+    ):
+        with pytest.raises(AnswerTooLong):
+            receiving(200, *pieces, stream=stream)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_what_is_kept_is_short(stream: bool, small_limits: None) -> None:
+    """Of a body that is no answer the beginning is kept, and a secret at its end is hidden before it is cut."""
+    assert receiving(200, b"x" * 48, stream=stream).text == "x" * 20
+    assert receiving(200, b"x" * 10 + b"AIza-a-secret-key and more", stream=stream).text == "x" * 10 + "[the key] "
+
+
+def test_limits() -> None:
+    """No limit is below what real answers reach, and none allows for an endless one."""
+    tens = 30 * 2**20
+    assert 2 * tens < limits.MAX_EVENT <= limits.MAX_ANSWER < 10 * tens
+    assert 4 * 65_536 <= limits.MAX_KEPT < limits.MAX_ERROR_BODY < tens
 
 
 def test_abandoned_or_sent() -> None:

@@ -8,6 +8,7 @@ import ipaddress
 import json
 import socket
 import ssl
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from gemcli.api import attempt as limits
 from gemcli.api import http
 from gemcli.api.attempt import CURRENT_ATTEMPT, Abandoned, Attempt
 from gemcli.api.backends import Backend
@@ -26,7 +28,7 @@ from gemcli.api.gemini import Gemini
 from gemcli.api.transport_errors import UnexpectedHost, error_of_transport
 from gemcli.errors import GemcliError
 from gemcli.simulator.simulated_api import Reply, json_reply
-from tests.builders import answer, contents, error_from
+from tests.builders import answer, chunk, contents, error_from
 from tests.support import Model
 from tests.system import Handler, Listener, listening
 
@@ -37,10 +39,13 @@ ANSWER = json.dumps(answer("hi")).encode()
 pytestmark = pytest.mark.usefixtures("collected")
 
 
-def ask(url: str, seconds: float = 20) -> Any:
+def ask(url: str, seconds: float = 20, *, stream: bool = False) -> Any:
     """One request of one message to the model at `url`."""
     environ = {"GEMINI_API_KEY": "test-key", "GOOGLE_GEMINI_BASE_URL": url}
-    return Gemini(endpoint_for(Backend("gemini"), environ, pytest.fail)).generate("gemini-test", BODY, seconds)
+    gemini = Gemini(endpoint_for(Backend("gemini"), environ, pytest.fail))
+    if stream:
+        return gemini.stream("gemini-test", BODY, seconds, lambda _chunk: None)
+    return gemini.generate("gemini-test", BODY, seconds)
 
 
 def failed(url: str, seconds: float = 20) -> GemcliError:
@@ -148,6 +153,72 @@ def test_plain_server_under_https(model: Model) -> None:
     error = failed(model.url.replace("http:", "https:"))
     assert (error.reason, error.exit, error.outcome) == ("TLS", 78, "rejected")
     assert model.requests == []
+
+
+# Answers without an end
+
+
+def flooding(head: bytes, piece: bytes) -> Handler:
+    """Read a request, send `head`, and then this piece for ever."""
+
+    def handle(listener: Listener, connection: socket.socket) -> None:
+        listener.request(connection)
+        connection.sendall(head)
+        while True:
+            connection.sendall(piece * 1000)
+
+    return handle
+
+
+EVENT = b"data: " + json.dumps(chunk("x" * 1000)).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "piece", "reason", "outcome"),
+    [
+        (200, b"[1], ", "ANSWER_TOO_LONG", "unknown"),
+        (200, b"<p>junk</p>\n", "ANSWER_TOO_LONG", "unknown"),
+        (200, EVENT, "ANSWER_TOO_LONG", "unknown"),
+        (500, b"<p>junk</p>\n", "SERVER_ERROR", "rejected"),
+        (404, b"[1], ", "MODEL_NOT_FOUND", "rejected"),
+        (302, EVENT, "REDIRECT", "rejected"),
+        (204, b"[1], ", "BAD_RESPONSE", "unknown"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_endless_answer(
+    code: int, piece: bytes, reason: str, outcome: str, stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer without an end is left at a limit, long before the time is up, and little of it is kept."""
+    monkeypatch.setattr(limits, "MAX_ANSWER", 4_000_000)
+    monkeypatch.setattr(limits, "MAX_EVENT", 2_000_000)
+    with listening(flooding(b"HTTP/1.1 %d X\r\n\r\n" % code, piece)) as listener:
+        error = error_from(ask, listener.url, 30, stream=stream)
+    assert (error.reason, error.outcome, error.http) == (reason, outcome, code)
+    assert len(str(error.partial or "")) <= limits.MAX_KEPT
+    assert len(error.message) < 300
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "gzip, gzip"])
+@pytest.mark.parametrize(("code", "reason"), [(200, "ANSWER_TOO_LONG"), (500, "SERVER_ERROR")])
+def test_decompression_bomb(encoding: str, code: int, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small answer that is a large one once it is decompressed: the large size counts, and it is never there."""
+    monkeypatch.setattr(limits, "MAX_ANSWER", 4_000_000)
+    body = b" " * 100_000_000
+    for name in encoding.split(", "):
+        body = gzip.compress(body) if name == "gzip" else zlib.compress(body)
+    head = b"HTTP/1.1 %d X\r\ncontent-length: %d\r\ncontent-encoding: %b\r\n\r\n"
+    sizes, receive = [], Attempt.receive
+
+    def watched(self: Attempt, data: bytes) -> bool:
+        sizes.append(len(data))
+        return receive(self, data)
+
+    monkeypatch.setattr(Attempt, "receive", watched)
+    with listening(sending(head % (code, len(body), encoding.encode()) + body)) as listener:
+        assert failed(listener.url).reason == reason
+    assert max(sizes) <= 2**20
+    assert sum(sizes) < 6_000_000
 
 
 # Broken connections
@@ -327,7 +398,7 @@ def test_unread_stream_is_not_complete(client: httpx2.Client, model: Model) -> N
     with client.stream("POST", model.url, json={}) as response:
         assert attempt.status == 200
         assert attempt.complete is False
-        assert response.read() == b"onetwo"
+        assert response.read() == b""  # the bytes are the attempt's
     assert (attempt.complete, bytes(attempt.body)) == (True, b"onetwo")
 
 

@@ -190,7 +190,7 @@ def test_streamed_as_unstreamed(here: InProcess, model: Model) -> None:
     model.script(body, streaming(sse(*begun, answer(pieces[-1]))))
     (whole,) = here.ok("send", "-s", "s", "--create", "one")
     *_, final = here.ok("send", "-s", "s", "--stream", "two")
-    own = ("turn", "id", "elapsed_ms", "totals")
+    own = ("turn", "id", "time", "elapsed_ms", "totals")
     assert {key: value for key, value in final.items() if key not in (*own, "event", "exit", "error")} == {
         key: value for key, value in whole.items() if key not in own
     }
