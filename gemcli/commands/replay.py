@@ -115,7 +115,7 @@ def command(
     _require_target(suite, session, directory, dry_run=dry_run)
     suite = _override(suite, model, on_fail, on_unknown)
     for warning in suite.warnings:
-        app.output.notice(warning.describe())
+        app.output.warning(warning.describe())
     stream = Stream(lambda: deferred.stopping or limits.remaining <= 0)
     run_context = RunContext(
         app=app,

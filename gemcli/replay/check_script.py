@@ -5,17 +5,20 @@ The texts of a script are still the `Text` that was read, so problems know their
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 from itertools import islice
 
 from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS
+from gemcli.chat.contents import parts_of
 from gemcli.replay import template
 from gemcli.replay.checks import PATTERNS
 from gemcli.replay.script import Script, Turn
 from gemcli.settings import config
 from gemcli.text.problems import Place, Problems
 from gemcli.text.schema import MAX_NAMES, compiled
-from gemcli.text.tree import Text
+from gemcli.text.tree import Text, shortened
 
 RULES = {
     "unquoted-message": "a message with a colon in it is in quotes",
@@ -26,13 +29,17 @@ RULES = {
     "function-call": "a conversation needs no responses of functions",
     "undefined": "a template names one of `vars`",
     "unused": "what --var defines is used",
+    "template": "what looks like a template is one",
     "filter": "a template's filter is one of " + ", ".join(template.FILTERS),
     "system-template": "`system` has no templates, which are not filled in there (`--strict`)",
     "refusal-not-last": "only the last message is expected to be refused (`--strict`)",
     "torn-tail": "a session ends with a whole record (`--strict`)",
-    "comment": "no text of a message is lost to a comment (`--strict`)",
+    "comment": "no text is lost to a comment (`--strict`)",
+    "file": "`system` is text, and no @FILE; neither is a message (`--strict`)",
 }
 """The rules that only scripts have, by their stable names."""
+
+_FILE = re.compile(r"@[^\s@]+")
 
 REFUSALS = {
     *BLOCK_REASONS,
@@ -64,6 +71,12 @@ def template_names(script: Script) -> set[str]:
     return {name for text in texts for name in template.names(text)}
 
 
+def raw_names(script: Script) -> set[str]:
+    """The names that would be in templates if messages sent as they are could have any."""
+    parts = [part for turn in script.turns if turn.raw for part in parts_of(turn.content)]
+    return {name for part in parts for name in template.names(part.get("text", ""))}
+
+
 def expected_texts(turn: Turn) -> Iterator[tuple[str, Text]]:
     """Every text that a turn's answer is searched for, with the name of its check."""
     for check, texts in turn.expect.texts.items():
@@ -83,10 +96,16 @@ def _check_configs(script: Script, problems: Problems) -> None:
     """Refuse settings that are sound by themselves, and exclude each other together."""
     instruction = script.config.get("systemInstruction") or {"parts": [{}]}
     system = _placed(instruction["parts"][0].get("text", ""))
-    for name in template.names(system)[:1]:
-        message = f"`{{{{{name}}}}}` in `system` is sent as it is"
+    templates = [f"{{{{{name}}}}}" for name in template.names(system)] + template.foreign(system)
+    for written in templates[:1]:
+        message = f"`{shortened(written)}` in `system` is sent as it is"
         hint = "templates are for messages and expectations"
         problems.note("system-template", message, system, hint)
+    if _FILE.fullmatch(system):
+        message = f"`{shortened(system)}` in `system` does not stand for the text of a file"
+        command = f"gemcli new -s SESSION --system {shlex.quote(system)}"
+        hint = f"write the text, or leave `system` out and make the session: {command}"
+        problems.add("file", message, system, hint)
     own = config.check(script.config)
     for problem in own:
         problems.add(problem.rule, problem.message, system, problem.hint)
@@ -118,9 +137,9 @@ class _Templates:
 
     def check_message(self, turn: Turn) -> None:
         text = _message(turn)
-        if text.comment:
-            hint = "put the message in quotes if # belongs to it"
-            self.problems.note("comment", "a comment follows this message", text, hint)
+        if not turn.raw and _FILE.fullmatch(text):
+            message = f"`{shortened(text)}` is sent as it is, and not the text of a file"
+            self.problems.note("file", message, text)
         if not turn.raw and not self._is_defined(text, "; raw: true sends it as it is"):
             return
         if turn.rendered(self.vars)["parts"][0]["text"].strip():
@@ -143,7 +162,11 @@ class _Templates:
         """Whether all templates in a text can be filled in; `advice` adds to the hint."""
         faults = template.faults(text, self.vars)
         for rule, name in faults:
-            if rule == "filter":
+            if rule == "template":
+                message = f"`{shortened(name)}` is no template, and would be sent as it is"
+                hint = "templates are {{name}} and {{name|filter}}"
+                self.problems.add(rule, message, text, hint + advice)
+            elif rule == "filter":
                 hint = f"the filters are {', '.join(template.FILTERS)}"
                 self.problems.add(rule, f"unknown filter `{name}`", text, hint)
             else:

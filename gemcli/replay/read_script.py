@@ -20,7 +20,7 @@ from itertools import count
 from gemcli.chat.contents import function_calls, function_responses, user_text
 from gemcli.errors import GemcliError, Problem, counted, did_you_mean, in_order
 from gemcli.replay import recorded_messages, script_schema, suites
-from gemcli.replay.check_script import check_script, template_names
+from gemcli.replay.check_script import check_script, raw_names, template_names
 from gemcli.replay.script import Script, Settings, Suite, Turn
 from gemcli.sessions import read_records
 from gemcli.sessions.journal import Turn as Recorded
@@ -228,10 +228,14 @@ class _Reader:
     def unused(self) -> list[Problem]:
         """A problem for each given text that no template asks for: it would be ignored silently."""
         found = []
-        for name in self.given:
-            if name not in self.used:
-                message = f"there is no `{{{{{name}}}}}` for --var {name}"
-                found.append(Problem("unused", message, hint=did_you_mean(name, self.used)))
+        raw = {name for script in self.scripts for name in raw_names(script)}
+        for name in [name for name in self.given if name not in self.used]:
+            message = f"there is no `{{{{{name}}}}}` for --var {name}"
+            hint = did_you_mean(name, self.used)
+            if name in raw:
+                message = f"`{{{{{name}}}}}` for --var {name} is in messages that are no templates"
+                hint = "lines of text, recorded messages and turns with raw: true are none"
+            found.append(Problem("unused", message, hint=hint))
         return found
 
 

@@ -48,7 +48,8 @@ def message(problems: Problems, script: Mapping, item: Node) -> Iterator[Node]:
     """A message of Chat Completions, or of ShareGPT."""
     role, said = _role_and_content(item)
     if not isinstance(item, Mapping) or not isinstance(role, Text):
-        problems.add("shape", "a message must be an object with `role` and `content`", item)
+        hint = "texts alone stand under `turns`" if isinstance(item, Text) else None
+        problems.add("shape", "a message must be an object with `role` and `content`", item, hint)
     elif role in USER or role in SYSTEM:
         text = _joined(said)
         if text is None:

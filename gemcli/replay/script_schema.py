@@ -17,6 +17,7 @@ from gemcli.errors import GemcliError
 from gemcli.replay import checks, template
 from gemcli.replay.checks import PATTERNS, TEXT_CHECKS, TOKENS, Bound, Expected
 from gemcli.replay.script import Script, Settings, Turn
+from gemcli.replay.script_hints import NOT_IN_SCRIPTS, NOT_IN_TURNS
 from gemcli.sessions.names import is_session_name
 from gemcli.settings.config import CONFIG, Config
 from gemcli.text import tree
@@ -94,6 +95,20 @@ def _bound(node: Text) -> Bound:
     return checks.bound(node)
 
 
+def _with_note_of_comments(kind: Kind[T]) -> Kind[T]:
+    """Text that is told when a comment of YAML follows it: `Fix issue #12` ends before `#12`."""
+
+    def read(problems: Problems, label: str, node: Node) -> T | None:
+        if isinstance(node, Text) and node.comment:
+            lost = tree.shortened(node.comment)
+            message = f"{label} ends before `{lost}`, which is a comment in YAML"
+            hint = "put the text in quotes if that belongs to it"
+            problems.note("comment", message, node, hint)
+        return kind(problems, label, node)
+
+    return read
+
+
 def _one_or_more(item: Kind[T]) -> Kind[tuple[T, ...]]:
     """One thing, or a list of them."""
     items = list_of(item, least=1)
@@ -109,10 +124,11 @@ def _one_or_more(item: Kind[T]) -> Kind[tuple[T, ...]]:
 
 LONGEST_WAIT = 86400
 
+WORDS = _with_note_of_comments(TEXT)
 FLAG = scalar("true or false", _flag)
 SECONDS = scalar(f"a time in seconds, at most {LONGEST_WAIT}", _seconds)
 BOUND = scalar("a bound like <=6, >0 or 3..9", _bound)
-PATTERN = scalar("a regular expression", _pattern)
+PATTERN = _with_note_of_comments(scalar("a regular expression", _pattern))
 ID = scalar("an id of letters, digits, '_' and '-'", _id)
 NAME = scalar("a name of letters, digits, '.', '_' and '-'", _name)
 VARIABLE = matching("a name of letters, digits and '_'", template.NAME, matched_text)
@@ -134,7 +150,7 @@ def _expected(
 EXPECT = Schema(
     _expected,
     {
-        **{name: _one_or_more(PATTERN if name in PATTERNS else TEXT) for name in TEXT_CHECKS},
+        **{name: _one_or_more(PATTERN if name in PATTERNS else WORDS) for name in TEXT_CHECKS},
         "finish": _one_or_more(FINISH),
         "words": BOUND,
         "chars": BOUND,
@@ -143,27 +159,26 @@ EXPECT = Schema(
     },
 )
 
-_CONFIG_KEYS = dict.fromkeys((*CONFIG.keys, *CONFIG.aliases), "it belongs under `config`")
-
 TURN: Schema[Values] = Schema(
     dict,
-    {"id": ID, "user": TEXT, "raw": FLAG, "wait": SECONDS, "config": CONFIG, "expect": EXPECT},
+    {"id": ID, "user": WORDS, "raw": FLAG, "wait": SECONDS, "config": CONFIG, "expect": EXPECT},
     required=("user",),
-    elsewhere=_CONFIG_KEYS,
+    elsewhere=NOT_IN_TURNS,
 )
 
 
 def _turn(problems: Problems, _label: str, node: Node) -> Turn | None:
     """One message, alone or with settings."""
     if isinstance(node, Text):
-        text = TEXT(problems, "a message", node) if node else node
+        text = WORDS(problems, "a message", node) if node else node
         return None if text is None else Turn("", user_text(text), line=node.line)
     if not isinstance(node, tree.Mapping):
         problems.add("shape", "a turn must be text or a mapping, not a list", node)
         return None
     if len(node) == 1 and (key := next(iter(node))) not in TURN.keys:
-        hint = problems.suggest(key, TURN.keys) or "a turn with settings has `user`"
-        if key.plain:  # a key in quotes, as in JSON, was meant as one
+        known = TURN.elsewhere.get(key) or problems.suggest(key, TURN.keys)
+        hint = known or "a turn with settings has `user`"
+        if key.plain and key not in TURN.elsewhere:  # a key in quotes, as in JSON, was meant as one
             hint = f"put the message in quotes; {hint}"
         message = f"this is a mapping with the key `{key[:40]}`, not a message"
         problems.add("unquoted-message", message, node, hint)
@@ -196,18 +211,20 @@ def _script(*, turns: tuple[Turn, ...], **values: Any) -> tuple[Settings, tuple[
 SETTINGS: dict[str, Kind[object]] = {
     "name": NAME,
     "model": scalar("a model's name", _model),
-    "system": FILLED_TEXT,
+    "system": _with_note_of_comments(FILLED_TEXT),
     "config": CONFIG,
-    "vars": map_of(VARIABLE, TEXT),
+    "vars": map_of(VARIABLE, WORDS),
     "expect": EXPECT,
     "on_fail": choice("stop or continue", ("stop", "continue")),
     "on_unknown": choice("fail or resend", ("fail", "resend")),
 }
 """What a script says besides its messages, and a suite for all of its conversations."""
 
-SCRIPT = Schema(_script, {**SETTINGS, "turns": _turns}, required=("turns",), elsewhere=_CONFIG_KEYS)
+SCRIPT = Schema(
+    _script, {**SETTINGS, "turns": _turns}, required=("turns",), elsewhere=NOT_IN_SCRIPTS
+)
 
-SUITE = Schema(_settings, SETTINGS, elsewhere=_CONFIG_KEYS)
+SUITE = Schema(_settings, SETTINGS, elsewhere=NOT_IN_SCRIPTS)
 """A suite without its conversations."""
 
 

@@ -24,6 +24,7 @@ from gemcli.replay import recorded_messages, script_schema
 from gemcli.replay.recorded_messages import Reader, is_message, is_nothing, is_null, reader_of
 from gemcli.replay.request_settings import HARMLESS, RequestSettings
 from gemcli.replay.script import Script
+from gemcli.replay.script_hints import CONFIG_KEYS
 from gemcli.replay.script_schema import SCRIPT
 from gemcli.sessions.names import is_session_name
 from gemcli.text.problems import Problems
@@ -147,7 +148,7 @@ class _Conversation:
         is_number = isinstance(value, Text) and value.plain and FLOAT.fullmatch(value)
         is_known = is_number or (self.reader and key in HARMLESS)
         near = None if is_known else did_you_mean(key, [*SCRIPT.keys, *SHAPES])
-        if hint := SCRIPT.elsewhere.get(key) or near:
+        if hint := CONFIG_KEYS.get(key) or near:
             message = f"`{key[:40]}` is not a key of a conversation"
             self.problems.add("unknown-key", message, key, hint)
         else:

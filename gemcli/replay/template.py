@@ -14,8 +14,15 @@ FILTERS: dict[str, Callable[[str], str]] = {
 
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
-# Braces around anything but a name are text: LaTeX, Go, and other people's templates.
+# Braces around most other things are text, like those of LaTeX.
 _TEMPLATE = re.compile(rf"\{{\{{[ \t]*({NAME})[ \t]*(?:\|[ \t]*([A-Za-z_]+)[ \t]*)?\}}\}}")
+
+
+# What other template languages would replace or run: {{user.name}}, {{a|b|c}}, {{#if x}}, {% if %}.
+_FOREIGN = re.compile(
+    rf"\{{\{{[ \t]*(?:[#/]{NAME}|{NAME}[ \t]*[.(|\[])[^{{}}\n]{{0,200}}\}}\}}"
+    r"|\{%[-+]?[ \t]*[A-Za-z][^%\n]{0,200}%\}"
+)
 
 
 def render(text: str, texts: Mapping[str, str]) -> str:
@@ -37,7 +44,13 @@ def faults(text: str, defined: Iterable[str]) -> list[tuple[str, str]]:
             found.append(("undefined", match[1]))
         if match[2] and match[2] not in FILTERS:
             found.append(("filter", match[2]))
-    return found
+    return found + [("template", text) for text in foreign(text)]
+
+
+def foreign(text: str) -> list[str]:
+    """What looks like a template of another language, and is sent as it is."""
+    matches = (match[0] for match in _FOREIGN.finditer(text))
+    return [match for match in matches if not _TEMPLATE.fullmatch(match)]
 
 
 def names(text: str) -> list[str]:

@@ -73,6 +73,8 @@ def from_yaml(text: str, name: str, notice: Notice) -> Config:
     problems = Problems()
     node = yaml_tree.load(text, problems)
     problems.require_none(name)
+    for note in problems.notes:
+        notice(note.describe())
     if node is None or (isinstance(node, Text) and node.plain and not node):
         return {}
     return _read(CONFIG, node, name, notice)

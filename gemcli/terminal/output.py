@@ -61,11 +61,18 @@ class Output:
 
     def notice(self, message: str) -> None:
         """Print a note that is not an error."""
+        self._tell("note", message)
+
+    def warning(self, message: str) -> None:
+        """Print what is accepted and is probably a mistake."""
+        self._tell("warning", message)
+
+    def _tell(self, level: str, message: str) -> None:
         message = _shortened(message)
         if self.errors_json:
-            self._print_stderr(as_json({"level": "note", "message": message}))
+            self._print_stderr(as_json({"level": level, "message": message}))
         else:
-            self._print_stderr(f"{self.program}: note: {_one_line(message)}")
+            self._print_stderr(f"{self.program}: {level}: {_one_line(message)}")
 
     def error(self, error: GemcliError) -> None:
         """Print an error with all its problems and its hint."""

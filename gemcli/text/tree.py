@@ -24,7 +24,8 @@ RULES = {"number": "JSON can hold the number"}
 class Text(str):
     """A scalar as written, with the `line` and `column` where it began.
 
-    `plain` scalars had no quotes and may be numbers; after some, a `comment` follows in their line.
+    `plain` scalars had no quotes and may be numbers; the `comment` that follows some in their line
+    may have been meant as text.
     """
 
     __slots__ = ("column", "comment", "line", "plain")
@@ -32,10 +33,10 @@ class Text(str):
     line: int
     column: int
     plain: bool
-    comment: bool
+    comment: str
 
     def __new__(
-        cls, value: str, line: int = 0, column: int = 0, plain: bool = True, comment: bool = False
+        cls, value: str, line: int = 0, column: int = 0, plain: bool = True, comment: str = ""
     ) -> Self:
         """Make the text `value` that began at `line` and `column`."""
         text = super().__new__(cls, value)

@@ -30,6 +30,7 @@ RULES = {
     "yaml-tag": "nothing has an explicit tag",
     "yaml-key": "keys are text",
     "yaml-duplicate": "each key of a mapping is different",
+    "yaml-dash": "no line of text without quotes begins like an item (a note)",
 }
 """Every rule by its stable name, the name that problems carry."""
 
@@ -94,7 +95,7 @@ class _Walk:
     def __init__(self, text: str, problems: Problems) -> None:
         self.text = text
         self.problems = problems
-        self.lines = _LINE_BREAK.split(text) if "#" in text else []
+        self.lines = _LINE_BREAK.split(text)
         self.anchored: set[int] = set()
 
     def node(self, node: Any, depth: int) -> Node:
@@ -129,7 +130,19 @@ class _Walk:
         end = node.end_mark
         may_have_comment = plain and node.value and end.line < len(self.lines)
         comment = may_have_comment and _COMMENT.match(self.lines[end.line], end.column)
-        return Text(node.value, place.line, place.column, plain, bool(comment))
+        if plain and end.line >= place.line:
+            self._warn_of_dashes(place, end.line)
+        text = comment[1].rstrip() if comment else ""
+        return Text(node.value, place.line, place.column, plain, text)
+
+    def _warn_of_dashes(self, start: Text, end: int) -> None:
+        """Warn of lines that look like items of a list, and go on with the text before them."""
+        for number, line in enumerate(self.lines[start.line : end + 1], start.line + 1):
+            if dash := _DASH.match(line):
+                message = f"this line goes on with the text that begins in line {start.line}"
+                place = Text("", number, dash.end())
+                hint = "begin it right below the - of the first item, or put the text in quotes"
+                self.problems.note("yaml-dash", message, place, hint)
 
     def _refuse_properties(self, node: yaml.Node, place: Place) -> None:
         """Refuse an anchor or a tag: no node begins with these characters otherwise."""
@@ -155,7 +168,8 @@ class _Walk:
 
 
 _TOO_DEEP = ("yaml-depth", f"nested more than {MAX_DEPTH} levels deep")
-_COMMENT = re.compile("[ \t]+#")
+_COMMENT = re.compile("[ \t]+(#.*)")
+_DASH = re.compile(r"[ \t]*-(?=[ \t]|$)")
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _PROPERTY = re.compile(r"[^\s,\[\]{}]+")
 # What YAML calls printable, which is what both of PyYAML's parsers accept.

@@ -273,7 +273,10 @@ def test_comments_are_warned_of() -> None:
     """A comment behind a message is no mistake, but told; in strict reading it is one."""
     suite = load("- a # b\n- c\n", "s.yaml")
     assert [warning.describe() for warning in suite.warnings] == [
-        "s.yaml:1:3: a comment follows this message [comment] (put the message in quotes if # belongs to it)"
+        (
+            "s.yaml:1:3: a message ends before `# b`, which is a comment in YAML [comment]"
+            " (put the text in quotes if that belongs to it)"
+        )
     ]
     with pytest.raises(GemcliError):
         load("- a # b\n- c\n", strict=True)

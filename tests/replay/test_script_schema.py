@@ -118,7 +118,7 @@ def test_what_is_no_name_is_no_template() -> None:
         "{{1a}}",
         "{{a b}}",
         "{{.Name}}",
-        "{{ a.b }}",
+        "{{a - b}}",
         "{ {a}}",
         "\\frac{{x+1}}{2}",
         "{{a\nb}}",

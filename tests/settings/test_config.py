@@ -355,6 +355,16 @@ def test_what_is_unusual_goes_out_with_a_note(text: str, path: str, value: Any, 
     assert check(read) == []
 
 
+def test_a_note_about_the_yaml_is_told() -> None:
+    """Two stop sequences that YAML reads as one are noted, as in scripts."""
+    notes: list[str] = []
+    assert config.from_yaml("stop_sequences:\n- a\n - b\n", "c.yaml", notes.append) == {
+        "generationConfig": {"stopSequences": ["a - b"]}
+    }
+    assert len(notes) == 1
+    assert "[yaml-dash]" in notes[0]
+
+
 def test_unknown_names_are_unusual_everywhere() -> None:
     """New names of enums are noted in options and within objects too."""
     notes: list[str] = []

@@ -119,10 +119,12 @@ def test_stderr_as_json(capfd: pytest.CaptureFixture[str]) -> None:
     """Each message is one object with its level."""
     out = Output(errors_json=True)
     out.notice("one\ntwo")
+    out.warning("three")
     out.debug("trace\nback")
     out.error(GemcliError("IO", "\x9b", hint="first"))
-    note, debug, error = map(json.loads, capfd.readouterr().err.splitlines())
+    note, warning, debug, error = map(json.loads, capfd.readouterr().err.splitlines())
     assert note == {"level": "note", "message": "one\ntwo"}
+    assert warning == {"level": "warning", "message": "three"}
     assert debug == {"level": "debug", "message": "trace\nback"}
     assert (error["level"], error["message"], error["hint"]) == ("error", "\x9b", "first")
 
