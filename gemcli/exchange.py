@@ -5,26 +5,29 @@ How a message travels, from the command line to the model and back:
     cli.main                parses the command line and makes an App
     commands/send           reads the message, locks the session, and prints what comes of it
       exchange.prepare      checks turn order and config, and builds the request body
-      exchange.exchange     1. appends the request record, synced to disk
-                            2. calls the model, again if the retry policy says so
+      exchange.exchange     1. calls the model, again if the retry policy says so
+                            2. appends the request record, synced to disk, as it first leaves
                             3. judges the answer
                             4. appends the answer, or the failure, synced to disk
         api.gemini          makes one HTTP request through the SDK
         sessions.session    appends one record
 
-Once the request is on disk, an outcome follows it whatever happens, and before the caller gets the
-result. `send` and `replay` both call the model through `exchange`; nothing else does.
+The request is on disk before its first byte leaves, but not yet while the SDK is loaded and the
+server connected: a program that is killed there has sent nothing, and leaves nothing in doubt. Once
+it is on disk, an outcome follows it whatever happens, and before the caller gets the result. `send`
+and `replay` both call the model through `exchange`; nothing else does.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
+from gemcli.api.attempt import Attempt
 from gemcli.api.backends import Backend
 from gemcli.api.gemini import Gemini
+from gemcli.api.limits import Limits
 from gemcli.api.request_thread import interrupted
 from gemcli.api.retry import RetryPolicy
 from gemcli.chat import answers, contents, turn_order
@@ -48,35 +51,6 @@ class WaitEvent(TypedDict):
     seconds: float
     reason: str
     message: str
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long things may take.
-
-    `timeout` is in seconds and for one request, `until` is the deadline of the whole command on the
-    monotonic clock. No request starts in the last `grace` seconds; a request under way may also
-    take that long to finish after a first signal.
-    """
-
-    timeout: float
-    until: float
-    grace: float = 0.0
-
-    @property
-    def remaining(self) -> float:
-        """Seconds until the deadline."""
-        return self.until - time.monotonic()
-
-    @property
-    def time_to_start(self) -> float:
-        """Seconds in which a request may still start."""
-        return self.remaining - self.grace
-
-    @property
-    def request_timeout(self) -> float:
-        """Seconds for a request that starts now; above zero, so that it ends as a timeout."""
-        return max(0.001, min(self.timeout, self.remaining))
 
 
 @dataclass(frozen=True)
@@ -116,8 +90,8 @@ class Result:
     """An answered exchange, usable or not.
 
     `time` is when the request was recorded, `model` the one that was asked. `unsaved` is the error
-    that kept the answer out of the session file. `elapsed_ms` is the time from the first attempt to
-    the answer.
+    that kept the answer out of the session file. `elapsed_ms` is the time from the moment the first
+    request was ready to be sent to the end of the answer.
     """
 
     turn: int
@@ -212,41 +186,39 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
     """
     if transport.limits.time_to_start <= 0:
         message = "there is no time left for a request before the deadline"
-        raise GemcliError("TIMEOUT", message, outcome="rejected")
-    turn, exchange_id = session.journal.next_exchange(request.content)
-    request_record = records.request(
-        turn,
-        exchange_id,
-        request.content,
-        model=request.model,
-        backend=transport.backend.name,
-        config=request.config,
-        key=request.key,
-    )
+        raise GemcliError("TIMEOUT", message, outcome="rejected", hint="raise --deadline")
+    entry = _RequestEntry(session, request, transport.backend)
     attempts: list[AttemptRecord] = []
     unsaved = None
     # From here until the outcome is on disk, a signal only ends the wait for the answer.
     with deferred:
-        session.append(request_record)
-        start = time.monotonic()
         try:
-            answer = _call(request, transport, attempts)
+            answer, elapsed_ms = _call(request, transport, attempts, entry)
+        except Unsaved:
+            raise
         except GemcliError as error:
             failure = error.replace(attempts=len(attempts))
-            failure = _record_failure(session, exchange_id, failure, attempts, transport.notice)
+            failure = _record_failure(entry, failure, attempts, transport.notice)
             raise failure from error.__cause__
-        elapsed_ms = _elapsed_ms(start)
         verdict = answers.judge(answer)
         response_record = records.response(
-            exchange_id, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed_ms
+            entry.id, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed_ms
         )
         try:
             session.append(response_record, paid=True)
         except Unsaved as error:
             unsaved = error
-    sent, model, notes = request_record["time"], request.model, request.notes
     return Result(
-        turn, exchange_id, sent, model, answer, verdict, attempts, elapsed_ms, unsaved, notes
+        turn=entry.turn,
+        id=entry.id,
+        time=entry.time,
+        model=request.model,
+        answer=answer,
+        verdict=verdict,
+        attempts=attempts,
+        elapsed_ms=elapsed_ms,
+        unsaved=unsaved,
+        notes=request.notes,
     )
 
 
@@ -271,34 +243,70 @@ def stored_result(exchange: Exchange) -> Result:
     )
 
 
-def _call(request: Request, transport: Transport, attempts: list[AttemptRecord]) -> Answer:
-    """Call the model until it answers or the retry policy gives up, and list each attempt."""
+class _RequestEntry:
+    """The record of a request: it is appended once, in the moment before the request first leaves.
+
+    A request that never leaves gets one with its failure. `time` is that of the record.
+    """
+
+    def __init__(self, session: Session, request: Request, backend: Backend) -> None:
+        self.session = session
+        self.turn, self.id = session.journal.next_exchange(request.content)
+        self.time: str | None = None
+        self._request = request
+        self._backend = backend
+
+    def write(self) -> None:
+        """Append the record unless it is there. Raises `Unsaved`."""
+        if self.time:
+            return
+        record = records.request(
+            self.turn,
+            self.id,
+            self._request.content,
+            model=self._request.model,
+            backend=self._backend.name,
+            config=self._request.config,
+            key=self._request.key,
+        )
+        self.session.append(record)
+        self.time = record["time"]
+
+
+def _call(
+    request: Request, transport: Transport, attempts: list[AttemptRecord], entry: _RequestEntry
+) -> tuple[Answer, int]:
+    """Call the model until it answers or the retry policy gives up, and list each attempt.
+
+    The answer comes with the milliseconds since the first request was ready to be sent.
+    """
+    first = attempt = Attempt(entry.write)
     while True:
-        start = time.monotonic()
         try:
-            answer = _attempt(request, transport)
+            answer = _send(request, transport, attempt)
         except GemcliError as error:
-            elapsed_ms = _elapsed_ms(start)
-            attempt = AttemptRecord(reason=error.reason, http=error.http, elapsed_ms=elapsed_ms)
+            elapsed_ms = attempt.elapsed_ms
+            record = AttemptRecord(reason=error.reason, http=error.http, elapsed_ms=elapsed_ms)
             wait = transport.retry.wait(len(attempts), error, transport.limits.time_to_start)
-            attempts.append(attempt)
+            attempts.append(record)
             if wait is None:
                 raise
-            attempt["wait_s"] = round(wait, 3)
+            record["wait_s"] = round(wait, 3)
             _announce_wait(transport, error, wait)
             if deferred.sleep(wait):
                 raise interrupted(deferred.arrived[0], sent=False) from error
         else:
-            attempts.append({"http": 200, "elapsed_ms": _elapsed_ms(start)})
-            return answer
+            attempts.append({"http": 200, "elapsed_ms": attempt.elapsed_ms})
+            return answer, first.elapsed_ms
+        attempt = Attempt(entry.write)
 
 
-def _attempt(request: Request, transport: Transport) -> Answer:
+def _send(request: Request, transport: Transport, attempt: Attempt) -> Answer:
     """One HTTP request to the model, streamed if the caller wants chunks."""
     gemini, model, body, limits = transport.gemini, request.model, request.body, transport.limits
     if transport.on_chunk:
-        return gemini.stream(model, body, limits.request_timeout, transport.on_chunk)
-    return gemini.generate(model, body, limits.request_timeout, limits.grace)
+        return gemini.stream(model, body, limits, transport.on_chunk, attempt)
+    return gemini.generate(model, body, limits, attempt)
 
 
 def wait_event(seconds: float, reason: str, message: str) -> WaitEvent:
@@ -316,15 +324,14 @@ def _announce_wait(transport: Transport, error: GemcliError, seconds: float) -> 
 
 
 def _record_failure(
-    session: Session,
-    exchange_id: str,
+    entry: _RequestEntry,
     error: GemcliError,
     attempts: list[AttemptRecord],
     notice: Callable[[str], None],
 ) -> GemcliError:
     """Append the outcome of a call without an answer, and return the error to raise."""
     record = records.failure(
-        exchange_id,
+        entry.id,
         outcome=error.outcome or "unknown",
         code=error.code,
         reason=error.reason,
@@ -333,7 +340,8 @@ def _record_failure(
         partial=error.partial,
     )
     try:
-        session.append(record, paid=error.partial is not None)
+        entry.write()
+        entry.session.append(record, paid=error.partial is not None)
     except Unsaved as unsaved:
         # A note, not an error: the error of the call matters more.
         notice(f"the failure could not be recorded: {unsaved.message}")
@@ -342,7 +350,3 @@ def _record_failure(
         where = f"is in {unsaved.kept}" if unsaved.kept else "may not be in the session file"
         return error.replace(hint=f"the received part of the answer {where}")
     return error
-
-
-def _elapsed_ms(start: float) -> int:
-    return round((time.monotonic() - start) * 1000)

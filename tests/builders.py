@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -11,6 +12,7 @@ from typing import Any, ParamSpec
 import pytest
 from hypothesis import strategies as st
 
+from gemcli.api.limits import Limits
 from gemcli.errors import GemcliError
 from gemcli.sessions import records
 from gemcli.settings.config import Config
@@ -20,6 +22,11 @@ ECHO = "simulator/echo"
 
 CALL: Any = {"functionCall": {"name": "f", "id": "c1", "args": {}}}
 RESPONSE: Any = {"functionResponse": {"name": "f", "id": "c1", "response": {"result": 1}}}
+
+
+def lasting(seconds: float) -> Limits:
+    """Limits of a request that may take so many seconds, in a command that may take twice as long and loads first."""
+    return Limits(seconds, time.monotonic() + 2 * seconds + 10)
 
 
 # Contents

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import queue
+import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +15,15 @@ from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
+from gemcli.api import gemini
 from gemcli.api.backends import Backend
 from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
+from gemcli.api.limits import Limits
 from gemcli.api.retry import RetryPolicy
 from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
-from gemcli.exchange import Limits, Result, Transport, exchange, prepare
+from gemcli.exchange import Result, Transport, exchange, prepare
 from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.store import Store
@@ -97,11 +102,10 @@ def test_request_is_on_the_disk_before_the_call(tmp_path: Path) -> None:
     """The model is asked only when the request stands in the file; the answer follows before anyone hears of it."""
     seen: list[list[dict[str, Any]]] = []
 
-    def handle(listener: Listener, connection: Any) -> None:
+    def handle(listener: Listener, connection: socket.socket) -> None:
         listener.request(connection)
         seen.append(own.records)
-        body = json.dumps(answer("hi")).encode()
-        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        respond(connection)
 
     with listening(handle) as listener:
         own = Talk(tmp_path / "s.jsonl", listener.env)
@@ -113,6 +117,86 @@ def test_request_is_on_the_disk_before_the_call(tmp_path: Path) -> None:
     assert [record["kind"] for record in own.records] == ["session", "request", "response"]
     assert (result.turn, result.id, len(result.attempts), result.unsaved) == (1, "1.1", 1, None)
     assert own.records[2]["elapsed_ms"] == result.elapsed_ms
+
+
+class Peeking(FileSystem):
+    """Waits with the first write for a connection to the listener, and notes what has come over it by then."""
+
+    def __init__(self) -> None:
+        self.connected: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
+        self.peeked = threading.Event()
+        self.came: list[bytes | None] = []
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make the call."""
+        if function is os.write and not self.came:
+            connection = self.connected.get(timeout=20)
+            time.sleep(0.05)
+            try:
+                self.came.append(connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+            except BlockingIOError:
+                self.came.append(None)
+            self.peeked.set()
+        return function(*args, **kwargs)
+
+
+def respond(connection: socket.socket) -> None:
+    """Answer the request that came over a connection."""
+    body = json.dumps(answer("hi")).encode()
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+
+
+def test_everything_is_ready_before_the_request_is_on_the_disk(tmp_path: Path) -> None:
+    """The request is written down when the server is connected, and only sending is left to do."""
+    fs = Peeking()
+
+    def handle(listener: Listener, connection: socket.socket) -> None:
+        fs.connected.put(connection)
+        fs.peeked.wait(20)  # nothing is read before
+        listener.request(connection)
+        respond(connection)
+
+    with listening(handle) as listener:
+        own = Talk(tmp_path / "s.jsonl", listener.env)
+        own.begin()
+        own.fs = fs
+        own("hello")
+    assert fs.came == [None]
+    assert [record["kind"] for record in own.records] == ["session", "request", "response"]
+
+
+def load_slowly(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let it take so many seconds to load what a request needs."""
+    connect = gemini._connect
+
+    def slow(*args: Any) -> Any:
+        time.sleep(seconds)
+        return connect(*args)
+
+    monkeypatch.setattr(gemini, "_connect", slow)
+
+
+def test_loading_is_not_the_models_time(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is loaded before a request counts neither as its time nor against its time limit."""
+    talk.begin()
+    load_slowly(monkeypatch, 0.5)
+    result = talk("hello", timeout=0.4)
+    assert result.elapsed_ms < 400
+    assert result.latency_ms < 400
+    assert talk.records[-1]["attempts"][0]["elapsed_ms"] < 400
+
+
+def test_the_deadline_includes_loading(talk: Talk, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that is not ready by the deadline is rejected: nothing was sent, and nothing is in doubt."""
+    talk.begin()
+    load_slowly(monkeypatch, 1.0)
+    error = talk.failed("hello", left=0.3)
+    assert (error.reason, error.outcome, error.attempts) == ("TIMEOUT", "rejected", 1)
+    assert "nothing was sent" in error.message
+    assert [record["kind"] for record in talk.records] == ["session", "request", "failure"]
+    assert (talk.records[2]["outcome"], talk.records[2]["attempts"][0]["elapsed_ms"]) == ("rejected", 0)
+    time.sleep(0.9)
+    assert model.requests == []
 
 
 # Nothing is written, nothing is sent

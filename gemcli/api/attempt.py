@@ -6,6 +6,7 @@ Whether it was sent by then decides what the session records: rejected (never se
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 
@@ -40,16 +41,22 @@ class AnswerTooLong(Exception):
 class Attempt:
     """What is known of one request: whether it was sent, and the answer's status, headers, bytes.
 
-    With `stream` the answer is requested as a stream of events, and `body` is only its beginning;
-    `on_event` gets the data of each event as it arrives, and again as long as it returns False.
-    `sent` tells that the request began to leave this machine, `complete` that the answer has been
-    read, as far as it matters.
+    `before_leaving` is called by the thread that waits, when the server is connected and nothing is
+    left to do but to send; if it raises, nothing is sent. With `stream` the answer is requested as
+    a stream of events, and `body` is only its beginning; `on_event` gets the data of each event as
+    it arrives, and again as long as it returns False. `started` is when the request was ready to be
+    sent, on the monotonic clock. `sent` tells that it began to leave this machine, `complete` that
+    the answer has been read, as far as it matters.
     """
 
-    def __init__(self, secrets: Secrets | None = None, *, stream: bool = False) -> None:
-        self.secrets = secrets or Secrets()
-        self.stream = stream
+    def __init__(self, before_leaving: Callable[[], object] = lambda: None) -> None:
+        self.secrets = Secrets()
+        self.stream = False
+        self.before_leaving = before_leaving
+        self.on_start: Callable[[], object] = lambda: None
+        self.ask_to_leave: Callable[[], object] = self._leave_at_once
         self.on_event: Callable[[bytes], bool] = lambda _data: True
+        self.started: float | None = None
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.body = bytearray()
@@ -57,9 +64,14 @@ class Attempt:
         self.complete = False
         self.events = Events()
         self._received = 0
+        self._may_leave = threading.Event()
         self._lock = threading.Lock()
-        self._started = False
         self._abandoned = False
+
+    @property
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the request was ready to be sent; what was loaded does not count."""
+        return 0 if self.started is None else round((time.monotonic() - self.started) * 1000)
 
     @property
     def text(self) -> str:
@@ -70,21 +82,29 @@ class Attempt:
 
     def start(self) -> None:
         """Claim the one request of this attempt: a second one would be a hidden resend."""
-        if self._started:
+        if self.started is not None:
             raise RuntimeError("a second request in one attempt: the SDK tried to send again")
-        self._started = True
+        self.started = time.monotonic()
+        self.on_start()
 
     def mark_sent(self) -> None:
-        """Note that the request leaves now. Raises `Abandoned` if nobody waits for it."""
+        """Wait until the request may leave, and note that it does. Raises `Abandoned`."""
+        if not self._abandoned:
+            self.ask_to_leave()
+            self._may_leave.wait()
         with self._lock:
-            if self._abandoned:
-                raise Abandoned
+            self._require_wanted()
             self.sent = True
+
+    def let_leave(self) -> None:
+        """Let the thread go on that waits in `mark_sent`."""
+        self._may_leave.set()
 
     def abandon(self) -> bool:
         """Stop waiting: a request that has not left will not leave. Return whether it was sent."""
         with self._lock:
             self._abandoned = True
+            self._may_leave.set()
             return self.sent
 
     def set_head(self, status: int, headers: Mapping[str, str]) -> None:
@@ -119,6 +139,10 @@ class Attempt:
         if self.events.unread > MAX_EVENT:
             raise AnswerTooLong(f"an event of the answer is longer than {MAX_EVENT // MiB} MiB")
         return True
+
+    def _leave_at_once(self) -> None:
+        self.before_leaving()
+        self.let_leave()
 
 
 CURRENT_ATTEMPT: ContextVar[Attempt] = ContextVar("CURRENT_ATTEMPT")

@@ -19,7 +19,8 @@ What it would do to a conversation is avoided by a tunnel through its public int
   off. An `Attempt` refuses a second request, because a resend that nobody sees is paid for twice.
 - Threads. No time limit of the SDK covers everything that can block, so each request runs in a
   thread of its own (`request_thread`), and one that takes too long is left behind, together with
-  its client.
+  its client. Loading the SDK, credentials and the connection belong to it: the moment before the
+  request leaves (`Attempt.before_leaving`) is when all of that is done.
 - The outcome. The wire decides, not the exception of the SDK. A request is `rejected`, safe to send
   again, if it had not begun to leave this machine (the HTTP library reports the moment before it
   sends the headers), or if the API answered with an error. Otherwise its outcome is `unknown`.
@@ -31,12 +32,14 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gemcli.api import http_errors, request_thread, streamed_answer
 from gemcli.api.attempt import CURRENT_ATTEMPT, Attempt
 from gemcli.api.backends import model_in_url
 from gemcli.api.endpoint import Endpoint
+from gemcli.api.limits import Limits
 from gemcli.api.secrets import Secrets, without_user
 from gemcli.api.streamed_answer import Chunk, StreamedAnswer
 from gemcli.chat import answers
@@ -74,17 +77,21 @@ class Gemini:
         self._client = self._http = None
 
     def generate(
-        self, model: str, body: Mapping[str, object], seconds: float, grace: float = 0.0
+        self,
+        model: str,
+        body: Mapping[str, object],
+        limits: Limits,
+        attempt: Attempt | None = None,
     ) -> Answer:
         """Make one generateContent request with `body`, and return the answer as received.
 
-        Ends within `seconds`, whatever the network does. A signal that arrives while signals are
-        deferred leaves `grace` seconds for the answer to a request that was sent. Raises
-        `GemcliError` for everything but a 200 with an answer in it; its `outcome` tells whether the
-        request may have been answered.
+        Ends within `limits`, whatever the network does. A signal that arrives while signals are
+        deferred leaves the grace for the answer to a request that was sent. Raises `GemcliError`
+        for everything but a 200 with an answer in it; its `outcome` tells whether the request may
+        have been answered. More about the request is in `attempt`, if one is given.
         """
-        attempt = self._attempt(stream=False)
-        error = self._perform(attempt, model, body, seconds, grace)
+        attempt = self._attempt(attempt, stream=False)
+        error = self._perform(attempt, model, body, limits)
         if not attempt.complete or attempt.status != 200:
             _raise_failure(attempt, error)
         try:
@@ -97,15 +104,16 @@ class Gemini:
         self,
         model: str,
         body: Mapping[str, object],
-        seconds: float,
+        limits: Limits,
         on_chunk: Callable[[Chunk], None],
+        attempt: Attempt | None = None,
     ) -> Answer:
         """`generate` as streamGenerateContent: `on_chunk` gets each chunk as it arrives.
 
         A stream that breaks raises `GemcliError` with what had arrived in `partial`; a stream that
         breaks after its finish reason is an answer.
         """
-        attempt = self._attempt(stream=True)
+        attempt = self._attempt(attempt, stream=True)
         streamed = StreamedAnswer()
 
         def on_event(data: bytes) -> None:
@@ -114,7 +122,7 @@ class Gemini:
             on_chunk(chunk)
 
         try:
-            error = self._perform(attempt, model, body, seconds, on_event=on_event)
+            error = self._perform(attempt, model, body, limits, on_event)
             _check_stream(attempt, error, streamed, on_event)
         except GemcliError as broken:
             if not streamed.finished:
@@ -136,7 +144,7 @@ class Gemini:
 
         transport = httpx2.MockTransport(remember)
         self._client, self._http = _connect(self._endpoint, transport, http.no_credentials())
-        CURRENT_ATTEMPT.set(self._attempt(stream=stream))
+        CURRENT_ATTEMPT.set(self._attempt(None, stream=stream))
         self._request(model, body, 1.0, stream=stream)
         (request,) = requests
         return {
@@ -145,27 +153,28 @@ class Gemini:
             "body": json.loads(request.content),
         }
 
-    def _attempt(self, *, stream: bool) -> Attempt:
+    def _attempt(self, given: Attempt | None, *, stream: bool) -> Attempt:
+        attempt = given or Attempt()
         # The key of the simulator is no secret.
-        key = None if self._endpoint.simulator else self._endpoint.key
-        return Attempt(Secrets(key), stream=stream)
+        attempt.secrets = Secrets(None if self._endpoint.simulator else self._endpoint.key)
+        attempt.stream = stream
+        return attempt
 
     def _perform(
         self,
         attempt: Attempt,
         model: str,
         body: Mapping[str, object],
-        seconds: float,
-        grace: float = 0.0,
+        limits: Limits,
         on_event: Callable[[bytes], None] = lambda _data: None,
     ) -> BaseException | None:
         """Make the request in a thread of its own; return what the SDK raised, if anything."""
 
         def request() -> None:
-            self._request(model, body, seconds, stream=attempt.stream)
+            self._request(model, body, limits.request_timeout, stream=attempt.stream)
 
         try:
-            return request_thread.run(request, attempt, on_event, seconds=seconds, grace=grace)
+            return request_thread.run(request, attempt, on_event, limits)
         except BaseException:
             if not attempt.complete:
                 attempt.abandon()
@@ -235,17 +244,17 @@ def _connect(
     return genai.Client(vertexai=vertexai, http_options=options, **access), http_client
 
 
-def preload() -> threading.Thread:
-    """Begin to load the SDK in the background; join the thread to wait until it is loaded."""
+def preload() -> None:
+    """Begin to load the SDK in the background; what fails is raised when a request needs it."""
 
     def load() -> None:
-        from google import genai  # noqa: F401  # loaded for the next one who needs it
+        with suppress(Exception):
+            from google import genai  # noqa: F401  # loaded for the next one who needs it
 
-        from gemcli.api import http  # noqa: F401
+            from gemcli.api import http  # noqa: F401
 
-    thread = threading.Thread(target=load, name="preload", daemon=True)
-    thread.start()
-    return thread
+    with suppress(RuntimeError):  # there can be no more threads
+        threading.Thread(target=load, name="preload", daemon=True).start()
 
 
 def _check_stream(

@@ -14,13 +14,16 @@ from collections.abc import Callable
 from enum import Enum
 
 from gemcli.api.attempt import CURRENT_ATTEMPT, Attempt
+from gemcli.api.limits import Limits
 from gemcli.errors import GemcliError
 from gemcli.signals import POLL_INTERVAL, deferred
 
 
 class _News(Enum):
-    """What can end the wait, besides an event of a stream, an error and the time limit."""
+    """What the thread that waits learns, besides an event of a stream and an error."""
 
+    STARTED = "started"
+    LEAVING = "leaving"
     DONE = "done"
     SIGNAL = "signal"
 
@@ -35,31 +38,19 @@ def run(
     request: Callable[[], None],
     attempt: Attempt,
     on_event: Callable[[bytes], None],
-    *,
-    seconds: float,
-    grace: float,
+    limits: Limits,
 ) -> BaseException | None:
-    """Run `request` and wait at most `seconds` for its end; return the error it raised, if any.
+    """Run `request` and wait for its end within `limits`; return the error it raised, if any.
 
-    `on_event` is called in this thread with the data of each event of a streamed answer. A signal
-    that arrives while signals are deferred ends the wait, at once or, if the request was sent,
-    after `grace` seconds; a second signal ends it at once. An answer that has arrived completely is
-    never given up. Raises `GemcliError`: TIMEOUT, CONNECT_TIMEOUT, INTERRUPTED.
+    The time limit of the request begins when everything for it is loaded. This thread calls
+    `attempt.before_leaving` when the request is about to leave, and `on_event` with the data of
+    each event of a streamed answer. A signal that arrives while signals are deferred ends the wait,
+    at once or, if the request was sent, after the grace; a second signal ends it at once. An answer
+    that has arrived completely is never given up. Raises `GemcliError`: TIMEOUT, CONNECT_TIMEOUT,
+    INTERRUPTED.
     """
-    news: NewsQueue = queue.SimpleQueue()
-    until = time.monotonic() + seconds
-    room = threading.Semaphore(EVENTS_AHEAD)
-
-    def put_event(data: bytes) -> bool:
-        in_time = room.acquire(timeout=POLL_INTERVAL)
-        if in_time:
-            news.put(data)
-        return in_time
-
-    attempt.on_event = put_event
-    threading.Thread(
-        target=_work, args=(request, attempt, news), name="gemini", daemon=True
-    ).start()
+    news, room = _start(request, attempt)
+    until, grace = limits.until, limits.grace
     with deferred.waking(lambda: news.put(_News.SIGNAL)):
         while True:
             event = _next(news, until)
@@ -70,6 +61,12 @@ def run(
             if isinstance(event, bytes):
                 room.release()
                 on_event(event)
+            elif event is _News.STARTED:
+                until = min(until, time.monotonic() + limits.timeout)
+            elif event is _News.LEAVING:
+                attempt.before_leaving()
+                if not deferred.arrived:  # else the signal is the next news
+                    attempt.let_leave()
             elif event is _News.SIGNAL:
                 if not attempt.complete and not (attempt.sent and grace):
                     raise interrupted(deferred.arrived[0], sent=attempt.abandon())
@@ -81,9 +78,28 @@ def run(
                 sent = attempt.abandon()
                 if deferred.arrived:
                     raise interrupted(deferred.arrived[0], sent=sent)
-                raise _timed_out(seconds, sent=sent)
+                raise _timed_out(attempt, limits, sent=sent)
             if event is None:
                 return None
+
+
+def _start(request: Callable[[], None], attempt: Attempt) -> tuple[NewsQueue, threading.Semaphore]:
+    """Start the thread of the request; return its news, and the room for more of its events."""
+    news: NewsQueue = queue.SimpleQueue()
+    room = threading.Semaphore(EVENTS_AHEAD)
+
+    def put_event(data: bytes) -> bool:
+        in_time = room.acquire(timeout=POLL_INTERVAL)
+        if in_time:
+            news.put(data)
+        return in_time
+
+    attempt.on_start = lambda: news.put(_News.STARTED)
+    attempt.ask_to_leave = lambda: news.put(_News.LEAVING)
+    attempt.on_event = put_event
+    work = threading.Thread(target=_work, args=(request, attempt, news), name="gemini", daemon=True)
+    work.start()
+    return news, room
 
 
 def _work(request: Callable[[], None], attempt: Attempt, news: NewsQueue) -> None:
@@ -116,7 +132,11 @@ def interrupted(signum: int, *, sent: bool) -> GemcliError:
     )
 
 
-def _timed_out(seconds: float, *, sent: bool) -> GemcliError:
+def _timed_out(attempt: Attempt, limits: Limits, *, sent: bool) -> GemcliError:
+    if attempt.started is None:
+        what = "the request was not ready before the deadline; nothing was sent"
+        return GemcliError("TIMEOUT", what, outcome="rejected", hint="raise --deadline")
+    seconds = min(limits.timeout, limits.until - attempt.started)
     if sent:
         return GemcliError("TIMEOUT", f"no answer within {seconds:.3g} s", outcome="unknown")
     what = f"no connection within {seconds:.3g} s"

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import click
 
+from gemcli.api.limits import Limits
 from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
 from gemcli.errors import GemcliError
-from gemcli.exchange import Limits
 from gemcli.replay import read_script, template
 from gemcli.replay.context import RunContext
 from gemcli.replay.events import Tally

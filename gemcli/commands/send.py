@@ -20,6 +20,7 @@ from gemcli.api import backends
 from gemcli.api.backends import Backend
 from gemcli.api.credentials import holds_key
 from gemcli.api.gemini import preload
+from gemcli.api.limits import Limits
 from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
@@ -27,7 +28,7 @@ from gemcli.chat.answers import Answer
 from gemcli.chat.contents import Content, other_parts, parts_of, user_text
 from gemcli.create_session import NewOptions, create_if_missing, header, renewed_header
 from gemcli.errors import GemcliError, counted
-from gemcli.exchange import Limits, Request, Result, Transport, WaitEvent
+from gemcli.exchange import Request, Result, Transport, WaitEvent
 from gemcli.sessions import once
 from gemcli.sessions.journal import Exchange, Journal
 from gemcli.sessions.records import SessionRecord

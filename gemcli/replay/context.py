@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 from gemcli.api import backends
 from gemcli.api.backends import Backend
-from gemcli.api.gemini import Gemini, preload
+from gemcli.api.gemini import Gemini
+from gemcli.api.limits import Limits
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
 from gemcli.create_session import NewOptions, create_if_missing, header, renewed_header
 from gemcli.errors import GemcliError
-from gemcli.exchange import Limits, Transport, WaitEvent
+from gemcli.exchange import Transport, WaitEvent
 from gemcli.replay.events import Event
 from gemcli.replay.script import Script
 from gemcli.sessions import names
@@ -92,8 +93,6 @@ class RunContext:
         """The transport to a model; the client of each backend is made once."""
         backend = backends.backend_for(journal.header, model, self.app.environ)
         if backend not in self._clients:
-            # Before the clock of the first request starts: loading is not the model's latency.
-            preload().join()
             self._clients[backend] = self.app.gemini(backend)
         client, notice = self._clients[backend], self.app.output.notice
         return Transport(client, backend, self.limits, self.retry, notice, on_wait)

@@ -45,7 +45,8 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def receiving(status: int, *pieces: bytes, stream: bool = False) -> Attempt:
     """An attempt whose answer arrives in these pieces, as far as they are wanted."""
-    attempt = Attempt(Secrets("AIza-a-secret-key"), stream=stream)
+    attempt = Attempt()
+    attempt.secrets, attempt.stream = Secrets("AIza-a-secret-key"), stream
     attempt.set_head(status, {})
     for piece in pieces:
         if not attempt.receive(piece):

@@ -17,13 +17,14 @@ from typing import Any
 
 import pytest
 
+from gemcli.api.attempt import Attempt
 from gemcli.api.backends import Backend
 from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
 from gemcli.errors import GemcliError
 from gemcli.signals import Interrupted, deferred, raised
-from gemcli.simulator.simulated_api import Reply, json_reply
-from tests.builders import answer, chunk, contents, error_from, sse, streaming
+from gemcli.simulator.simulated_api import json_reply
+from tests.builders import answer, chunk, contents, error_from, lasting, sse, streaming
 from tests.support import Model
 from tests.system import Listener, listening
 
@@ -54,7 +55,7 @@ def test_plain_http_avoids_proxies(variable: str, scheme: str, model: Model, mon
         monkeypatch.setenv(variable, proxy.url)
         env = model.env | {"GOOGLE_GEMINI_BASE_URL": model.url.replace("http", scheme)}
         with contextlib.suppress(GemcliError):  # to refuse such a URL would do as well
-            way(env).generate("gemini-test", BODY, 20)
+            way(env).generate("gemini-test", BODY, lasting(20))
         assert proxy.requests == []
 
 
@@ -68,7 +69,7 @@ def test_https_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with listening(handle) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         gemini = way({"GEMINI_API_KEY": "canary-key", "GOOGLE_GEMINI_BASE_URL": "https://gemini.invalid"})
-        error = failed(lambda: gemini.generate("gemini-test", BODY, 20))
+        error = failed(lambda: gemini.generate("gemini-test", BODY, lasting(20)))
     assert (error.reason, error.exit, error.outcome) == ("CONNECT", 75, "rejected")
     assert len(proxy.seen) == 1
     assert proxy.seen[0].startswith(b"CONNECT gemini.invalid:443 ")
@@ -90,7 +91,7 @@ def test_proxy_that_cannot_be_used(proxy: str, hint: str, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("ALL_PROXY", proxy)
     gemini = way({"GEMINI_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": "https://gemini.invalid"})
-    error = failed(lambda: gemini.generate("gemini-test", BODY, 20))
+    error = failed(lambda: gemini.generate("gemini-test", BODY, lasting(20)))
     assert (error.reason, error.exit, error.outcome, error.retryable) == ("BASE_URL", 78, "rejected", False)
     assert hint in str(error.hint)
     trace = "".join(traceback.format_exception(error))
@@ -104,13 +105,15 @@ def test_what_needs_no_proxy(proxy: str, model: Model, monkeypatch: pytest.Monke
     monkeypatch.setenv("ALL_PROXY", proxy)
     assert way({"GEMINI_API_KEY": "k"}).preview("gemini-test", BODY, stream=False)["method"] == "POST"
     network = {"GOOGLE_GEMINI_BASE_URL": "http://example.org", "GOOGLE_GENAI_USE_VERTEXAI": "1"}
-    assert "hello" in str(way(network, "simulator").generate("simulator/echo", BODY, 20)["candidates"])
-    assert way(model.env).generate("gemini-test", BODY, 20)["candidates"]
+    assert "hello" in str(way(network, "simulator").generate("simulator/echo", BODY, lasting(20))["candidates"])
+    assert way(model.env).generate("gemini-test", BODY, lasting(20))["candidates"]
 
 
 def test_password_of_the_base_url(model: Model) -> None:
     """User and password of a base URL reach the server, and are left out where a request is shown."""
-    way(model.env | {"GOOGLE_GEMINI_BASE_URL": model.url.replace("//", "//user:PASSW@")}).generate("m", BODY, 42)
+    way(model.env | {"GOOGLE_GEMINI_BASE_URL": model.url.replace("//", "//user:PASSW@")}).generate(
+        "m", BODY, lasting(42)
+    )
     assert model.headers[0]["Authorization"] == "Basic " + base64.b64encode(b"user:PASSW").decode()
     assert model.headers[0]["X-Server-Timeout"] == "42"  # the server learns how long the caller will wait
     gemini = way({"GEMINI_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": "https://user:PASSW@example.org/a"})
@@ -130,7 +133,7 @@ def test_body_goes_out_as_given(model: Model) -> None:
         "newField": {"newer_field": 1.5},
     }
     model.script(answer("hi"))
-    assert way(model.env).generate("gemini-test", body, 20) == answer("hi")
+    assert way(model.env).generate("gemini-test", body, lasting(20)) == answer("hi")
     assert model.requests == [body | {"generationConfig": {}}]
 
 
@@ -148,17 +151,17 @@ def test_body_goes_out_as_given(model: Model) -> None:
 def test_answers_the_sdk_cannot_read(body: Mapping[str, Any], model: Model) -> None:
     """An answer that was paid for is not lost because the SDK's types do not fit it."""
     model.script(body)
-    assert way(model.env).generate("gemini-test", BODY, 20) == body
+    assert way(model.env).generate("gemini-test", BODY, lasting(20)) == body
 
 
 def test_many_threads(model: Model) -> None:
     """Each of many threads on one way to the model gets its own answer, after a failure too."""
     gemini = way(model.env)
     model.script(json_reply({"error": {"code": 503}}, 503))
-    assert failed(lambda: gemini.generate("gemini-test", BODY, 20)).reason == "UNAVAILABLE"
+    assert failed(lambda: gemini.generate("gemini-test", BODY, lasting(20))).reason == "UNAVAILABLE"
 
     def ask(number: int) -> str:
-        return str(gemini.generate("gemini-test", {"contents": contents(f"<{number}>")}, 30))
+        return str(gemini.generate("gemini-test", {"contents": contents(f"<{number}>")}, lasting(30)))
 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(ask, range(16)))
@@ -184,7 +187,7 @@ def test_environment_of_the_sdk(variable: str, value: str, model: Model, monkeyp
     """Variables that would make the SDK another client change nothing."""
     monkeypatch.setenv(variable, value)
     model.script(answer("hi"))
-    assert way({**os.environ, **model.env}).generate("gemini-test", BODY, 20) == answer("hi")
+    assert way({**os.environ, **model.env}).generate("gemini-test", BODY, lasting(20)) == answer("hi")
     assert model.headers[0]["x-goog-api-key"] == "test-key"
     assert "Authorization" not in model.headers[0]
 
@@ -215,7 +218,7 @@ def test_time_is_up(data: bytes) -> None:
     """Whatever a server does slowly, the call ends in time, with an unknown outcome."""
     with listening(dripping(data)) as listener:
         gemini, start = way(listener.env), time.monotonic()
-        error = failed(lambda: gemini.generate("gemini-test", BODY, 1.5))
+        error = failed(lambda: gemini.generate("gemini-test", BODY, lasting(1.5)))
     assert time.monotonic() - start < 4
     assert (error.reason, error.exit, error.outcome) == ("TIMEOUT", 75, "unknown")
     assert len(listener.seen) == 1
@@ -234,7 +237,7 @@ def test_late_connection_sends_nothing(model: Model, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     gemini = way(model.env | {"GOOGLE_GEMINI_BASE_URL": model.url.replace("127.0.0.1", "localhost")})
-    error = failed(lambda: gemini.generate("gemini-test", BODY, 0.5))
+    error = failed(lambda: gemini.generate("gemini-test", BODY, lasting(0.5)))
     assert (error.reason, error.exit, error.outcome) == ("CONNECT_TIMEOUT", 75, "rejected")
     assert resolved.wait(20)
     time.sleep(0.5)
@@ -244,10 +247,9 @@ def test_late_connection_sends_nothing(model: Model, monkeypatch: pytest.MonkeyP
 def test_time_is_up_in_a_stream(model: Model) -> None:
     """The time limit holds while chunks are read that arrived all at once, and that take long to print."""
     gemini = way(model.env)
-    gemini.generate("gemini-test", BODY, 20)  # loads the SDK, which takes a while
     model.script(streaming(sse(*[chunk("x")] * 999, chunk("x", finish="STOP"))))
     start = time.monotonic()
-    error = failed(lambda: gemini.stream("gemini-test", BODY, 0.5, lambda _chunk: time.sleep(0.01)))
+    error = failed(lambda: gemini.stream("gemini-test", BODY, lasting(0.5), lambda _chunk: time.sleep(0.01)))
     assert time.monotonic() - start < 3
     assert (error.reason, error.outcome) == ("TIMEOUT", "unknown")
     partial: Any = error.partial
@@ -271,7 +273,7 @@ def interrupted(gemini: Gemini, before: signal.Signals | None = None) -> GemcliE
         with deferred:
             if before:
                 os.kill(os.getpid(), before)
-            gemini.generate("gemini-test", BODY, 20)
+            gemini.generate("gemini-test", BODY, lasting(20))
 
     return failed(call)
 
@@ -292,12 +294,25 @@ def test_signal_ends_the_wait(number: signal.Signals, handlers: None) -> None:
 
 
 def test_signal_before_the_call(model: Model, handlers: None) -> None:
-    """A signal that came before the call keeps the request from being sent, or its outcome is unknown."""
-    model.script(Reply(200, {}, (5.0,)))
+    """A signal that came before the call keeps the request from being sent."""
     error = interrupted(way(model.env), before=signal.SIGTERM)
-    assert (error.reason, error.exit) == ("INTERRUPTED", 143)
+    assert (error.reason, error.exit, error.outcome) == ("INTERRUPTED", 143, "rejected")
     time.sleep(0.5)
-    assert error.outcome == "unknown" or model.requests == []
+    assert model.requests == []
+
+
+def test_signal_while_the_request_is_recorded(model: Model, handlers: None) -> None:
+    """A signal in the moment before a request leaves keeps it from leaving."""
+
+    def call() -> None:
+        with deferred:
+            attempt = Attempt(lambda: os.kill(os.getpid(), signal.SIGTERM))
+            way(model.env).generate("gemini-test", BODY, lasting(20), attempt)
+
+    error = failed(call)
+    assert (error.reason, error.exit, error.outcome) == ("INTERRUPTED", 143, "rejected")
+    time.sleep(0.2)
+    assert model.requests == []
 
 
 def test_interrupted_once(model: Model, handlers: None) -> None:
@@ -306,7 +321,7 @@ def test_interrupted_once(model: Model, handlers: None) -> None:
     assert interrupted(gemini, before=signal.SIGTERM).reason == "INTERRUPTED"
     model.script(answer("hi"))
     with deferred:
-        assert gemini.generate("gemini-test", BODY, 20)["candidates"]
+        assert gemini.generate("gemini-test", BODY, lasting(20))["candidates"]
 
 
 def slow_sdk(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -> None:
@@ -332,7 +347,7 @@ def test_signal_after_the_answer(model: Model, handlers: None, monkeypatch: pyte
 
     def call() -> None:
         with deferred:
-            answers.append(way(model.env).generate("gemini-test", BODY, 20))
+            answers.append(way(model.env).generate("gemini-test", BODY, lasting(20)))
 
     with pytest.raises((Interrupted, GemcliError)) as caught:
         call()
@@ -343,7 +358,7 @@ def test_signal_after_the_answer(model: Model, handlers: None, monkeypatch: pyte
 def test_time_up_after_the_answer(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that has arrived whole in time is not thrown away because the SDK is slow to say so."""
     gemini = way(model.env)
-    gemini.generate("gemini-test", BODY, 20)  # loads the SDK, which takes a while
+    gemini.generate("gemini-test", BODY, lasting(20))  # loads the SDK, which takes a while
     slow_sdk(monkeypatch, lambda: None)
     model.script(answer("hi"))
-    assert gemini.generate("gemini-test", BODY, 0.7) == answer("hi")
+    assert gemini.generate("gemini-test", BODY, lasting(0.7)) == answer("hi")

@@ -28,7 +28,7 @@ from gemcli.api.gemini import Gemini
 from gemcli.api.transport_errors import UnexpectedHost, error_of_transport
 from gemcli.errors import GemcliError
 from gemcli.simulator.simulated_api import Reply, json_reply
-from tests.builders import answer, chunk, contents, error_from
+from tests.builders import answer, chunk, contents, error_from, lasting
 from tests.support import Model
 from tests.system import Handler, Listener, listening
 
@@ -44,8 +44,8 @@ def ask(url: str, seconds: float = 20, *, stream: bool = False) -> Any:
     environ = {"GEMINI_API_KEY": "test-key", "GOOGLE_GEMINI_BASE_URL": url}
     gemini = Gemini(endpoint_for(Backend("gemini"), environ, pytest.fail))
     if stream:
-        return gemini.stream("gemini-test", BODY, seconds, lambda _chunk: None)
-    return gemini.generate("gemini-test", BODY, seconds)
+        return gemini.stream("gemini-test", BODY, lasting(seconds), lambda _chunk: None)
+    return gemini.generate("gemini-test", BODY, lasting(seconds))
 
 
 def failed(url: str, seconds: float = 20) -> GemcliError:

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from gemcli.api.attempt import Attempt
 from gemcli.api.backends import Backend
 from gemcli.api.gemini import Gemini
+from gemcli.api.limits import Limits
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
 from gemcli.chat import turn_order
 from gemcli.errors import GemcliError, ReasonName
-from gemcli.exchange import Limits
 from gemcli.replay import read_script
 from gemcli.replay.context import RunContext
 from gemcli.replay.conversation import Conversation
@@ -41,8 +42,10 @@ class FakeModel:
         self.bodies: list[dict[str, Any]] = []
         self.closed = False
 
-    def generate(self, model: str, body: Mapping[str, Any], seconds: float, grace: float = 0.0) -> dict[str, Any]:
+    def generate(self, model: str, body: Mapping[str, Any], limits: Limits, attempt: Attempt) -> dict[str, Any]:
         """Answer one request, as `Gemini.generate` does."""
+        attempt.start()
+        attempt.mark_sent()
         self.models.append(model)
         self.bodies.append(copy.deepcopy(dict(body)))
         reply = self.replies.pop(0) if self.replies else answer(f"answer {len(self.bodies)}")

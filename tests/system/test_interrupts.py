@@ -10,7 +10,9 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,19 +83,73 @@ def test_while_the_model_thinks(number: signal.Signals, gemcli: Gemcli, here: In
     assert model.requests[-1]["contents"] == contents("go on")
 
 
-@by_name
-def test_before_the_request_leaves(number: signal.Signals, gemcli: Gemcli, here: InProcess, model: Model) -> None:
-    """A signal while the connection hangs ends the command: 128 + n, rejected, for nothing was sent."""
+def loading(gemcli: Gemcli, here: InProcess, model: Model, *options: str) -> subprocess.Popen[Any]:
+    """A send to the new session `s` that has the lock and never gets ready, because it loads something without end."""
     here.ok("new", "-s", "s")
+    package, begun = gemcli.directory / "google" / "genai", gemcli.directory / "begun"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(f"import time\nopen({str(begun)!r}, 'w')\ntime.sleep(60)\n")
+    env = model.env | {"PYTHONPATH": str(gemcli.directory)}
+    process = gemcli.start("send", "-s", "s", "hello", *options, env=env)
+    wait_until(begun.exists, process)
+    wait_until(lambda: here("rewind", "-s", "s", "--wait", "0").status == 75, process)
+    time.sleep(0.3)
+    return process
+
+
+def connecting(gemcli: Gemcli, here: InProcess, model: Model, port: int, *options: str) -> subprocess.Popen[Any]:
+    """A send to the new session `s` whose connection hangs."""
+    here.ok("new", "-s", "s")
+    env = model.env | {"GOOGLE_GEMINI_BASE_URL": f"http://127.0.0.1:{port}"}
+    process = gemcli.start("send", "-s", "s", "hello", *options, env=env)
+    wait_until(lambda: is_connecting(process), process)
+    return process
+
+
+def is_connecting(process: subprocess.Popen[Any]) -> bool:
+    """Whether a process has a socket that it opened for a connection."""
+    files = Path(f"/proc/{process.pid}/fd").iterdir()
+    with suppress(OSError):  # closed meanwhile
+        return any(os.readlink(file).startswith("socket:") for file in files)
+    return False
+
+
+STAGES = ["loading", "connecting"]
+
+
+@contextmanager
+def before_the_request_leaves(
+    stage: str, gemcli: Gemcli, here: InProcess, model: Model, *options: str
+) -> Iterator[subprocess.Popen[Any]]:
+    """A send that stays at one of the stages before its request leaves."""
+    if stage == "loading":
+        yield loading(gemcli, here, model, *options)
+        return
     with full_backlog() as port:
-        env = model.env | {"GOOGLE_GEMINI_BASE_URL": f"http://127.0.0.1:{port}"}
-        process = gemcli.start("send", "-s", "s", "hello", "--errors", "json", env=env)
-        wait_until(lambda: len(gemcli.records("s")) == 2, process)
+        yield connecting(gemcli, here, model, port, *options)
+
+
+@by_name
+@pytest.mark.parametrize("stage", STAGES)
+def test_before_the_request_leaves(
+    stage: str, number: signal.Signals, gemcli: Gemcli, here: InProcess, model: Model
+) -> None:
+    """A signal before the request has left ends the command: 128 + n, rejected and recorded, for nothing was sent."""
+    with before_the_request_leaves(stage, gemcli, here, model, "--errors", "json") as process:
         process.send_signal(number)
         status, _, err = ended(process)
     assert (status, json.loads(err.splitlines()[-1])["outcome"]) == (128 + number, "rejected")
     failure = assert_whole(here, model)[-1]
     assert (failure["kind"], failure["outcome"]) == ("failure", "rejected")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_before_the_request_leaves(stage: str, gemcli: Gemcli, here: InProcess, model: Model) -> None:
+    """A program that is killed before its request has left leaves nothing in doubt: the request is not on disk yet."""
+    with before_the_request_leaves(stage, gemcli, here, model) as process:
+        process.kill()
+        ended(process)
+    assert [record["kind"] for record in assert_whole(here, model)] == ["session"]
 
 
 @by_name

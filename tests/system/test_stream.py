@@ -18,7 +18,7 @@ from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
 from gemcli.simulator.server import serve
 from gemcli.simulator.simulated_api import Cut, Reply
-from tests.builders import answer, chunk, contents, records_of, sse, streaming
+from tests.builders import answer, chunk, contents, lasting, records_of, sse, streaming
 from tests.support import InProcess, Model, clients_collected
 from tests.system import Listener, listening
 
@@ -40,7 +40,7 @@ class Way:
         """Stream one answer: the answer, or the error."""
         self.heard.clear()
         try:
-            return self.gemini.stream("gemini-test", self.body, seconds, self.heard.append)
+            return self.gemini.stream("gemini-test", self.body, lasting(seconds), self.heard.append)
         except GemcliError as error:
             return error
 
