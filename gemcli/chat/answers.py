@@ -149,9 +149,9 @@ def content_of(answer: Answer | None) -> Content:
 
 
 def token_count(usage: Mapping[str, object] | None, counter: str) -> int:
-    """A counter of `usageMetadata`; 0 if it is left out, or is not a number."""
+    """A counter of `usageMetadata`; 0 if it is left out, or is not the number of anything."""
     value = usage.get(counter) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    return value if type(value) is int and 0 <= value <= strict_json.MAX_EXACT else 0
 
 
 def judge(answer: Answer) -> Verdict:

@@ -217,9 +217,15 @@ def _invalid_content(content: object) -> str | None:
 
 def _invalid_attempts(attempts: list[object]) -> str | None:
     for attempt in attempts:
-        if not isinstance(attempt, dict) or not isinstance(attempt.get("elapsed_ms", 0), int):
+        if not isinstance(attempt, dict) or _invalid_number(attempt.get("elapsed_ms", 0)):
             return "not objects, each with its time"
     return None
+
+
+def _invalid_number(number: object) -> str | None:
+    # Nothing is calculated with a larger one.
+    fits = type(number) is int and 0 <= number <= strict_json.MAX_EXACT
+    return None if fits else "not a number that it can be"
 
 
 def _invalid_turns(turns: list[object]) -> str | None:
@@ -227,6 +233,8 @@ def _invalid_turns(turns: list[object]) -> str | None:
 
 
 FAULTS: dict[str, Callable[[Any], str | None]] = {
+    "turn": _invalid_number,
+    "elapsed_ms": _invalid_number,
     "config": _invalid_config,
     "content": _invalid_content,
     "answer": invalid_response,

@@ -16,6 +16,13 @@ from typing import Any, NoReturn
 MAX_DEPTH = 200
 """Deepest nesting of arrays and objects accepted. Protocol Buffers, and so the API, stop at 100."""
 
+MAX_EXACT = 2**53
+"""The largest integer that every reader of JSON takes exactly. Sums of such numbers stay short.
+
+Longer integers are data like any other, but nothing is calculated with them: Python neither reads
+nor writes numbers of more than 4,300 digits.
+"""
+
 
 def loads(data: str | bytes | bytearray, max_depth: int = MAX_DEPTH) -> Any:
     """Read one JSON document, from text or from bytes in UTF-8.
@@ -33,6 +40,10 @@ def loads(data: str | bytes | bytearray, max_depth: int = MAX_DEPTH) -> Any:
         )
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except ValueError as error:
+        if "set_int_max_str_digits" in str(error):
+            raise ValueError("an integer has more than 4300 digits") from None
+        raise
     # Counting brackets is a cheap upper bound of the depth; only suspects are walked.
     if text.count("[") + text.count("{") > max_depth and _deeper_than(value, max_depth):
         raise ValueError(f"nested more than {max_depth} levels deep")

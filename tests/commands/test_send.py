@@ -168,6 +168,26 @@ def test_totals_grow(here: InProcess, model: Model) -> None:
     assert [each["usage_metadata"]["total_token_count"] for each in documents] == [7, 7, 7]
 
 
+@pytest.mark.parametrize("form", [[], ["--stream"]], ids=["whole", "stream"])
+def test_numbers_of_a_hostile_server(form: list[str], here: InProcess, model: Model) -> None:
+    """A number that no API sends neither keeps an answer that was paid for from being printed, nor any later one."""
+    huge: Any = {
+        "usageMetadata": dict.fromkeys(["promptTokenCount", "totalTokenCount"], 10**4299),
+        "other": -(10**4299),
+    }
+    bodies = [answer("1", **huge), answer("2", **huge), answer("3", index=10**4299)]
+    model.script(*[streaming(sse(body)) if form else body for body in bodies])
+    here("new", "-s", "a", env=model.env)
+    documents = [here("send", "-s", "a", *form, "x", env=model.env) for _ in bodies]
+    assert [(each.status, each.lines[-1]["totals"]["total_token_count"]) for each in documents] == [
+        (0, 0),
+        (0, 0),
+        (0, 7),
+    ]
+    assert here("history", "-s", "a", "--usage").json["total_token_count"] == 7
+    assert [turn["text"] for turn in here.ok("history", "-s", "a")] == ["1", "2", "3"]
+
+
 ANSWERS: dict[str, tuple[dict[str, Any], int]] = {
     "blocked": ({"promptFeedback": {"blockReason": "SAFETY"}}, 3),
     "incomplete": (answer("half", finish="MAX_TOKENS"), 4),

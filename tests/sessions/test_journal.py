@@ -520,6 +520,40 @@ def test_totals_count_what_was_billed() -> None:
     }  # fmt: skip
 
 
+NO_COUNTS = {
+    "huge": 10**4299,
+    "beyond": 2**53 + 1,
+    "negative": -1,
+    "fraction": 1.5,
+    "boolean": True,
+    "text": "9",
+    "list": [9],
+}
+
+
+@pytest.mark.parametrize("count", NO_COUNTS.values(), ids=NO_COUNTS)
+def test_totals_leave_out_what_is_no_count(count: Any) -> None:
+    """A count that no API sends is kept in its record, and is not added: totals can always be printed."""
+    recorded = [asked("1.1"), told("1.1", answer=answer("x", usageMetadata={"totalTokenCount": count}))]
+    recorded += [asked("2.1"), told("2.1", answer=answer("x", usageMetadata={"totalTokenCount": 9}))]
+    journal = reread(Journal([header(), *recorded]))
+    assert journal.totals()["totalTokenCount"] == 9
+    assert json.dumps(journal.totals())
+    assert next(journal.exchanges).usage == {"totalTokenCount": count}
+
+
+@pytest.mark.parametrize("number", [10**4299, 2**53 + 1, -1])
+def test_numbers_of_records(number: int) -> None:
+    """A record with a number that nothing can be calculated with is refused, and named."""
+    for record, name in (
+        (asked("1.1", turn=number), "turn"),
+        (told("1.1", elapsed_ms=number), "elapsed_ms"),
+        (told("1.1", attempts=[{"elapsed_ms": number}]), "attempts"),
+    ):
+        with pytest.raises(records.RecordError, match=f"invalid `{name}`"):
+            records.decode(records.encode(record))
+
+
 def test_totals_name_the_counters_of_the_sdk() -> None:
     """Every counter of the SDK's usage metadata is added up, under its wire name."""
     fields = types.GenerateContentResponseUsageMetadata.model_fields

@@ -49,7 +49,7 @@ def test_refused(data: str | bytes, message: str) -> None:
 def test_huge_integers() -> None:
     """An integer of thousands of digits is refused, not an error of Python's own."""
     assert loads("9" * 4300) == int("9" * 4300)
-    with pytest.raises(ValueError, match=r"\A[^\n]*digits[^\n]*\Z"):
+    with pytest.raises(ValueError, match=r"\Aan integer has more than 4300 digits\Z"):
         loads("[" + "9" * 5000 + "]")
 
 
