@@ -48,15 +48,17 @@ class Session:
         self.journal.apply(records.decode(line))
         with deferred:
             self._appended.append(line)
-            self._require_unchanged(paid)
+            self._require_unchanged(self._size, paid)
             self._write(line, paid)
             self._sync(paid)
+            self._require_in_place(line, paid)
             self._size += len(line)
 
-    def _require_unchanged(self, paid: bool) -> None:
+    def _require_unchanged(self, size: int, paid: bool) -> None:
+        """Raise `Unsaved` unless the path names the locked file, and that has this size."""
         try:
             same = is_same_file(self._fs, self.path, self._fd)
-            if same and self._fs.fstat(self._fd).st_size == self._size:
+            if same and self._fs.fstat(self._fd).st_size == size:
                 return
             what = f"{self.path} was changed by another program"
         except OSError as error:
@@ -64,6 +66,18 @@ class Session:
         kept = self._write_copy() if paid else None
         where = f"this turn is in {kept}, a whole session" if kept else "nothing was written"
         raise Unsaved("SESSION_CHANGED", f"{what}; {where}", kept=kept)
+
+    def _require_in_place(self, line: bytes, paid: bool) -> None:
+        """Look again after the write: another program may have moved the file away meanwhile."""
+        end = self._size + len(line)
+        try:
+            self._require_unchanged(end, paid)
+        except Unsaved:
+            with suppress(OSError):
+                # Wherever the file is now, it must not hold a request that is never sent.
+                if not paid and self._fs.fstat(self._fd).st_size == end:
+                    self._cut_back()
+            raise
 
     def _write_copy(self) -> str | None:
         """Write the session as this process knows it beside the file; the path, if that works."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from gemcli.sessions import records
-from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.filesystem import FileSystem, P, T
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import RecordError
 from gemcli.sessions.session import Session, Unsaved
@@ -49,13 +49,13 @@ def kinds(path: Path) -> list[str]:
 
 
 def test_a_record_is_on_the_disk_when_append_returns(fs: Faulty, path: Path) -> None:
-    """Each append checks the file, writes once and syncs, in this order; file and journal agree."""
+    """Each append looks at the file, writes once, syncs, and looks again; file and journal agree."""
     with opened(fs, path) as session:
         for record in (ASKED, TOLD):
             fs.calls.clear()
             session.append(record)
-            assert fs.calls[-2:] == ["write", "fsync"]
-            assert fs.calls[:1] == ["stat"]
+            look = ["stat", "fstat", "fstat"]
+            assert fs.calls == [*look, "write", "fsync", *look]
             on_disk = [records.decode(line) for line in path.read_bytes().splitlines()]
             assert on_disk == session.journal.records
     assert session.journal.history == Store(fs, print).read(str(path)).history
@@ -115,6 +115,34 @@ def test_a_file_that_cannot_even_be_cut_back_is_mended_by_the_next(fs: Faulty, p
         session.append(ASKED)
     assert kinds(path) == ["session", "request"]
     assert path.with_name("s.jsonl.torn-1").exists()
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+@pytest.mark.parametrize("paid", [False, True], ids=["free", "paid"])
+def test_a_file_that_is_moved_away_during_the_write(call: str, paid: bool, path: Path) -> None:
+    """Another file under the name is found after the write: a paid record is kept beside it, a request is cut back."""
+
+    class Moving(Faulty):
+        def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+            if getattr(function, "__name__", "") == call and not moved.exists():
+                path.rename(moved)
+                path.write_bytes(b"theirs")
+            return super().call(function, *args, **kwargs)
+
+    moved = path.with_name("moved")
+    with opened(Moving(), path) as session:
+        if paid:
+            moved.touch()
+            session.append(ASKED)
+            moved.unlink()
+        with pytest.raises(Unsaved, match="was changed by another program") as error:
+            session.append(TOLD if paid else ASKED, paid=paid)
+    assert (error.value.reason, path.read_bytes()) == ("SESSION_CHANGED", b"theirs")
+    lost = path.with_name("s.jsonl.lost-1")
+    assert error.value.kept == (str(lost) if paid else None)
+    assert kinds(moved) == (["session", "request", "response"] if paid else ["session"])
+    if paid:
+        assert kinds(lost) == kinds(moved)
 
 
 def _full() -> int:
