@@ -23,6 +23,8 @@ def session_path(session: str, environ: Mapping[str, str]) -> str:
     """
     if "\0" in session:
         raise GemcliError("USAGE", "a session's name cannot contain NUL")
+    if os.path.basename(session) in ("", ".", "..") and "/" in session:
+        raise GemcliError("USAGE", f"{session!r} is a directory, not a session file")
     if "/" in session or session.endswith(SUFFIX):
         return session
     if not is_session_name(session):

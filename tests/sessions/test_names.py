@@ -11,7 +11,7 @@ HOME = {"GEMCLI_HOME": "/h"}
 
 
 NAMES = ["a", "A1", "_x", "0", "bug-42", "a.b", "a..b", "a.jsonl.bak", "x" * 128, "jsonl"]
-PATHS = ["./a", "/a", "a/b", "a.jsonl", "../a", "/", "é/x", ".jsonl", "-x.jsonl", "a b.jsonl"]
+PATHS = ["./a", "/a", "a/b", "a.jsonl", "../a", "é/x", ".jsonl", "-x.jsonl", "a b.jsonl"]
 
 
 @pytest.mark.parametrize("name", [*NAMES, *PATHS])
@@ -33,6 +33,13 @@ def test_refused_names(name: str) -> None:
     else:
         assert error.message == f"{name!r} is not a session name"
         assert "at most 128" in (error.hint or "")
+
+
+@pytest.mark.parametrize("path", ["/", "x/", "./", "../", "x/.", "a/..", "x.jsonl/"])
+def test_directories_are_no_sessions(path: str) -> None:
+    """A path that can only be a directory is refused, rather than taken for the file `x`."""
+    error = error_from(session_path, path, HOME)
+    assert (error.reason, error.message) == ("USAGE", f"{path!r} is a directory, not a session file")
 
 
 def test_default_directory() -> None:
