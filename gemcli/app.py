@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gemcli.errors import GemcliError
@@ -36,7 +37,7 @@ class App:
     fs: FileSystem = field(default_factory=FileSystem)
     started: float = field(default_factory=time.monotonic)
 
-    @property
+    @cached_property
     def store(self) -> Store:
         """The sessions on disk. Help and version do without."""
         from gemcli.sessions.store import Store

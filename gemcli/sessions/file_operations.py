@@ -9,12 +9,16 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gemcli.errors import GemcliError, ReasonName
-from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.filesystem import UNSUPPORTED, FileSystem
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 NOT_REGULAR = {errno.EISDIR, errno.ENXIO, errno.ELOOP, errno.ENOTDIR}
 """Errors of `open` for paths that do not name a regular file."""
+
+
+NO_LINKS = {errno.EPERM, errno.EMLINK, *UNSUPPORTED}
+"""Errors of `link` on file systems without hard links, such as FAT and exFAT."""
 
 
 def exists(fs: FileSystem, path: str) -> bool:
@@ -111,10 +115,13 @@ def _first_free(path: str, label: str, make: Callable[[str], None]) -> str:
 
 
 def sync_directory(fs: FileSystem, path: str) -> None:
-    """Put the names in a directory on the disk."""
+    """Put the names in a directory on the disk, if the file system can do that."""
     fd = fs.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)
     try:
         fs.sync(fd)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
     finally:
         close(fs, fd)
 

@@ -1,4 +1,4 @@
-"""The seam between sessions and the file system: each method is one system call.
+"""The seam between sessions and the file system: each method is one system call, as a rule.
 
 All of them go through `FileSystem.call`, the single place where a test can kill the process, fail
 the call or record it. Errors are plain `OSError`s.
@@ -6,6 +6,7 @@ the call or record it. Errors are plain `OSError`s.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+UNSUPPORTED = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY}
+"""Errors of calls that a file system does not have."""
 
 
 class FileSystem:
@@ -40,11 +44,17 @@ class FileSystem:
 
     def sync(self, fd: int) -> None:
         """Put a file or directory on the disk itself."""
-        # macOS: fsync only reaches the drive's cache (see fsync(2) there).
+        # macOS: fsync only reaches the drive's cache (see fsync(2) there), but not every file
+        # system has the other call.
         if full := getattr(fcntl, "F_FULLFSYNC", None):
-            self.call(fcntl.fcntl, fd, full)
-        else:
-            self.call(os.fsync, fd)
+            try:
+                self.call(fcntl.fcntl, fd, full)
+            except OSError as error:
+                if error.errno not in UNSUPPORTED:
+                    raise
+            else:
+                return
+        self.call(os.fsync, fd)
 
     def truncate(self, fd: int, size: int) -> None:
         """Cut a file to `size` bytes."""

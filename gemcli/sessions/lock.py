@@ -13,10 +13,10 @@ import time
 from gemcli.errors import GemcliError
 from gemcli.sessions import file_operations
 from gemcli.sessions.file_operations import io_error
-from gemcli.sessions.filesystem import FileSystem
+from gemcli.sessions.filesystem import UNSUPPORTED, FileSystem
 from gemcli.signals import TimeUp, time_limit
 
-NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+NO_LOCKS = {errno.ENOLCK, *UNSUPPORTED}
 """Errors of `flock` on file systems that have no locks."""
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from gemcli.errors import GemcliError
 from gemcli.sessions import file_operations, records
-from gemcli.sessions.atomic_create import create_file
+from gemcli.sessions.atomic_create import create_file, remove_old_drafts
 from gemcli.sessions.file_operations import io_error, sync_directory
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
@@ -37,6 +38,7 @@ class Store:
     def __init__(self, fs: FileSystem, notice: Callable[[str], None]) -> None:
         self.fs = fs
         self.notice = notice
+        self._swept: set[str] = set()  # the directories where old drafts were looked for
 
     def read(self, path: str) -> Journal:
         """The session at `path` as it is now. Takes no lock, and repairs nothing, but notes it.
@@ -45,7 +47,8 @@ class Store:
         """
         again = READ_AGAIN
         while True:
-            fd = file_operations.open_session(self.fs, path, os.O_RDONLY)
+            with self._dangling_link_told(path):
+                fd = file_operations.open_session(self.fs, path, os.O_RDONLY)
             try:
                 data = self._read_all(fd, path)
             finally:
@@ -67,8 +70,9 @@ class Store:
     def open(self, path: str, wait: float) -> Iterator[Session]:
         """Lock the session at `path`, load it, repair its tail, and hand it over for appending."""
         # Resolved once: every later step uses that name.
-        path = self.fs.realpath(path)
-        fd = open_locked(self.fs, path, wait)
+        given, path = path, self.fs.realpath(path)
+        with self._dangling_link_told(given):
+            fd = open_locked(self.fs, path, wait)
         try:
             data = self._read_all(fd, path)
             lines = scan(data)
@@ -83,7 +87,13 @@ class Store:
     ) -> str | None:
         """Create a session whole or not at all. `force` keeps an old one, and returns its path."""
         data = b"".join(map(records.encode, content))
-        return create_file(self.fs, self.fs.realpath(path), data, force=force, wait=wait)
+        self._require_no_dangling_link(path)
+        target = self.fs.realpath(path)
+        directory = os.path.dirname(target)
+        if directory not in self._swept:
+            self._swept.add(directory)
+            remove_old_drafts(self.fs, directory)
+        return create_file(self.fs, target, data, force=force, wait=wait)
 
     def exists(self, path: str) -> bool:
         """Whether there is anything at `path`. Raises `GemcliError` (IO) if that is not known."""
@@ -108,6 +118,26 @@ class Store:
                 sync_directory(self.fs, os.path.dirname(path))
         except OSError as error:
             raise io_error(error, f"cannot make the directory {directory}") from error
+
+    @contextmanager
+    def _dangling_link_told(self, path: str) -> Iterator[None]:
+        """Tell a session that is missing from one that cannot be made either."""
+        try:
+            yield
+        except GemcliError as error:
+            if error.reason == "SESSION_MISSING":
+                self._require_no_dangling_link(path)
+            raise
+
+    def _require_no_dangling_link(self, path: str) -> None:
+        """Refuse a link to nothing: a file must not appear in a place that was not named."""
+        directory, name = os.path.split(path)
+        target = self.fs.realpath(path)
+        itself = os.path.join(self.fs.realpath(directory), name)
+        if itself != target and not self.exists(target):
+            what = f"{path} is a symbolic link to {target}, which does not exist"
+            hint = f"remove the link: rm {shlex.quote(path)}"
+            raise GemcliError("NOT_A_SESSION", what, hint=hint)
 
     def names(self, directory: str) -> list[str]:
         """The names of the sessions in `directory`, sorted; `[]` if it does not exist."""

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("no_pause")
 
 Figures = Callable[..., None]
 
-DAY = 86400.0
+HOUR = 3600.0
 
 
 @by_operation
@@ -96,16 +96,17 @@ def test_a_kill_in_the_repair_loses_nothing_either(
 
 @pytest.mark.parametrize("call", ["link", "unlink"])
 def test_what_a_killed_new_leaves_is_cleared_away(call: str, runner: Runner, model: Model, tmp_path: Path) -> None:
-    """The next `new` of that name takes away a draft that is older than a day, and no other file."""
+    """The next `new` in that directory takes away every draft that is older than an hour, and no other file."""
     world = World(next(one for one in OPERATIONS if one.name == "new"), runner, model, tmp_path)
     world.run(Fault(world.calls.index(call) + 1, "kill-before"))
     (draft,) = world.sessions.glob(".s.jsonl.new-*")
-    others = [world.sessions / name for name in (".t.jsonl.new-0123456789ab", ".s.jsonl.new-by-hand", "s.jsonl.bak-1")]
-    for other in others:
+    of_another = world.sessions / ".t u.jsonl.new-0123456789ab"
+    others = [world.sessions / name for name in (".s.jsonl.new-by-hand", "s.jsonl.bak-1", "x.new-0123456789ab")]
+    for other in (of_another, *others):
         other.write_bytes(b"")
-    for age, left in ((DAY - 600, True), (DAY + 600, False)):
-        for file in (draft, *others):
+    for age, left in ((HOUR - 60, True), (HOUR + 60, False)):
+        for file in (draft, of_another, *others):
             os.utime(file, (0, time.time() - age))
         assert world.command("new", "-s", "s").status in (0, 73)
-        assert draft.exists() == left
+        assert draft.exists() == of_another.exists() == left
     assert all(other.exists() for other in others)

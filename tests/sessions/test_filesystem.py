@@ -42,6 +42,22 @@ def test_every_method_goes_through_the_seam(tmp_path: Path) -> None:
     assert len(methods) == len(set(fs.calls)), "a method that this test does not know"
 
 
+@pytest.mark.parametrize("number", [errno.ENOTSUP, errno.EINVAL, errno.ENOTTY, errno.EIO])
+def test_macos(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where F_FULLFSYNC is not supported, fsync has to do; where it fails, that is an error."""
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    fs = Faulty()
+    fd = fs.open(str(tmp_path / "file"), os.O_RDWR | os.O_CREAT)
+    fs.broken = {"fcntl": number}
+    if number == errno.EIO:
+        with pytest.raises(OSError, match="Input/output"):
+            fs.sync(fd)
+    else:
+        fs.sync(fd)
+    assert fs.calls == (["open", "fcntl"] if number == errno.EIO else ["open", "fcntl", "fsync"])
+    fs.close(fd)
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o277])
 def test_what_is_made_is_private(umask: int, tmp_path: Path) -> None:
     """Files are 0600 and directories 0700 at most, whatever the umask allows."""

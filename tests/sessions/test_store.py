@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -105,6 +106,119 @@ def test_a_session_that_cannot_be_made_leaves_nothing(call: str, number: int, ex
     """Any failure before the session has its name leaves the directory as it was."""
     assert reason(lambda: silent(Faulty(**{call: number})).create(path, [header()])) == expected
     assert os.listdir(os.path.dirname(path)) == []
+
+
+NO_LINKS = [errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK]
+
+
+@pytest.mark.parametrize("number", NO_LINKS)
+def test_a_file_system_without_hard_links(number: int, path: str) -> None:
+    """There too a session is made whole, never over another file, and `force` keeps a copy of the old one."""
+    store = silent(Faulty(link=number))
+    assert store.create(path, [header("first")]) is None
+    assert reason(lambda: store.create(path, [header("second")])) == "SESSION_EXISTS"
+    assert store.read(path).header["model"] == "first"
+    assert store.create(path, [header("second")], force=True) == os.path.realpath(path) + ".bak-1"
+    assert [store.read(path + end).header["model"] for end in (".bak-1", "")] == ["first", "second"]
+    assert sorted(os.listdir(os.path.dirname(path))) == ["s.jsonl", "s.jsonl.bak-1"]
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_a_file_system_without_hard_links_that_fails(path: str) -> None:
+    """A name that was taken and cannot be used is given back."""
+    assert reason(lambda: silent(Faulty(link=errno.EPERM, replace=errno.EIO)).create(path, [header()])) == "IO"
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_a_crash_on_a_file_system_without_hard_links(path: str) -> None:
+    """At every moment the name is free, or that of an empty file or of the whole session."""
+    seen = []
+
+    class Killed(Faulty):
+        def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+            seen.append(Path(path).read_bytes() if os.path.exists(path) else None)
+            return super().call(function, *args, **kwargs)
+
+    store = silent(Killed(link=errno.EPERM))
+    store.create(path, [header()])
+    whole = Path(path).read_bytes()
+    states = [state for number, state in enumerate(seen) if number == 0 or state != seen[number - 1]]
+    assert states == [None, b"", whole]
+    Path(path).write_bytes(b"")
+    assert reason(lambda: store.create(path, [header()])) == "SESSION_EXISTS"
+    assert store.create(path, [header()], force=True) is not None
+
+
+def test_a_writer_that_finds_a_name_just_taken_waits(path: str) -> None:
+    """Whoever opens the empty file, before the session stands in its place, gets the session."""
+
+    class Waiting(Faulty):
+        def replace(self, source: str, target: str) -> None:
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(reason, lambda: open_and_close(silent(), path)).result() == "SESSION_BUSY"
+            super().replace(source, target)
+
+    silent(Waiting(link=errno.EPERM)).create(path, [header()])
+    open_and_close(silent(), path)
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOTTY])
+def test_a_file_system_that_cannot_sync_directories(number: int, path: str) -> None:
+    """Nothing better can be done there, so it is no error."""
+    store = silent(DirectoryFails(number))
+    store.create(path, [header()])
+    store.create(path, [header()], force=True)
+    open_and_close(store, path)
+
+
+def test_a_directory_that_fails_to_be_synced(path: str) -> None:
+    """The session is there, and the error says so: 74."""
+    error = error_from(silent(DirectoryFails(errno.EIO)).create, path, [header()])
+    assert (error.reason, error.exit) == ("IO", 74)
+    assert error.message.startswith(f"{os.path.realpath(path)} is there, but its name may not be on the disk: ")
+    assert os.listdir(os.path.dirname(path)) == ["s.jsonl"]
+    open_and_close(silent(), path)
+
+
+class DirectoryFails(FileSystem):
+    """Syncs files, and fails to sync directories."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def sync(self, fd: int) -> None:
+        """Sync a file."""
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(self.number, os.strerror(self.number))
+        super().sync(fd)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_link_to_nothing_is_refused(force: bool, tmp_path: Path) -> None:
+    """A session is never made in a place that was not named; a link to a directory on the way is followed."""
+    (tmp_path / "a.jsonl").symlink_to(tmp_path / "nowhere")
+    error = error_from(lambda: silent().create(str(tmp_path / "a.jsonl"), [header()], force=force))
+    assert (error.reason, error.exit) == ("NOT_A_SESSION", 65)
+    assert error.hint == f"remove the link: rm {tmp_path / 'a.jsonl'}"
+    for action in (silent().read, lambda path: open_and_close(silent(), path)):
+        assert error_from(action, str(tmp_path / "a.jsonl")).message == error.message
+    assert os.listdir(tmp_path) == ["a.jsonl"]
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    silent().create(str(tmp_path / "link" / "b.jsonl"), [header()])
+    (tmp_path / "c.jsonl").symlink_to(tmp_path / "real" / "b.jsonl")
+    assert reason(lambda: silent().create(str(tmp_path / "c.jsonl"), [header()])) == "SESSION_EXISTS"
+    assert silent().create(str(tmp_path / "c.jsonl"), [header()], force=True) is not None
+    assert (tmp_path / "c.jsonl").is_symlink()
+
+
+def test_drafts_are_looked_for_once_in_a_directory(path: str) -> None:
+    """Thousands of sessions of one run do not list their directory thousands of times."""
+    fs = Faulty()
+    store = silent(fs)
+    for number in range(3):
+        store.create(f"{path}.{number}", [header()])
+    assert fs.calls.count("listdir") == 1
 
 
 def test_directories_are_made_private_as_far_as_they_are_missing(
@@ -216,7 +330,7 @@ def test_no_descriptor_stays_open(path: str) -> None:
     assert fs.open_now == 0
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_a_file_system_without_locks_is_said_to_be_one(number: int, path: str) -> None:
     """Without locks nothing is written: NO_LOCK, 74; reading still works."""
     silent().create(path, [header()])
