@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import shlex
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -15,7 +16,7 @@ from gemcli.api.limits import Limits
 from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, counted
 from gemcli.replay import read_script, template
 from gemcli.replay.context import RunContext
 from gemcli.replay.events import Tally
@@ -95,12 +96,14 @@ def command(
     answered, nothing is sent (13); if the script was changed at an answered turn, nothing is sent
     either (14).
 
+    In -s and --out, {date} and {time} stand for the local date and time.
+
     A script is a list of messages, or a mapping with model, system, config, vars and turns. All
     problems in it are reported before anything is sent.
 
     \b
     Examples:
-      gemcli replay nightly.yaml -s runs/monday.jsonl
+      gemcli replay nightly.yaml -s 'runs/{date}.jsonl'
       gemcli replay questions.jsonl --out runs | jq -c '[.event, .id, .text]'
       gemcli replay old.jsonl -s again.jsonl --model gemini-2.5-pro
       gemcli replay nightly.yaml --dry-run
@@ -108,7 +111,7 @@ def command(
     app: App = context.obj
     # However near the deadline is, half of the time is for requests to start in.
     limits = Limits(timeout, app.started + deadline, min(grace, deadline / 2))
-    session = _session(context, session, directory)
+    session, directory = _target(context, session, directory)
     texts = _variables(variables)
     text = _script_text(app, script, limits)
     suite = read_script.load(text, script, texts, as_lines=as_lines, strict=strict)
@@ -131,8 +134,17 @@ def command(
     )
     with closing(run_context):
         tally = run(suite, run_context, dry_run=dry_run)
-        stream.json(tally.summary(_next_command(context, session, tally)))
+        stream.json(tally.summary(_next_command(context, session, directory, tally)))
         _finish(stream, tally)
+        if tally.had_nothing_to_send:
+            app.output.notice(_nothing_to_send(tally, directory))
+
+
+def _nothing_to_send(tally: Tally, directory: str | None) -> str:
+    """Why nothing was sent, for whoever expected a new run."""
+    place = "--out 'runs/{date}'" if directory else "-s 'runs/{date}.jsonl'"
+    what = f"nothing was sent: {tally.all_answered()}"
+    return f"{what}; a new run needs a new session, as in {place}"
 
 
 def _finish(stream: Stream, tally: Tally) -> None:
@@ -146,20 +158,26 @@ def _finish(stream: Stream, tally: Tally) -> None:
             raise
     if worst is not None:
         others = len(tally.errors) - 1
-        also = f" (and {others} more, in the events)" if others else ""
+        also = f"; {counted(others, 'other failure')} in the events" if others else ""
         raise worst.replace(message=worst.message + also)
 
 
-def _session(context: click.Context, session: str | None, directory: str | None) -> str | None:
-    """The session to replay into; with --out, the one in the environment is ignored."""
+def _target(
+    context: click.Context, session: str | None, directory: str | None
+) -> tuple[str | None, str | None]:
+    """The session and the directory to replay into, as they are called now: one, or neither.
+
+    With --out, the session in the environment is ignored.
+    """
+    now = time.localtime()
     if directory is None:
-        return session
+        return None if session is None else names.filled_in(session, now), None
     if directory == "":
         raise click.UsageError("--out takes a directory; use '.' for this one")
     given = context.get_parameter_source("session") is click.core.ParameterSource.COMMANDLINE
     if session is not None and given:
         raise click.UsageError("-s and --out exclude each other")
-    return None
+    return None, names.filled_in(directory, now)
 
 
 def _variables(given: Sequence[str]) -> dict[str, str]:
@@ -220,7 +238,9 @@ def _require_target(
             raise click.UsageError(f"{what}; give the script a `name`")
 
 
-def _next_command(context: click.Context, session: str | None, tally: Tally) -> str | None:
+def _next_command(
+    context: click.Context, session: str | None, directory: str | None, tally: Tally
+) -> str | None:
     """The command that continues the run after its errors; None if no command can."""
     worst, file = tally.worst, context.params["script"]
     if worst is None or not (worst.retryable or worst.reason == "IN_DOUBT"):
@@ -231,16 +251,18 @@ def _next_command(context: click.Context, session: str | None, tally: Tally) -> 
     in_doubt = any(
         error.reason == "IN_DOUBT" or error.outcome == "unknown" for error in tally.errors
     )
-    return _command_line(context, session, resend=in_doubt)
+    return _command_line(context, session, directory, resend=in_doubt)
 
 
-def _command_line(context: click.Context, session: str | None, *, resend: bool) -> str:
+def _command_line(
+    context: click.Context, session: str | None, directory: str | None, *, resend: bool
+) -> str:
     """The command line that replays the same again; limits of the environment stay there."""
     given = context.params
     file = given["script"]
     words = ["gemcli", "replay", f"./{file}" if file.startswith("-") else file]
     words += ["-s", session] if session else []
-    words += ["--out", given["directory"]] if given["directory"] else []
+    words += ["--out", directory] if directory else []
     words += ["--model", given["model"]] if given["model"] else []
     for variable in given["variables"]:
         words += ["--var", variable]

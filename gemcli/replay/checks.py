@@ -15,21 +15,40 @@ from typing import NamedTuple, NotRequired, TypedDict
 from gemcli.chat.answers import Verdict, token_count
 from gemcli.exchange import Result
 from gemcli.signals import TimeUp, time_limit
+from gemcli.text import strict_json
 from gemcli.text.schema import compiled
 
-TEXT_CHECKS: dict[str, tuple[Callable[[str, str], bool], Callable[..., bool]]] = {
-    "contains": (lambda text, want: want in text, all),
-    "icontains": (lambda text, want: want.casefold() in text.casefold(), all),
-    "not_contains": (lambda text, want: want not in text, all),
-    "equals": (lambda text, want: text.strip() == want.strip(), any),
-    "starts_with": (lambda text, want: text.lstrip().startswith(want.lstrip()), any),
-    "regex": (lambda text, want: _matches(want, text) is True, all),
-    "not_regex": (lambda text, want: _matches(want, text) is False, all),
+
+class TextCheck(NamedTuple):
+    """A check of the answer's text: the test for one wanted text, and what it asks of the answer.
+
+    Of several wanted texts `all` or `any` must hold.
+    """
+
+    holds: Callable[[str, str], bool]
+    quantity: Callable[..., bool]
+    says: str
+
+
+TEXT_CHECKS = {
+    "contains": TextCheck(lambda text, want: want in text, all, "contain"),
+    "icontains": TextCheck(
+        lambda text, want: want.casefold() in text.casefold(), all, "contain, in any case,"
+    ),
+    "not_contains": TextCheck(lambda text, want: want not in text, all, "not contain"),
+    "equals": TextCheck(lambda text, want: text.strip() == want.strip(), any, "be"),
+    "starts_with": TextCheck(
+        lambda text, want: text.lstrip().startswith(want.lstrip()), any, "begin with"
+    ),
+    "regex": TextCheck(lambda text, want: _matches(want, text) is True, all, "match"),
+    "not_regex": TextCheck(lambda text, want: _matches(want, text) is False, all, "not match"),
 }
-"""Checks of the answer's text: the test for one wanted text, and whether all or any must hold."""
 
 PATTERNS = ("regex", "not_regex")
 """Checks whose texts are regular expressions (Python's, anywhere in the text)."""
+
+MAX_QUOTED = 80
+"""How many characters of a text stand in a message."""
 
 REGEX_TIME_LIMIT = 2.0
 """Seconds that one regular expression may take; a check that takes longer fails."""
@@ -130,6 +149,24 @@ def run_checks(expected: Expected, observation: Observation) -> list[Check]:
     ]
 
 
+def unmet(check: Check, text: str) -> str:
+    """What was wanted of an answer with this `text`, and what there was, in one line."""
+    wanted = check.get("want", "")
+    choices = [wanted] if isinstance(wanted, str) else wanted
+    if one := TEXT_CHECKS.get(check["check"]):
+        quoted = " or ".join(map(_quoted, choices))
+        return f"the answer should {one.says} {quoted}, it is {_quoted(text)}"
+    name = "the finish reason" if check["check"] == "finish" else f"`{check['check']}`"
+    got = check.get("got")
+    return f"{name} should be {' or '.join(choices)}, not {'unknown' if got is None else got}"
+
+
+def _quoted(text: str) -> str:
+    """A text as one of a message, not too long."""
+    shown = text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "…"
+    return strict_json.dumps(shown)
+
+
 def _check_finish(expected: Expected, observation: Observation) -> Iterator[Check]:
     """The checks that every turn has: there is an answer, and it finished as it should."""
     finish = observation.finish
@@ -144,12 +181,12 @@ def _check_finish(expected: Expected, observation: Observation) -> Iterator[Chec
 
 def _check_texts(expected: Expected, text: str) -> Iterator[Check]:
     for name, wanted in expected.texts.items():
-        holds, quantity = TEXT_CHECKS[name]
-        if quantity is all:
+        one = TEXT_CHECKS[name]
+        if one.quantity is all:
             for want in wanted:
-                yield {"check": name, "want": want, "ok": holds(text, want)}
+                yield {"check": name, "want": want, "ok": one.holds(text, want)}
         else:
-            ok = any(holds(text, want) for want in wanted)
+            ok = any(one.holds(text, want) for want in wanted)
             yield {"check": name, "want": wanted[0] if len(wanted) == 1 else list(wanted), "ok": ok}
 
 

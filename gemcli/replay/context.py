@@ -78,8 +78,7 @@ class RunContext:
         name = self.session_name(script)
         if name is None:
             raise RuntimeError("only a dry run can do without a session")
-        if self.directory:
-            self.app.store.make_directory(self.directory)
+        self.app.store.make_directory(os.path.dirname(self.app.path(name)))
         create_if_missing(self.app, name, self._options(script), script.header, self.origin)
         wait = min(self.lock_wait, max(0.0, self.limits.remaining))
         with self.app.open(name, wait) as session:

@@ -11,14 +11,15 @@ the request under way finish and be recorded, and nothing is sent after it.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from gemcli.api.request_thread import interrupted
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, counted
 from gemcli.exchange import Result, WaitEvent, exchange, prepare, stored_result, wait_event
-from gemcli.replay.checks import Check, Expected, observe, run_checks
+from gemcli.replay.checks import Check, Expected, observe, run_checks, unmet
 from gemcli.replay.context import RunContext
 from gemcli.replay.events import Outcome, Status
 from gemcli.replay.plan import Plan, RecordedTurns, plans, require_settings
@@ -152,8 +153,7 @@ class Conversation:
             ended_badly = not verdict.valid or ("finish" in names and not calls)
             if verdict.error and ended_badly:
                 return verdict.error
-            what = f"not as expected: {', '.join(names)}"
-            return GemcliError("EXPECTATION", what, hint="see `checks` in the turn's event")
+            return GemcliError("EXPECTATION", self._unmet(result, failed), hint=self._hint(result))
         is_last = place + 1 == len(self._script.turns)
         if is_last or verdict.error is None:
             return None
@@ -166,6 +166,20 @@ class Conversation:
                 hint="make it the last message of the script; put what follows in another one",
             )
         return None
+
+    def _unmet(self, result: Result, failed: Sequence[Check]) -> str:
+        """What an answer should have been, and what it is: the first of the failed checks."""
+        more = f" (and {counted(len(failed) - 1, 'other check')} failed)" if failed[1:] else ""
+        return unmet(failed[0], result.verdict.text) + more
+
+    def _hint(self, result: Result) -> str | None:
+        """How to see the whole answer of a turn."""
+        session = self._context.session_name(self._script)
+        return (
+            f"run gemcli history -s {shlex.quote(session)} --turn {result.turn}"
+            if session
+            else None
+        )
 
     def _ends_conversation(self, outcome: Outcome) -> bool:
         """Whether the turns after this one are skipped."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from gemcli.chat.answers import USAGE_COUNTERS, token_count
 from gemcli.chat.contents import text_of
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, counted
 from gemcli.exchange import Result
 from gemcli.replay.checks import Check
 from gemcli.replay.plan import Plan
@@ -159,22 +161,39 @@ class Tally:
     """Counts the turns and conversations of a run, for the summary."""
 
     suite: Suite
+    dry_run: bool = False
     started: float = field(default_factory=time.monotonic)
     counts: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(STATUSES, 0))
     sent: int = 0
     passed: int = 0
+    planned: int = 0
     usage: dict[str, int] = field(default_factory=lambda: dict.fromkeys(USAGE_COUNTERS, 0))
     sessions: list[str] = field(default_factory=list)
     errors: list[GemcliError] = field(default_factory=list)
+    newest: str = ""
 
     def add(self, outcome: Outcome) -> None:
         """Count a turn; only the tokens of what was sent now are added."""
         self.counts[outcome.status] += 1
         self.sent += outcome.sent
+        self.newest = max(self.newest, outcome.time or "")
         if outcome.sent and outcome.result:
             usage = outcome.result.answer.get("usageMetadata")
             for counter in USAGE_COUNTERS:
                 self.usage[counter] += token_count(usage, counter)
+
+    @property
+    def had_nothing_to_send(self) -> bool:
+        """Whether this was to send something, and every turn was answered before, as expected."""
+        all_reused = self.counts["reused"] == _turn_count(self.suite)
+        return all_reused and not self.errors and not self.dry_run
+
+    def all_answered(self) -> str:
+        """How many messages were answered, and by which local date."""
+        day = ""
+        with suppress(ValueError):  # a record may hold anything in the place of its time
+            day = f" by {datetime.fromisoformat(self.newest).astimezone().date()}"
+        return f"{counted(self.counts['reused'], 'message')}, all answered{day}"
 
     @property
     def worst(self) -> GemcliError | None:
@@ -195,7 +214,11 @@ class Tally:
             "ok": worst is None,
             "exit": worst.exit if worst else 0,
             "reason": worst.reason if worst else None,
-            "conversations": {"total": len(self.suite.scripts), "passed": self.passed},
+            "conversations": {
+                "total": len(self.suite.scripts),
+                "passed": self.passed,
+                "planned": self.planned,
+            },
             "turns": {"total": total, "sent": self.sent, **counts},
             "usage_metadata": documents.snake_case(self.usage),
             "elapsed_ms": round((time.monotonic() - self.started) * 1000),

@@ -27,7 +27,7 @@ def run(suite: Suite, context: RunContext, *, dry_run: bool = False) -> Tally:
 
     With `dry_run` nothing is sent or written. The tally has the errors, in order.
     """
-    tally = Tally(suite)
+    tally = Tally(suite, dry_run=dry_run)
     resuming = sum(context.session_exists(script) for script in suite.scripts)
     context.emit(events.run_event(suite, resuming, dry_run=dry_run))
     playing = _Run(context, tally)
@@ -53,7 +53,12 @@ class _Run:
             except GemcliError as error:
                 self._report_error(script, error)
             else:
-                self._tally.passed += self._play_turns(script, journal, None)
+                planned_before = self._tally.counts["planned"]
+                passed = self._play_turns(script, journal, None)
+                if self._tally.counts["planned"] > planned_before:
+                    self._tally.planned += 1
+                else:
+                    self._tally.passed += passed
 
     def play(self, suite: Suite) -> None:
         """Play until a conversation meets what would end the others as well."""
@@ -89,7 +94,7 @@ class _Run:
         self._tally.passed += passed
 
     def _play_turns(self, script: Script, journal: Journal, session: Session | None) -> bool:
-        """Play one conversation, and report each turn; whether it passed."""
+        """Play one conversation, and report each turn; whether nothing failed."""
         name = self._context.session_name(script)
         if name:
             self._tally.sessions.append(name)
@@ -101,16 +106,18 @@ class _Run:
                 self._context.emit(events.turn_event(script, name, index, outcome))
                 self._context.show_progress(events.progress(index, script, outcome))
                 if outcome.error:
-                    where = f"{script.name}: {outcome.plan.turn.id}"
-                    self._tally.errors.append(_located(outcome.error, where))
+                    where = f"{script.name}/{outcome.plan.turn.id}"
+                    where += f", turn {outcome.number}" if outcome.number else ""
+                    self._tally.errors.append(_located(outcome.error, where, name))
         except GemcliError as error:
             self._report_error(script, error)
         return len(self._tally.errors) == errors_before
 
     def _report_error(self, script: Script, error: GemcliError) -> None:
         """Report a failure of a conversation outside of its turns."""
-        self._context.emit(events.error_event(script, self._context.session_name(script), error))
-        self._tally.errors.append(_located(error, script.name))
+        session = self._context.session_name(script)
+        self._context.emit(events.error_event(script, session, error))
+        self._tally.errors.append(_located(error, script.name, session))
 
 
 def _would_recur(error: GemcliError) -> bool:
@@ -120,6 +127,7 @@ def _would_recur(error: GemcliError) -> bool:
     return sent_in_vain or error.reason in ENDING_REASONS or error.status in ENDING_STATUSES
 
 
-def _located(error: GemcliError, where: str) -> GemcliError:
+def _located(error: GemcliError, where: str, session: str | None) -> GemcliError:
     """The error with where it happened, for the end of the run."""
-    return error.replace(message=f"{where}: {error.message}")
+    file = f" (session {session})" if session else ""
+    return error.replace(message=f"{where}: {error.message}{file}")

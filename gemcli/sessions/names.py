@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping
 
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, did_you_mean
 
 SUFFIX = ".jsonl"
+
+MOMENTS = {"{date}": "%Y-%m-%d", "{time}": "%H%M%S"}
+"""What may stand for the local date and time in the name of a session."""
 
 
 def is_session_name(text: str) -> bool:
@@ -34,6 +38,22 @@ def session_path(session: str, environ: Mapping[str, str]) -> str:
         )
         raise GemcliError("USAGE", f"{session!r} is not a session name", hint=hint)
     return os.path.join(sessions_directory(environ), session + SUFFIX)
+
+
+def filled_in(name: str, moment: time.struct_time) -> str:
+    """A session or a directory as it is called at a moment: `{date}` and `{time}` are replaced.
+
+    Raises `GemcliError` (USAGE) for other braces.
+    """
+
+    def text_of(match: re.Match[str]) -> str:
+        if match[0] in MOMENTS:
+            return time.strftime(MOMENTS[match[0]], moment)
+        known = " and ".join(MOMENTS)
+        hint = did_you_mean(match[0], MOMENTS) or f"{known} are replaced; no other braces may stand"
+        raise GemcliError("USAGE", f"{name!r}: nothing replaces {match[0]}", hint=hint)
+
+    return re.sub(r"\{+[^{}]*\}+|[{}]", text_of, name)
 
 
 def sessions_directory(environ: Mapping[str, str]) -> str:

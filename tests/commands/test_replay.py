@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import time
 from collections.abc import Callable, Iterator
@@ -96,7 +97,7 @@ def test_again(here: InProcess, model: Model) -> None:
     before = here.session("a").read_bytes()
     here.env.pop("GEMINI_API_KEY")
     done = run(here, ["a", "b"], "-s", "a")
-    assert (done.status, done.err, statuses(done)) == (0, "", ["reused", "reused"])
+    assert (done.status, len(done.err.splitlines()), statuses(done)) == (0, 1, ["reused", "reused"])
     assert (done.lines[0]["resuming"], summary(done)["turns"]["sent"]) == (1, 0)
     assert (len(model.requests), here.session("a").read_bytes()) == (2, before)
 
@@ -114,7 +115,9 @@ def test_edited(here: InProcess, model: Model) -> None:
     run(here, ["a", "b", "c"], "-s", "a")
     done = run(here, ["a", "x", "c"], "-s", "a", "--errors", "json")
     assert (done.status, statuses(done)) == (14, ["reused", "error", "skipped"])
-    assert done.error["message"] == "s: t2: turn 2 was answered for another message; this message was not sent"
+    assert (
+        done.error["message"] == "s/t2: turn 2 was answered for another message; this message was not sent (session a)"
+    )
     assert (len(model.requests), summary(done)["next"]) == (3, None)
     assert pasted(here, done.error["hint"].partition(" and ")[0].removeprefix("run ")).status == 0
     done = run(here, ["a", "x", "c"], "-s", "a")
@@ -147,7 +150,7 @@ def test_on_fail(here: InProcess) -> None:
     """--on-fail wins over the script's."""
     script = {"turns": [{"user": "a", "expect": {"contains": "zebra"}}, "b"], "on_fail": "continue"}
     done = run(here, script, "-s", "a", "--on-fail", "stop")
-    assert (done.status, statuses(done), "not as expected: contains" in done.err) == (10, ["failed", "skipped"], True)
+    assert (done.status, statuses(done), "should contain" in done.err) == (10, ["failed", "skipped"], True)
     done = run(here, script | {"on_fail": "stop"}, "-s", "a", "--on-fail", "continue")
     assert (done.status, statuses(done)) == (10, ["failed", "ok"])
 
@@ -487,8 +490,8 @@ def test_several_errors(here: InProcess, model: Model) -> None:
     model.script(answer(""), refusal(500, "INTERNAL"))
     done = here("replay", "q.jsonl", "--out", "runs", "--errors", "json")
     assert (done.status, len(done.err.splitlines())) == (75, 1)
-    assert done.error["message"].startswith("y: t1: ")
-    assert done.error["message"].endswith(" (and 1 more, in the events)")
+    assert done.error["message"].startswith("y/t1, turn 1: ")
+    assert done.error["message"].endswith("; 1 other failure in the events")
 
 
 # Where the events go
@@ -543,3 +546,58 @@ def test_a_session_by_its_name(here: InProcess) -> None:
     assert (done.status, 'gemcli replay "$(gemcli history -s old --path)"' in done.err) == (66, True)
     done = here("replay", "older", "-s", "new")
     assert (done.status, done.out, "gemcli history" in done.err, here.session("new").exists()) == (66, "", False, False)
+
+
+# Dates in names, and runs with nothing to do
+
+
+@pytest.mark.parametrize(("option", "name"), [("-s", "runs/{date}.jsonl"), ("--out", "runs-{date}")])
+def test_a_session_a_day(here: InProcess, model: Model, option: str, name: str) -> None:
+    """`{date}` is the local date; the command that continues has the date of the run it continues."""
+    model.script(refusal(500, "INTERNAL"))
+    today = time.strftime("%Y-%m-%d")
+    done = run(here, ["a"], option, name)
+    assert done.status == 75
+    words = shlex.split(summary(done)["next"])
+    assert name.replace("{date}", today) in words
+    assert pasted(here, summary(done)["next"]).status == 0
+    assert run(here, ["a"], option, name).status == 0
+    assert len(model.requests) == 2
+
+
+def test_other_braces(here: InProcess, model: Model) -> None:
+    """They are refused before anything is made, with what was meant."""
+    done = run(here, ["a"], "-s", "runs/{dat}.jsonl", "--errors", "json")
+    assert (done.status, done.out, done.error["hint"]) == (2, "", "did you mean `{date}`?")
+    assert not Path("runs").exists()
+
+
+def test_a_run_with_nothing_to_do(here: InProcess, model: Model) -> None:
+    """The second night on the same session is no silent success: a note says why nothing was sent."""
+    assert "nothing was sent" not in run(here, ["a", "b"], "-s", "s").err
+    today = time.strftime("%Y-%m-%d")
+    done = run(here, ["a", "b"], "-s", "s")
+    note = f"nothing was sent: 2 messages, all answered by {today}; a new run needs a new session"
+    assert (done.status, note in done.err, "-s 'runs/{date}.jsonl'" in done.err) == (0, True, True)
+    assert "nothing was sent" not in run(here, ["a", "b"], "-s", "s", "--dry-run").err
+    unmet = run(here, ["a", {"user": "b", "expect": {"contains": "zebra"}}], "-s", "s")
+    assert (unmet.status, "nothing was sent" in unmet.err) == (10, False)
+    assert "nothing was sent" not in run(here, ["a", "b", "c"], "-s", "s").err
+    assert len(model.requests) == 3
+
+
+def test_a_session_of_an_odd_time(here: InProcess, model: Model) -> None:
+    """A record may hold anything in the place of its time: then the note has no date."""
+    run(here, ["a"], "-s", "s")
+    path = here.session("s")
+    path.write_text(re.sub(r'"time":"[^"]*"', '"time":"one day"', path.read_text()))
+    assert "nothing was sent: 1 message, all answered; a new run" in run(here, ["a"], "-s", "s").err
+
+
+@pytest.mark.parametrize("target", [["-s", "runs/1/s.jsonl"], ["--out", "runs/1"]], ids=lambda words: words[0])
+def test_the_directory_of_a_session_is_made(here: InProcess, model: Model, target: list[str]) -> None:
+    """`-s` makes it as `--out` does, for its owner only; a dry run does not."""
+    assert run(here, ["a"], *target, "--dry-run").status == 0
+    assert not Path("runs").exists()
+    assert run(here, ["a"], *target).status == 0
+    assert [path.stat().st_mode & 0o777 for path in (Path("runs"), Path("runs/1"))] == [0o700, 0o700]

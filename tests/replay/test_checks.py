@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gemcli.chat import answers
 from gemcli.replay import checks
-from gemcli.replay.checks import NOTHING, TEXT_CHECKS, Bound, Expected, Observation, bound, run_checks
+from gemcli.replay.checks import NOTHING, TEXT_CHECKS, Bound, Check, Expected, Observation, bound, run_checks, unmet
 from tests.builders import answer
 
 NO_TOKENS: dict[str, int | None] = dict.fromkeys(checks.TOKENS)
@@ -259,3 +259,43 @@ def test_a_pattern_that_takes_too_long(check: str, monkeypatch: pytest.MonkeyPat
     *_, slow, other = run_checks(expected, observed(answer("a" * 60 + "!")))
     assert time.monotonic() - start < 10
     assert (slow["check"], slow["ok"], other["ok"]) == (check, False, True)
+
+
+UNMET: dict[str, tuple[Check, str]] = {
+    "contains": (
+        {"check": "contains", "want": "Paris", "ok": False},
+        'the answer should contain "Paris", it is "Lyon"',
+    ),
+    "icontains": (
+        {"check": "icontains", "want": "a", "ok": False},
+        'the answer should contain, in any case, "a", it is "Lyon"',
+    ),
+    "equals": (
+        {"check": "equals", "want": ["a", "b"], "ok": False},
+        'the answer should be "a" or "b", it is "Lyon"',
+    ),
+    "not_regex": ({"check": "not_regex", "want": "L", "ok": False}, 'the answer should not match "L", it is "Lyon"'),
+    "finish": (
+        {"check": "finish", "want": ["STOP", "SAFETY"], "got": "MAX_TOKENS", "ok": False},
+        "the finish reason should be STOP or SAFETY, not MAX_TOKENS",
+    ),
+    "words": ({"check": "words", "want": "<=6", "got": 9, "ok": False}, "`words` should be <=6, not 9"),
+    "tokens": (
+        {"check": "tokens.output", "want": "<6", "got": None, "ok": False},
+        "`tokens.output` should be <6, not unknown",
+    ),
+}
+
+
+@pytest.mark.parametrize(("check", "message"), UNMET.values(), ids=UNMET)
+def test_what_is_said_of_a_check_that_failed(check: Check, message: str) -> None:
+    """A person who has only this line knows what was wanted, and what came."""
+    assert unmet(check, "Lyon") == message
+
+
+def test_a_long_text_is_shortened_in_a_message() -> None:
+    """Whatever the model says, the message is one line of a bearable length."""
+    message = unmet({"check": "contains", "want": "w" * 500, "ok": False}, "a\n" * 500)
+    assert len(message) < 400
+    assert "\n" not in message
+    assert message.endswith('\\na\\n…"')

@@ -30,7 +30,7 @@ TURN = [
 ]
 ERROR = [
     *("code", "reason", "exit", "message", "hint", "retryable", "retry_after_s", "http", "attempts", "outcome"),
-    "problems",
+    *("problems", "problem_count"),
 ]
 SUMMARY = [
     *("event", "time", "run", "ok", "exit", "reason", "conversations", "turns", "usage_metadata", "elapsed_ms"),
@@ -144,7 +144,7 @@ def test_summary_of_nothing() -> None:
     summary = Tally(SUITE, passed=2).summary(None)
     assert list(summary) == SUMMARY
     assert list(summary["turns"]) == COUNTS
-    assert (summary["usage_metadata"], list(summary["conversations"])) == (tokens(), ["total", "passed"])
+    assert (summary["usage_metadata"], list(summary["conversations"])) == (tokens(), ["total", "passed", "planned"])
     assert list(events.STATUSES) == COUNTS[2:]
     assert (summary["ok"], summary["exit"], summary["reason"], summary["next"]) == (True, 0, None, None)
 
@@ -164,7 +164,7 @@ def test_summary_counts() -> None:
     assert (summary["ok"], summary["exit"], summary["reason"]) == (False, 75, "RATE_LIMIT")
     assert (summary["session_count"], summary["sessions"]) == (1, ["one.jsonl"])
     assert summary["next"] == "gemcli replay again"
-    assert summary["conversations"] == {"total": 2, "passed": 0}
+    assert summary["conversations"] == {"total": 2, "passed": 0, "planned": 0}
     assert summary["elapsed_ms"] >= 0
 
 

@@ -36,7 +36,7 @@ def test_conversations_in_order(world: World) -> None:
     turns = [(event["run"], event["index"], event["id"], event["status"]) for event in played.turns]
     assert turns == [("c1", 1, "t1", "ok"), ("c1", 2, "t2", "ok"), ("c2", 1, "t1", "ok")]
     assert [len(body["contents"]) for body in world.model.bodies] == [1, 3, 1]
-    assert played.summary["conversations"] == {"total": 2, "passed": 2}
+    assert played.summary["conversations"] == {"total": 2, "passed": 2, "planned": 0}
     assert played.summary["sessions"] == [str(world.path("c1")), str(world.path("c2"))]
     assert (played.summary["exit"], len(played.progress)) == (0, 3)
     again = world.suite(AB, B)
@@ -50,7 +50,7 @@ def test_a_dry_run(world: World) -> None:
     played = world.suite(AB, B, dry=True)
     assert played.statuses == {"c1": ["reused", "planned"], "c2": ["planned"]}
     assert (played.summary["exit"], played.summary["turns"]["planned"]) == (0, 2)
-    assert played.summary["conversations"]["passed"] == 2
+    assert played.summary["conversations"] == {"total": 2, "passed": 0, "planned": 2}
     assert [path.name for path in world.directory.iterdir()] == ["c1.jsonl"]
 
 
@@ -69,7 +69,7 @@ def test_a_session_that_cannot_be_played(world: World) -> None:
         ]
         assert played.statuses == {"c3": ["planned" if dry else "ok"]}
         assert (played.summary["exit"], played.summary["turns"]["skipped"]) == (65, 2)
-        assert played.summary["conversations"]["passed"] == 1
+        assert played.summary["conversations"] == {"total": 3, "passed": int(not dry), "planned": int(dry)}
         assert played.errors[0].message.startswith("c1: ")
 
 
@@ -104,10 +104,10 @@ def test_a_conversation_that_fails(world: World, reply: Reply) -> None:
     played = world.suite(AB, B, replies=[reply])
     ends = reply in ENDS.values()
     assert played.statuses == {"c1": ["error", "skipped"]} | ({} if ends else {"c2": ["ok"]})
-    assert played.summary["conversations"] == {"total": 2, "passed": int(not ends)}
+    assert played.summary["conversations"] == {"total": 2, "passed": int(not ends), "planned": 0}
     assert (played.summary["turns"]["skipped"], len(world.model.bodies)) == ((2, 1) if ends else (1, 2))
     assert world.path("c2").exists() is not ends
-    assert [one.message.startswith("c1: t1: ") for one in played.errors] == [True]
+    assert [one.message.startswith("c1/t1, turn 1: ") for one in played.errors] == [True]
 
 
 def test_the_gravest_error_of_several(world: World) -> None:
@@ -128,7 +128,7 @@ def test_each_conversation_has_its_own_past(world: World) -> None:
     played = world.suite(B, A, AB, A, A)
     assert [*played.statuses.values()] == [["error"], ["in_doubt"], ["reused", "ok"], ["ok"], ["error"]]
     assert (played.summary["exit"], played.summary["reason"]) == (14, "DIVERGED")
-    assert played.errors[0].message.startswith("c1: t1: turn 1 was answered for another message")
+    assert played.errors[0].message.startswith("c1/t1: turn 1 was answered for another message")
 
 
 def test_settings_of_a_session_that_changed(world: World) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import time
+
 import pytest
 
-from gemcli.sessions.names import session_path, sessions_directory
+from gemcli.sessions.names import filled_in, session_path, sessions_directory
 from tests.builders import error_from
 
 HOME = {"GEMCLI_HOME": "/h"}
@@ -49,3 +52,29 @@ def test_default_directory() -> None:
     place = f"{platformdirs.user_data_dir('gemcli', appauthor=False)}/sessions"
     assert sessions_directory({}) == sessions_directory({"GEMCLI_HOME": ""}) == place
     assert session_path("a", {}) == f"{place}/a.jsonl"
+
+
+# Dates in names
+
+MOMENT = time.strptime("2026-01-02 03:04:05", "%Y-%m-%d %H:%M:%S")
+
+
+@pytest.mark.parametrize(
+    ("name", "filled"),
+    [
+        ("nightly", "nightly"),
+        ("runs/{date}.jsonl", "runs/2026-01-02.jsonl"),
+        ("{date}/{time}-{date}", "2026-01-02/030405-2026-01-02"),
+    ],
+)
+def test_date_and_time_in_a_name(name: str, filled: str) -> None:
+    """They are replaced wherever they stand; a crontab needs no `%` for them."""
+    assert filled_in(name, MOMENT) == filled
+
+
+@pytest.mark.parametrize("name", ["{dat}", "{{date}}", "{date", "date}", "{}", "{Date}", "{x}", "a{b}c", "${date}{"])
+def test_other_braces_in_a_name(name: str) -> None:
+    """They are refused, with what was meant where that can be told."""
+    error = error_from(filled_in, name, MOMENT)
+    assert error.reason == "USAGE"
+    assert re.search(r"\{date\}|\{time\}", error.hint or "")
