@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from gemcli.errors import GemcliError
 from gemcli.signals import TimeUp, time_limit
+from gemcli.text import encodings
 
 SILENCE = 5.0
 """Seconds without input from a pipe before a note says what gemcli waits for."""
@@ -79,19 +80,25 @@ def argument(text: str, name: str) -> str:
 
 
 def as_text(data: bytes, name: str) -> str:
-    """`data` as text. Raises `GemcliError` (BAD_TEXT) with the first byte that is invalid."""
+    """`data` as text. Raises `GemcliError` (BAD_TEXT) with what it is, or its first bad byte."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise GemcliError(
-            "BAD_TEXT",
-            f"{name}: byte {error.start + 1} (0x{data[error.start]:02x}) is not UTF-8",
-            hint="convert it first, for example with iconv -f latin1 -t utf-8",
-        ) from None
+        fault = f"byte {error.start + 1} (0x{data[error.start]:02x}) is not UTF-8"
+        raise _bad_text(data, name, fault, error.reason) from None
     if (place := text.find("\0")) >= 0:
-        where = len(text[:place].encode()) + 1
-        raise GemcliError("BAD_TEXT", f"{name}: byte {where} is NUL, so this is not text")
+        raise _bad_text(data, name, f"byte {len(text[:place].encode()) + 1} is NUL")
     return text
+
+
+def _bad_text(data: bytes, name: str, fault: str, reason: str = "") -> GemcliError:
+    """The error for bytes that are not text in UTF-8, which says what they are if that is known."""
+    what, hint = encodings.guess(data)
+    if what is not None:
+        fault += f": this is {what}"
+    elif reason == "unexpected end of data":
+        hint = "the text ends in the middle of a character; was it cut off?"
+    return GemcliError("BAD_TEXT", f"{name}: {fault}", hint=hint)
 
 
 def _from_stdin(fd: int, required: bool, notice: Callable[[str], None]) -> str:

@@ -154,21 +154,29 @@ def test_a_session_whose_turn_order_is_broken(here: InProcess) -> None:
 # Messages
 
 NOT_TEXT = {
-    "latin1": (b"gr\xfc\xdfe", "byte 3 (0xfc) is not UTF-8"),
-    "cut": (b"cut \xe2\x82", "byte 5 (0xe2) is not UTF-8"),
-    "surrogate": (b"\xed\xa0\x80", "byte 1 (0xed) is not UTF-8"),
-    "nul": ("über".encode() + b"\0", "byte 6 is NUL"),
-    "utf-16": (b"\xff\xfeh\0i\0", "byte 1 (0xff) is not UTF-8"),
+    "latin1": (b"gr\xfc\xdfe", "byte 3 (0xfc) is not UTF-8", "iconv -f latin1 -t utf-8"),
+    "windows": (b"\x93gr\xfc\xdfe\x94", "byte 1 (0x93) is not UTF-8", "iconv -f windows-1252 -t utf-8"),
+    "cut": (b"cut \xe2\x82", "byte 5 (0xe2) is not UTF-8", "was it cut off?"),
+    "surrogate": (b"\xed\xa0\x80", "byte 1 (0xed) is not UTF-8", "iconv"),
+    "nul": ("über".encode() + b"\0", "byte 6 is NUL: this is binary data, not text", None),
+    "utf-16": (b"\xff\xfeh\0i\0", "byte 1 (0xff) is not UTF-8: this is text in UTF-16", "iconv -f utf-16 -t utf-8"),
+    "utf-16le": ("über".encode("utf-16le"), "is not UTF-8: this is text in UTF-16LE", "iconv -f utf-16le -t utf-8"),
+    "utf-16be": ("hello".encode("utf-16be"), "byte 1 is NUL: this is text in UTF-16BE", "iconv -f utf-16be -t utf-8"),
+    "png": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "byte 1 (0x89) is not UTF-8: this is a PNG image, not text", None),
+    "binary": (b"\1\2\xfd\xfe\xff", "byte 3 (0xfd) is not UTF-8: this is binary data, not text", None),
 }
 
 
-@pytest.mark.parametrize(("data", "words"), NOT_TEXT.values(), ids=NOT_TEXT)
-def test_bytes_that_are_no_text(here: InProcess, data: bytes, words: str) -> None:
-    """Bytes that are no text are an error that names the first of them; nothing is sent."""
+@pytest.mark.parametrize(("data", "words", "hint"), NOT_TEXT.values(), ids=NOT_TEXT)
+def test_bytes_that_are_no_text(here: InProcess, data: bytes, words: str, hint: str | None) -> None:
+    """Bytes that are no text are an error that names the first of them, and what they are; nothing is sent."""
     write_session("a", header())
-    assert_told(here("send", "-s", "a", stdin=data), 65, f"standard input: {words}")
+    ways = {"standard input": here("send", "-s", "a", stdin=data)}
     if b"\0" not in data:
-        assert_told(here("send", "-s", "a", data), 65, f"the message: {words}", hint="iconv -f latin1 -t utf-8")
+        ways["the message"] = here("send", "-s", "a", data)
+    for name, done in ways.items():
+        assert_told(done, 65, f"{name}: ", words, **({"hint": hint} if hint else {}))
+        assert hint or "hint:" not in done.err
     assert len(here.records("a")) == 1
 
 
