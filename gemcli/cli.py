@@ -23,6 +23,7 @@ from gemcli.errors import EXIT, GemcliError
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.terminal import options
 from gemcli.terminal.output import Output
+from gemcli.terminal.screen import has_colours
 
 COMMANDS = {
     "new": "Create a session.",
@@ -73,15 +74,15 @@ def gemcli() -> None:
     """Gemini conversations that live in files.
 
     Each command loads a session and does one thing; what changes the session is appended to its
-    file. Results are JSON unless you ask for text. Whoever has the file can continue the
-    conversation: in a shell, a script or a crontab.
+    file. Results are JSON in a pipe, and on a terminal what you read; --json and --text decide it.
+    Whoever has the file can continue the conversation: in a shell, a script or a crontab.
     """
 
 
 def main(args: Sequence[str], environ: Mapping[str, str], fs: FileSystem | None = None) -> int:
     """Run one command line and return its exit status. All output is written by then."""
     words = list(args[: args.index("--")] if "--" in args else args)
-    output = Output(errors_json=_wants_json(words, environ))
+    output = Output(errors_json=_wants_json(words, environ), colours=has_colours(environ))
     app = App(environ, output, fs or FileSystem())
     with signals.raised():
         try:

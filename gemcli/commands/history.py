@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import os
+import time
 
 import click
 
 from gemcli.app import App
 from gemcli.chat import turn_order
 from gemcli.chat.answers import Answer
-from gemcli.chat.contents import text_of
 from gemcli.errors import GemcliError, require_none
 from gemcli.sessions import names
 from gemcli.sessions.journal import Journal, Turn
-from gemcli.terminal import documents, options
+from gemcli.terminal import conversation, documents, options, session_table
+from gemcli.terminal.combinations import require_meaning
 from gemcli.terminal.documents import Document
+from gemcli.terminal.screen import Line, facts
 
-VIEWS = ("contents", "check", "usage", "path", "sessions")
-"""The flags that print something else than turns; at most one may be given."""
+TURNS = "--last --turn --all --full --raw"
+"""The options that are about turns, and mean nothing in a view of something else."""
+
+APART = {
+    "--text": "--json --full --raw --contents",
+    "--full": "--raw",
+    "--turn": "--last --all",
+    "--contents": f"{TURNS} --check --usage --path --sessions",
+    "--check": f"{TURNS} --usage --path --sessions",
+    "--usage": f"{TURNS} --path --sessions",
+    "--path": f"{TURNS} --json --sessions",
+    "--sessions": f"{TURNS} --session",
+}
+"""The options that exclude each other."""
 
 
 # fmt: off
 OPTIONS = (
     options.session(required=False),
-    click.option("--text", "as_text", is_flag=True, help="Print 'role: text' instead of JSON."),
+    options.forms("Print text to read, as on a terminal; with --last only the answer."),
     click.option("--full", is_flag=True, help=(
         "Print every exchange of a turn too: its Parts, settings and failures.")),
     click.option("--last", is_flag=True, help="Show only the last turn."),
@@ -53,53 +67,77 @@ def command(
     /,
     session: str | None,
     as_text: bool,
+    as_json: bool,
     full: bool,
     last: bool,
     raw: bool,
     turn: int | None,
     everything: bool,
-    **view: bool,
+    contents: bool,
+    check: bool,
+    usage: bool,
+    path: bool,
+    sessions: bool,
 ) -> None:
-    """Show the turns of a session, oldest first, one JSON document per line.
+    """Show the turns of a session, oldest first: one JSON document per line, or text to read.
+
+    On a terminal the conversation is laid out for you to read, and without a session there is a
+    table of all sessions. --json and --text decide it, wherever the output goes.
 
     The history is what the next request will carry; --all and --turn show other turns too. Nothing
     is locked or changed, so this command may run at any time.
 
     \b
     Examples:
-      gemcli history -s bug42 --text
+      gemcli history -s bug42 --text | less
       gemcli history -s bug42 --last | jq -r .text
       gemcli history -s bug42 --usage | jq .total_token_count
       rm "$(gemcli history -s bug42 --path)"
     """
-    chosen = [name for name in VIEWS if view[name]]
-    if len(chosen) > 1:
-        raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other")
-    if chosen == ["sessions"]:
-        app.output.jsonl(sessions(app))
+    require_meaning(APART)
+    if raw and not last and turn is None:
+        raise click.UsageError("--raw needs --last or --turn")
+    to_read = app.output.is_read(as_text=as_text, as_json=as_json)
+    about_one = last or turn or everything or full or contents or check or usage or path or as_json
+    if session is None and app.output.on_terminal and not about_one:
+        sessions = True
+    if sessions:
+        print_sessions(app, to_read=to_read)
         return
     if session is None:
         raise click.UsageError("missing option '-s' / '--session'")
-    if chosen == ["path"]:
+    if path:
         app.output.text(existing_path(app, session))
         return
     journal = app.read(session)
-    if chosen == ["contents"]:
+    if check or usage:
+        report = checked(session, journal) if check else totals(session, journal)
+        if to_read:
+            app.output.show(facts(report))
+        else:
+            app.output.json(report)
+    elif contents:
         app.output.jsonl(journal.history)
-        return
-    if chosen:
-        report = check if chosen == ["check"] else totals
-        app.output.json(report(session, journal))
-        return
-    if raw and not last and turn is None:
-        raise click.UsageError("--raw needs --last or --turn")
-    selected = select(session, journal, last=last, number=turn, everything=everything)
-    if raw:
-        app.output.json(raw_answer(session, selected))
-    elif as_text:
-        app.output.text("\n".join(conversation_text(turn) for turn in selected))
     else:
-        app.output.jsonl(documents.turn_document(turn, full=full) for turn in selected)
+        selected = select(session, journal, last=last, number=turn, everything=everything)
+        if raw:
+            app.output.json(raw_answer(session, selected))
+        elif to_read and not full:
+            print_to_read(app, selected, last=last)
+        else:
+            app.output.jsonl(documents.turn_document(turn, full=full) for turn in selected)
+
+
+def print_to_read(app: App, selected: list[Turn], *, last: bool) -> None:
+    """The turns for a person: laid out on a terminal, plain elsewhere; of the last its answer."""
+    if last:
+        app.output.text(conversation.answer_text(selected[-1]))
+    elif not app.output.on_terminal:
+        app.output.text(conversation.plain_text(selected))
+    else:
+        for place, turn in enumerate(selected):
+            between: list[Line] = [[]] if place else []
+            app.output.show([*between, *conversation.lines_of(turn, app.output.columns)])
 
 
 def select(
@@ -124,18 +162,7 @@ def raw_answer(session: str, selected: list[Turn]) -> Answer:
     raise GemcliError("NO_SUCH_TURN", f"turn {selected[-1].number} of {session} has no answer")
 
 
-def conversation_text(turn: Turn) -> str:
-    """A turn as a person reads it: `role: text`, one line or more for each Content with text."""
-    spoken: list[tuple[str, str]] = [
-        (content["role"], text_of(content)) for content in turn.contents
-    ]
-    if not spoken:
-        question = turn.exchanges[0].request["content"]
-        spoken = [("user", text_of(question)), ("note", documents.turn_state(turn))]
-    return "".join(f"{role}: {text.rstrip()}\n" for role, text in spoken if text)
-
-
-def check(session: str, journal: Journal) -> Document:
+def checked(session: str, journal: Journal) -> Document:
     """A report that the turn order is valid. Raises `GemcliError` with every breach of it."""
     breaches = turn_order.check(journal.history)
     require_none(breaches, f"the turn order of {session} is broken", "TURN_ORDER")
@@ -159,14 +186,22 @@ def existing_path(app: App, session: str) -> str:
     return os.path.abspath(app.path(session))
 
 
-def sessions(app: App) -> list[Document]:
-    """The named sessions, sorted. One that cannot be read is listed with its error."""
-    listed: list[Document] = []
+def print_sessions(app: App, *, to_read: bool) -> None:
+    """The named sessions: a table, newest first, or documents, sorted by name.
+
+    One that cannot be read is listed with its error.
+    """
+    rows: list[session_table.Row] = []
     for name in app.store.names(names.sessions_directory(app.environ)):
         try:
             journal = app.read(name)
         except GemcliError as error:
-            listed.append({"session": name, "error": error.reason, "message": error.message})
+            rows.append(session_table.unreadable(name, error))
+            document = documents.unreadable_session(name, error)
         else:
-            listed.append(documents.session_document(name, app.path(name), journal))
-    return listed
+            rows.append(session_table.row(name, journal))
+            document = documents.session_document(name, app.path(name), journal)
+        if not to_read:
+            app.output.json(document)
+    if to_read and rows:
+        app.output.show(session_table.lines(rows, time.time(), app.output.columns))

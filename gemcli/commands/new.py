@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -13,9 +14,15 @@ from gemcli.api.backends import Backend
 from gemcli.api.models import DEFAULT_MODEL
 from gemcli.app import App
 from gemcli.create_session import NewOptions
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, counted
 from gemcli.sessions.journal import Journal
 from gemcli.terminal import documents, options
+from gemcli.terminal.combinations import require_meaning
+from gemcli.terminal.screen import Line, Piece
+
+APART = {"--from": "--history", "--text": "--json"}
+"""The options that exclude each other."""
+
 
 # fmt: off
 OPTIONS = (
@@ -38,6 +45,7 @@ OPTIONS = (
     click.option("--force", is_flag=True, help=(
         "Replace an existing session; it is kept as FILE.bak-<n>.")),
     options.wait(300),
+    options.forms("Print what was made in words, as on a terminal."),
     options.everywhere(),
 )
 # fmt: on
@@ -59,6 +67,8 @@ def command(
     at: int | None,
     force: bool,
     wait: float,
+    as_text: bool,
+    as_json: bool,
     **settings: Any,
 ) -> None:
     """Create a session.
@@ -73,11 +83,10 @@ def command(
       gemcli new -s bug42-try2 --from bug42 --at 3
       gemcli new -s imported --history contents.json
     """
+    require_meaning(APART)
     if at is not None and source is None:
         raise click.UsageError("--at needs --from")
-    if source is not None and history_file is not None:
-        raise click.UsageError("--from and --history exclude each other")
-    if (project or location) and backend == "gemini":
+    if (project or location) and backend not in (None, "vertex"):
         raise click.UsageError("--project and --location are for Vertex AI")
     config = options.config_from(settings, app.output.notice)
     chosen = NewOptions(model, _backend(backend, project, location), config)
@@ -89,8 +98,21 @@ def command(
     else:
         content = create_session.empty(app, chosen)
     backup = create_session.create(app, session, content, force=force, wait=wait)
-    view = documents.session_document(session, app.path(session), Journal(content))
-    app.output.json({**view, "backup": backup})
+    journal = Journal(content)
+    if app.output.is_read(as_text=as_text, as_json=as_json):
+        app.output.show(in_words(session, app.path(session), journal, backup))
+    else:
+        view = documents.session_document(session, app.path(session), journal)
+        app.output.json({**view, "backup": backup})
+
+
+def in_words(session: str, path: str, journal: Journal, backup: str | None) -> Iterator[Line]:
+    """What was made, in two lines, and where the session is that it replaced."""
+    turns = f" with {counted(len(journal.live), 'turn')}" if journal.live else ""
+    yield [Piece(f"{session}: a new session{turns}, answered by {journal.header['model']}")]
+    yield [Piece(path, "faint")]
+    if backup:
+        yield [Piece(f"replaced, and kept as {backup}", "faint")]
 
 
 def _backend(name: str | None, project: str | None, location: str | None) -> Backend | None:

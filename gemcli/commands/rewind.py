@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import click
 
 from gemcli.app import App
+from gemcli.chat.contents import text_of
 from gemcli.errors import GemcliError, counted
 from gemcli.sessions import records
-from gemcli.sessions.journal import Journal
+from gemcli.sessions.journal import Journal, Turn
 from gemcli.sessions.records import RewindRecord
 from gemcli.terminal import documents, options
+from gemcli.terminal.combinations import require_meaning
+from gemcli.terminal.screen import Line, Piece, cut
+
+APART = {
+    "--number": "--to --undo",
+    "--to": "--undo",
+    "--text": "--json",
+    "--dry-run": "--wait",
+}
+"""The options that exclude each other: a dry run waits for nobody."""
+
+VERBS = {
+    (False, False): "took out",
+    (False, True): "would take out",
+    (True, False): "brought back",
+    (True, True): "would bring back",
+}
+"""What was done, by `--undo` and `--dry-run`."""
+
 
 # fmt: off
 OPTIONS = (
@@ -22,6 +43,7 @@ OPTIONS = (
     click.option("--to", metavar="TURN", type=click.IntRange(min=0), help=(
         "Make TURN the last turn; 0 clears the history.")),
     click.option("--undo", is_flag=True, help="Bring back the turns of the last rewind."),
+    options.forms("Print what changed in words, as on a terminal."),
     click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing."),
     options.wait(300),
     options.everywhere(),
@@ -39,6 +61,8 @@ def command(
     count: int | None,
     to: int | None,
     undo: bool,
+    as_text: bool,
+    as_json: bool,
     dry_run: bool,
     wait: float,
 ) -> None:
@@ -54,8 +78,7 @@ def command(
       gemcli rewind -s bug42 --to 3
       gemcli rewind -s bug42 --undo
     """
-    if (count is not None) + (to is not None) + undo > 1:
-        raise click.UsageError("-n, --to and --undo exclude each other")
+    require_meaning(APART)
     find = partial(plan, app, session, count=count, to=to, undo=undo)
     if dry_run:
         journal = app.read(session)
@@ -67,15 +90,31 @@ def command(
             if record := find(journal):
                 opened.append(record)
     numbers = record["turns"] if record else []
-    changed = [documents.turn_document(journal.turns[number]) for number in numbers]
+    changed = [journal.turns[number] for number in numbers]
+    if app.output.is_read(as_text=as_text, as_json=as_json):
+        verb = VERBS[undo, dry_run]
+        app.output.show(in_words(verb, changed, len(journal.live), app.output.columns))
+        return
     document = {
         "session": session,
-        "restored" if undo else "rewound": changed,
+        "restored" if undo else "rewound": [documents.turn_document(turn) for turn in changed],
         "turns": len(journal.live),
         "last_turn": journal.live[-1].number if journal.live else None,
         "dry_run": dry_run,
     }
     app.output.json(document)
+
+
+def in_words(verb: str, changed: Sequence[Turn], left: int, columns: int) -> Iterator[Line]:
+    """What was done, in two lines."""
+    if not changed:
+        yield [Piece(f"{verb} nothing")]
+    else:
+        first, last = changed[0], changed[-1].number
+        which = f"turn {last}" if first.number == last else f"turns {first.number} to {last}"
+        words = " ".join(text_of(first.exchanges[0].request["content"]).split())
+        yield [Piece(cut(f"{verb} {which}: {words}", columns))]
+    yield [Piece(f"{counted(left, 'turn')} in the history", "faint")]
 
 
 def plan(

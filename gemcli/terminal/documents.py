@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from gemcli.chat import turn_order
 from gemcli.chat.answers import Answer, Candidate, content_of, judge_again
 from gemcli.chat.contents import Content, function_calls, is_blank, parts_of, text_of
+from gemcli.errors import GemcliError
 from gemcli.sessions.journal import ANSWERED, Exchange, Journal, Turn
 
 Document = dict[str, object]
@@ -150,6 +151,8 @@ def session_document(session: str, path: str, journal: Journal) -> Document:
         "session": session,
         "path": path,
         "id": header["id"],
+        "time": header.get("time"),
+        "last_time": journal.records[-1].get("time"),
         "model": header["model"],
         "backend": header["backend"],
         "project": header.get("project"),
@@ -159,6 +162,11 @@ def session_document(session: str, path: str, journal: Journal) -> Document:
         "last_turn": journal.live[-1].number if journal.live else None,
         "origin": header.get("origin"),
     }
+
+
+def unreadable_session(session: str, error: GemcliError) -> Document:
+    """A session that cannot be read."""
+    return {"session": session, "error": error.reason, "message": error.message}
 
 
 def session_totals(journal: Journal) -> dict[str, int]:

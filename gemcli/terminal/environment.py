@@ -38,6 +38,8 @@ ENVIRONMENT = (
     Variable("GEMCLI_MODEL", "the model of a new session without `--model`", CREATING),
     Variable("GEMCLI_ERRORS",
         "`json` writes one JSON object per line on stderr, like `--errors json`"),
+    Variable("NO_COLOR", "if it is not empty, terminals are not coloured"),
+    Variable("TERM", "terminals that are `dumb` are not coloured"),
     Variable("GEMCLI_DEBUG", "`1` prints a traceback with an error, like `--debug`"),
     Variable("GEMCLI_<COMMAND>_<OPTION>",
         "any option of a command, as in `GEMCLI_SEND_TIMEOUT=60`", reader="click"),

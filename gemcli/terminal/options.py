@@ -79,6 +79,17 @@ def limits(*, deadline: float) -> Callable[[F], F]:
     return all_of([retries, timeout, until])
 
 
+def forms(text: str) -> Callable[[F], F]:
+    """`--text`, which `text` explains, and `--json`: without them it depends on the terminal."""
+    as_json = "Print JSON, as in a pipe."
+    return all_of(
+        [
+            click.option("--text", "as_text", is_flag=True, help=text),
+            click.option("--json", "as_json", is_flag=True, help=as_json),
+        ]
+    )
+
+
 def everywhere(*, hidden: bool = True) -> Callable[[F], F]:
     """`--errors` and `--debug`, before or after the command: `cli` finds them without parsing."""
     errors = click.option(

@@ -8,13 +8,13 @@ control characters are shown as escapes, in JSON they are escaped.
 from __future__ import annotations
 
 import os
-import re
 import select
 import time
 from collections.abc import Callable, Iterable
 
 from gemcli.errors import SHOWN_PROBLEMS, GemcliError, counted
-from gemcli.text import strict_json
+from gemcli.terminal.escapes import as_json, encodable, one_line, visible
+from gemcli.terminal.screen import Line, rendered
 
 STDOUT, STDERR = 1, 2
 
@@ -24,20 +24,19 @@ MAX_LENGTH = 2_000
 NOTE_TIMEOUT, ERROR_TIMEOUT = 1.0, 5.0
 """Seconds to wait for the reader of stderr before a note, or an error, is dropped."""
 
-# Bidirectional marks, line and paragraph separators, and unpaired surrogates.
-_REORDERING = "\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
-# Also C0 without tab and newline, DEL, and C1.
-_CONTROL = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_REORDERING}]")
-_CONTROL_IN_JSON = re.compile(f"[\x7f-\x9f{_REORDERING}]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
 
 class Output:
-    """Standard output and standard error. With `errors_json` each line on stderr is an object."""
+    """Standard output and standard error. With `errors_json` each line on stderr is an object.
 
-    def __init__(self, *, errors_json: bool = False, program: str = "gemcli") -> None:
+    With `colours` a terminal is coloured.
+    """
+
+    def __init__(
+        self, *, errors_json: bool = False, program: str = "gemcli", colours: bool = False
+    ) -> None:
         self.errors_json = errors_json
         self.program = program
+        self.colours = colours
         self._reader_is_slow = False
 
     # stdout: the results
@@ -57,6 +56,28 @@ class Output:
             end = "" if text.endswith("\n") else "\n"
             _write_stdout(_printable(text) + end)
 
+    def show(self, lines: Iterable[Line]) -> None:
+        """Print lines for a person, coloured only on a terminal. Raises as `json` does."""
+        colours = self.colours and self.on_terminal
+        _write_stdout("".join(rendered(line, colours=colours) + "\n" for line in lines))
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether results go to a terminal, so that a person reads them."""
+        return _is_terminal(STDOUT)
+
+    def is_read(self, *, as_text: bool, as_json: bool) -> bool:
+        """Whether results are for a person, who has a terminal or says --text, and not --json."""
+        return as_text or (self.on_terminal and not as_json)
+
+    @property
+    def columns(self) -> int:
+        """The width for lines that a person reads: that of the terminal, and elsewhere 80."""
+        try:
+            return max(20, os.get_terminal_size(STDOUT).columns or 80)
+        except OSError:
+            return 80
+
     # stderr: what a person or a log should know
 
     def notice(self, message: str) -> None:
@@ -72,7 +93,7 @@ class Output:
         if self.errors_json:
             self._print_stderr(as_json({"level": level, "message": message}))
         else:
-            self._print_stderr(f"{self.program}: {level}: {_one_line(message)}")
+            self._print_stderr(f"{self.program}: {level}: {one_line(message)}")
 
     def error(self, error: GemcliError) -> None:
         """Print an error with all its problems and its hint."""
@@ -82,23 +103,23 @@ class Output:
             document = {"level": "error", **error.to_json(), "message": message, "hint": hint}
             self._print_stderr(as_json(document), ERROR_TIMEOUT)
             return
-        lines = [f"{self.program}: error: {_one_line(message)}"]
+        lines = [f"{self.program}: error: {one_line(message)}"]
         shown = error.problems[:SHOWN_PROBLEMS]
-        lines += [f"  {_one_line(problem.describe())}" for problem in shown]
+        lines += [f"  {one_line(problem.describe())}" for problem in shown]
         if left := len(error.problems) - len(shown):
             lines.append(f"  … and {counted(left, 'more problem')}")
         if hint:
-            lines.append(f"hint: {_one_line(hint)}")
+            lines.append(f"hint: {one_line(hint)}")
         self._print_stderr("\n".join(lines), ERROR_TIMEOUT)
 
     def log(self, line: str) -> None:
         """Print a line that somebody has asked for, as it is."""
-        self._print_stderr(_one_line(line))
+        self._print_stderr(one_line(line))
 
     def progress(self, line: str) -> None:
         """Print a line of progress, if stderr is a terminal."""
         if not self.errors_json and _is_terminal(STDERR):
-            self._print_stderr(_one_line(line))
+            self._print_stderr(one_line(line))
 
     def debug(self, trace: str) -> None:
         """Print a traceback."""
@@ -175,35 +196,15 @@ class Stream:
             self._unwritten.clear()
 
 
-def as_json(value: object) -> str:
-    """Compact JSON on one line, without characters that act on a terminal or break UTF-8."""
-    return _CONTROL_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", strict_json.dumps(value))
-
-
-def visible(text: str) -> str:
-    """The text with control characters shown as escapes; tabs and newlines stay."""
-    return _CONTROL.sub(lambda match: _escape(ord(match[0])), text)
-
-
-def _escape(code: int) -> str:
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
-
-
 def _printable(text: str) -> str:
     """Text for stdout: safe on a terminal, else unchanged but for what UTF-8 cannot encode."""
-    if _is_terminal(STDOUT):
-        return visible(text)
-    return _SURROGATE.sub("\ufffd", text)
+    return visible(text) if _is_terminal(STDOUT) else encodable(text)
 
 
 def _shortened(message: str) -> str:
     if len(message) <= MAX_LENGTH:
         return message
     return message[: MAX_LENGTH - 1] + "…"
-
-
-def _one_line(text: str) -> str:
-    return visible(text.replace("\n", "\\n").replace("\t", " "))
 
 
 def _is_terminal(fd: int) -> bool:

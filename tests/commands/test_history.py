@@ -66,7 +66,9 @@ def test_text_of_all_turns(here: InProcess) -> None:
     """`--all --text` says of a turn without an answer in the history what became of it."""
     write_session("a", *mixed()[:7])
     assert here("history", "-s", "a", "--all", "--text").out == (
-        "user: question 1\nmodel: answer 1\n\nuser: question 2\nnote: refused\n\nuser: question 3\nnote: failed\n"
+        "user: question 1\nmodel: answer 1\n\n"
+        "user: question 2\nmodel: half an answer\nnote: refused: ANSWER_BLOCKED, the answer ended with SAFETY\n\n"
+        "user: question 3\nnote: failed: UNAVAILABLE, overloaded\n"
     )
 
 
@@ -92,7 +94,7 @@ def test_a_turn_of_two_exchanges(here: InProcess) -> None:
     line = here("history", "-s", "a", "--full").json
     assert (line["user"], line["text"], line["state"], line["function_calls"]) == ("q", "end", "answered", [])
     assert [exchange["id"] for exchange in line["exchanges"]] == ["1.1", "1.2"]
-    assert here("history", "-s", "a", "--text").out == "user: q\nmodel: end\n"
+    assert here("history", "-s", "a", "--text").out == ('user: q\ncall: f({})\nresponse: f: {"result":1}\nmodel: end\n')
     assert len(here("history", "-s", "a", "--contents").lines) == 4
 
 
@@ -126,7 +128,7 @@ def test_last(here: InProcess) -> None:
     write_session("a", *mixed()[:-2])
     assert here("history", "-s", "a", "--last").json["turn"] == 1
     assert here("history", "-s", "a", "--last", "--all").json["turn"] == 5
-    assert here("history", "-s", "a", "--last", "--text").out == "user: question 1\nmodel: answer 1\n"
+    assert here("history", "-s", "a", "--last", "--text").out == "answer 1\n"
 
 
 @pytest.mark.parametrize(("number", "state"), [(1, "answered"), (2, "refused"), (3, "failed"), (5, "rewound")])

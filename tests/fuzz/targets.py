@@ -22,7 +22,7 @@ from gemcli.app import App
 from gemcli.chat import answers, turn_order
 from gemcli.chat.answers import Answer
 from gemcli.chat.contents import Content, group_turns, user_text
-from gemcli.commands import history, rewind
+from gemcli.commands import rewind
 from gemcli.commands.export import FORMATS
 from gemcli.create_session import NewOptions
 from gemcli.errors import GemcliError
@@ -35,7 +35,8 @@ from gemcli.sessions.read_records import fold, scan
 from gemcli.settings import config as settings
 from gemcli.simulator.rules_model import rules_app
 from gemcli.simulator.simulated_api import simulate
-from gemcli.terminal import documents, inputs, output
+from gemcli.terminal import conversation, documents, escapes, inputs, session_table
+from gemcli.terminal.output import Output
 from tests.builders import answer
 
 DATA = Path(__file__).parents[1] / "data"
@@ -50,7 +51,7 @@ CALL: settings.Config = {
     "generationConfig": {"thinkingConfig": {"thinkingBudget": 0}},
 }
 """A config of one call, to be merged over any other."""
-APP = App({}, output.Output())
+APP = App({}, Output())
 
 
 class Target(NamedTuple):
@@ -67,7 +68,7 @@ def same(one: Any, other: Any) -> bool:
 
 def printed(value: Any) -> None:
     """A value as JSON: one line, safe on a terminal, and the same again when it is read."""
-    line = output.as_json(value)
+    line = escapes.as_json(value)
     assert not re.search("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", line)
     assert same(json.loads(line), joined_surrogates(value))
 
@@ -104,17 +105,19 @@ def session(data: bytes) -> bool:
 
 def shown(journal: Journal) -> str:
     """Everything that commands show of a session."""
-    everything = [documents.turn_document(turn) for turn in journal.turns.values()]
+    everything = [documents.turn_document(turn, full=True) for turn in journal.turns.values()]
     told: list[Any] = [*everything, documents.session_document("s", "/s", journal), documents.session_totals(journal)]
     told.append(journal.history)
-    texts = [history.conversation_text(turn) for turn in journal.turns.values()]
+    texts = [conversation.plain_text([turn]) for turn in journal.turns.values()]
+    texts += [str([*conversation.lines_of(turn, 40)]) for turn in journal.turns.values()]
+    texts.append(str([*session_table.lines([session_table.row("s", journal)], 1e9, 80)]))
     told += [[turn.number for turn in journal.at(number).live] for number in (0, journal.last_number)]
     for turn in journal.turns.values():
         for one in turn.exchanges:
             told.append(settings.merge(journal.header["config"], one.request.get("config") or {}))
             result = exchange.stored_result(one)
             told.append([result.latency_ms, checks.observe(result)[1:]])
-    return output.as_json([told, [output.visible(text) for text in texts]])
+    return escapes.as_json([told, [escapes.visible(text) for text in texts]])
 
 
 def exported(journal: Journal) -> bool:
@@ -124,10 +127,10 @@ def exported(journal: Journal) -> bool:
     for name in FORMATS:
         with suppress(GemcliError):
             document = FORMATS[name].dump(journal, ignored)
-            output.visible(document) if isinstance(document, str) else printed(document)
+            escapes.visible(document) if isinstance(document, str) else printed(document)
             if name == "script":
                 come_back(str(document), journal)
-    text = output.as_json(FORMATS["contents"].dump(journal, ignored))
+    text = escapes.as_json(FORMATS["contents"].dump(journal, ignored))
     with suppress(GemcliError):
         assert same(contents_list.load(text, "h"), journal.history)
     return True
@@ -322,7 +325,7 @@ def message(data: bytes) -> bool:
     """A message from a pipe, and one from the command line: the text that the bytes are, or the byte that is none."""
     assert inputs.as_text(data, "standard input").encode() == data
     assert inputs.argument(os.fsdecode(data), "the message").encode() == data
-    output.visible(data.decode())
+    escapes.visible(data.decode())
     return True
 
 
@@ -410,7 +413,7 @@ def told(found: GemcliError) -> None:
     """An error can be told: in a line without controls, and as JSON."""
     assert found.message
     printed(found.to_json() | {"retry_after_s": None})
-    assert "\n" not in output._one_line(found.message)
+    assert "\n" not in escapes.one_line(found.message)
     for problem in found.problems:
         assert problem.describe()
 

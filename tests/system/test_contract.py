@@ -15,7 +15,10 @@ import pytest
 from tests.builders import CALL, answer, header, mixed, request, response, turn, write_session
 from tests.support import InProcess, Model
 
-SESSION = ["session", "path", "id", "model", "backend", "project", "location", "config", "turns", "last_turn", "origin"]
+SESSION = [
+    "session", "path", "id", "time", "last_time", "model", "backend", "project", "location",
+    "config", "turns", "last_turn", "origin",
+]  # fmt: skip
 NEW = [*SESSION, "backup"]
 COUNTERS = [
     "turns", "requests", "prompt_token_count", "cached_content_token_count",
@@ -120,7 +123,7 @@ def test_history_views(here: InProcess) -> None:
     usage = here("history", "-s", "a", "--usage").json
     assert list(usage) == ["session", *COUNTERS]
     assert all(type(usage[name]) is int for name in COUNTERS)
-    assert list(here("history", "-s", "a", "--check").json) == ["session", "ok", "turns", "contents"]
+    assert list(here("history", "-s", "a", "--check").json) == ["session", "ok", "turns", "contents", "torn_bytes"]
     good, bad = here("history", "--sessions").lines
     assert (list(good), list(bad)) == (SESSION, ["session", "error", "message"])
     assert [set(content) for content in here("history", "-s", "a", "--contents").lines] == [{"parts", "role"}] * 2

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
+import re
 import subprocess
 import termios
 from collections.abc import Mapping
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from gemcli.terminal.screen import width
 from tests.builders import answer, api_error, header, turn, write_session
 from tests.support import PROGRAM, InProcess, Model
 
@@ -41,15 +44,18 @@ class Terminal:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def __call__(self, *args: str | bytes, typed: bytes = b"", env: Mapping[str, str] | None = None) -> tuple[int, str]:
-        """Run the program with all its streams on a terminal of its own."""
+    def __call__(
+        self, *args: str | bytes, typed: bytes = b"", env: Mapping[str, str] | None = None, columns: int = 200
+    ) -> tuple[int, str]:
+        """Run the program with all its streams on a terminal of its own, without colours unless `env` has a TERM."""
         ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, columns))
         raw = termios.tcgetattr(theirs)
         raw[1] &= ~termios.OPOST  # so that what is read here is what was written
         raw[3] &= ~termios.ECHO
         termios.tcsetattr(theirs, termios.TCSANOW, raw)
         try:
-            world = {**os.environ, **(env or {})}
+            world = {**os.environ, "TERM": "dumb", **(env or {})}
             command = [PROGRAM, *args]
             process = subprocess.Popen(
                 command, cwd=self.directory, env=world, stdin=theirs, stdout=theirs, stderr=theirs
@@ -82,10 +88,79 @@ def test_history_on_a_terminal(terminal: Terminal) -> None:
     """What a model said is shown with its control characters made visible."""
     turns = [turn(number, f"ask {text} end", f"say {text} end") for number, (text, _) in enumerate(ESCAPES.values(), 1)]
     write_session("a", header(), *chain.from_iterable(turns))
-    status, printed = terminal("history", "-s", "a", "--text")
+    status, printed = terminal("history", "-s", "a")
     assert status == 0
-    shown = [(f"user: ask {shown} end", f"model: say {shown} end") for _, shown in ESCAPES.values()]
-    assert [line for line in printed.split("\n") if line] == [*chain.from_iterable(shown)]
+    shown = [(f"  ask {shown} end", f"  say {shown} end") for _, shown in ESCAPES.values()]
+    assert [line for line in printed.split("\n") if line.startswith("  ")] == [*chain.from_iterable(shown)]
+    assert_harmless(printed)
+
+
+def test_the_conversation_in_colours(terminal: Terminal) -> None:
+    """Roles are coloured where the terminal has colours and NO_COLOR is not set; without colours it reads the same."""
+    write_session("a", header(), *turn(1, "question", "\x1b[31mred"))
+    _, coloured = terminal("history", "-s", "a", env={"TERM": "xterm"})
+    assert "\x1b[1;36muser\x1b[0m" in coloured
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+    assert_harmless(plain)
+    for env in ({"TERM": "xterm", "NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert terminal("history", "-s", "a", env=env) == (0, plain)
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 200])
+def test_the_conversation_fits(terminal: Terminal, columns: int) -> None:
+    """No line is wider than the terminal."""
+    said = "word " * 60 + "\n```\n" + "code " * 60 + "\n```\n" + "日本語" * 60
+    write_session("a", header(), *turn(1, said, said))
+    status, printed = terminal("history", "-s", "a", columns=columns)
+    assert status == 0
+    widths = [width(line) for line in printed.split("\n")]
+    assert columns - 12 <= max(widths) <= columns
+
+
+FORMS: dict[str, tuple[list[str], str]] = {
+    "history": (["history", "-s", "a"], "user  1"),
+    "last": (["history", "-s", "a", "--last"], "answer 1\n"),
+    "usage": (["history", "-s", "a", "--usage"], "session"),
+    "check": (["history", "-s", "a", "--check"], "session"),
+    "sessions": (["history", "--sessions"], "NAME"),
+    "new": (["new", "-s", "b"], "b: a new session, answered by gemini-flash-latest\n/"),
+    "fork": (["new", "-s", "b", "--from", "a"], "b: a new session with 1 turn, answered by simulator/echo\n/"),
+    "rewind": (["rewind", "-s", "a"], "took out turn 1: question 1\n0 turns in the history\n"),
+    "dry": (["rewind", "-s", "a", "--to", "0", "--dry-run"], "would take out turn 1: question 1\n0 turns"),
+    "nothing": (["rewind", "-s", "a", "--to", "1"], "took out nothing\n1 turn in the history\n"),
+}
+"""Commands, and what they print for a person begins with."""
+
+
+@pytest.mark.parametrize(("args", "start"), FORMS.values(), ids=FORMS)
+def test_who_reads_decides_and_options_decide_otherwise(
+    terminal: Terminal, here: InProcess, args: list[str], start: str
+) -> None:
+    """A terminal gets words, and JSON with --json; a pipe gets JSON, and words with --text."""
+    path = write_session("a", header(), *turn(1))
+    before = path.read_bytes()
+
+    def again(printed: str) -> str:
+        path.write_bytes(before)
+        path.with_name("b.jsonl").unlink(missing_ok=True)
+        return printed
+
+    assert again(terminal(*args)[1]).startswith(start)
+    assert json.loads(again(terminal(*args, "--json")[1]))
+    assert again(here(*args).out).startswith("{")
+    assert again(here(*args, "--json").out).startswith("{")
+    words = again(here(*args, "--text").out)
+    assert words.startswith("user: question 1" if args[0] == "history" and len(args) == 3 else start)
+
+
+def test_no_session_on_a_terminal(terminal: Terminal, here: InProcess) -> None:
+    """`history` alone shows a person which sessions there are; with GEMCLI_SESSION it shows that one, as ever."""
+    write_session("a", header(), *turn(1))
+    assert terminal("history")[1].startswith("NAME")
+    assert terminal("history", env={"GEMCLI_SESSION": "a"})[1].startswith("user")
+    assert terminal("history", "--last")[0] == 2
+    assert terminal("history", "--json")[0] == 2
+    assert here("history", "--text").status == 2
 
 
 def test_text_of_an_answer_on_a_terminal(terminal: Terminal, model: Model) -> None:

@@ -159,7 +159,8 @@ def test_turn_state(state: str, body: list[Any]) -> None:
 def test_session_document() -> None:
     """A session is shown with exactly these keys."""
     plain: dict[str, object] = {
-        "session": "a", "path": "/a.jsonl", "id": "s1", "model": "m", "backend": "gemini", "config": {"a": 1},
+        "session": "a", "path": "/a.jsonl", "id": "s1", "time": T, "last_time": T,
+        "model": "m", "backend": "gemini", "config": {"a": 1},
     }  # fmt: skip
     plain |= {"project": None, "location": None}
     assert documents.session_document("a", "/a.jsonl", Journal([HEADER])) == plain | {
@@ -169,6 +170,7 @@ def test_session_document() -> None:
     }
     origin = {"kind": "fork", "session": "b"}
     forked = Journal([HEADER | {"origin": origin}, asked("4.1", "q"), told("4.1", "a"), asked("5.1", "q")])
+    plain |= {"last_time": "T5.1"}
     assert documents.session_document("a", "/a.jsonl", forked) == plain | {"turns": 1, "last_turn": 4, "origin": origin}
 
 
