@@ -51,7 +51,8 @@ class Commands(click.Group):
 
         command: click.Command = import_module(f"gemcli.commands.{cmd_name}").command
         for option in command.params:
-            if isinstance(option, click.Option) and option.envvar is None:
+            # A flag from the environment could not be undone on the command line.
+            if isinstance(option, click.Option) and not (option.is_flag or option.envvar):
                 option.envvar = environment_variable(cmd_name, option)
         return command
 
@@ -123,13 +124,15 @@ def run() -> NoReturn:
 
 def _report(error: BaseException, app: App, words: Sequence[str]) -> int:
     """Print what ended the command, and return the exit status."""
-    from gemcli.api.credentials import hide_keys
-
     known = _as_gemcli_error(error, words)
-    if isinstance(error, click.UsageError):  # it quotes the command line
-        known = known.replace(message=hide_keys(known.message, app.environ))
+    if known.status in ("usage", "data", "no_input"):
+        known = _with_its_variable(known, words, app.environ)
+    if isinstance(error, click.UsageError):
+        known = _without_keys(known, app.environ)
     if _wants_debug(words, app.environ):
         import traceback
+
+        from gemcli.api.credentials import hide_keys
 
         trace = "".join(traceback.format_exception(error))
         app.output.debug(hide_keys(trace, app.environ))
@@ -154,8 +157,27 @@ def _as_gemcli_error(error: BaseException, words: Sequence[str]) -> GemcliError:
     if isinstance(error, OSError):
         if error.filename is None:  # click could not print the help or the version
             return GemcliError("NOT_PRINTED", f"cannot write to standard output: {error.strerror}")
-        return GemcliError("IO", str(error))
+        return GemcliError("IO", f"{error.filename}: {error.strerror}")
     return GemcliError("BUG", f"{type(error).__name__}: {error}")
+
+
+def _with_its_variable(
+    error: GemcliError, words: Sequence[str], environ: Mapping[str, str]
+) -> GemcliError:
+    """An error with the environment variable that the wrong value came from, if it did."""
+    from gemcli.terminal.usage_errors import blame_variables
+
+    named = next((word for word in words if word in COMMANDS), "")
+    command = gemcli.get_command(click.Context(gemcli), named) or gemcli
+    return blame_variables(error, command, words, environ)
+
+
+def _without_keys(error: GemcliError, environ: Mapping[str, str]) -> GemcliError:
+    """An error that quotes the command line, without the API keys in it."""
+    from gemcli.api.credentials import hide_keys
+
+    hint = hide_keys(error.hint, environ) if error.hint else None
+    return error.replace(message=hide_keys(error.message, environ), hint=hint)
 
 
 def _wants_debug(words: Sequence[str], environ: Mapping[str, str]) -> bool:

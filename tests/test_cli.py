@@ -42,26 +42,6 @@ def test_no_command(gemcli: Gemcli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "words", "hint"),
-    [
-        (["sned"], "no such command 'sned'", "gemcli --help"),
-        (["--nope"], "no such option", "gemcli --help"),
-        (["send", "-s", "a", "--txt", "x"], "no such option '--txt'", "gemcli send --help"),
-        (["send", "-s", "a", "two", "words"], "unexpected extra argument", "gemcli send --help"),
-        (["history", "--turn"], "--turn", "gemcli history --help"),
-        (["--errors", "xml", "history"], "'xml' is not one of 'text', 'json'", "gemcli --help"),
-    ],
-    ids=["command", "option", "option-of-command", "two-messages", "value", "choice"],
-)
-def test_wrong_command_lines(gemcli: Gemcli, args: list[str], words: str, hint: str) -> None:
-    """What is wrong with a command line is one line, with the help that has the answer."""
-    done = gemcli(*args)
-    assert (done.status, done.out) == (2, "")
-    assert words in done.err
-    assert f"hint: run {hint}\n" in done.err
-
-
-@pytest.mark.parametrize(
     "args",
     [
         ["--errors", "json", "history", "-s", "no"],

@@ -43,7 +43,7 @@ OPTIONS = (
     click.option("--last", is_flag=True, help="Show only the last turn."),
     click.option("--raw", is_flag=True, help=(
         "With --last or --turn: print the answer of the API as it was received.")),
-    click.option("--turn", metavar="N", type=click.IntRange(min=1), help=(
+    click.option("--turn", metavar="N", type=options.WholeNumber(min=1), help=(
         "Show only turn N, whether or not it is in the history.")),
     click.option("--all", "everything", is_flag=True, help=(
         "Also show turns that are refused, failed, in doubt or rewound.")),
@@ -104,8 +104,7 @@ def command(
     if sessions:
         print_sessions(app, to_read=to_read)
         return
-    if session is None:
-        raise click.UsageError("missing option '-s' / '--session'")
+    session = options.required(session)
     if path:
         app.output.text(existing_path(app, session))
         return

@@ -40,7 +40,7 @@ OPTIONS = (
         "Start with this history: a JSON list of Contents, JSON Lines, or a session file.")),
     click.option("--from", "source", metavar="SESSION", help=(
         "Start with the history, model and config of another session.")),
-    click.option("--at", metavar="TURN", type=click.IntRange(min=0), help=(
+    click.option("--at", metavar="TURN", type=options.WholeNumber(min=0), help=(
         "With --from: take the history up to this turn; 0 takes no turns.")),
     click.option("--force", is_flag=True, help=(
         "Replace an existing session; it is kept as FILE.bak-<n>.")),

@@ -38,9 +38,9 @@ VERBS = {
 # fmt: off
 OPTIONS = (
     options.session(),
-    click.option("-n", "--number", "count", metavar="N", type=click.IntRange(min=1), help=(
+    click.option("-n", "--number", "count", metavar="N", type=options.WholeNumber(min=1), help=(
         "Take out the last N turns.  [default: 1]")),
-    click.option("--to", metavar="TURN", type=click.IntRange(min=0), help=(
+    click.option("--to", metavar="TURN", type=options.WholeNumber(min=0), help=(
         "Make TURN the last turn; 0 clears the history.")),
     click.option("--undo", is_flag=True, help="Bring back the turns of the last rewind."),
     options.forms("Print what changed in words, as on a terminal."),

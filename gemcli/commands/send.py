@@ -27,7 +27,7 @@ from gemcli.app import App
 from gemcli.chat.answers import Answer
 from gemcli.chat.contents import Content, other_parts, parts_of, user_text
 from gemcli.create_session import NewOptions, create_if_missing, header, renewed_header
-from gemcli.errors import GemcliError, counted
+from gemcli.errors import GemcliError, counted, did_you_mean
 from gemcli.exchange import Request, Result, Transport, WaitEvent
 from gemcli.sessions import once
 from gemcli.sessions.journal import Exchange, Journal
@@ -70,7 +70,7 @@ OPTIONS = (
     click.option("--on-unknown", type=click.Choice(["fail", "resend"]), default="fail",
         show_default=True, help=(
         "With --once: what to do when it is unknown whether the message was answered.")),
-    click.option("--max-turns", metavar="N", type=click.IntRange(min=0), help=(
+    click.option("--max-turns", metavar="N", type=common_options.WholeNumber(min=0), help=(
         "Send nothing if the history already has N turns.")),
     click.option("--allow", metavar="STATUS,…", default="", help=(
         "Exit 0 also if the answer is blocked, incomplete or a function_call.")),
@@ -445,9 +445,11 @@ def _check_once(name: str, environ: Mapping[str, str]) -> None:
 
 
 def _allowed(text: str) -> tuple[str, ...]:
-    """The statuses named by --allow. Raises `click.UsageError` for any other word."""
+    """The statuses named by --allow. Raises `GemcliError` (USAGE) for any other word."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     for word in words:
         if word not in ALLOWED:
-            raise click.UsageError(f"--allow takes {', '.join(ALLOWED)}; not {word!r}")
+            what = f"--allow takes {', '.join(ALLOWED)}; not {word!r}"
+            hint = did_you_mean(word, ALLOWED) or "run gemcli send --help"
+            raise GemcliError("USAGE", what, hint=hint)
     return tuple(words)

@@ -17,8 +17,16 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class WholeNumber(click.IntRange):
+    """A whole number, called so where it is wrong."""
+
+    name = "whole number"
+
+
 class Seconds(click.FloatRange):
     """A time in seconds, at most a million: beyond, the system's timers overflow."""
+
+    name = "number of seconds"
 
     def __init__(self, minimum: float) -> None:
         super().__init__(min=minimum, max=1_000_000)
@@ -53,9 +61,16 @@ def session(*, required: bool = True) -> Callable[[F], F]:
     )
 
 
-def number(
-    name: str, kind: Seconds | click.IntRange, default: float, text: str
-) -> Callable[[F], F]:
+def required(session: str | None) -> str:
+    """The session, for a command that can do without in some cases. Raises `click.UsageError`."""
+    if session is None:
+        context = click.get_current_context()
+        option = next(option for option in context.command.params if option.name == "session")
+        raise click.MissingParameter(ctx=context, param=option)
+    return session
+
+
+def number(name: str, kind: Seconds | WholeNumber, default: float, text: str) -> Callable[[F], F]:
     """An option with a number: so many seconds, or tries if `kind` counts whole numbers."""
     unit = "SECONDS" if isinstance(kind, Seconds) else "N"
     return click.option(
@@ -72,7 +87,7 @@ def wait(seconds: float) -> Callable[[F], F]:
 def limits(*, deadline: float) -> Callable[[F], F]:
     """`--retries`, `--timeout` and `--deadline`, which is `deadline` seconds by default."""
     text = "How often to retry a request that the API rejected or never got."
-    retries = number("--retries", click.IntRange(min=0), 4, text)
+    retries = number("--retries", WholeNumber(min=0), 4, text)
     timeout = number("--timeout", Seconds(0.001), 300, "Time limit for one request.")
     text = "Time limit for the whole command, waits included."
     until = number("--deadline", Seconds(0.001), deadline, text)

@@ -1,39 +1,166 @@
-"""Wrong command lines, told in gemcli's own words. Loaded only when there is one."""
+"""Wrong command lines, told in gemcli's own words, with what was meant. Loaded only when needed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import click
+from click.exceptions import MissingParameter, NoSuchCommand, NoSuchOption
 
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, did_you_mean
 
 # What other programs call an option for a key: -k, --key, --api-key, --google-api-key=…, --token.
 _KEY_OPTION = re.compile(r"-k|--key.*|--.*api[-_]?key.*|--((api|access|auth)[-_]?)?token", re.I)
+
+OTHER_VARIABLES: Mapping[str, Sequence[str]] = {
+    "GEMCLI_MODEL": ["--model"],
+    "GOOGLE_CLOUD_PROJECT": ["--project"],
+    "GOOGLE_CLOUD_LOCATION": ["--location"],
+}
+"""Variables that others than click read, with the options that win over them."""
 
 
 def explain(
     error: click.UsageError, words: Sequence[str], commands: Collection[str]
 ) -> GemcliError:
     """The error that tells what is wrong with `words`, the command line, and what to do."""
-    # An error of the parser itself does not know its command.
     named = next((word for word in words if word in commands), "")
-    command = error.ctx.command_path if error.ctx else f"gemcli {named}".strip()
-    if isinstance(error, click.NoSuchOption) and _KEY_OPTION.fullmatch(error.option_name):
-        return _key_option(error.option_name, named)
-    message = _in_our_style(error.format_message())
-    return GemcliError("USAGE", message, hint=f"run {command} --help")
+    message, hint = _in_our_style(error.format_message()), None
+    if isinstance(error, NoSuchOption):
+        message = f"no such option '{error.option_name}'"
+        if _KEY_OPTION.fullmatch(error.option_name):
+            message, hint = _key_option(error.option_name, named)
+        else:
+            hint = _other_option(error, words, named)
+    elif isinstance(error, NoSuchCommand):
+        hint = _other_command(error.command_name, commands)
+    elif isinstance(error, MissingParameter):
+        message, hint = _missing(error, message, words, named)
+    elif isinstance(error, click.BadParameter):
+        hint = _other_value(error)
+    elif "unexpected extra argument" in message and error.ctx:
+        hint = _extra_argument(error.ctx, words, named)
+    if hint is None:
+        # An error of the parser itself does not know its command.
+        command = error.ctx.command_path if error.ctx else f"gemcli {named}".strip()
+        hint = f"run {command} --help"
+    return GemcliError("USAGE", message, hint=hint)
 
 
-def _key_option(option: str, command: str) -> GemcliError:
-    """The error for an option that asks for an API key, and may hold one."""
-    message = "no option takes an API key: everyone on this machine can see it there"
+def _key_option(option: str, command: str) -> tuple[str, str]:
+    """Message and hint for an option that asks for an API key, and may hold one."""
     hint = "set GEMINI_API_KEY in the environment"
     if option == "--key" and command == "send":
-        message = "no such option '--key'"
         hint = f"use --once NAME to send a message only once; for an API key, {hint}"
-    return GemcliError("USAGE", message, hint=hint)
+        return "no such option '--key'", hint
+    return "no option takes an API key: everyone on this machine can see it there", hint
+
+
+def _other_option(error: NoSuchOption, words: Sequence[str], command: str) -> str | None:
+    option, context = error.option_name, error.ctx
+    typed = next((word for word in words if word.startswith(option)), option)
+    if command == "send" and (" " in typed or re.match(r"-\d", typed)):
+        message = shlex.quote(typed)
+        return f"put -- before a message that begins with a dash: gemcli send -s NAME -- {message}"
+    if context and isinstance(context.command, click.Group) and command:
+        found = context.command.get_command(context, command)
+        if found and any(option in parameter.opts for parameter in found.params):
+            return f"options of a command follow its name: gemcli {command} {option} …"
+    for near in error.possibilities or ():
+        if did_you_mean(option.strip("-"), [near.strip("-")]):
+            return f"did you mean `{near}`?"
+    return None
+
+
+def _other_command(word: str, commands: Collection[str]) -> str | None:
+    if " " in word:
+        return f"to send a message: gemcli send -s NAME --create {shlex.quote(word)}"
+    near = did_you_mean(word, commands)
+    return near and f"{near} gemcli --help lists the commands"
+
+
+def _other_value(error: click.BadParameter) -> str | None:
+    """The value of a choice that was meant."""
+    choice = error.param and error.param.type
+    value = re.match("'(.*)' is not one of", error.message)
+    if value is None or not isinstance(choice, click.Choice):
+        return None
+    return did_you_mean(value[1], choice.choices)
+
+
+def _missing(
+    error: MissingParameter, message: str, words: Sequence[str], command: str
+) -> tuple[str, str | None]:
+    parameter, context = error.param, error.ctx
+    if parameter and isinstance(parameter.type, click.Choice):
+        choices = ", ".join(parameter.type.choices)
+        return f"missing argument {parameter.human_readable_name}: one of {choices}", None
+    if parameter is None or parameter.name != "session" or context is None:
+        return message, None
+    hint = _extra_argument(context, words, command) if command != "send" else None
+    if hint is None:
+        example = {"send": '--create "your message"', "replay": "SCRIPT", "export": "FORMAT"}
+        hint = f"name a session: gemcli {command} -s NAME {example.get(command, '')}".rstrip()
+        if command not in ("new", "send"):
+            hint += "; gemcli history --sessions lists them"
+    return "missing option -s: which session?", hint
+
+
+def _extra_argument(context: click.Context, words: Sequence[str], command: str) -> str | None:
+    """What an argument too many was meant to be: a word of the message, or the session."""
+    if command == "send":
+        return "put a message of several words in quotes"
+    parser = context.command.make_parser(context)
+    _, extra, _ = parser.parse_args(list(words[words.index(command) + 1 :]))
+    if len(extra) != 1 or _is_given(("-s", "--session"), words):
+        return None
+    return f"did you mean `-s {shlex.quote(extra[0])}`?"
+
+
+def blame_variables(
+    error: GemcliError, command: click.Command, words: Sequence[str], environ: Mapping[str, str]
+) -> GemcliError:
+    """`error` with the name of the environment variable that a wrong value came from."""
+    variables: dict[str, Sequence[str]] = {
+        option.envvar: option.opts for option in command.params if isinstance(option.envvar, str)
+    }
+    variables.update(OTHER_VARIABLES)
+    for variable, opts in variables.items():
+        value = environ.get(variable)
+        if not value or _is_given(opts, words):
+            continue
+        # click writes '-n' / '--number', and gemcli the long name.
+        names = "|".join(map(re.escape, ["' / '".join(opts), *opts]))
+        option = re.compile(rf"(?<![\w-])({names})(?![\w-])")
+        message = option.sub(variable, error.message)
+        problems = tuple(
+            replace(problem, message=option.sub(variable, problem.message))
+            for problem in error.problems
+        )
+        if message == error.message and _names(error.message, value):
+            from_there = f"the value comes from {variable}"
+            hint = f"{from_there}; {error.hint}" if error.hint else from_there
+            error = error.replace(hint=hint)
+        error = error.replace(message=message, problems=problems)
+    return error
+
+
+def _is_given(options: Sequence[str], words: Sequence[str]) -> bool:
+    """Whether one of these options is on the command line."""
+    return any(
+        word == option or word.startswith(f"{option}=" if option[:2] == "--" else option)
+        for word in words
+        for option in options
+    )
+
+
+def _names(message: str, value: str) -> bool:
+    """Whether a message is about a value: quotes it, or names a file or session at its end."""
+    value = re.escape(value)
+    return re.search(rf"'{value}'|[ /]{value}(\.jsonl)?(:|$)", message) is not None
 
 
 def _in_our_style(message: str) -> str:

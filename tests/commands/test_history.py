@@ -272,7 +272,7 @@ def test_no_session_at_all(here: InProcess) -> None:
     """Without -s and GEMCLI_SESSION there is nothing to show."""
     done = here("history")
     assert (done.status, done.out) == (2, "")
-    assert "missing option '-s' / '--session'\n" in done.err
+    assert "missing option -s: which session?" in done.err
 
 
 READERS = {

@@ -192,10 +192,11 @@ def test_the_session_of_the_environment(here: InProcess) -> None:
 
 
 def test_options_from_the_environment(here: InProcess) -> None:
-    """Any option can come from `GEMCLI_<COMMAND>_<OPTION>`, under the name that it has on the command line."""
+    """An option with a value can come from `GEMCLI_<COMMAND>_<OPTION>`; a flag, which none could undo, cannot."""
     write_session("a", header(), *turn(1), *turn(2))
-    text = here("history", "-s", "a", env={"GEMCLI_HISTORY_LAST": "1", "GEMCLI_HISTORY_TEXT": "1"})
-    assert text.out == "user: question 2\nmodel: answer 2\n"
+    env = {"GEMCLI_SEND_TEXT": "1", "GEMCLI_SEND_DRY_RUN": "1", "GEMCLI_SEND_STREAM": "1", "GEMCLI_SEND_FULL": "1"}
+    assert here("send", "-s", "a", "hi", env=env).json.keys() == here("send", "-s", "a", "hi").json.keys()
+    assert here("rewind", "-s", "a", "-n", "2").json["turns"] == 2
     env = {"GEMCLI_NEW_SYSTEM": "Be brief", "GEMCLI_NEW_TEMPERATURE": "0.5", "GEMCLI_NEW_STOP": "END"}
     made = here("new", "-s", "b", env=env).json
     assert made["config"] == {
