@@ -193,26 +193,25 @@ def test_an_out_that_is_no_directory(gemcli: Gemcli, kind: str) -> None:
 # Links
 
 
-def test_a_new_session_behind_a_dangling_link(here: InProcess) -> None:
-    """`new` makes the file that a link names; the link stays one, and a missing directory behind it is told."""
+def test_a_session_behind_a_dangling_link(here: InProcess) -> None:
+    """Nothing is made in a place that only a link names; every command says why, and what to do."""
     (here.directory / "there").mkdir()
     (here.directory / "a.jsonl").symlink_to("there/real")
-    (here.directory / "b.jsonl").symlink_to("nowhere/real")
-    assert here("new", "-s", "a.jsonl", "--model", ECHO).status == 0
-    assert (here.directory / "a.jsonl").is_symlink()
-    assert (here.directory / "there" / "real").read_bytes().count(b"\n") == 1
-    done = here("new", "-s", "b.jsonl")
-    assert done.status == 66
-    assert "nowhere does not exist" in done.err
+    for command in (["new"], ["new", "--force"], ["send", "--create", "hi"], ["history"], ["rewind"]):
+        done = here(*command, "-s", "a.jsonl", env={"GEMCLI_MODEL": ECHO})
+        assert (done.status, done.out) == (65, "")
+        assert "real, which does not exist\nhint: remove the link: rm " in done.err
+    assert everything(here.directory) == ["a.jsonl", "there"]
 
 
 def test_a_backup_stays_with_the_file(here: InProcess) -> None:
     """`new --force` through a link keeps the old session beside the file, and what the link names is the new one."""
     (here.directory / "there").mkdir()
-    (here.directory / "a.jsonl").symlink_to("there/real")
-    for _ in range(2):
-        assert here("new", "-s", "a.jsonl", "--force").status == 0
-    assert everything(here.directory) == ["a.jsonl", "there", "there/real", "there/real.bak-1"]
+    assert here("new", "-s", "there/real.jsonl").status == 0
+    (here.directory / "a.jsonl").symlink_to("there/real.jsonl")
+    assert here("new", "-s", "a.jsonl", "--force").status == 0
+    assert (here.directory / "a.jsonl").is_symlink()
+    assert everything(here.directory) == ["a.jsonl", "there", "there/real.jsonl", "there/real.jsonl.bak-1"]
 
 
 # What is no file, where text is expected
