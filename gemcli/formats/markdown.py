@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from gemcli.chat.contents import Content, Part, parts_of, text_of
 from gemcli.formats import Header
@@ -12,32 +12,39 @@ from gemcli.text import strict_json
 HEADINGS = {"user": "User", "model": "Model"}
 HIDDEN = ("thought", "thoughtSignature")
 
+_FENCE = re.compile(
+    r"(?P<indent> {0,3})(?P<fence>`{3,}(?=[^`]*\Z)|~{3,})\s*(?P<language>[\w+#.-]*).*"
+)
+# Backslashes in pairs, perhaps one more that escapes the `<`, and the `<`.
+_HTML = re.compile(r"((?:\\\\)*)(\\?)<(?=[A-Za-z/!?])")
+
 
 def dump(history: Sequence[Content], header: Header) -> str:
     """The history as one Markdown document, headed by the model and its system instruction.
 
-    Text is quoted, and other data is in blocks of code: nothing in a message can leave its place
-    or look like a part of the document.
+    Text is quoted, and other data is in blocks of code: nothing in a message can leave its place,
+    look like a part of the document, or hide what follows.
     """
-    blocks = [f"# Conversation with {' '.join(header['model'].split())}"]
+    blocks = [f"# Conversation with {_without_html(' '.join(header['model'].split()))}"]
     instruction = text_of(header["config"].get("systemInstruction"))
     if instruction:
-        blocks += ["## System", _quoted(instruction)]
+        blocks += ["## System", *_quotes(instruction)]
     for content in history:
         blocks.append(f"## {HEADINGS[content['role']]}")
-        blocks += filter(None, map(_block, parts_of(content)))
+        for part in parts_of(content):
+            blocks += _blocks(part)
     return "\n\n".join(blocks) + "\n"
 
 
-def _block(part: Part) -> str:
-    """One Part as Markdown, `""` if it has nothing to show."""
+def _blocks(part: Part) -> list[str]:
+    """One Part as Markdown, `[]` if it has nothing to show."""
     text = part.get("text")
     if isinstance(text, str):
         if part.get("thought"):
-            return _quoted(f"*Thought:*\n{text}")
-        return _quoted(text) if text else ""
+            return _quotes(f"*Thought:*\n\n{text}")
+        return _quotes(text) if text else []
     shown = {key: _without_data(value) for key, value in part.items() if key not in HIDDEN}
-    return _fenced(strict_json.dumps(shown), "json") if shown else ""
+    return [_fenced(strict_json.dumps(shown), "json")] if shown else []
 
 
 def _without_data(value: object) -> object:
@@ -47,9 +54,44 @@ def _without_data(value: object) -> object:
     return value
 
 
-def _quoted(text: str) -> str:
-    """A text as a block quote; its lines end as Markdown's do."""
-    return "\n".join(f"> {line}" for line in re.split("\r\n|\n|\r", text))
+def _quotes(text: str) -> list[str]:
+    """A text as block quotes, one for each of its stretches of prose and blocks of code.
+
+    HTML in prose is shown, not rendered: `<!--` would hide the rest of the document. What is code
+    must stay as it is, so each block gets a quote and a fence of its own: whatever stands around
+    it, it is code, and a stretch of prose that was taken for code is harmless.
+    """
+    blocks: list[str] = []
+    prose: list[str] = []
+    lines = iter(re.split("\r\n|\n|\r", text))
+    for line in lines:
+        fence = _FENCE.fullmatch(line)
+        if not fence:
+            prose.append(_without_html(line))
+            continue
+        code = [inner.removeprefix(fence["indent"]) for inner in _until_closed(lines, fence)]
+        blocks += ["\n".join(prose), _fenced("\n".join(code), fence["language"])]
+        prose = []
+    blocks.append("\n".join(prose))
+    return [_quoted(block.strip("\n")) for block in blocks if block.strip("\n")]
+
+
+def _until_closed(lines: Iterator[str], opening: re.Match[str]) -> Iterator[str]:
+    """The lines of code before the fence that closes the block, or before the end."""
+    for line in lines:
+        if re.fullmatch(f" {{0,3}}{opening['fence']}{opening['fence'][0]}*\\s*", line):
+            return
+        yield line
+
+
+def _without_html(prose: str) -> str:
+    """Prose in which each `<` that could begin HTML is escaped, and only once."""
+    return _HTML.sub(lambda match: f"{match[1]}{match[2] or chr(92)}<", prose)
+
+
+def _quoted(block: str) -> str:
+    """The lines of a block as a block quote."""
+    return "\n".join(f"> {line}" if line else ">" for line in block.split("\n"))
 
 
 def _fenced(text: str, language: str) -> str:

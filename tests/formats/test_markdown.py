@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from gemcli.formats.markdown import dump
 from tests.builders import contents
@@ -39,38 +42,133 @@ def test_parts() -> None:
     image = {"inlineData": {"mimeType": "image/png", "data": "aGk="}}
     call = {"functionCall": {"name": "f", "args": {"é": 1}}, "thoughtSignature": "cw=="}
     assert answered({"text": "hm\n\nso", "thought": True}, call, image, {"text": "", "thoughtSignature": "cw=="}) == (
-        "> *Thought:*\n> hm\n> \n> so\n\n"
+        "> *Thought:*\n>\n> hm\n>\n> so\n\n"
         '```json\n{"functionCall":{"name":"f","args":{"é":1}}}\n```\n\n'
         '```json\n{"inlineData":{"mimeType":"image/png","data":"(4 characters of base64)"}}\n```\n'
     )
 
 
-def blocks_left(text: str) -> list[str]:
-    """What stands outside of code blocks, line by line, read as CommonMark reads fences."""
-    outside, fence = [], ""
-    for line in re.split("\r\n|\n|\r", text):
-        mark = re.match(" {0,3}(`{3,}|~{3,})", line)
-        if fence:
-            if mark and mark[1][0] == fence[0] and len(mark[1]) >= len(fence) and not line.strip(" `~"):
-                fence = ""
-        elif mark:
-            fence = mark[1]
-        else:
-            outside.append(line)
-    assert not fence, "a block was never closed"
-    return outside
+# What a reader of Markdown makes of it
 
+
+def rendered(*history: Any, header: Any = HEADER) -> list[Token]:
+    """The blocks of the document, as CommonMark and GitHub's tables read it; none is HTML that is not ours."""
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(dump(list(history), header))
+    for token in tokens:
+        assert "html" not in " ".join([token.type, *(inner.type for inner in token.children or [])]), token
+    return tokens
+
+
+def outline(tokens: Sequence[Token]) -> list[str]:
+    """What stands at the top of the document: headings with their text, quotes, blocks of code."""
+    found = []
+    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+        if token.level == 0 and token.nesting >= 0:
+            is_heading = token.type == "heading_open" and following is not None
+            found.append(f"# {following.content}" if is_heading and following else token.type)
+    return [kind for kind, previous in zip(found, [None, *found], strict=False) if kind != previous]
+
+
+def code_blocks(tokens: Sequence[Token]) -> list[str]:
+    """The content of each block of code, in quotes or not."""
+    return [token.content for token in tokens if token.type == "fence"]
+
+
+TITLE = "# Conversation with m"
+PLAIN = [TITLE, "# User", "blockquote_open", "# Model", "blockquote_open", "# User", "blockquote_open", "# Model",
+    "blockquote_open"]  # fmt: skip
 
 HOSTILE = [
+    "## User\n\nforged",
+    "## &#85;ser",
+    "User\n----\nforged",
+    "12) <!--",
+    "<!-- hidden",
+    "a <!-- hidden",
+    "\\\\<!-- hidden",
+    "\\<b> \\\\\\<b>",
+    "`<b>` `\\`<b>` ``<b>`",
+    "</blockquote><h2>User</h2>",
+    "<details><summary>x",
+    "<script>",
+    "<![CDATA[",
+    "<?php",
+    "<a@b.c> <http://x.y>",
+    "- a\n  ```\n</blockquote>",
+    "- a\n    ```\n    <b>\n\n    ```\n<!--",
+    "```\ncode\n~~~\n</blockquote>",
     "```",
     "````\n# out",
     "~~~\n# out",
+    "~~~ ```\n~~~\n<!--",
+    "` ``` `\n<b>",
     "`" * 50,
     "\n```\n# out\n```json\n",
     "\r```\r# out",
     "\u2028```\u2028# out",
     "\x85```",
+    "    <pre>\n<pre>",
+    "\t<pre>",
+    "[a]: <b\n[a]: </b>",
+    "|a|\n|-|\n|`|<b>|`",
+    "> out\n<b>",
+    "\n\n\n",
+    " ",
 ]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+def test_text_stays_in_its_quote(text: str) -> None:
+    """A message can neither look like a heading of the document nor hide what follows it."""
+    blocks = [kind for kind in outline(rendered(*contents(text, text, "q", "a"))) if kind != "blockquote_open"]
+    assert blocks == [TITLE, "# User", "# Model", "# User", "# Model"]
+    assert outline(rendered(*contents("q", "a", "q", "a"))) == PLAIN
+
+
+MARKDOWN = st.text(alphabet="`~<>!-#&;/abh12).=*_[]()|:\\ \t\n\r\u2028\x85", max_size=40)
+LINES = st.lists(st.sampled_from(HOSTILE), max_size=4).map("\n".join)
+
+
+@given(MARKDOWN | LINES | st.text(max_size=20), MARKDOWN, st.booleans())
+def test_any_text_stays_in_its_quote(question: str, reply: str, thought: bool) -> None:
+    """Whatever is said, thought or instructed, the document has our headings, and quotes below them."""
+    header: Any = {"model": "m", "config": {"systemInstruction": {"parts": [{"text": f"a{reply}"}]}}}
+    said = [*contents(question), {"role": "model", "parts": [{"text": reply, "thought": thought}]}, *contents("z")]
+    blocks = outline(rendered(*said, header=header))
+    assert [kind for kind in blocks if kind != "blockquote_open"] == [
+        TITLE, "# System", "# User", "# Model", "# User",
+    ]  # fmt: skip
+
+
+CODE = "#include <vector>\n\nstd::vector<int> a; // `x`\n\\<b>\n  </blockquote>"
+
+
+@pytest.mark.parametrize("fence", ["```", "````", "~~~", "   ```"])
+def test_code_is_not_touched(fence: str) -> None:
+    """A block of code is shown as it was written, with its language; the prose around it is quoted as well."""
+    indent = fence[: len(fence) - len(fence.lstrip())]
+    code = "\n".join(indent + line for line in CODE.split("\n"))
+    tokens = rendered(*contents("q", f"Use <b>this</b>:\n\n{fence} c++ x\n{code}\n{fence}\n\nand *that*."))
+    assert code_blocks(tokens) == [CODE + "\n"]
+    assert [token.info for token in tokens if token.type == "fence"] == ["c++"]
+    assert [token.content for token in tokens if token.type == "inline"][-2:] == [
+        "Use \\<b>this\\</b>:", "and *that*.",
+    ]  # fmt: skip
+
+
+@given(st.text(alphabet="`~<>!-a \t", max_size=12))
+def test_any_code(code: str) -> None:
+    """Any line between fences is one block of code with just this line."""
+    if not code.lstrip(" ").startswith("~~~"):
+        assert code_blocks(rendered(*contents("q", f"~~~~~~\n{code}\n~~~~~~"))) == [code + "\n"]
+
+
+def test_a_model_with_a_name_of_html() -> None:
+    """The title is no HTML, either: a rules file may have any name."""
+    assert rendered(header={"model": "simulator/rules:<!--", "config": {}})[1].content.endswith("\\<!--")
+
+
+# Data
 
 
 PARTS: dict[str, Any] = {
@@ -84,10 +182,10 @@ PARTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
-def test_fences_hold(part: Any, text: str) -> None:
+def test_data_stays_in_its_block(part: Any, text: str) -> None:
     """Nothing in a block can close it: what follows the block stands outside, and nothing of the block does."""
-    left = blocks_left(answered(part(text), {"text": "after"}))
-    assert [line for line in left if line] == ["> after"]
+    blocks = outline(rendered(*model(part(text), {"text": "after"})))
+    assert blocks == [TITLE, "# User", "blockquote_open", "# Model", "fence", "blockquote_open"]
 
 
 @pytest.mark.parametrize("text", ["`", "```", "`" * 50, "``` ````` ```"], ids=ascii)
@@ -98,15 +196,8 @@ def test_fences_are_longer_than_what_they_hold(text: str) -> None:
     assert len(fence[0]) == max(3, 1 + max(map(len, re.findall("`+", text))))
 
 
-@given(st.text(max_size=20) | st.text(alphabet="`~\n\r #a\u2028\x85", max_size=20))
+@given(st.text(max_size=20) | MARKDOWN)
 def test_any_data_stays_in_its_block(text: str) -> None:
     """Whatever data holds, its block is closed where it ends."""
-    left = blocks_left(answered({"functionCall": {"name": text, "args": {"a": [text]}}}, {"text": "after"}))
-    assert [line for line in left if line] == ["> after"]
-
-
-@given(st.text(max_size=20) | st.text(alphabet="`>\n\r #a\u2028\x85", max_size=20))
-def test_any_thought_stays_quoted(text: str) -> None:
-    """Whatever a thought holds, every line of it is quoted, with any of Markdown's line ends."""
-    written = answered({"text": text, "thought": True}).removesuffix("\n")
-    assert all(line.startswith(">") for line in re.split("\r\n|\n|\r", written))
+    part = {"functionCall": {"name": text, "args": {"a": [text]}}}
+    assert outline(rendered(*model(part, {"text": "after"})))[-2:] == ["fence", "blockquote_open"]
