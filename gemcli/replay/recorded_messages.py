@@ -12,6 +12,7 @@ from typing import TypeAlias, TypeGuard
 
 from gemcli.chat import turn_order as order
 from gemcli.chat.contents import Content, function_responses
+from gemcli.settings.api_objects import wire_form
 from gemcli.text import tree
 from gemcli.text.problems import Problems
 from gemcli.text.tree import Literal, Mapping, Node, Sequence, Text
@@ -101,7 +102,7 @@ def _is_text(node: Node | None) -> TypeGuard[Text]:
 def content(problems: Problems, _script: Mapping, item: Node) -> Iterator[Node]:
     """A Content of the Gemini API."""
     before = len(problems)
-    value: Content = tree.plain_value(item, problems)
+    value: Content = wire_form(tree.plain_value(item, problems))
     if len(problems) > before:
         return
     faults = list(order.shape_problems(0, value)) or list(order.content_problems(0, value))

@@ -22,11 +22,11 @@ from dataclasses import replace
 from gemcli.errors import did_you_mean
 from gemcli.replay import recorded_messages, script_schema
 from gemcli.replay.recorded_messages import Reader, is_message, is_nothing, is_null, reader_of
-from gemcli.replay.request_settings import HARMLESS, RequestSettings
 from gemcli.replay.script import Script
 from gemcli.replay.script_hints import CONFIG_KEYS
 from gemcli.replay.script_schema import SCRIPT
 from gemcli.sessions.names import is_session_name
+from gemcli.settings.request_settings import HARMLESS, RequestSettings
 from gemcli.text.problems import Problems
 from gemcli.text.tree import FLOAT, Mapping, Node, Sequence, Text
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from gemcli.text import schema
 from gemcli.text.problems import Problems
-from gemcli.text.proto_json import fields_of, snake
+from gemcli.text.proto_json import camel, fields_of, snake
 from gemcli.text.schema import FLAG, NUMBER, WHOLE, Kind, Schema, Values, list_of, map_of, scalar
 from gemcli.text.tree import Node, Text
 
@@ -112,15 +112,26 @@ OBJECTS = {
     "ModelConfig": "featureSelectionPreference",
     "ModelArmorConfig": "promptTemplateName, responseTemplateName",
     "OutputConfig": "outputUriPrefix",
-    # A system instruction
+    # Contents: a system instruction, and histories from outside
     "Content": "parts: Part*, role",
-    "Part": """text: filled, inlineData: Blob, fileData: FileData, thought: flag,
-        thoughtSignature: bytes, functionCall: any, functionResponse: any, executableCode: any,
-        codeExecutionResult: any, toolCall: any, toolResponse: any, videoMetadata: any,
-        mediaResolution: any, partMetadata: any, audioTranscription: any, mediaProcessing: any,
-        speechMetadata: any, documentMetadata: any, spreadsheetMetadata: any, audioMetadata: any""",
+    "Part": """text: filled, inlineData: Blob, fileData: FileData, functionCall: FunctionCall,
+        functionResponse: FunctionResponse, executableCode: ExecutableCode,
+        codeExecutionResult: CodeExecutionResult, toolCall: ToolCall, toolResponse: ToolResponse,
+        thought: flag, thoughtSignature: bytes, videoMetadata: any, mediaResolution: any,
+        partMetadata: any, audioTranscription: any, mediaProcessing: any, speechMetadata: any,
+        documentMetadata: any, spreadsheetMetadata: any, audioMetadata: any""",
     "Blob": "mimeType, data: bytes, displayName",
     "FileData": "mimeType, fileUri, displayName",
+    "FunctionCall": "id, name, args: object, partialArgs: any, willContinue: flag",
+    "FunctionResponse": """id, name, response: object, parts: FunctionResponsePart*, scheduling,
+        willContinue: flag""",
+    "FunctionResponsePart": """inlineData: Blob, fileData: FileData, videoMetadata: any,
+        mediaResolution: any, mediaProcessing: any, documentMetadata: any,
+        spreadsheetMetadata: any, audioMetadata: any""",
+    "ExecutableCode": "id, language, code",
+    "CodeExecutionResult": "id, outcome, output",
+    "ToolCall": "id, toolType, args: object",
+    "ToolResponse": "id, toolType, response: object",
     "SafetySetting": "category: HarmCategory, threshold: HarmBlockThreshold, method: HarmMethod",
 }
 """The fields of every object, text unless they have a type: `*` is a list, `{}` a mapping."""
@@ -160,6 +171,34 @@ def names_of(enum: str) -> list[str]:
     return [word[1:] if word[0] == "=" else prefix + word for word in words.split()]
 
 
+@cache
+def fields_in(kind: str) -> Mapping[str, str]:
+    """The fields of an object of the API and their kinds, none if it is no such object."""
+    return fields_of(OBJECTS[kind]) if kind in OBJECTS else {}
+
+
+def wire_form(value: Any, kind: str = "Content") -> Any:
+    """A value as the API has it: in camelCase and without null, down to what is the user's own.
+
+    To the API a field that is null is left out, and `function_call` is another name of
+    `functionCall`. The SDK's `model_dump` writes both.
+    """
+    if kind.endswith("*") and isinstance(value, list):
+        return [wire_form(item, kind[:-1]) for item in value]
+    if kind not in OBJECTS or not isinstance(value, dict):
+        return value
+    fields = fields_in(kind)
+    formed: dict[str, object] = {}
+    for key, inner in value.items():
+        if inner is None:
+            continue
+        name = camel(key)
+        if name not in fields or name in value:
+            name = key
+        formed[name] = wire_form(inner, fields.get(name, "any"))
+    return formed
+
+
 def aliases(names: Mapping[str, Any]) -> dict[str, str]:
     """The SDK's name of each of the API's names."""
     return {snake(name): name for name in names}
@@ -189,7 +228,7 @@ def api_object(name: str) -> Kind[Values]:
 
 @cache
 def _schema_of(name: str) -> Schema[Values]:
-    kinds = {key: kind_of(kind) for key, kind in fields_of(OBJECTS[name]).items()}
+    kinds = {key: kind_of(kind) for key, kind in fields_in(name).items()}
     return Schema(dict, kinds, aliases=aliases(kinds))
 
 
@@ -208,5 +247,6 @@ PLAIN: dict[str, Kind[object]] = {
     "whole": WHOLE,
     "long": scalar("a whole number", _long),
     "bytes": schema.BASE64,
+    "object": schema.any_object,
     "any": schema.any_value,
 }

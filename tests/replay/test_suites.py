@@ -299,12 +299,11 @@ def test_settings_of_chat_completions_are_read() -> None:
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({"tools": [{"type": "function"}]}, "`tools` has no counterpart in a script [unknown-key]"),
         (
-            {"response_format": {"type": "json_object"}},
-            "`response_format` has no counterpart in a script [unknown-key]",
+            {"tools": [{"type": "function"}]},
+            "what `tools` says has no counterpart in the Gemini API [unknown-key]",
         ),
-        ({"logit_bias": {"50256": -100}}, "`logit_bias` has no counterpart in a script [unknown-key]"),
+        ({"logit_bias": {"50256": -100}}, "`logit_bias` has no counterpart in the Gemini API [unknown-key]"),
         ({"n": 3}, "`candidate_count` must be 1, not 3: gemcli records one answer [value]"),
         (
             {"max_tokens": "9"},
