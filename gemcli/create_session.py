@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gemcli.api import backends
@@ -16,7 +16,7 @@ from gemcli.api.models import DEFAULT_MODEL, check_model
 from gemcli.app import App
 from gemcli.chat import turn_order
 from gemcli.errors import GemcliError, require_none
-from gemcli.formats import contents_list
+from gemcli.formats import read_history
 from gemcli.sessions import names, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import fold, scan, torn_note
@@ -98,15 +98,23 @@ def empty(app: App, options: NewOptions) -> list[Record]:
 def imported(app: App, options: NewOptions, path: str) -> list[Record]:
     """The records of a session that begins with the history in a file."""
     origin = {"kind": "import", "file": path}
-    text = inputs.file_text(path)
+    text = inputs.document(path)
     if _is_session(text):
         source = fold(scan(text.encode()), path)
         if note := torn_note(path, source):
             app.output.notice(note)
         return forked(app, options, source, origin)
-    history = contents_list.load(text, path)
-    first = header(app, options, None, origin)
-    return [first, *records.imported(history, model=first["model"], backend=first["backend"])]
+    name = "standard input" if path == "-" else path
+    history = read_history.load(text, name)
+    chosen = replace(options, config=merge(history.config, options.config))
+    first = header(app, chosen, None, origin)
+    notes = list(history.notes)
+    if history.model not in (None, first["model"]):
+        notes.append(f"the model is {first['model']}, not {history.model}; --model chooses another")
+    for note in notes:
+        app.output.notice(f"{name}: {note}")
+    contents, backend = history.contents, first["backend"]
+    return [first, *records.imported(contents, model=first["model"], backend=backend)]
 
 
 def forked(

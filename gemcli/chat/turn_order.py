@@ -18,11 +18,8 @@ from gemcli.chat.contents import (
     function_calls,
     function_responses,
     is_blank,
-    parts_of,
-    says_something,
 )
 from gemcli.errors import Problem
-from gemcli.text.proto_json import camel, is_base64
 
 RULES = {
     "shape": "a Content is an object with `role` and `parts`; a Part is an object; text is text",
@@ -30,7 +27,6 @@ RULES = {
     "first": "the history starts with a user Content",
     "alternate": "user and model Contents alternate",
     "no-parts": "a Content has at least one Part",
-    "key": "keys are in the API's wire form, in camelCase",
     "name": "functionCall and functionResponse have a name",
     "blank-part": "a Part is not empty",
     "blank-text": "a user Content has no empty text",
@@ -38,8 +34,6 @@ RULES = {
     "response-role": "only user Contents hold functionResponse",
     "calls-answered": "the Content after function calls answers each of them once, by name and id",
     "response-object": "functionResponse.response is an object",
-    "answer": "a model Content says something: thoughts alone are no answer",
-    "base64": "inlineData.data and thoughtSignature are base64",
     "last": "a request ends with a user Content",
 }
 """Every rule by its stable name, which problems carry."""
@@ -71,21 +65,6 @@ def check(contents: Sequence[object]) -> list[Problem]:
     return _by_index(problems)
 
 
-def check_import(contents: Sequence[object]) -> list[Problem]:
-    """`check` for a history from outside: its keys, base64 and answers must be sound as well."""
-    problems = check(contents)
-    for index, value in enumerate(contents):
-        if any(shape_problems(index, value)):
-            continue
-        content = cast("Content", value)
-        if content["role"] == "model" and content["parts"] and not says_something(content):
-            what, hint = "nothing but thoughts or empty text", "leave this turn out"
-            problems.append(Problem("answer", what, index, hint=hint))
-        problems += _key_problems(index, content)
-        problems += _base64_problems(index, content)
-    return _by_index(problems)
-
-
 def check_request(contents: Sequence[Content]) -> list[Problem]:
     """`check` for contents about to be sent, which must end with a user Content."""
     problems = check(contents)
@@ -110,7 +89,7 @@ def open_calls(history: Sequence[Content]) -> list[FunctionCall]:
 def shape_problems(index: int, content: object) -> Iterator[Problem]:
     """What keeps a value from being read as a Content at all: its type, its role, its parts."""
     if not isinstance(content, dict):
-        yield Problem("shape", f"not an object but {_type_name(content)}", index)
+        yield Problem("shape", f"not an object but {type_name(content)}", index)
         return
     role = content.get("role")
     if role not in ("user", "model"):
@@ -119,7 +98,7 @@ def shape_problems(index: int, content: object) -> Iterator[Problem]:
         yield Problem("role", what, index, hint=known or "role is user or model")
     parts = content.get("parts")
     if not isinstance(parts, list):
-        what = f"`parts` is {_type_name(parts)}, not a list"
+        what = f"`parts` is {type_name(parts)}, not a list"
         # As other APIs have it.
         has_text = isinstance(content.get("content"), str) or "text" in content
         hint = 'write "parts": [{"text": "…"}]' if has_text else None
@@ -127,13 +106,13 @@ def shape_problems(index: int, content: object) -> Iterator[Problem]:
         return
     for number, part in enumerate(parts):
         if not isinstance(part, dict):
-            what = f"part {number} is not an object but {_type_name(part)}"
+            what = f"part {number} is not an object but {type_name(part)}"
             hint = 'write {"text": "…"}' if isinstance(part, str) else None
             yield Problem("shape", what, index, hint=hint)
             continue
         for key, kind in _PART_TYPES:
             if key in part and not isinstance(part[key], kind):
-                what = f"part {number}: `{key}` is {_type_name(part[key])}"
+                what = f"part {number}: `{key}` is {type_name(part[key])}"
                 yield Problem("shape", what, index)
 
 
@@ -171,36 +150,13 @@ def content_problems(index: int, content: Content) -> Iterator[Problem]:
                 yield Problem("name", f"part {number}: the functionResponse has no name", index)
             response: object = part["functionResponse"].get("response", {})
             if not isinstance(response, dict):
-                what = f"part {number}: the response is {_type_name(response)}"
+                what = f"part {number}: the response is {type_name(response)}"
                 yield Problem("response-object", what, index, hint='write {"result": …}')
 
 
 def _has_name(call: FunctionCall | FunctionResponse) -> bool:
     name: object = call.get("name")
     return isinstance(name, str) and name != ""
-
-
-def _key_problems(index: int, content: Content) -> Iterator[Problem]:
-    """Keys as the Python SDK has them, which the API reads and gemcli would not."""
-    for number, part in enumerate(parts_of(content)):
-        for key in part:
-            if "_" in key:
-                what = f"part {number}: the key `{key}` is not in wire form"
-                hint = f'write "{camel(key)}"; model_dump(by_alias=True) does'
-                yield Problem("key", what, index, hint=hint)
-
-
-def _base64_problems(index: int, content: Content) -> Iterator[Problem]:
-    for number, part in enumerate(parts_of(content)):
-        blob: object = part.get("inlineData")
-        values = {
-            "thoughtSignature": part.get("thoughtSignature"),
-            "inlineData.data": blob.get("data") if isinstance(blob, dict) else None,
-        }
-        for name, value in values.items():
-            padded = isinstance(value, str) and len(value) % 4 == 0
-            if value is not None and not (padded and is_base64(value)):
-                yield Problem("base64", f"part {number}: `{name}` is not base64", index)
 
 
 # Neighbours
@@ -251,7 +207,7 @@ def _listed(calls: Counter[Identity]) -> str:
     return ", ".join(sorted(names))
 
 
-def _type_name(value: object) -> str:
+def type_name(value: object) -> str:
     """The type of a value in JSON's words."""
     names = {type(None): "null", bool: "a boolean", str: "text", list: "a list", dict: "an object"}
     return names.get(type(value), "a number")

@@ -37,7 +37,8 @@ OPTIONS = (
         "Google Cloud location for Vertex AI.  [default: $GOOGLE_CLOUD_LOCATION or global]")),
     options.generation,
     click.option("--history", "history_file", metavar="FILE", help=(
-        "Start with this history: a JSON list of Contents, JSON Lines, or a session file.")),
+        "Start with the history in this file, - for standard input: Contents as a JSON list or as "
+        "JSON Lines, the body of a request, Chat Completions messages, or a session.")),
     click.option("--from", "source", metavar="SESSION", help=(
         "Start with the history, model and config of another session.")),
     click.option("--at", metavar="TURN", type=options.WholeNumber(min=0), help=(

@@ -138,9 +138,6 @@ It has `{index}` to fill in, or is made from the Contents and that index.
 CHECKED_ELSEWHERE = {
     "shape": "read_request refuses values of the wrong kind",
     "response-object": "read_request refuses a response that is not a Struct",
-    "base64": "read_request refuses bytes that do not decode",
-    "answer": "the API takes a model Content of nothing but thoughts",
-    "key": "read_request takes keys in either case, as the API does",
     "name": "`part_errors` names the field that is missing",
 }
 """The other rules of `turn_order.RULES`, and why they need no message here."""

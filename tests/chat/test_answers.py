@@ -196,7 +196,7 @@ def test_valid_answers_keep_the_turn_order(finish: str | None, parts: list[dict[
     """Whatever is judged valid can stand in a history."""
     verdict = judge(answer(*parts, finish=finish))
     if verdict.valid:
-        assert turn_order.check_import([user_text("q"), verdict.content]) == []
+        assert turn_order.check([user_text("q"), verdict.content]) == []
 
 
 def test_reading_loses_nothing() -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content
-from gemcli.chat.turn_order import RULES, check, check_import, check_request
+from gemcli.chat.turn_order import RULES, check, check_request
 from gemcli.errors import Problem
+from gemcli.formats import imported_contents
 from gemcli.simulator import request_checks
 from gemcli.simulator.api_errors import ApiError
 from gemcli.text import strict_json
@@ -25,14 +26,12 @@ Q, A = user("q"), model("a")
 
 TOOL_HINT = 'function responses have the role "user"'
 RESULT_HINT = 'write {"result": …}'
-LEAVE_OUT = "leave this turn out"
-NO_ANSWER = "nothing but thoughts or empty text"
 NOT_LAST = "the request would not end with a user Content"
 ROLE_HINT = "role is user or model"
 
 CHECKS: dict[str, Check] = {
-    "key": check_import, "answer": check_import, "base64": check_import, "last": check_request,
-}  # fmt: skip
+    "last": check_request,
+}
 """What finds the breaches of a rule, if it is not `check`."""
 
 # rule -> name -> contents, index, message, perhaps a hint
@@ -78,17 +77,6 @@ BREACHES: dict[str, dict[str, tuple[Any, ...]]] = {
         "user": ([user()], 0, "there are no parts"),
         "model": ([Q, model(), Q], 1, "there are no parts"),
     },
-    "key": {
-        "call": ([Q, model("a", {"function_call": {"name": "f"}})], 1,
-            "part 1: the key `function_call` is not in wire form",
-            'write "functionCall"; model_dump(by_alias=True) does'),
-        "signature": ([Q, model({"text": "a", "thought_signature": "cw=="})], 1,
-            "part 0: the key `thought_signature` is not in wire form",
-            'write "thoughtSignature"; model_dump(by_alias=True) does'),
-        "code": ([user("q", {"code_execution_result": {"outcome": "OUTCOME_OK"}}), A], 0,
-            "part 1: the key `code_execution_result` is not in wire form",
-            'write "codeExecutionResult"; model_dump(by_alias=True) does'),
-    },
     "name": {
         "call": ([Q, model({"functionCall": {"args": {}, "id": "1"}})], 1, "part 0: the functionCall has no name"),
         "call-empty": ([Q, model("a", call(""))], 1, "part 1: the functionCall has no name"),
@@ -130,21 +118,6 @@ BREACHES: dict[str, dict[str, tuple[Any, ...]]] = {
     "response-object": {
         "text": ([Q, model(call()), user(result(response="7"))], 2, "part 0: the response is text", RESULT_HINT),
         "list": ([Q, model(call()), user(result(response=[7]))], 2, "part 0: the response is a list", RESULT_HINT),
-    },
-    "answer": {
-        "thought": ([Q, model({"text": "hm", "thought": True})], 1, NO_ANSWER, LEAVE_OUT),
-        "empty": ([Q, model("")], 1, NO_ANSWER, LEAVE_OUT),
-        "signature": ([Q, model({"text": "", "thoughtSignature": "cw=="})], 1, NO_ANSWER, LEAVE_OUT),
-    },
-    "base64": {
-        "data": ([user({"inlineData": {"mimeType": "image/png", "data": "a*b"}}), A], 0,
-            "part 0: `inlineData.data` is not base64"),
-        "data-number": ([user({"inlineData": {"mimeType": "image/png", "data": 5}}), A], 0,
-            "part 0: `inlineData.data` is not base64"),
-        "signature": ([Q, model({"text": "a", "thoughtSignature": "é"})], 1,
-            "part 0: `thoughtSignature` is not base64"),
-        "signature-cut": ([Q, model("a", {"text": "a", "thoughtSignature": "abcde"})], 1,
-            "part 1: `thoughtSignature` is not base64"),
     },
     "last": {
         "model": ([Q, A], 1, NOT_LAST),
@@ -191,27 +164,24 @@ def test_every_rule_has_a_breach() -> None:
 
 
 BAD_CONTENT = {"role": "assistant", "parts": "a"}
-LATE_DATA = user({"inlineData": {"data": "*"}}, "")
 AT_ONCE: dict[str, tuple[Check, list[Any], str]] = {
     "contents": (check, [Q, BAD_CONTENT, None, user("", {}), model(result(response=7)), user(call())],
         "1 role, 1 shape, 2 shape, 3 blank-text, 3 blank-part, 4 response-role, 4 response-object, 5 call-role"),
     "order": (check, [A, A, model(call()), user("", result("g")), user(result())],
         "0 first, 1 alternate, 2 alternate, 3 blank-text, 3 calls-answered, 4 alternate, 4 calls-answered"),
-    "import": (check_import, [Q, model({"text": "hm", "thought": True}), LATE_DATA, A],
-        "1 answer, 2 blank-text, 2 base64"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("checker", "wrong", "found"), AT_ONCE.values(), ids=AT_ONCE)
 def test_all_problems_at_once(checker: Check, wrong: list[Any], found: str) -> None:
-    """Breaches of single Contents, of their order and of what an import must keep are found together, oldest first."""
+    """Breaches of single Contents and of their order are found together, oldest first."""
     assert ", ".join(f"{problem.index} {problem.rule}" for problem in checker(wrong)) == found
 
 
 @pytest.mark.parametrize("name", VALID)
 def test_valid(name: str) -> None:
     """A history that keeps the rules has no problems, and may be open or end with either role."""
-    assert check(VALID[name]) == check_import(VALID[name]) == []
+    assert check(VALID[name]) == []
 
 
 def test_open_calls() -> None:
@@ -249,7 +219,7 @@ NEARLY = st.builds(
 @given(st.lists(ANYTHING | NEARLY, max_size=6))
 def test_any_json(contents: list[Any]) -> None:
     """Any list of JSON values is checked without an error, and every problem has a known rule and a real index."""
-    for checker in (check, check_import, check_request):
+    for checker in (check, check_request):
         for problem in checker(contents):
             assert problem.rule in RULES
             assert problem.index is not None
@@ -282,7 +252,7 @@ def test_valid_turns(made: list[list[Content]], data: st.DataObject) -> None:
     contents = [content for turn in made for content in turn]
     assert simulated([*contents, Q])
     contents = contents[: data.draw(st.integers(0, len(contents)))]
-    assert check(contents) == check_import(contents) == []
+    assert check(contents) == []
     assert (check_request(contents) == []) == bool(contents and contents[-1]["role"] == "user")
 
 
@@ -334,4 +304,4 @@ REFUSED_WITH_A_MESSAGE: dict[str, list[Any]] = {
 def test_import_refuses_what_the_api_would(contents: list[Any]) -> None:
     """A history on which the API would refuse the next message is not imported without a word."""
     assert not simulated([*contents, Q])
-    assert check_import(contents)
+    assert imported_contents.check(contents)[0]

@@ -14,6 +14,7 @@ from gemcli.sessions import records
 from gemcli.settings.definitions import OPTIONS
 from tests.builders import (
     CALL,
+    ECHO,
     RESPONSE,
     contents,
     header,
@@ -289,3 +290,42 @@ def test_records_are_not_shared_with_the_source(here: InProcess) -> None:
     assert here("rewind", "-s", "b").status == 0
     assert source.read_bytes() == before
     assert records.decode(before.splitlines()[1]).get("imported") is None
+
+
+# Histories from elsewhere
+
+
+def test_requests_on_standard_input(here: InProcess) -> None:
+    """`export request | new --history -` takes the settings along, which options of `new` win over."""
+    here.ok("new", "-s", "a", "--model", ECHO, "--system", "Be brief", "--temperature", "0.5", "--seed", "1")
+    for message in ("one", "two"):
+        here.ok("send", "-s", "a", message, "--top-k", "3")
+    body = here("export", "request", "-s", "a")
+    done = here("new", "-s", "b", "--history", "-", "--seed", "2", stdin=body.bytes)
+    assert done.err == "gemcli: note: standard input: the last message has no answer and was left out: send it again\n"
+    assert done.json["config"] == {
+        "systemInstruction": {"parts": [{"text": "Be brief"}]},
+        "generationConfig": {"temperature": 0.5, "seed": 2, "topK": 3},
+    }
+    assert texts(here("history", "-s", "b", "--contents").lines) == texts(
+        here("history", "-s", "a", "--contents").lines[:2]
+    )
+
+
+def test_the_model_of_a_request_is_not_taken_over(here: InProcess, tmp_path: Path) -> None:
+    """A file does not choose what is asked: a note names its model, unless it is the session's."""
+    said = {"model": "gpt-x", "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
+    (tmp_path / "h").write_text(json.dumps(said))
+    done = here("new", "-s", "a", "--history", "h", "--model", "gemini-x")
+    assert done.json["model"] == "gemini-x"
+    assert done.err == "gemcli: note: h: the model is gemini-x, not gpt-x; --model chooses another\n"
+    assert here("new", "-s", "b", "--history", "h", "--model", "gpt-x").err == ""
+
+
+def test_an_export_that_failed(here: InProcess, tmp_path: Path) -> None:
+    """The empty file that a failed `export > h` leaves is 65, and makes no session."""
+    (tmp_path / "h").write_text("")
+    done = here("new", "-s", "a", "--history", "h")
+    assert (done.status, done.out) == (65, "")
+    assert "h is empty" in done.err
+    assert not here.session("a").exists()

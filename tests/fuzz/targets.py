@@ -26,13 +26,14 @@ from gemcli.commands import rewind
 from gemcli.commands.export import FORMATS
 from gemcli.create_session import NewOptions
 from gemcli.errors import GemcliError
-from gemcli.formats import contents_list
+from gemcli.formats import read_history
 from gemcli.replay import checks, events, plan, read_script
 from gemcli.replay.script import Script
 from gemcli.sessions import names, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import fold, scan
 from gemcli.settings import config as settings
+from gemcli.settings.api_objects import wire_form
 from gemcli.simulator.rules_model import rules_app
 from gemcli.simulator.simulated_api import simulate
 from gemcli.terminal import conversation, documents, escapes, inputs, session_table
@@ -132,7 +133,8 @@ def exported(journal: Journal) -> bool:
                 come_back(str(document), journal)
     text = escapes.as_json(FORMATS["contents"].dump(journal, ignored))
     with suppress(GemcliError):
-        assert same(contents_list.load(text, "h"), journal.history)
+        formed = [wire_form(content) for content in journal.history]
+        assert same(read_history.load(text, "h").contents, formed)
     return True
 
 
@@ -206,7 +208,7 @@ def imported(data: bytes) -> bool:
     if create_session._is_session(text):
         forked(fold(scan(text.encode()), "h"))
         return True
-    loaded = contents_list.load(text, "h")
+    loaded = read_history.load(text, "h").contents
     first = records.session(model="m", backend="gemini", config={}, origin=None)
     made = [first, *records.imported(loaded, model="m", backend="gemini")]
     journal = Journal(records.decode(records.encode(record)) for record in made)

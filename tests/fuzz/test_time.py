@@ -16,7 +16,7 @@ from gemcli.api.streamed_answer import StreamedAnswer
 from gemcli.chat import answers
 from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
-from gemcli.formats import chat_completions, contents_list
+from gemcli.formats import chat_completions, read_history
 from gemcli.replay import read_script
 from gemcli.sessions.read_records import fold, scan
 from gemcli.settings import config as settings
@@ -119,7 +119,11 @@ CASES: dict[str, tuple[Callable[[str], Any], Callable[[], str]]] = {
     "session-unknown-settings": (session, lambda: jsonl(header(config={"generationConfig": unknown()}), *turn(1))),
     "session-brackets": (session, lambda: jsonl(header()) + "[" * 300_000),
     "session-keys": (session, lambda: jsonl(header()) + "{" + many('"k#":0,', 30_000) + '"kind":"x"}\n'),
-    "history-lines-that-are-no-json": (lambda text: contents_list.load(text, "h"), lambda: "x\n" * 40_000),
+    "history-unknown-keys": (
+        lambda text: read_history.load(text, "h"),
+        lambda: '[{"role": "user", "parts": [{' + many('"tex#": 1, ', 20_000) + '"text": "q"}]}]',
+    ),
+    "history-lines-that-are-no-json": (lambda text: read_history.load(text, "h"), lambda: "x\n" * 40_000),
     "config-unknown-keys": (
         lambda text: settings.from_yaml(text, "c", print),
         lambda: many("temperatur#: 1\n", 20_000),

@@ -1,0 +1,169 @@
+"""Contents from outside: brought into wire form, and checked for all that the API would refuse.
+
+For the API a field that is null is left out, and `function_call` is another name of `functionCall`;
+both come from the SDK's `model_dump`. An answer may have keys that gemcli does not know: those of
+model Contents are kept, unless they look like a slip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import cast
+
+from gemcli.chat import turn_order
+from gemcli.chat.contents import Content, MergedParts, parts_of, says_something
+from gemcli.errors import Problem, did_you_mean
+from gemcli.settings.api_objects import OBJECTS, fields_in
+from gemcli.text.proto_json import camel, is_base64
+
+RULES = {
+    "key": "keys are those of the API",
+    "type": "values are of the type that the API has them in",
+    "base64": "inlineData.data and thoughtSignature are base64",
+    "data": "a Part holds exactly one kind of data, with all that belongs to it",
+    "answer": "a model Content says something: thoughts alone are no answer",
+    "unanswered": "a history ends with an answer",
+}
+"""The rules of an import beside those of `turn_order`, by their stable names."""
+
+DATA = (
+    "text", "inlineData", "fileData", "functionCall", "functionResponse", "executableCode",
+    "codeExecutionResult", "toolCall", "toolResponse",
+)  # fmt: skip
+"""What a Part can hold: exactly one of these."""
+
+REQUIRED = {"inlineData": ("mimeType", "data"), "fileData": ("fileUri",)}
+"""What the data of a Part cannot do without."""
+
+MAX_UNKNOWN = 100
+"""Most different keys that are looked at closely: with more, it is not what it was taken for."""
+
+TYPES = {"text": str, "filled": str, "bytes": str, "flag": bool, "object": dict}
+"""The types of JSON values, by the kinds of `api_objects`; those of lists and objects aside."""
+
+
+def join_answers(contents: Sequence[object]) -> tuple[list[object], list[int]]:
+    """Model Contents in a row as one, and the place of each Content in what was given.
+
+    A chat of the SDK keeps a streamed answer as one Content for each chunk, the last without Parts.
+    """
+    joined: list[object] = []
+    places: list[int] = []
+    numbered = enumerate(contents)
+    for is_answer, run in groupby(numbered, key=lambda item: _is_answer(item[1])):
+        row = list(run)
+        if is_answer and len(row) > 1:
+            answers = [cast("Content", content) for _, content in row]
+            merged = MergedParts()
+            for answer in answers:
+                for part in parts_of(answer):
+                    merged.add(part)
+            row = [(row[0][0], {**answers[0], "parts": merged.all})]
+        places += [place for place, _ in row]
+        joined += [content for _, content in row]
+    return joined, places
+
+
+def _is_answer(content: object) -> bool:
+    """Whether it is a model Content whose Parts can be put behind those of another."""
+    if not isinstance(content, dict) or content.get("role") != "model":
+        return False
+    whole = content if "parts" in content else {**content, "parts": []}
+    return not any(turn_order.shape_problems(0, whole))
+
+
+def check(contents: Sequence[object]) -> tuple[list[Problem], list[str]]:
+    """What is wrong with a history, by Content, and the unknown keys that are kept."""
+    problems = turn_order.check(contents)
+    fields = _FieldCheck()
+    for index, value in enumerate(contents):
+        if any(turn_order.shape_problems(index, value)):
+            continue
+        content = cast("Content", value)
+        problems += _content_problems(index, content)
+        for rule, message, hint in fields.faults(content):
+            problems.append(Problem(rule, message, index, hint=hint))
+    return sorted(problems, key=lambda problem: problem.index or 0), list(fields.kept)
+
+
+def _content_problems(index: int, content: Content) -> Iterator[Problem]:
+    """What an answer, and each Part, must have."""
+    if content["role"] == "model" and content["parts"] and not says_something(content):
+        what, hint = "nothing but thoughts or empty text", "leave this turn out"
+        yield Problem("answer", what, index, hint=hint)
+    for number, part in enumerate(content["parts"]):
+        values = cast("dict[str, object]", part)
+        data = [key for key in values if key in DATA]
+        if len(data) > 1:
+            what = f"part {number} has both `{data[0]}` and `{data[1]}`"
+            yield Problem("data", what, index, hint="make each a Part of its own")
+        for key in data:
+            inner = values[key]
+            for name in REQUIRED.get(key, ()):
+                if isinstance(inner, dict) and not inner.get(name):
+                    yield Problem("data", f"part {number}: the {key} has no `{name}`", index)
+        marks = values.keys() - {"thought", "thoughtSignature"}
+        if marks and not data and marks <= fields_in("Part").keys():
+            what = f"part {number} has no data, only `{next(iter(values))}`"
+            yield Problem("data", what, index)
+
+
+Fault = tuple[str, str, str | None]
+"""A rule that is broken, how, and what to do."""
+
+
+class _FieldCheck:
+    """The check of names and types in Contents; `kept` are the unknown keys that may stand."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, None] = {}
+        self._suggestions: dict[tuple[str, str], str | None] = {}
+        self._is_answer = False
+        self._place = ""
+
+    def faults(self, content: Content) -> Iterator[Fault]:
+        """The names and types in a Content that are not the API's."""
+        self._is_answer, self._place = content["role"] == "model", ""
+        marks = {key: value for key, value in content.items() if key not in ("role", "parts")}
+        yield from self._object(marks, "Content", "")
+        for number, part in enumerate(content["parts"]):
+            self._place = f"part {number}: "
+            yield from self._object(part, "Part", "")
+
+    def _object(self, value: Mapping[str, object], kind: str, path: str) -> Iterator[Fault]:
+        fields = fields_in(kind)
+        for key, inner in value.items():
+            if key in fields:
+                yield from self._value(inner, fields[key], path + key)
+                continue
+            hint = self._suggest(key, kind)
+            if self._is_answer and not hint and len(self._suggestions) < MAX_UNKNOWN:
+                self.kept[key] = None
+            else:
+                yield "key", f"{self._place}`{path}{key[:40]}` is not a key of the API", hint
+
+    def _value(self, value: object, kind: str, path: str) -> Iterator[Fault]:
+        is_list, is_object = kind.endswith("*"), kind in OBJECTS
+        expected = list if is_list else dict if is_object else TYPES.get(kind, object)
+        if not isinstance(value, expected):
+            if path != "functionResponse.response":  # `turn_order` knows what to do about it
+                yield "type", f"{self._place}`{path}` is {turn_order.type_name(value)}", None
+        elif isinstance(value, list) and is_list:
+            for number, item in enumerate(value):
+                yield from self._value(item, kind[:-1], f"{path}[{number}]")
+        elif isinstance(value, dict) and is_object:
+            yield from self._object(value, kind, f"{path}.")
+        elif isinstance(value, str) and kind == "bytes" and not _is_padded_base64(value):
+            yield "base64", f"{self._place}`{path}` is not base64", None
+
+    def _suggest(self, key: str, kind: str) -> str | None:
+        """A hint if a key is nearly one of the fields of an object, or means one."""
+        asked = key, kind
+        if asked not in self._suggestions and len(self._suggestions) < MAX_UNKNOWN:
+            self._suggestions[asked] = did_you_mean(camel(key), fields_in(kind))
+        return self._suggestions.get(asked)
+
+
+def _is_padded_base64(text: str) -> bool:
+    return len(text) % 4 == 0 and is_base64(text)
