@@ -192,7 +192,8 @@ REASONS: dict[ReasonName, Reason] = {
     "CONNECTION_LOST": Reason("tempfail", "UNAVAILABLE",
         "check the network; whether the message was answered is unknown", retryable=True),
     "STREAM_CUT": Reason("tempfail", "UNAVAILABLE",
-        "run the same command again; the received part is in the session file", retryable=True),
+        "send the message again (what was sent --once or by replay: with --on-unknown resend); "
+        "the received part is in the session", retryable=True),
     "TIMEOUT": Reason("tempfail", "DEADLINE_EXCEEDED",
         "raise --timeout or --deadline; whether the message was answered is unknown",
         retryable=True),

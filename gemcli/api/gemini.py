@@ -95,10 +95,13 @@ class Gemini:
         if not attempt.complete or attempt.status != 200:
             _raise_failure(attempt, error)
         try:
-            return answers.read(attempt.body)
+            answer = answers.read(attempt.body)
         except GemcliError as unreadable:
             failure = unreadable.replace(partial=attempt.text)
             raise attempt.secrets.hide_in_error(failure) from None
+        if reported := http_errors.error_in_answer(answer):
+            raise attempt.secrets.hide_in_error(reported)
+        return answer
 
     def stream(
         self,
@@ -276,6 +279,8 @@ def _check_stream(
         what = "the stream ended inside an event"
         raise GemcliError("STREAM_CUT", what, outcome="unknown") from unreadable
     if not streamed.chunks:
+        if reported := http_errors.error_in_body(attempt.body):
+            raise reported
         what = "not a stream of events" if rest or attempt.body.strip() else "empty"
         raise answers.bad_response(f"the answer is {what}")
     if streamed.begun and not streamed.finished:
@@ -286,7 +291,9 @@ def _check_stream(
 def _with_partial(error: GemcliError, attempt: Attempt, streamed: StreamedAnswer) -> GemcliError:
     """The error of a broken stream, with what had arrived of the answer."""
     if streamed.chunks and error.reason != "ANSWER_TOO_LONG":
-        return error.replace(partial=streamed.answer, outcome="unknown")
+        if error.outcome == "rejected":  # what the API reports may be retried, but not its answer
+            error = http_errors.broken_off(error)
+        return error.replace(partial=streamed.answer)
     if error.outcome == "unknown" and attempt.body and error.partial is None:
         return error.replace(partial=attempt.text)
     return error

@@ -50,8 +50,9 @@ BY_MESSAGE: tuple[tuple[str, ReasonName], ...] = (
 
 @dataclass(frozen=True)
 class _ApiError:
-    """The `error` object of an error answer."""
+    """The `error` object of an error answer; `code` is an HTTP status."""
 
+    code: int = 500
     status: str = ""
     message: str = ""
     details: Sequence[Mapping[str, object]] = ()
@@ -72,6 +73,38 @@ def error_of_response(http: int, headers: Mapping[str, str], body: bytes) -> Gem
         outcome="unknown" if http < 300 else "rejected",
         retry_after=_retry_after(headers, error),
     )
+
+
+def error_in_answer(answer: object) -> GemcliError | None:
+    """The error that a 200, or an event of its stream, brings instead of an answer, if it does."""
+    if not isinstance(answer, dict) or answer.get("error") is None or answer.get("candidates"):
+        return None
+    error = _api_error(answer["error"])
+    message = f"the API reported {error.code} {error.status}".rstrip()
+    if error.message:
+        message += f": {error.message}"
+    return GemcliError(
+        _reason(error.code, error),
+        message,
+        http=200,
+        outcome="rejected",
+        retry_after=_retry_after({}, error),
+    )
+
+
+def error_in_body(body: bytes | bytearray) -> GemcliError | None:
+    """`error_in_answer` for the body of a 200 that should have been a stream."""
+    try:
+        answer = strict_json.loads(body)
+    except ValueError:
+        return None
+    return error_in_answer(answer[0] if isinstance(answer, list) and answer else answer)
+
+
+def broken_off(error: GemcliError) -> GemcliError:
+    """The error of a stream that `error` ended after a part of the answer had come."""
+    message = f"the answer broke off: {error.message}"
+    return GemcliError("STREAM_CUT", message, http=200, outcome="unknown")
 
 
 def _reason(http: int, error: _ApiError) -> ReasonName:
@@ -116,15 +149,19 @@ def _parse(body: bytes) -> _ApiError:
         return _ApiError(message=_text_of_page(body))
     if isinstance(answer, list) and answer:  # so a stream answers before its first event
         answer = answer[0]
-    error = answer.get("error") if isinstance(answer, dict) else None
+    return _api_error(answer.get("error") if isinstance(answer, dict) else None)
+
+
+def _api_error(error: object) -> _ApiError:
     if isinstance(error, str):
         return _ApiError(message=error.strip())
     if not isinstance(error, dict):
         return _ApiError()
-    status, details = error.get("status"), error.get("details")
+    code, status, details = error.get("code"), error.get("status"), error.get("details")
     if not isinstance(details, list):
         details = []
     return _ApiError(
+        code=code if isinstance(code, int) and 400 <= code < 600 else 500,
         status=" ".join(status.split()) if isinstance(status, str) else "",
         message=str(error.get("message") or "").strip(),
         details=[detail for detail in details if isinstance(detail, dict)],

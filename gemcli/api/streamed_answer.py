@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import cast
 
-from gemcli.api.http_errors import error_of_response
+from gemcli.api.http_errors import error_in_answer
 from gemcli.chat.answers import Answer, Candidate, bad_response, invalid_response
 from gemcli.chat.contents import Content, MergedParts, parts_of
 from gemcli.text import strict_json
@@ -16,13 +16,13 @@ Chunk = Answer
 
 
 def read(data: bytes) -> Chunk:
-    """The chunk in one event. Raises `GemcliError`: BAD_RESPONSE, or what an error event means."""
+    """The chunk in one event. Raises `GemcliError`: BAD_RESPONSE, or the error that it reports."""
     try:
         chunk = strict_json.loads(data)
     except ValueError as error:
         raise bad_response(f"an event is not JSON ({error})") from None
-    if isinstance(chunk, dict) and "error" in chunk:
-        raise error_of_response(_status(chunk["error"]), {}, data)
+    if reported := error_in_answer(chunk):
+        raise reported
     if fault := invalid_response(chunk):
         raise bad_response(f"not a chunk of an answer: {fault}")
     return cast("Chunk", chunk)
@@ -107,9 +107,3 @@ def _gather_citations(pieces: Sequence[object]) -> object:
                 by_text = {json.dumps(entry, sort_keys=True): entry for entry in value}
                 gathered.setdefault(name, {}).update(by_text)
     return whole | {name: list(entries.values()) for name, entries in gathered.items()}
-
-
-def _status(error: object) -> int:
-    """The HTTP status that an error event stands for."""
-    code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, int) and 400 <= code < 600 else 500

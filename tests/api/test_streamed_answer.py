@@ -269,20 +269,30 @@ NO_CODES = ({"message": "overloaded"}, *({"code": code} for code in (None, "503"
 
 
 @pytest.mark.parametrize(
-    ("error", "reason", "http", "wait"),
+    ("error", "reason", "message", "wait"),
     [
-        ({"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}, "UNAVAILABLE", 503, None),
-        ({"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}, "RATE_LIMIT", 429, None),
-        ({"code": 400, "message": "bad", "status": "INVALID_ARGUMENT"}, "BAD_REQUEST", 400, None),
-        (RATE, "RATE_LIMIT", 429, 2.5),
-        *[(error, "SERVER_ERROR", 500, None) for error in (*NO_CODES, "text", None, [])],
+        ({"code": 503, "message": "busy", "status": "UNAVAILABLE"}, "UNAVAILABLE", "503 UNAVAILABLE: busy", None),
+        ({"code": 429, "message": "slow down"}, "RATE_LIMIT", "429: slow down", None),
+        ({"code": 400, "message": "bad", "status": "INVALID"}, "BAD_REQUEST", "400 INVALID: bad", None),
+        (RATE, "RATE_LIMIT", "429", 2.5),
+        *[(error, "SERVER_ERROR", "500", None) for error in (*NO_CODES[1:], [])],
+        (NO_CODES[0], "SERVER_ERROR", "500: overloaded", None),
+        ("text", "SERVER_ERROR", "500: text", None),
     ],
     ids=lambda value: json.dumps(value) if not isinstance(value, str | int) else str(value),
 )
-def test_error_events(error: Any, reason: str, http: int, wait: float | None) -> None:
+def test_error_events(error: Any, reason: str, message: str, wait: float | None) -> None:
     """An event with an error is the error of its code, with the wait it asks for; without one, a server's error."""
     found = refused(strict_json.encode({"error": error}))
-    assert (found.reason, found.http, found.retry_after, found.outcome) == (reason, http, wait, "rejected")
+    assert (found.reason, found.http, found.retry_after, found.outcome) == (reason, 200, wait, "rejected")
+    assert found.message == f"the API reported {message}"
+
+
+@pytest.mark.parametrize("more", [{"error": None}, {"error": {"code": 503}, "candidates": [{}]}])
+def test_no_error_event(more: Any) -> None:
+    """A chunk of an answer that was paid for is not dropped for an `error` beside it, be it null or not."""
+    body = answer("x") | more
+    assert streamed_answer.read(strict_json.encode(body)) == body
 
 
 BROKEN = (

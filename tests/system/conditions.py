@@ -144,9 +144,9 @@ def verdict(exit_code: int, reason: str, *events: Any, text: str = "", ends: End
 
 
 def first_event(code: int, exit_code: int, reason: str, **error: Any) -> Condition:
-    """A refusal that comes as the first event of a stream."""
-    stream = streaming(sse({"error": {"code": code, "message": "no", **error}}))
-    return Condition(exit_code, reason, "rejected", stream=stream, http=code)
+    """A refusal that comes with a 200: as the first event of a stream, or as the only one, or instead of an answer."""
+    body = {"error": {"code": code, "message": "no", **error}}
+    return Condition(exit_code, reason, "rejected", json_reply(body), streaming(sse(body)), http=200)
 
 
 def in_world(world: World, exit_code: int, reason: str, ends: Ends, **more: Any) -> Condition:
@@ -514,12 +514,13 @@ STREAMS: dict[str, Condition] = {
     "html-in-the-middle": broken(76, "BAD_RESPONSE", sse(b"<html>")),
     "null-in-the-middle": broken(76, "BAD_RESPONSE", sse(b"null")),
     "wrong-type-in-the-middle": broken(76, "BAD_RESPONSE", sse({"candidates": "nope"})),
-    "error": broken(75, "UNAVAILABLE", sse(chunk(" an"), {"error": {"code": 503}}), text="half an"),
-    "error-429": broken(75, "RATE_LIMIT", sse({"error": {"code": 429, "message": "slow down"}})),
-    "error-no-code": broken(75, "SERVER_ERROR", sse({"error": {"message": "overloaded"}})),
-    "error-text": broken(75, "SERVER_ERROR", sse({"error": "overloaded"})),
-    "error-no-blank-line": broken(69, "QUOTA_DAILY", sse({"error": {"code": 429, "details": [PER_DAY]}}).rstrip()),
-    # Refused by the first event
+    "error": broken(75, "STREAM_CUT", sse(chunk(" an"), {"error": {"code": 503}}), text="half an", http=200),
+    "error-429": broken(75, "STREAM_CUT", sse({"error": {"code": 429, "message": "slow down"}}), http=200),
+    "error-no-code": broken(75, "STREAM_CUT", sse({"error": {"message": "overloaded"}})),
+    "error-text": broken(75, "STREAM_CUT", sse({"error": "overloaded"})),
+    "error-no-blank-line": broken(75, "STREAM_CUT", sse({"error": {"code": 429, "details": [PER_DAY]}}).rstrip()),
+    "error-null": streamed(sse(chunk("h", error=None), chunk("i", finish="STOP", error=None))),
+    # Refused with a 200
     "first-429": first_event(429, 75, "RATE_LIMIT", status=EXHAUSTED),
     "first-429-per-day": first_event(429, 69, "QUOTA_DAILY", details=[PER_DAY]),
     "first-429-limit-0": first_event(429, 69, "QUOTA_DAILY", message="limit: 0"),
@@ -528,6 +529,12 @@ STREAMS: dict[str, Condition] = {
     "first-400": first_event(400, 65, "BAD_REQUEST", status=INVALID),
     "first-403": first_event(403, 77, "PERMISSION_DENIED"),
     "first-404": first_event(404, 78, "MODEL_NOT_FOUND"),
+    "error-unstreamed": Condition(
+        75, "RATE_LIMIT", "rejected", stream=streaming(json.dumps({"error": {"code": 429}}).encode()), http=200
+    ),
+    "error-list": Condition(
+        77, "PERMISSION_DENIED", "rejected", stream=streaming(json.dumps([{"error": {"code": 403}}]).encode()), http=200
+    ),
     # No stream at all
     "cut-in-the-first": no_stream(b'data: {"candidates": [{"content": {"parts": [{"text": "paid f', 75, "STREAM_CUT"),
     "html": no_stream(b"<html><body>Sign in to the network</body></html>"),
