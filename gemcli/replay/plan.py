@@ -7,13 +7,15 @@ often the script runs, and a script that was edited at an answered turn is found
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.replay.script import Script, Turn
 from gemcli.sessions import once
 from gemcli.sessions.journal import Exchange, Journal
+from gemcli.sessions.journal import Turn as RecordedTurn
 from gemcli.sessions.once import Message
 from gemcli.sessions.records import SessionRecord
 from gemcli.settings import config as settings
@@ -31,18 +33,45 @@ class Plan:
 
 def plans(script: Script, journal: Journal) -> Iterator[Plan]:
     """Every turn of a script as it would be sent to a session, in order."""
-    header = journal.header
-    own = len(once.own_turns(journal))
-    base = journal.live[: len(journal.live) - own]
-    key = once.first_key([content for turn in base for content in turn.contents])
-    model = script.model or header["model"]
+    base = journal.live[: len(journal.live) - len(played_turns(script, journal))]
+    key = once.first_key(_contents(base))
     for turn in script.turns:
-        content = turn.rendered(script.vars)
-        call_config = settings.merge(script.config, turn.config)
-        config = settings.merge(header["config"], call_config)
-        key = once.next_key(key, model, config, content)
-        message = Message(key, content, model, config)
-        yield Plan(turn, message, {} if config == header["config"] else call_config)
+        plan = _plan(script, turn, journal.header, key)
+        key = plan.message.key
+        yield plan
+
+
+def played_turns(script: Script, journal: Journal) -> list[RecordedTurn]:
+    """The turns of the history that are compared with those of the script, oldest first.
+
+    They are those that the session was not created with. In a fork they begin with the turn that
+    was the script's first one in the session it was forked from.
+    """
+    own = once.own_turns(journal)
+    inherited = journal.live[: len(journal.live) - len(own)]
+    first = script.turns[0].rendered(script.vars)
+    for place, turn in enumerate(inherited):
+        request = turn.exchanges[0].request
+        if "key" not in request or request["content"] != first:
+            continue
+        start = once.first_key(_contents(inherited[:place]))
+        if _plan(script, script.turns[0], journal.header, start).message.key == request["key"]:
+            return journal.live[place:]
+    return own
+
+
+def _plan(script: Script, turn: Turn, header: SessionRecord, previous: str) -> Plan:
+    """A turn that follows the message with the key `previous`."""
+    content = turn.rendered(script.vars)
+    model = script.model or header["model"]
+    call_config = settings.merge(script.config, turn.config)
+    config = settings.merge(header["config"], call_config)
+    message = Message(once.next_key(previous, model, config, content), content, model, config)
+    return Plan(turn, message, {} if config == header["config"] else call_config)
+
+
+def _contents(turns: Sequence[RecordedTurn]) -> list[Content]:
+    return [content for turn in turns for content in turn.contents]
 
 
 def require_settings(script: Script, header: SessionRecord) -> None:
@@ -63,7 +92,7 @@ class RecordedTurns:
         self._script = script
         self._journal = journal
         self._session = session
-        self._turns = once.own_turns(journal)
+        self._turns = played_turns(script, journal)
 
     def stored_answer(self, place: int, message: Message, *, resend: bool) -> Exchange | None:
         """The exchange that answers the turn at `place` (from 0); None if it must be sent."""

@@ -255,6 +255,17 @@ def test_scripts_that_need_other_sessions(here: InProcess, file: str, text: str,
     assert (done.status, done.out, hint in done.err) == (2, "", True)
 
 
+def test_a_fork_is_played_on(here: InProcess) -> None:
+    """What a fork has of the script is not sent again, but under another model all of it is."""
+    run(here, ["a", "b", "c"], "-s", "a")
+    here("new", "-s", "b", "--from", "a", "--at", "2")
+    assert statuses(run(here, ["a", "b", "c"], "-s", "b")) == ["reused", "reused", "ok"]
+    assert statuses(run(here, ["a", "b", "c"], "-s", "b")) == ["reused"] * 3
+    assert run(here, ["a", "x", "c"], "-s", "b").status == 14
+    here("new", "-s", "c", "--from", "a", "--at", "2", "--model", "simulator/other")
+    assert statuses(run(here, ["a", "b"], "-s", "c", "--dry-run")) == ["planned", "planned"]
+
+
 def test_one_conversation_fits_one_session(here: InProcess) -> None:
     """However a file holds its only conversation, -s takes it; gemcli's own exports are such files."""
     here("new", "-s", "a")

@@ -253,9 +253,18 @@ BASE = tuple(record | {"imported": True} for record in turn(1))
 TRIED = [request(2, "by hand"), failure(2, "rejected"), request(3, "x"), response(3, "x", valid=False, finish="SAFETY")]
 TRIED += [request(4, "b"), failure(4, "unknown")]
 
+PLAYED: list[Any] = sent(["a", "b"], "A", "B", base=BASE)
+FORKED: list[Any] = [PLAYED[0], *(record | {"imported": True} for record in PLAYED[1:])]
+
 FOUND: dict[str, tuple[Any, list[Record], list[str | None]]] = {
     "answered": (["a", "b", "c"], sent(["a", "b"], "A", "B"), ["1.1", "2.1", None]),
     "behind-a-base": (["a", "b"], sent(["a"], "A", base=BASE), ["2.1", None]),
+    # A fork knows what the script sent before it, and what it was forked from began with.
+    "forked": (["a", "b", "c"], FORKED, ["2.1", "3.1", None]),
+    "forked-at-a-turn": (["a", "b"], FORKED[:5], ["2.1", None]),
+    "forked-and-rewound": (["a", "b"], [*FORKED, records.rewind([3])], ["2.1", None]),
+    "forked-for-another-script": (["b", "a"], FORKED, [None, None]),
+    "forked-for-another-model": ({"model": "m2", "turns": ["a", "b"]}, FORKED, [None, None]),
     "rewound": (["a", "b"], [*sent(["a", "b"], "A", "B"), records.rewind([2])], ["1.1", None]),
     # What is in doubt is a message, not a place: an edited one was never sent.
     "another-after-doubt": (["a", "c"], sent(["a", "b"], "A", "B")[:-1], ["1.1", None]),
