@@ -5,15 +5,16 @@ Commands get an `App` and nothing else from outside, so a test can give them ano
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, did_you_mean
 from gemcli.sessions import names
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.terminal.output import Output
@@ -48,9 +49,23 @@ class App:
         """The file of a session named on the command line."""
         return names.session_path(session, self.environ)
 
+    def similar(self, session: str) -> str | None:
+        """A hint that names a session like `session`, None if there is none."""
+        with suppress(GemcliError):
+            named = self.store.names(names.sessions_directory(self.environ))
+            if not names.is_path(session):
+                return did_you_mean(session, named)
+            if names.dashed(session) in named:
+                return f"did you mean `{names.dashed(session)}`?"
+            directory = os.path.dirname(session)
+            files = self.store.names(directory or ".")
+            known = [os.path.join(directory, name + names.SUFFIX) for name in files]
+            return did_you_mean(session, known)
+        return None
+
     def read(self, session: str) -> Journal:
         """The session as it is now, without a lock; see `Store.read`."""
-        with _hint_to_create(session):
+        with self._hint_to_create(session):
             return self.store.read(self.path(session))
 
     def require(self, session: str) -> None:
@@ -61,8 +76,21 @@ class App:
     @contextmanager
     def open(self, session: str, wait: float) -> Iterator[Session]:
         """The session, locked; waits at most `wait` seconds for the lock. See `Store.open`."""
-        with _hint_to_create(session), self.store.open(self.path(session), wait) as opened:
+        with self._hint_to_create(session), self.store.open(self.path(session), wait) as opened:
             yield opened
+
+    @contextmanager
+    def _hint_to_create(self, session: str) -> Iterator[None]:
+        """Add to the error of a missing session what was meant, and the command that makes it."""
+        try:
+            yield
+        except GemcliError as error:
+            if error.reason != "SESSION_MISSING":
+                raise
+            near = self.similar(session)
+            hint = f"make it: gemcli new -s {shlex.quote(session)}"
+            hint = f"{near} or {hint}" if near else hint
+            raise error.replace(hint=hint) from error.__cause__
 
     def gemini(self, backend: Backend, *, dry: bool = False) -> Gemini:
         """The client for `backend`. With `dry` it needs no key, and can only show requests."""
@@ -78,15 +106,3 @@ class App:
         from gemcli.api.endpoint import endpoint_for
 
         endpoint_for(backend, self.environ, lambda _message: None)
-
-
-@contextmanager
-def _hint_to_create(session: str) -> Iterator[None]:
-    """Add the command that creates a missing session, with the name from the command line."""
-    try:
-        yield
-    except GemcliError as error:
-        if error.reason != "SESSION_MISSING":
-            raise
-        hint = f"make it: gemcli new -s {shlex.quote(session)}"
-        raise error.replace(hint=hint) from error.__cause__

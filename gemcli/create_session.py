@@ -47,7 +47,17 @@ def create(
     directory = os.path.dirname(path)
     if directory == names.sessions_directory(app.environ):
         app.store.make_directory(directory)
-    return app.store.create(path, content, force=force, wait=wait)
+    name = names.dashed(session)
+    try:
+        backup = app.store.create(path, content, force=force, wait=wait)
+    except GemcliError as error:
+        if name is None or error.reason != "FILE_MISSING":
+            raise
+        hint = f"did you mean `-s {name}`? {session} is a path: {error.hint}"
+        raise error.replace(hint=hint) from error.__cause__
+    if name is not None:
+        app.output.notice(f"{session} is a path, the file {path}; -s {name} would be a name")
+    return backup
 
 
 def create_if_missing(

@@ -28,6 +28,7 @@ from gemcli.api.attempt import Attempt
 from gemcli.api.backends import Backend
 from gemcli.api.gemini import Gemini
 from gemcli.api.limits import Limits
+from gemcli.api.models import with_suggestion
 from gemcli.api.request_thread import interrupted
 from gemcli.api.retry import RetryPolicy
 from gemcli.chat import answers, contents, turn_order
@@ -197,6 +198,8 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
         except Unsaved:
             raise
         except GemcliError as error:
+            if error.reason == "MODEL_NOT_FOUND":
+                error = with_suggestion(error, request.model, session.journal.models)
             failure = error.replace(attempts=len(attempts))
             failure = _record_failure(entry, failure, attempts, transport.notice)
             raise failure from error.__cause__

@@ -44,6 +44,36 @@ def test_a_missing_session_tells_how_it_is_made(
     assert caught.value.hint == f"make it: gemcli new -s {shown}"
 
 
+@pytest.mark.parametrize(
+    ("session", "meant"),
+    [
+        ("bsae", "base"),
+        ("feature/x", "feature-x"),
+        ("bsae.jsonl", "base.jsonl"),
+        ("here/bsae.jsonl", "here/base.jsonl"),
+        ("./here/bse", "./here/base.jsonl"),
+        ("zzz", None),
+        ("zzz/base", None),
+        ("nowhere/base.jsonl", None),
+    ],
+)
+def test_a_similar_session(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, session: str, meant: str | None
+) -> None:
+    """A misspelt session is suggested, among the named ones or among the files in the same directory."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("base", "feature-x"):
+        write_session(name, header())
+    for directory in (".", "here"):
+        Path(directory).mkdir(exist_ok=True)
+        Path(directory, "base.jsonl").touch()
+    assert app.similar(session) == (f"did you mean `{meant}`?" if meant else None)
+    with pytest.raises(GemcliError) as caught:
+        app.read(session)
+    make = f"make it: gemcli new -s {session}"
+    assert caught.value.hint == (f"did you mean `{meant}`? or {make}" if meant else make)
+
+
 def test_require_does_not_read(app: App) -> None:
     """`require` asks only whether there is something: a corrupt session is there."""
     write_session("a").write_text("nonsense")

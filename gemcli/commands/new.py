@@ -125,7 +125,13 @@ def _backend(name: str | None, project: str | None, location: str | None) -> Bac
 
 def _source(app: App, source: str, at: int | None) -> Journal:
     """The session to fork, as it was after turn `at`."""
-    journal = app.read(source)
+    try:
+        journal = app.read(source)
+    except GemcliError as error:
+        if error.reason != "SESSION_MISSING":
+            raise
+        hint = app.similar(source) or "run gemcli history --sessions to see the sessions"
+        raise error.replace(hint=hint) from error.__cause__
     try:
         return journal if at is None else journal.at(at)
     except KeyError:

@@ -139,6 +139,11 @@ class Journal:
         return (exchange for turn in self.turns.values() for exchange in turn.exchanges)
 
     @property
+    def models(self) -> set[str]:
+        """The models that have answered in this session."""
+        return {exchange.request["model"] for exchange in self.answered}
+
+    @property
     def only_rejected(self) -> bool:
         """Whether no request of this session, if there was any, can have been answered."""
         return all(exchange.state == FAILED for exchange in self.exchanges)

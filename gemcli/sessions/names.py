@@ -20,6 +20,18 @@ def is_session_name(text: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", text) is not None
 
 
+def is_path(session: str) -> bool:
+    """Whether a session is named by the path of its file."""
+    return "/" in session or session.endswith(SUFFIX)
+
+
+def dashed(session: str) -> str | None:
+    """The name that was perhaps meant by a path like `feature/x`, which is that of a branch."""
+    name = session.replace("/", "-")
+    plain = "/" in session and session[0] not in "/.~" and not session.endswith(SUFFIX)
+    return name if plain and is_session_name(name) else None
+
+
 def session_path(session: str, environ: Mapping[str, str]) -> str:
     """The file of a session: the path itself if it has a `/` or ends in `.jsonl`, else by name.
 
@@ -29,7 +41,7 @@ def session_path(session: str, environ: Mapping[str, str]) -> str:
         raise GemcliError("USAGE", "a session's name cannot contain NUL")
     if os.path.basename(session) in ("", ".", "..") and "/" in session:
         raise GemcliError("USAGE", f"{session!r} is a directory, not a session file")
-    if "/" in session or session.endswith(SUFFIX):
+    if is_path(session):
         return session
     if not is_session_name(session):
         hint = (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gemcli.api.models import DEFAULT_MODEL, check_model
+from gemcli.api.models import DEFAULT_MODEL, check_model, with_suggestion
+from gemcli.errors import GemcliError
 from tests.builders import error_from
 
 MODELS = ["gemini-2.5-pro", "models/gemini-2.5-pro", "tunedModels/my-model_1", "simulator/echo"]
@@ -33,3 +34,21 @@ def test_refused_models(model: str) -> None:
 def test_default_model_is_an_alias() -> None:
     """The model of a session that names none has no number or date in it, for those are retired."""
     assert not any(character.isdigit() for character in DEFAULT_MODEL)
+
+
+@pytest.mark.parametrize(
+    ("model", "meant"),
+    [
+        ("gemini-flsh-latest", "gemini-flash-latest"),
+        ("gemini-2.5-pro", "gemini-pro-latest"),
+        ("simulator/ecko", "simulator/echo"),
+        ("my-modell", "my-model"),
+        (DEFAULT_MODEL, None),
+        ("llama", None),
+    ],
+)
+def test_suggestions(model: str, meant: str | None) -> None:
+    """What was meant by a name that does not exist stands before any other hint."""
+    error = GemcliError("MODEL_NOT_FOUND", "no", hint="check it")
+    hint = with_suggestion(error, model, ["my-model"]).hint
+    assert hint == (f"did you mean `{meant}`? Or check it" if meant else "check it")

@@ -266,10 +266,30 @@ def test_a_place_for_a_model_of_the_simulator(here: InProcess, monkeypatch: pyte
 
 
 def test_a_fork_of_a_missing_session(here: InProcess) -> None:
-    """The source that is missing is the one that is named."""
-    done = here("new", "-s", "b", "--from", "nope")
-    assert done.status == 66
-    assert "hint: make it: gemcli new -s nope" in done.err
+    """The source that is missing is the one that is named, with what was meant; nothing asks to make it."""
+    write_session("base", header())
+    for source, hint in (
+        ("nope", "run gemcli history --sessions to see the sessions"),
+        ("bsae", "did you mean `base`?"),
+    ):
+        done = here("new", "-s", "b", "--from", source)
+        assert done.status == 66
+        assert f"{source}.jsonl\nhint: {hint}\n" in done.err
+
+
+def test_the_name_of_a_branch(here: InProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`feature/x` is a path, so it is asked whether a name was meant; no file is made without a word."""
+    monkeypatch.chdir(tmp_path)
+    done = here("new", "-s", "feature/x")
+    assert (done.status, done.out) == (66, "")
+    directory = tmp_path / "feature"
+    assert f"hint: did you mean `-s feature-x`? feature/x is a path: mkdir -p {directory}\n" in done.err
+    directory.mkdir()
+    done = here("new", "-s", "feature/x")
+    assert (done.status, done.err.count("note: feature/x is a path, the file ")) == (0, 1)
+    assert "-s feature-x would be a name" in done.err
+    for path in ("./feature/y", "feature/y.jsonl", f"{directory}/z"):
+        assert here("new", "-s", path).err == ""
 
 
 def test_a_fork_goes_on(gemcli: Gemcli) -> None:

@@ -65,6 +65,16 @@ def test_the_corrected_command_makes_the_session(here: InProcess, model: Model) 
     assert [turn["state"] for turn in shown] == ["failed", "failed", "answered", "answered"]
 
 
+def test_a_misspelt_model(here: InProcess, model: Model) -> None:
+    """The name that was meant is suggested: one that is known, or that has answered in the session."""
+    model.script(UNKNOWN_MODEL)
+    done = here("send", "-s", "a", "--create", "hi", "--model", "gemini-flsh-latest")
+    assert "hint: did you mean `gemini-flash-latest`? Or check the model's name" in done.err
+    assert here("send", "-s", "a", "--create", "hi", "--model", "my-tuned-one").status == 0
+    model.script(UNKNOWN_MODEL)
+    assert "hint: did you mean `my-tuned-one`?" in here("send", "-s", "a", "hi", "--model", "my-tunde-one").err
+
+
 def test_the_settings_are_copied(here: InProcess, model: Model) -> None:
     """A fork, of any turn, has the settings that the session has."""
     model.script(UNKNOWN_MODEL)
