@@ -19,7 +19,7 @@ from click.exceptions import Exit, NoArgsIsHelpError
 
 from gemcli import __version__, signals
 from gemcli.app import App
-from gemcli.errors import EXIT, GemcliError
+from gemcli.errors import EXIT, GemcliError, missing_resource, unexpected
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.terminal import options
 from gemcli.terminal.output import Output
@@ -154,11 +154,11 @@ def _as_gemcli_error(error: BaseException, words: Sequence[str]) -> GemcliError:
         return GemcliError("INTERRUPTED", what, hint=hint, exit_code=status)
     if isinstance(error, BrokenPipeError):
         return GemcliError("READER_GONE", "output closed", exit_code=141)
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not missing_resource(error):
         if error.filename is None:  # click could not print the help or the version
             return GemcliError("NOT_PRINTED", f"cannot write to standard output: {error.strerror}")
         return GemcliError("IO", f"{error.filename}: {error.strerror}")
-    return GemcliError("BUG", f"{type(error).__name__}: {error}")
+    return unexpected(error)
 
 
 def _with_its_variable(

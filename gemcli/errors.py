@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Self
@@ -79,7 +80,7 @@ ReasonName = Literal[
     "NO_PROJECT", "TLS", "REDIRECT", "BAD_REQUEST", "RATE_LIMIT", "QUOTA_DAILY", "SERVER_TIMEOUT",
     "ABORTED", "CANCELLED", "SERVER_ERROR", "UNAVAILABLE", "CONNECT", "DNS", "CONNECT_TIMEOUT",
     "CONNECTION_LOST", "STREAM_CUT", "TIMEOUT", "BAD_RESPONSE", "ANSWER_TOO_LONG",
-    "INTERRUPTED", "READER_GONE", "BUG",
+    "INTERRUPTED", "READER_GONE", "OUT_OF_RESOURCES", "BUG",
 ]
 # fmt: on
 """The names of all reasons, for the type checker; they are the keys of `REASONS`."""
@@ -203,6 +204,8 @@ REASONS: dict[ReasonName, Reason] = {
     # gemcli itself
     "INTERRUPTED": Reason("signal", "CANCELLED", retryable=True),
     "READER_GONE": Reason("signal", "CANCELLED"),
+    "OUT_OF_RESOURCES": Reason("tempfail", "RESOURCE_EXHAUSTED",
+        "free some of it, or raise the limit: see ulimit -a", retryable=True),
     "BUG": Reason("internal", "INTERNAL", "report this bug, with the output of --debug"),
 }
 # fmt: on
@@ -331,6 +334,26 @@ class GemcliError(Exception):
             "problems": [vars(problem) for problem in self.problems[:SHOWN_PROBLEMS]],
             "problem_count": len(self.problems),
         }
+
+
+def unexpected(error: BaseException, outcome: str | None = None) -> GemcliError:
+    """The error for an exception that nobody has foreseen: out of resources, or a bug."""
+    if missing := missing_resource(error):
+        return GemcliError("OUT_OF_RESOURCES", missing, outcome=outcome)
+    return GemcliError("BUG", f"{type(error).__name__}: {error}", outcome=outcome)
+
+
+def missing_resource(error: BaseException) -> str | None:
+    """What this machine or this process has too little of, if that is why there is an error."""
+    text = str(error)
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "no more files can be opened"
+    if isinstance(error, RuntimeError) and "start new thread" in text:
+        return "no more threads can be started"
+    no_room = isinstance(error, ImportError) and "failed to map" in text
+    if no_room or isinstance(error, MemoryError) or getattr(error, "errno", 0) == errno.ENOMEM:
+        return "there is not enough memory"
+    return None
 
 
 def require_none(problems: Sequence[Problem], what: str, reason: ReasonName) -> None:

@@ -34,7 +34,7 @@ from gemcli.api.retry import RetryPolicy
 from gemcli.chat import answers, contents, turn_order
 from gemcli.chat.answers import Answer, Verdict
 from gemcli.chat.contents import Content
-from gemcli.errors import GemcliError, require_none
+from gemcli.errors import GemcliError, require_none, unexpected
 from gemcli.sessions import records, signatures
 from gemcli.sessions.journal import ANSWERED, Exchange, Journal
 from gemcli.sessions.records import AttemptRecord
@@ -305,11 +305,17 @@ def _call(
 
 
 def _send(request: Request, transport: Transport, attempt: Attempt) -> Answer:
-    """One HTTP request to the model, streamed if the caller wants chunks."""
+    """One HTTP request to the model, streamed if the caller wants chunks. Raises `GemcliError`."""
     gemini, model, body, limits = transport.gemini, request.model, request.body, transport.limits
-    if transport.on_chunk:
-        return gemini.stream(model, body, limits, transport.on_chunk, attempt)
-    return gemini.generate(model, body, limits, attempt)
+    try:
+        if transport.on_chunk:
+            return gemini.stream(model, body, limits, transport.on_chunk, attempt)
+        return gemini.generate(model, body, limits, attempt)
+    except GemcliError:
+        raise
+    except Exception as error:  # whatever it is, what is known of the request is recorded
+        failure = unexpected(error, "unknown" if attempt.abandon() else "rejected")
+        raise attempt.secrets.hide_in_error(failure) from error
 
 
 def wait_event(seconds: float, reason: str, message: str) -> WaitEvent:

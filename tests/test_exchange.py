@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
-from gemcli.api import gemini
+from gemcli.api import gemini, http
 from gemcli.api.backends import Backend
 from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
@@ -52,6 +52,7 @@ class Talk:
         self.gemini = Gemini(endpoint_for(BACKEND, environ, lambda note: None))
         self.notes: list[str] = []
         self.fs = FileSystem()
+        self.on_chunk: Callable[[Any], None] | None = None
 
     def begin(self, *history: Any, config: Any = None) -> None:
         """Make the session, with a history if one is given."""
@@ -63,7 +64,8 @@ class Talk:
         """One exchange with `timeout` seconds for the request and `left` until the deadline."""
         content = user_text(message) if isinstance(message, str) else message
         limits = Limits(timeout, time.monotonic() + left)
-        transport = Transport(self.gemini, BACKEND, limits, RetryPolicy(0, lambda: 0.0), self.notes.append)
+        never = RetryPolicy(0, lambda: 0.0)
+        transport = Transport(self.gemini, BACKEND, limits, never, notice=self.notes.append, on_chunk=self.on_chunk)
         with Store(self.fs, self.notes.append).open(self.path, 5) as session:
             return exchange(session, prepare(session.journal, content, BACKEND, **more), transport)
 
@@ -197,6 +199,92 @@ def test_the_deadline_includes_loading(talk: Talk, model: Model, monkeypatch: py
     assert (talk.records[2]["outcome"], talk.records[2]["attempts"][0]["elapsed_ms"]) == ("rejected", 0)
     time.sleep(0.9)
     assert model.requests == []
+
+
+# What goes wrong before the request leaves
+
+LACKING = {
+    "threads": RuntimeError("can't start new thread"),
+    "files": OSError(errno.EMFILE, "Too many open files"),
+    "memory": MemoryError(),
+    "memory-of-the-system": OSError(errno.ENOMEM, "Cannot allocate memory"),
+    "memory-for-a-library": ImportError("x.so: failed to map segment from shared object"),
+}
+"""What this machine lacks, and the error that says so."""
+
+
+def stumbling(error: Exception) -> Callable[..., Any]:
+    """A function that raises this error."""
+
+    def stumble(*args: Any, **options: Any) -> Any:
+        raise error
+
+    return stumble
+
+
+def without_threads(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Let the thread of a request not start."""
+    start = threading.Thread.start
+
+    def stumble(thread: threading.Thread) -> None:
+        if thread.name == "gemini":
+            raise error
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", stumble)
+
+
+STAGES: dict[str, Callable[[pytest.MonkeyPatch, Exception], None]] = {
+    "thread": without_threads,
+    "loading": lambda patch, error: patch.setattr(gemini, "_connect", stumbling(error)),
+    "sending": lambda patch, error: patch.setattr(http.Client, "_watch_departure", stumbling(error)),
+    "recording": lambda patch, error: patch.setattr(records, "request", Faltering(error)),
+}
+"""Where an error is raised before the request leaves."""
+
+
+class Faltering:
+    """Makes request records, but for the first."""
+
+    def __init__(self, error: Exception) -> None:
+        self.errors = [error]
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Make a request record."""
+        if self.errors:
+            raise self.errors.pop()
+        return REQUEST(*args, **options)
+
+
+REQUEST = records.request
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("lack", LACKING)
+def test_whatever_is_raised_before_the_request_leaves(
+    lack: str, stage: str, talk: Talk, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is recorded as rejected and says what was missing: nothing was sent, and nothing is in doubt."""
+    talk.begin()
+    STAGES[stage](monkeypatch, LACKING[lack])
+    error = talk.failed("hello")
+    assert (error.reason, error.exit, error.outcome) == ("OUT_OF_RESOURCES", 75, "rejected")
+    assert lack.partition("-")[0] in error.message
+    assert [record["kind"] for record in talk.records] == ["session", "request", "failure"]
+    assert (talk.records[2]["outcome"], talk.records[2]["reason"]) == ("rejected", "OUT_OF_RESOURCES")
+    assert model.requests == []
+    monkeypatch.undo()
+    assert talk("hello").verdict.valid
+
+
+def test_a_bug_while_an_answer_is_printed(talk: Talk, model: Model) -> None:
+    """An error of our own after the request has left is recorded, too: its outcome is unknown."""
+    talk.begin()
+    talk.on_chunk = stumbling(LookupError("surprise"))
+    error = talk.failed("hello")
+    assert (error.reason, error.exit, error.outcome) == ("BUG", 70, "unknown")
+    assert (talk.records[-1]["outcome"], talk.records[-1]["message"]) == ("unknown", "LookupError: surprise")
+    assert len(model.requests) == 1
 
 
 # Nothing is written, nothing is sent

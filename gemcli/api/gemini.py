@@ -220,9 +220,10 @@ def _connect(
     for name in IGNORED_ENVIRONMENT:
         os.environ.pop(name, None)
     warnings.simplefilter("ignore")
-    from google import genai
+    with _LOADING:
+        from google import genai
 
-    from gemcli.api import http
+        from gemcli.api import http
 
     logging.getLogger("google_genai").setLevel(logging.CRITICAL)
     if endpoint.simulator and transport is None:
@@ -247,12 +248,16 @@ def _connect(
     return genai.Client(vertexai=vertexai, http_options=options, **access), http_client
 
 
+_LOADING = threading.Lock()
+"""Held while the SDK is loaded: of two threads that import what fails, one may get a part of it."""
+
+
 def preload() -> None:
     """Begin to load the SDK in the background; what fails is raised when a request needs it."""
 
     def load() -> None:
-        with suppress(Exception):
-            from google import genai  # noqa: F401  # loaded for the next one who needs it
+        with suppress(Exception), _LOADING:
+            from google import genai  # noqa: F401
 
             from gemcli.api import http  # noqa: F401
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import google.auth.exceptions
 import httpx2
 
 from gemcli.api.attempt import AnswerTooLong, Attempt
-from gemcli.errors import GemcliError, ReasonName
+from gemcli.errors import GemcliError, ReasonName, missing_resource, unexpected
 
 
 class UnusableProxy(Exception):
@@ -48,23 +48,29 @@ TRANSPORT_ERRORS: tuple[tuple[type[BaseException], ReasonName], ...] = (
 
 
 def error_of_transport(error: BaseException, attempt: Attempt) -> GemcliError:
-    """What a request means that brought no complete answer; an error not in the table is a bug."""
-    found, reason = _find(error, sent=attempt.sent)
-    kind = type(found).__name__
-    message = f"{kind}: {found}" if reason == "BUG" else f"the request failed: {str(found) or kind}"
+    """What a request means that brought no complete answer."""
+    outcome = "unknown" if attempt.sent else "rejected"
+    causes = list(_with_causes(error))
+    lacking = [cause for cause in causes if missing_resource(cause)]
+    known = None if lacking else _find(causes, sent=attempt.sent)
+    if known is None:
+        failure = unexpected(lacking[0] if lacking else error, outcome)
+        return attempt.secrets.hide_in_error(failure)
+    found, reason = known
     failure = GemcliError(
         reason,
-        message,
+        f"the request failed: {str(found) or type(found).__name__}",
         hint=found.hint if isinstance(found, UnusableProxy) else None,
-        outcome="unknown" if attempt.sent else "rejected",
+        outcome=outcome,
         http=attempt.status,
     )
     return attempt.secrets.hide_in_error(failure)
 
 
-def _find(error: BaseException, *, sent: bool) -> tuple[BaseException, ReasonName]:
-    """The error or the one of its causes that decides, and its reason."""
-    causes = list(_with_causes(error))
+def _find(
+    causes: Sequence[BaseException], *, sent: bool
+) -> tuple[BaseException, ReasonName] | None:
+    """The error that decides, of one and its causes, and its reason; None if it is not known."""
     for kind, reason in TRANSPORT_ERRORS:
         # Once a request was sent, a TLS error is a lost connection and not a bad certificate.
         if reason == "TLS" and sent:
@@ -74,7 +80,7 @@ def _find(error: BaseException, *, sent: bool) -> tuple[BaseException, ReasonNam
                 # A token server that is busy says nothing about the credentials.
                 busy = reason == "NO_CREDENTIALS" and getattr(cause, "retryable", False)
                 return cause, "UNAVAILABLE" if busy else reason
-    return error, "BUG"
+    return None
 
 
 def _with_causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -281,3 +281,22 @@ def test_a_signal_that_does_not_wake_the_waiting_thread(number: signal.Signals, 
         assert time.monotonic() - start < 10
     assert (done.status, done.error["reason"], done.error["outcome"]) == (128 + number, "INTERRUPTED", "unknown")
     deferred.arrived.clear()
+
+
+# Limits of the machine
+
+
+@pytest.mark.parametrize(
+    ("error", "missing"),
+    [("MemoryError", "there is not enough memory"), ('RuntimeError("can\'t start new thread")', "no more threads")],
+)
+def test_what_cannot_be_loaded(error: str, missing: str, gemcli: Gemcli) -> None:
+    """Where the SDK cannot be loaded, the error says what is missing, nothing else is printed, and nothing in doubt."""
+    package = gemcli.directory / "google" / "genai"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(f"raise {error}")
+    done = gemcli("send", "-s", "s", "--create", "hi", env={"GEMCLI_MODEL": ECHO, "PYTHONPATH": str(gemcli.directory)})
+    assert (done.status, done.out) == (75, "")
+    assert [line.partition(": ")[0] for line in done.err.splitlines()] == ["gemcli", "hint"]
+    assert missing in done.err
+    assert [record.get("outcome") for record in gemcli.records("s")] == [None, None, "rejected"]
