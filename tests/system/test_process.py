@@ -121,7 +121,7 @@ def changeless(printed: str) -> str:
     return "\n".join(lines)
 
 
-CHANGING = {"elapsed_ms", "waited_ms", "id", "time", "path", "started", "key", "file"}
+CHANGING = {"elapsed_ms", "waited_ms", "id", "time", "last_time", "path", "started", "key", "file"}
 
 
 # Clocks
