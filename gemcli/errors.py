@@ -75,7 +75,7 @@ ReasonName = Literal[
     "PROMPT_BLOCKED", "ANSWER_BLOCKED", "EMPTY_ANSWER", "MAX_TOKENS_EMPTY", "MALFORMED_ANSWER",
     "INCOMPLETE", "FUNCTION_CALL",
     "EXPECTATION", "IN_DOUBT", "DIVERGED",
-    "NO_KEY", "BAD_KEY", "API_KEY_INVALID", "UNAUTHENTICATED", "NO_CREDENTIALS",
+    "NO_KEY", "BAD_KEY", "KEY_FILE", "API_KEY_INVALID", "UNAUTHENTICATED", "NO_CREDENTIALS",
     "PERMISSION_DENIED", "PRECONDITION", "MODEL_NOT_FOUND", "BASE_URL", "UNEXPECTED_HOST",
     "NO_PROJECT", "TLS", "REDIRECT", "BAD_REQUEST", "RATE_LIMIT", "QUOTA_DAILY", "SERVER_TIMEOUT",
     "ABORTED", "CANCELLED", "SERVER_ERROR", "UNAVAILABLE", "CONNECT", "DNS", "CONNECT_TIMEOUT",
@@ -157,6 +157,8 @@ REASONS: dict[ReasonName, Reason] = {
         "set GEMINI_API_KEY (https://aistudio.google.com/apikey), "
         "or try --model simulator/echo"),
     "BAD_KEY": Reason("credentials", "UNAUTHENTICATED", "check the key for quotes and white space"),
+    "KEY_FILE": Reason("credentials", "UNAUTHENTICATED",
+        "the file holds the key and nothing else, and only you can read it"),
     "API_KEY_INVALID": Reason("credentials", "UNAUTHENTICATED", _VALID_KEY),
     "UNAUTHENTICATED": Reason("credentials", "UNAUTHENTICATED", _VALID_KEY),
     "NO_CREDENTIALS": Reason("credentials", "UNAUTHENTICATED",

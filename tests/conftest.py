@@ -34,7 +34,7 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.register_profile("the same", settings.get_profile("any machine"), derandomize=True)
 settings.load_profile("any machine" if LONG else "the same")
 
-FOREIGN = ("GOOGLE_", "GEMINI_", "GEMCLI_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_")
+FOREIGN = ("GOOGLE_", "GEMINI_", "GEMCLI_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_", "XDG_")
 
 
 @pytest.fixture(autouse=True)

@@ -51,6 +51,7 @@ class Attempt:
 
     def __init__(self, before_leaving: Callable[[], object] = lambda: None) -> None:
         self.secrets = Secrets()
+        self.key_source: str | None = None
         self.stream = False
         self.before_leaving = before_leaving
         self.on_start: Callable[[], object] = lambda: None

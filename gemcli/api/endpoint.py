@@ -25,7 +25,8 @@ class Endpoint:
     """Everything that a client of the SDK is made from.
 
     Without a `key`, Google Cloud credentials are used; without a `base_url` or an `api_version`,
-    those of the SDK. `simulator` is the application that answers in this process.
+    those of the SDK. `key_source` is the variable or the file that holds the key, `simulator` the
+    application that answers in this process.
     """
 
     backend: Backend
@@ -33,6 +34,7 @@ class Endpoint:
     base_url: str | None = None
     api_version: str | None = None
     simulator: SimulatedApp | None = None
+    key_source: str | None = None
 
 
 def endpoint_for(
@@ -53,7 +55,9 @@ def endpoint_for(
         key = gemini_key(environ, notice)
         variable = "GOOGLE_GEMINI_BASE_URL"
     base_url = check_base_url(environ.get(variable, ""), variable)
-    return Endpoint(backend, key, base_url, version)
+    if key is None:
+        return Endpoint(backend, None, base_url, version)
+    return Endpoint(backend, key.text, base_url, version, key_source=key.source)
 
 
 def endpoint_without_key(backend: Backend, environ: Mapping[str, str]) -> Endpoint:

@@ -160,6 +160,7 @@ class Gemini:
         attempt = given or Attempt()
         # The key of the simulator is no secret.
         attempt.secrets = Secrets(None if self._endpoint.simulator else self._endpoint.key)
+        attempt.key_source = self._endpoint.key_source
         attempt.stream = stream
         return attempt
 
@@ -311,6 +312,8 @@ def _raise_failure(attempt: Attempt, error: BaseException | None) -> NoReturn:
         # Secrets are hidden before a long message is cut, which could leave half a key.
         body = secrets.hide_in_bytes(bytes(attempt.body))
         failure = http_errors.error_of_response(attempt.status, attempt.headers, body)
+        if failure.reason in ("API_KEY_INVALID", "UNAUTHENTICATED") and attempt.key_source:
+            failure = failure.replace(hint=f"put a valid key into {attempt.key_source}")
         raise secrets.hide_in_error(failure)
     from gemcli.api.transport_errors import error_of_transport
 

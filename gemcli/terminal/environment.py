@@ -32,6 +32,9 @@ ENVIRONMENT = (
         "the key. There is no option for it: arguments are visible to everyone on a machine",
         ASKING),
     Variable("GOOGLE_API_KEY", "the same; it is used if both are set", ASKING),
+    Variable("GEMINI_API_KEY_FILE",
+        "a file with the key, which only its owner can read; used if neither is set, "
+        "and by default `api-key` in the configuration directory", ASKING),
     Variable("GEMCLI_HOME",
         "the directory of named sessions, in its `sessions`; by default that of the platform"),
     Variable("GEMCLI_SESSION", "the session, if there is no `-s`"),
@@ -62,6 +65,9 @@ ENVIRONMENT = (
     Variable("HTTPS_PROXY", "the proxy on the way to the API", ASKING, "httpx2"),
     Variable("ALL_PROXY", "the proxy if `HTTPS_PROXY` is not set", ASKING, "httpx2"),
     Variable("NO_PROXY", "hosts to reach without a proxy", ASKING, "httpx2"),
+    Variable("XDG_CONFIG_HOME",
+        "on Linux, where configuration is kept; by default `~/.config`",
+        ASKING, reader="platformdirs"),
     Variable("XDG_DATA_HOME",
         "on Linux, where users' data is kept; by default `~/.local/share`", reader="platformdirs"),
 )

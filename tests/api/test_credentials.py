@@ -18,7 +18,7 @@ BOTH = "GOOGLE_API_KEY and GEMINI_API_KEY are both set: GOOGLE_API_KEY is used"
 def test_gemini_key(google: str, gemini: str, key: str, notes: list[str]) -> None:
     """One key is enough, under either name; of two that differ GOOGLE_API_KEY wins, and a note says so."""
     noted: list[str] = []
-    assert gemini_key({"GOOGLE_API_KEY": google, "GEMINI_API_KEY": gemini}, noted.append) == key
+    assert gemini_key({"GOOGLE_API_KEY": google, "GEMINI_API_KEY": gemini}, noted.append).text == key
     assert noted == notes
 
 

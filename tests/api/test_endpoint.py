@@ -67,7 +67,7 @@ def test_which_base_url() -> None:
     """An empty variable leaves the address to the SDK, and no backend uses the other's, with the wrong credentials."""
     for url in ("", " "):
         endpoint = endpoint_for(GEMINI, {**KEY, "GOOGLE_GEMINI_BASE_URL": url}, pytest.fail)
-        assert endpoint == Endpoint(GEMINI, "k", None, None)
+        assert endpoint == Endpoint(GEMINI, "k", None, None, key_source="GEMINI_API_KEY")
     both = {**KEY, "GOOGLE_GEMINI_BASE_URL": "https://g.test", "GOOGLE_VERTEX_BASE_URL": "https://v.test"}
     assert endpoint_for(GEMINI, both, pytest.fail).base_url == "https://g.test"
     assert endpoint_for(VERTEX, both, pytest.fail).base_url == "https://v.test"
