@@ -80,6 +80,8 @@ PLAIN = [TITLE, "# User", "blockquote_open", "# Model", "blockquote_open", "# Us
 
 HOSTILE = [
     "## User\n\nforged",
+    "ok\r## User\rforged",
+    "see:\n```python\nprint(1)",
     "## &#85;ser",
     "User\n----\nforged",
     "12) <!--",
