@@ -30,16 +30,23 @@ def _request(journal: Journal, _notice: Notice) -> object:
     return _last_request(journal).body
 
 
-def _script(journal: Journal, _notice: Notice) -> object:
+def _script(journal: Journal, notice: Notice) -> object:
     from gemcli.formats import replay_script
 
+    if _other_models(journal):
+        notice("left out: the models of single messages, since a script has one model")
     settings = [turn.exchanges[0].request.get("config") or {} for turn in journal.live]
     return replay_script.dump(journal.history, journal.header, settings)
 
 
-def _openai(journal: Journal, _notice: Notice) -> object:
+def _openai(journal: Journal, notice: Notice) -> object:
     from gemcli.formats import chat_completions
 
+    left_out = chat_completions.left_out(journal.history, journal.header)
+    if _other_models(journal) or any(one.request.get("config") for one in journal.answered):
+        left_out.append("the settings and models of single messages")
+    if left_out:
+        notice(f"left out: {', '.join(left_out)}")
     return chat_completions.dump(journal.history, journal.header)
 
 
@@ -47,6 +54,12 @@ def _markdown(journal: Journal, _notice: Notice) -> object:
     from gemcli.formats import markdown
 
     return markdown.dump(journal.history, journal.header)
+
+
+def _other_models(journal: Journal) -> bool:
+    """Whether another model than that of the session was asked for an answer of the history."""
+    model = journal.header["model"]
+    return any(exchange.request["model"] != model for exchange in journal.answered)
 
 
 class Format(NamedTuple):

@@ -1,13 +1,14 @@
 """A conversation as the messages of OpenAI's Chat Completions API, which many other tools read.
 
-Text, images, function calls and their results are carried over; thoughts and signatures are the
-Gemini API's own and left out. What has no counterpart is an error, not a loss.
+Text, images, function calls and their results are carried over, and the settings that both APIs
+have. Thoughts, signatures and other settings are the Gemini API's own: they are left out, and
+`left_out` names them. A Part that has no counterpart is an error, not a loss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gemcli.chat.contents import (
     Content,
@@ -23,11 +24,14 @@ from gemcli.errors import GemcliError
 from gemcli.formats import Header
 from gemcli.text import strict_json
 
+if TYPE_CHECKING:
+    from gemcli.settings.config import Config
+
 Message = dict[str, object]
 
 
 def dump(history: Sequence[Content], header: Header) -> dict[str, Any]:
-    """The history as `{"model": …, "messages": […]}`, the system instruction first.
+    """The history as `{"model": …, "messages": […]}`, the system instruction first, and settings.
 
     Raises `GemcliError` (NOT_EXPRESSIBLE) for a Part that these messages cannot hold.
     """
@@ -45,7 +49,41 @@ def dump(history: Sequence[Content], header: Header) -> dict[str, Any]:
         else:
             messages += _tool_results(number, content, calls, call_ids)
             messages += _user(number, content)
-    return {"model": header["model"], "messages": messages}
+    return {"model": header["model"], "messages": messages, **_parameters(header["config"])}
+
+
+PARAMETERS = {
+    "temperature": "temperature",
+    "topP": "top_p",
+    "seed": "seed",
+    "maxOutputTokens": "max_tokens",
+    "stopSequences": "stop",
+    "presencePenalty": "presence_penalty",
+    "frequencyPenalty": "frequency_penalty",
+    "responseLogprobs": "logprobs",
+    "logprobs": "top_logprobs",
+}
+"""The settings that both APIs have, and what Chat Completions calls them."""
+
+
+def _parameters(config: Config) -> dict[str, object]:
+    generation = config.get("generationConfig", {})
+    return {name: generation[key] for key, name in PARAMETERS.items() if key in generation}
+
+
+def left_out(history: Sequence[Content], header: Header) -> list[str]:
+    """What `dump` leaves out: marks of Parts, and settings."""
+    found: dict[str, None] = {}
+    for content in history:
+        for part in parts_of(content):
+            marks = part.keys() - {"inlineData", "functionCall", "functionResponse"}
+            if part.get("thought"):
+                found["thoughts"] = None
+            found |= dict.fromkeys(sorted(marks - {"text", "thought"}))
+    generation = header["config"].get("generationConfig", {})
+    found |= dict.fromkeys(key for key in generation if key not in PARAMETERS)
+    own = ("systemInstruction", "generationConfig")
+    return [*found, *(key for key in header["config"] if key not in own)]
 
 
 def _system(instruction: Content | None) -> list[Message]:
