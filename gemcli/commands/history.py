@@ -36,30 +36,37 @@ APART = {
 
 # fmt: off
 OPTIONS = (
-    options.session(required=False),
-    options.forms("Print text to read, as on a terminal; with --last only the answer."),
-    click.option("--full", is_flag=True, help=(
-        "Print every exchange of a turn too: its Parts, settings and failures.")),
-    click.option("--last", is_flag=True, help="Show only the last turn."),
-    click.option("--raw", is_flag=True, help=(
-        "With --last or --turn: print the answer of the API as it was received.")),
-    click.option("--turn", metavar="N", type=options.WholeNumber(min=1), help=(
-        "Show only turn N, whether or not it is in the history.")),
-    click.option("--all", "everything", is_flag=True, help=(
-        "Also show turns that are refused, failed, in doubt or rewound.")),
-    click.option("--contents", is_flag=True, help=(
-        "Print the Contents of the history, one per line.")),
-    click.option("--check", is_flag=True, help=(
-        "Check the file and the turn order, and report every breach.")),
-    click.option("--usage", is_flag=True, help="Print only the totals: turns, requests, tokens."),
-    click.option("--path", is_flag=True, help="Print only the path of the session's file."),
-    click.option("--sessions", is_flag=True, help="List the named sessions."),
+    options.group("Turns",
+        click.option("--last", is_flag=True, help="Show only the last turn."),
+        click.option("--turn", metavar="N", type=options.WholeNumber(min=1), help=(
+            "Show only turn N, whether or not it is in the history.")),
+        click.option("--all", "everything", is_flag=True, help=(
+            "Also show turns that are refused, failed, in doubt or rewound.")),
+    ),
+    options.group("Output",
+        options.forms("Print text to read, as on a terminal; with --last only the answer."),
+        click.option("--full", is_flag=True, help=(
+            "Print every exchange of a turn too: its Parts, settings and failures.")),
+        click.option("--raw", is_flag=True, help=(
+            "With --last or --turn: print the answer of the API as it was received.")),
+        click.option("--contents", is_flag=True, help=(
+            "Print the Contents of the history, one per line.")),
+        click.option("--check", is_flag=True, help=(
+            "Check the file and the turn order, and report every breach.")),
+        click.option("--usage", is_flag=True, help=(
+            "Print only the totals: turns, requests, tokens.")),
+    ),
+    options.group("Session",
+        options.session(required=False),
+        click.option("--sessions", is_flag=True, help="List the named sessions."),
+        click.option("--path", is_flag=True, help="Print only the path of the session's file."),
+    ),
     options.everywhere(),
 )
 # fmt: on
 
 
-@click.command("history", short_help="Show the turns of a session.")
+@click.command("history", cls=options.Command, short_help="Show the turns of a session.")
 @options.all_of(OPTIONS)
 @click.pass_obj
 def command(

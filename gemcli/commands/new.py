@@ -26,33 +26,39 @@ APART = {"--from": "--history", "--text": "--json"}
 
 # fmt: off
 OPTIONS = (
-    options.session(),
-    click.option("--model", metavar="MODEL", help=(
-        f"Model that answers.  [default: $GEMCLI_MODEL or {DEFAULT_MODEL}]")),
-    click.option("--backend", type=click.Choice(backends.NAMES), help=(
-        "Service that answers.  [default: from the SDK's environment, or gemini]")),
-    click.option("--project", metavar="PROJECT", help=(
-        "Google Cloud project for Vertex AI.  [default: $GOOGLE_CLOUD_PROJECT]")),
-    click.option("--location", metavar="LOCATION", help=(
-        "Google Cloud location for Vertex AI.  [default: $GOOGLE_CLOUD_LOCATION or global]")),
-    options.generation,
-    click.option("--history", "history_file", metavar="FILE", help=(
-        "Start with the history in this file, - for standard input: Contents as a JSON list or as "
-        "JSON Lines, the body of a request, Chat Completions messages, or a session.")),
-    click.option("--from", "source", metavar="SESSION", help=(
-        "Start with the history, model and config of another session.")),
-    click.option("--at", metavar="TURN", type=options.WholeNumber(min=0), help=(
-        "With --from: take the history up to this turn; 0 takes no turns.")),
-    click.option("--force", is_flag=True, help=(
-        "Replace an existing session; it is kept as FILE.bak-<n>.")),
-    options.wait(300),
-    options.forms("Print what was made in words, as on a terminal."),
+    options.group("Session",
+        options.session(),
+        click.option("--force", is_flag=True, help=(
+            "Replace an existing session; it is kept as FILE.bak-<n>.")),
+        options.wait(300),
+    ),
+    options.group("History",
+        click.option("--history", "history_file", metavar="FILE", help=(
+            "Start with the history in this file, - for standard input: Contents as a JSON list or "
+            "as JSON Lines, the body of a request, Chat Completions messages, or a session.")),
+        click.option("--from", "source", metavar="SESSION", help=(
+            "Start with the history, model and config of another session.")),
+        click.option("--at", metavar="TURN", type=options.WholeNumber(min=0), help=(
+            "With --from: take the history up to this turn; 0 takes no turns.")),
+    ),
+    options.group("Model",
+        click.option("--model", metavar="MODEL", help=(
+            f"Model that answers.  [default: $GEMCLI_MODEL or {DEFAULT_MODEL}]")),
+        click.option("--backend", type=click.Choice(backends.NAMES), help=(
+            "Service that answers.  [default: from the SDK's environment, or gemini]")),
+        click.option("--project", metavar="PROJECT", help=(
+            "Google Cloud project for Vertex AI.  [default: $GOOGLE_CLOUD_PROJECT]")),
+        click.option("--location", metavar="LOCATION", help=(
+            "Google Cloud location for Vertex AI.  [default: $GOOGLE_CLOUD_LOCATION or global]")),
+    ),
+    options.group("Generation", options.generation),
+    options.group("Output", options.forms("Print what was made in words, as on a terminal.")),
     options.everywhere(),
 )
 # fmt: on
 
 
-@click.command("new", short_help="Create a session.")
+@click.command("new", cls=options.Command, short_help="Create a session.")
 @options.all_of(OPTIONS)
 @click.pass_obj
 def command(

@@ -37,35 +37,43 @@ LIMITS = ("retries", "max_wait", "timeout", "deadline", "grace", "wait")
 OPTIONS = (
     click.argument("script", metavar="SCRIPT", help=(
         "YAML, JSON, JSON Lines, or a session; '-' is standard input.")),
-    common_options.session(required=False),
-    click.option("--out", "directory", metavar="DIR", help=(
-        "Keep the sessions in DIR/NAME.jsonl: for files with many conversations.")),
-    click.option("--model", metavar="MODEL", help="Use this model instead of the script's."),
-    click.option("--var", "variables", metavar="NAME=TEXT", multiple=True, help=(
-        "The text that replaces {{NAME}}.")),
-    click.option("--lines", "as_lines", is_flag=True, help=(
-        "SCRIPT is plain text: each line is a message.")),
-    click.option("--strict", is_flag=True, help="Treat warnings as errors."),
-    click.option("--on-fail", type=click.Choice(["stop", "continue"]), help=(
-        "What to do when an expectation is not met.  [default: the script's, continue]")),
-    click.option("--on-unknown", type=click.Choice(["fail", "resend"]), help=(
-        "What to do when it is unknown whether a message was answered."
-        "  [default: the script's, fail]")),
-    common_options.limits(deadline=86400),
-    common_options.number("--max-wait", Seconds(0), 300, (
-        "Give up if asked to wait longer before sending again.")),
-    common_options.number("--grace", Seconds(0), 20, (
-        "Time that a request under way has to finish after Ctrl-C (a second Ctrl-C ends it)."
-        " No request starts this close to the deadline.")),
-    common_options.wait(0),
-    click.option("--dry-run", is_flag=True, help=(
-        "Check the script and print what would be sent. Needs no key.")),
+    common_options.group("Script",
+        click.option("--var", "variables", metavar="NAME=TEXT", multiple=True, help=(
+            "The text that replaces {{NAME}}.")),
+        click.option("--lines", "as_lines", is_flag=True, help=(
+            "SCRIPT is plain text: each line is a message.")),
+        click.option("--strict", is_flag=True, help="Treat warnings as errors."),
+        click.option("--model", metavar="MODEL", help="Use this model instead of the script's."),
+        click.option("--on-fail", type=click.Choice(["stop", "continue"]), help=(
+            "What to do when an expectation is not met.  [default: the script's, continue]")),
+        click.option("--on-unknown", type=click.Choice(["fail", "resend"]), help=(
+            "What to do when it is unknown whether a message was answered."
+            "  [default: the script's, fail]")),
+        click.option("--dry-run", is_flag=True, help=(
+            "Check the script and print what would be sent. Needs no key.")),
+    ),
+    common_options.group("Sessions",
+        common_options.session(required=False),
+        click.option("--out", "directory", metavar="DIR", help=(
+            "Keep the sessions in DIR/NAME.jsonl: for files with many conversations.")),
+        common_options.wait(0),
+    ),
+    common_options.group("Limits and retries",
+        common_options.limits(deadline=86400),
+        common_options.number("--max-wait", Seconds(0), 300, (
+            "Give up if asked to wait longer before sending again.")),
+        common_options.number("--grace", Seconds(0), 20, (
+            "Time that a request under way has to finish after Ctrl-C (a second Ctrl-C ends it)."
+            " No request starts this close to the deadline.")),
+    ),
     common_options.everywhere(),
 )
 # fmt: on
 
 
-@click.command("replay", short_help="Send the messages of a script, each once.")
+@click.command(
+    "replay", cls=common_options.Command, short_help="Send the messages of a script, each once."
+)
 @common_options.all_of(OPTIONS)
 @click.pass_context
 def command(

@@ -52,38 +52,49 @@ LONGEST_KEY = 256
 # fmt: off
 OPTIONS = (
     click.argument("message", required=False, help="The message; '-' is standard input."),
-    common_options.session(),
-    click.option("--text", "as_text", is_flag=True, help="Print only the text of the answer."),
-    click.option("--stream", is_flag=True, help=(
-        "Print the answer while it arrives: JSONL events, or text with --text.")),
-    click.option("--full", is_flag=True, help="Print all Parts of the answer too."),
-    click.option("-n", "--no-stdin", is_flag=True, help="Do not read standard input."),
-    click.option("--create", is_flag=True, help=(
-        "Create the session if it is missing, with the settings given here.")),
-    click.option("--model", metavar="MODEL", help=(
-        "Model for this message; with --create, of the session if it is new.")),
-    common_options.generation,
-    common_options.limits(deadline=600),
-    common_options.wait(300),
-    click.option("--once", "key", metavar="NAME", help=(
-        "Send only once under this name: if it was answered before, print that answer again.")),
-    click.option("--on-unknown", type=click.Choice(["fail", "resend"]), default="fail",
-        show_default=True, help=(
-        "With --once: what to do when it is unknown whether the message was answered.")),
-    click.option("--max-turns", metavar="N", type=common_options.WholeNumber(min=0), help=(
-        "Send nothing if the history already has N turns.")),
-    click.option("--allow", metavar="STATUS,…", default="", help=(
-        "Exit 0 also if the answer is blocked, incomplete or a function_call.")),
-    click.option("--skip-empty", is_flag=True, help=(
-        "Send nothing and exit 0 if the message is empty.")),
-    click.option("--dry-run", is_flag=True, help=(
-        "Print the request that would be sent, and send nothing. Needs no key.")),
+    common_options.group("Message",
+        click.option("-n", "--no-stdin", is_flag=True, help="Do not read standard input."),
+        click.option("--skip-empty", is_flag=True, help=(
+            "Send nothing and exit 0 if the message is empty.")),
+        click.option("--once", "key", metavar="NAME", help=(
+            "Send only once under this name: if it was answered before, print that answer again.")),
+        click.option("--on-unknown", type=click.Choice(["fail", "resend"]), default="fail",
+            show_default=True, help=(
+            "With --once: what to do when it is unknown whether the message was answered.")),
+    ),
+    common_options.group("Session",
+        common_options.session(),
+        click.option("--create", is_flag=True, help=(
+            "Create the session if it is missing, with the settings given here.")),
+        click.option("--max-turns", metavar="N", type=common_options.WholeNumber(min=0), help=(
+            "Send nothing if the history already has N turns.")),
+        common_options.wait(300),
+    ),
+    common_options.group("Output",
+        click.option("--text", "as_text", is_flag=True, help=(
+            "Print only the text of the answer.")),
+        click.option("--stream", is_flag=True, help=(
+            "Print the answer while it arrives: JSONL events, or text with --text.")),
+        click.option("--full", is_flag=True, help="Print all Parts of the answer too."),
+        click.option("--allow", metavar="STATUS,…", default="", help=(
+            "Exit 0 also if the answer is blocked, incomplete or a function_call.")),
+        click.option("--dry-run", is_flag=True, help=(
+            "Print the request that would be sent, and send nothing. Needs no key.")),
+    ),
+    common_options.group("Model and generation",
+        click.option("--model", metavar="MODEL", help=(
+            "Model for this message; with --create, of the session if it is new.")),
+        common_options.generation,
+    ),
+    common_options.group("Limits and retries", common_options.limits(deadline=600)),
     common_options.everywhere(),
 )
 # fmt: on
 
 
-@click.command("send", short_help="Send one message and print the answer.")
+@click.command(
+    "send", cls=common_options.Command, short_help="Send one message and print the answer."
+)
 @common_options.all_of(OPTIONS)
 @click.pass_obj
 def command(

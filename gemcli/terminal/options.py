@@ -52,6 +52,43 @@ def all_of(options: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
     return decorate
 
 
+HEADINGS: dict[click.Parameter, str] = {}
+"""The heading that the help has for an option which is in a group."""
+
+
+def group(heading: str, *options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Several options that the help lists under a heading of their own."""
+
+    def decorate(function: F) -> F:
+        before = list(getattr(function, "__click_params__", []))
+        function = all_of(options)(function)
+        parameters: list[click.Parameter] = getattr(function, "__click_params__", [])
+        HEADINGS.update(dict.fromkeys(parameters[len(before) :], heading))
+        return function
+
+    return decorate
+
+
+def headed(context: click.Context) -> dict[str, list[click.Option]]:
+    """The options that the help shows, by heading."""
+    found: dict[str, list[click.Option]] = {}
+    for option in context.command.get_params(context):
+        if isinstance(option, click.Option) and not option.hidden:
+            found.setdefault(HEADINGS.get(option, "Options"), []).append(option)
+    return found
+
+
+class Command(click.Command):
+    """A command whose help lists its options in groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each group of options under its heading."""
+        for heading, options in headed(ctx).items():
+            records = (option.get_help_record(ctx) for option in options)
+            with formatter.section(heading):
+                formatter.write_dl([record for record in records if record])
+
+
 def session(*, required: bool = True) -> Callable[[F], F]:
     """`--session`: which session."""
     text = "Session: a name, or a path (with '/' or ending in .jsonl).  [env: GEMCLI_SESSION]"

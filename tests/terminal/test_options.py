@@ -59,6 +59,22 @@ def test_help(name: str) -> None:
         assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", words)) <= known
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_groups_of_options(name: str) -> None:
+    """Nobody has to read a list of more than a dozen: many options stand in groups, each shown once."""
+    found = command(name)
+    with click.Context(found, info_name=name, terminal_width=80) as context:
+        groups = options.headed(context)
+        text = found.get_help(context)
+    assert max(map(len, groups.values())) <= 13
+    for heading, group in groups.items():
+        section = text.partition(f"\n{heading}:\n")[2].partition("\n\n")[0]
+        for option in group:
+            assert re.search(rf"^  {option.opts[0]}\b", section, re.MULTILINE)
+    shown = [option for group in groups.values() for option in group]
+    assert len(shown) == len({*shown}) == sum(not option.hidden for option in options_of(name)) + 1  # --help
+
+
 def test_no_key_on_the_command_line() -> None:
     """No option takes an API key: arguments are visible to everyone on the machine."""
     keys = [opt for name in COMMANDS for option in options_of(name) for opt in option.opts if "key" in opt]
