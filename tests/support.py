@@ -32,7 +32,7 @@ from tests.builders import records_of, session_file
 PROGRAM = str(Path(sys.executable).with_name("gemcli"))
 """The installed program: what users run."""
 
-CANARY = "test-key"
+CANARY = "canary-key-of-the-tests"
 """The API key of every test that has no other: whatever a test is about, nothing may tell it."""
 
 LONG = "TORTURE_MINUTES" in os.environ

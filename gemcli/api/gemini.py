@@ -101,7 +101,7 @@ class Gemini:
             raise attempt.secrets.hide_in_error(failure) from None
         if reported := http_errors.error_in_answer(answer):
             raise attempt.secrets.hide_in_error(reported)
-        return answer
+        return attempt.secrets.hide_in_answer(answer)
 
     def stream(
         self,
@@ -131,7 +131,7 @@ class Gemini:
             if not streamed.finished:
                 failure = _with_partial(broken, attempt, streamed)
                 raise attempt.secrets.hide_in_error(failure) from broken.__cause__
-        return streamed.answer
+        return attempt.secrets.hide_in_answer(streamed.answer)
 
     def preview(self, model: str, body: Mapping[str, object], *, stream: bool) -> dict[str, Any]:
         """The request as it would be sent, for the user to see: `method`, `url` and `body`."""
@@ -299,7 +299,7 @@ def _with_partial(error: GemcliError, attempt: Attempt, streamed: StreamedAnswer
     if streamed.chunks and error.reason != "ANSWER_TOO_LONG":
         if error.outcome == "rejected":  # what the API reports may be retried, but not its answer
             error = http_errors.broken_off(error)
-        return error.replace(partial=streamed.answer)
+        return error.replace(partial=attempt.secrets.hide_in_answer(streamed.answer))
     if error.outcome == "unknown" and attempt.body and error.partial is None:
         return error.replace(partial=attempt.text)
     return error
@@ -309,9 +309,9 @@ def _raise_failure(attempt: Attempt, error: BaseException | None) -> NoReturn:
     """Raise what a request means that brought no answer: an error of the API, or of the network."""
     secrets = attempt.secrets
     if attempt.complete and attempt.status is not None:
-        # Secrets are hidden before a long message is cut, which could leave half a key.
-        body = secrets.hide_in_bytes(bytes(attempt.body))
-        failure = http_errors.error_of_response(attempt.status, attempt.headers, body)
+        failure = http_errors.error_of_response(
+            attempt.status, attempt.headers, attempt.body, secrets.hide
+        )
         if failure.reason in ("API_KEY_INVALID", "UNAUTHENTICATED") and attempt.key_source:
             failure = failure.replace(hint=f"put a valid key into {attempt.key_source}")
         raise secrets.hide_in_error(failure)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gemcli.errors import GemcliError, ReasonName
@@ -58,9 +58,17 @@ class _ApiError:
     details: Sequence[Mapping[str, object]] = ()
 
 
-def error_of_response(http: int, headers: Mapping[str, str], body: bytes) -> GemcliError:
-    """What an HTTP answer other than 200 means; after a 2xx, the outcome is unknown."""
-    error = _parse(body)
+def error_of_response(
+    http: int,
+    headers: Mapping[str, str],
+    body: bytes | bytearray,
+    hide: Callable[[str], str] = str,
+) -> GemcliError:
+    """What an HTTP answer other than 200 means; after a 2xx, the outcome is unknown.
+
+    `hide` hides secrets in a text before it is cut, which could leave half of one.
+    """
+    error = _parse(body, hide)
     message = f"the API answered HTTP {http} {error.status}".rstrip()
     if error.message:
         message += f": {error.message}"
@@ -141,12 +149,12 @@ def _is_daily(error: _ApiError) -> bool:
     return False
 
 
-def _parse(body: bytes) -> _ApiError:
+def _parse(body: bytes | bytearray, hide: Callable[[str], str]) -> _ApiError:
     """The error object of an answer; the text of a page as its message if there is none."""
     try:
         answer = strict_json.loads(body)
     except ValueError:
-        return _ApiError(message=_text_of_page(body))
+        return _ApiError(message=_text_of_page(body, hide))
     if isinstance(answer, list) and answer:  # so a stream answers before its first event
         answer = answer[0]
     return _api_error(answer.get("error") if isinstance(answer, dict) else None)
@@ -168,9 +176,9 @@ def _api_error(error: object) -> _ApiError:
     )
 
 
-def _text_of_page(body: bytes) -> str:
+def _text_of_page(body: bytes | bytearray, hide: Callable[[str], str]) -> str:
     """The beginning of a page without its tags: more could keep the pattern busy for minutes."""
-    page = body[:4000].decode("utf-8", "replace")
+    page = hide(body[:8000].decode("utf-8", "replace"))[:4000]
     text = re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
     return " ".join(text.split())[:200]
 

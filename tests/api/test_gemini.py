@@ -25,7 +25,7 @@ from gemcli.errors import GemcliError
 from gemcli.signals import Interrupted, deferred, raised
 from gemcli.simulator.simulated_api import json_reply
 from tests.builders import answer, chunk, contents, error_from, lasting, sse, streaming
-from tests.support import Model
+from tests.support import CANARY, Model
 from tests.system import Listener, listening
 
 BODY = {"contents": contents("hello")}
@@ -188,7 +188,7 @@ def test_environment_of_the_sdk(variable: str, value: str, model: Model, monkeyp
     monkeypatch.setenv(variable, value)
     model.script(answer("hi"))
     assert way({**os.environ, **model.env}).generate("gemini-test", BODY, lasting(20)) == answer("hi")
-    assert model.headers[0]["x-goog-api-key"] == "test-key"
+    assert model.headers[0]["x-goog-api-key"] == CANARY
     assert "Authorization" not in model.headers[0]
 
 

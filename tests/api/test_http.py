@@ -29,7 +29,7 @@ from gemcli.api.transport_errors import UnexpectedHost, error_of_transport
 from gemcli.errors import GemcliError
 from gemcli.simulator.simulated_api import Reply, json_reply
 from tests.builders import answer, chunk, contents, error_from, lasting
-from tests.support import Model
+from tests.support import CANARY, Model
 from tests.system import Handler, Listener, listening
 
 BODY = {"contents": contents("hello")}
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("collected")
 
 def ask(url: str, seconds: float = 20, *, stream: bool = False) -> Any:
     """One request of one message to the model at `url`."""
-    environ = {"GEMINI_API_KEY": "test-key", "GOOGLE_GEMINI_BASE_URL": url}
+    environ = {"GEMINI_API_KEY": CANARY, "GOOGLE_GEMINI_BASE_URL": url}
     gemini = Gemini(endpoint_for(Backend("gemini"), environ, pytest.fail))
     if stream:
         return gemini.stream("gemini-test", BODY, lasting(seconds), lambda _chunk: None)

@@ -14,7 +14,7 @@ from gemcli.simulator.simulated_api import json_reply
 from tests.builders import error_from
 from tests.support import InProcess, Model
 
-KEY = "key-of-the-file"
+KEY = "the-key-of-the-file"
 
 
 def written(path: Path, content: str | bytes, mode: int = 0o600) -> dict[str, str]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from gemcli.formats.curl_command import dump
 from tests.builders import answer, api_error, contents, header, json_values, request, response, write_session
-from tests.support import Done, InProcess, Model
+from tests.support import CANARY, Done, InProcess, Model
 
 KEYS = {"GOOGLE_API_KEY", "GEMINI_API_KEY"}
 
@@ -74,7 +74,7 @@ def test_curl_sends_the_same(here: InProcess, model: Model, tmp_path: Path, name
     here.ok("new", "-s", "a", "--system", 'It\'s "brief"')
     told = here.ok("send", "-s", "a", "one")[0]
     done = here("export", "request", "-s", "a", "--curl")
-    assert (done.status, "test-key" in done.out) == (0, False)
+    assert (done.status, CANARY in done.out) == (0, False)
     done = shell(done.out, tmp_path, {name: "own-key"})
     assert (done.status, done.err) == (0, "")
     assert json.loads(done.out)["candidates"][0]["content"]["parts"] == [{"text": told["text"]}]

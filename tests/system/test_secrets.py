@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from gemcli.simulator.simulated_api import Cut, Reply, json_reply
-from tests.builders import answer, chunk, sse, streaming
+from tests import builders
+from tests.builders import answer, chunk, quota_failure, sse, streaming
 from tests.support import Done, Gemcli, InProcess, Model
 from tests.system import Listener, listening
 from tests.system.conditions import CONDITIONS
@@ -75,6 +77,15 @@ REPLIES: dict[str, Reply] = {
     "200-number": Reply(200, {}, (b'{"a": 1e999}',)),
     "event": streaming(sse({"error": {"code": 403, "message": f"key {KEY} is bad"}})),
     "later-event": streaming(sse(chunk("half"), {"error": {"code": 403, "message": f"key {KEY} is bad"}})),
+    "finish-message": json_reply(
+        {"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL", "finishMessage": f"x {KEY}"}]}
+    ),
+    "finish-reason": json_reply({"candidates": [{"finishReason": "SAFETY", "more": {"a": [KEY]}}], "x": KEY}),
+    "block-reason": json_reply({"promptFeedback": {"blockReason": KEY, "blockReasonMessage": KEY}}),
+    "streamed-finish-message": streaming(sse(chunk("x"), chunk(finish="OTHER", finishMessage=KEY))),
+    "partial": streaming(sse(chunk("half"), {"promptFeedback": {"x": KEY}})),
+    "escaped": Reply(400, {}, (json.dumps({"error": {"message": KEY}}).replace("A", "\\u0041").encode(),)),
+    "502-html-far-cut": Reply(502, {}, (b"<p>" * 1330 + KEY.encode(),)),
     "200-shape": json_reply({"candidates": [{"content": {"role": KEY, "parts": KEY}}]}),
 }
 
@@ -92,6 +103,19 @@ def test_answers(reply: Reply, debug: bool, gemcli: Gemcli, here: InProcess, mod
     assert KEY not in str(model.targets) + str(model.requests)
     assert done.status != 70
     assert_nowhere(done, gemcli)
+
+
+@pytest.mark.parametrize("key", ["test", "a", "sk-1234", "e"])
+def test_short_keys(key: str, here: InProcess, model: Model) -> None:
+    """A stand-in for a key is found in ordinary words: what the API says is read, and printed, as it is."""
+    message = "models/gemini-flash-latest of sk-1234 has a limit"
+    model.script(builders.api_error(429, "RESOURCE_EXHAUSTED", message, quota_failure("GenerateRequestsPerDay")))
+    model.script(answer("a test", finish="SAFETY", finishMessage="a test"))
+    env = model.env | {"GEMINI_API_KEY": key}
+    first = here.failed("send", "-s", "s", "--create", "hi", env=env)
+    assert (first.status, first.error["reason"]) == (69, "QUOTA_DAILY")
+    assert message in first.error["message"]
+    assert here("send", "-s", "s", "hi", env=env).json["text"] == "a test"
 
 
 def broken(data: bytes) -> Callable[[Listener, Any], None]:
