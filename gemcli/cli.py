@@ -68,15 +68,33 @@ def environment_variable(command: str, option: click.Option) -> str:
     return f"GEMCLI_{command}_{name}".replace("-", "_").upper()
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+EPILOG = """\b
+gemcli COMMAND --help   the options of a command, with examples
+man gemcli              the manual: files, variables, every exit status
+
+Exit status 0 is a whole answer, 2 a wrong command line; 75 means to try again
+later.
+"""
+"""What the program's help ends with."""
+
+
+@click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @options.everywhere(hidden=False)
 @click.version_option(__version__, message="gemcli %(version)s")
 def gemcli() -> None:
-    """Gemini conversations that live in files.
+    r"""Gemini conversations that live in files.
 
     Each command loads a session and does one thing; what changes the session is appended to its
     file. Results are JSON in a pipe, and on a terminal what you read; --json and --text decide it.
     Whoever has the file can continue the conversation: in a shell, a script or a crontab.
+
+    \b
+    First use, with a key from https://aistudio.google.com/apikey:
+      export GEMINI_API_KEY=...
+      gemcli send -s NAME --create "Hello"
+      git diff | gemcli send -s NAME "What could break?"
+
+    Without a key, GEMCLI_MODEL=simulator/echo shows what a model would have seen.
     """
 
 

@@ -95,7 +95,9 @@ class Reason(NamedTuple):
     retryable: bool = False
 
 
-_FEWER_TURNS = "start from fewer turns: gemcli new -s NEW --from SESSION --at N, or gemcli rewind"
+_FEWER_TURNS = (
+    "start from fewer turns: gemcli new -s NEW --from SESSION --at N, or gemcli rewind -s SESSION"
+)
 _REPHRASE = "rephrase the message; it is not in the history"
 _VALID_KEY = "set GEMINI_API_KEY to a valid key"
 _NETWORK = "check the network; nothing was sent"
@@ -121,7 +123,8 @@ REASONS: dict[ReasonName, Reason] = {
     "NO_SUCH_TURN": Reason("data", "OUT_OF_RANGE"),
     "BAD_TEXT": Reason("data", "INVALID_ARGUMENT"),
     "BAD_HISTORY": Reason("data", "INVALID_ARGUMENT"),
-    "NOT_EXPRESSIBLE": Reason("data", "UNIMPLEMENTED"),
+    "NOT_EXPRESSIBLE": Reason("data", "UNIMPLEMENTED",
+        "gemcli export contents -s SESSION keeps everything"),
     "CONTEXT_TOO_LONG": Reason("data", "INVALID_ARGUMENT", _FEWER_TURNS),
     "TOO_LARGE": Reason("data", "INVALID_ARGUMENT"),
     "SESSION_MISSING": Reason("no_input", "NOT_FOUND"),
@@ -172,7 +175,7 @@ REASONS: dict[ReasonName, Reason] = {
     "UNEXPECTED_HOST": Reason("config", "FAILED_PRECONDITION",
         "check the base URL, the project and the location"),
     "NO_PROJECT": Reason("config", "FAILED_PRECONDITION",
-        "set GOOGLE_CLOUD_PROJECT, or use gemcli new --project"),
+        "set GOOGLE_CLOUD_PROJECT, or use gemcli new -s NAME --project PROJECT"),
     "TLS": Reason("config", "FAILED_PRECONDITION", "set SSL_CERT_FILE to trusted certificates"),
     "REDIRECT": Reason("config", "FAILED_PRECONDITION",
         "check the base URL, and whether a network portal wants a login"),

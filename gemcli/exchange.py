@@ -138,7 +138,7 @@ def prepare(
     if calls and not contents.function_responses(content):
         waiting = ", ".join(str(call.get("name")) for call in calls)
         what = f"the history ends in calls of {waiting} that wait for their responses"
-        hint = "gemcli rewind takes the turn with the calls out of the history"
+        hint = "gemcli rewind -s SESSION takes the turn with the calls out of the history"
         raise GemcliError("OPEN_CALL", f"{what}; a message cannot follow them", hint=hint)
     merged = settings.merge(journal.header["config"], config or {})
     body, notes = _body(journal.answered, content, name, backend.name, merged)

@@ -40,7 +40,7 @@ RULES = {
 
 ROLE_HINTS = {
     "assistant": 'the Gemini API calls this role "model"',
-    "system": "a system instruction is not a Content: give it to `gemcli new --system`",
+    "system": "a system instruction is not a Content: give it to `new --system`",
     "tool": 'function responses have the role "user"',
     "function": 'function responses have the role "user"',
     None: 'add "role": "user" or "role": "model"',

@@ -71,7 +71,7 @@ class Format(NamedTuple):
 
 FORMATS = {
     "contents": Format(
-        "a JSON list of Contents, for `history=` of the SDK or `gemcli new --history`", _contents
+        "a JSON list of Contents, for `history=` of the SDK or `new --history`", _contents
     ),
     "request": Format("the generateContent body behind the last answer", _request),
     "script": Format("the user's messages as YAML", _script),

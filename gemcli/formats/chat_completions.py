@@ -152,4 +152,4 @@ def _content_part(number: int, part: Part) -> Message:
 def _not_expressible(where: str, part: Mapping[str, object]) -> GemcliError:
     kind = next((key for key in part if key not in ("thought", "thoughtSignature")), "part")
     what = f"{where} holds {kind}, which has no counterpart in these messages"
-    return GemcliError("NOT_EXPRESSIBLE", what, hint="gemcli export contents keeps everything")
+    return GemcliError("NOT_EXPRESSIBLE", what)

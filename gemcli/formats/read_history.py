@@ -204,7 +204,7 @@ def _hint(value: object, name: str) -> str | None:
     """What to do with something that is no history but is known: a script, or Markdown."""
     if isinstance(value, str):
         if value.startswith("# Conversation with "):
-            return "Markdown is for reading; gemcli export contents can be read back"
+            return "Markdown is for reading; gemcli export contents -s SESSION can be read back"
         is_script = re.match(r"(- |(model|system|turns):)", value) is not None
     else:
         is_script = isinstance(value, dict) and "turns" in value

@@ -65,7 +65,7 @@ def _message(content: Content, call: Config | None, number: int) -> str | dict[s
     """A user Content as a turn of a script."""
     if not _is_text(content):
         what = f"message {number} has parts that are not text, which a script cannot hold"
-        raise GemcliError("NOT_EXPRESSIBLE", what, hint="gemcli export contents keeps everything")
+        raise GemcliError("NOT_EXPRESSIBLE", what)
     turn: dict[str, object] = {"user": text_of(content)}
     if "{{" in text_of(content):
         # It would be taken for a template.

@@ -58,7 +58,7 @@ BREACHES: dict[str, dict[str, tuple[Any, ...]]] = {
         "assistant": ([Q, {**A, "role": "assistant"}], 1, "the role 'assistant' is not known",
             'the Gemini API calls this role "model"'),
         "system": ([{**Q, "role": "system"}, Q], 0, "the role 'system' is not known",
-            "a system instruction is not a Content: give it to `gemcli new --system`"),
+            "a system instruction is not a Content: give it to `new --system`"),
         "tool": ([Q, model(call()), {**user(result()), "role": "tool"}], 2, "the role 'tool' is not known", TOOL_HINT),
         "function": ([Q, model(call()), {**user(result()), "role": "function"}], 2,
             "the role 'function' is not known", TOOL_HINT),

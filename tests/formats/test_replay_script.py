@@ -179,4 +179,4 @@ def test_what_a_script_cannot_hold(part: dict[str, Any]) -> None:
     caught = error_from(dump, history, header())
     assert (caught.reason, caught.exit) == ("NOT_EXPRESSIBLE", 65)
     assert caught.message == "message 2 has parts that are not text, which a script cannot hold"
-    assert caught.hint == "gemcli export contents keeps everything"
+    assert caught.hint == "gemcli export contents -s SESSION keeps everything"

@@ -74,6 +74,22 @@ def test_the_tour_runs_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert matches(shown, printed), f"$ {command}\nREADME.md shows:\n{shown}\nbut it prints:\n{printed}"
 
 
+def test_the_first_example_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines at the top of the README need nothing but a key: no session that was made before."""
+    if not (shutil.which("jq") and shutil.which("git")):
+        pytest.skip("the example pipes git into gemcli, and gemcli into jq")
+    monkeypatch.setenv("PATH", str(Path(PROGRAM).parent), prepend=":")
+    monkeypatch.setenv("GEMCLI_MODEL", "simulator/echo")
+    example = re.search(r"^(    .*\n)+", README, re.MULTILINE)
+    assert example is not None
+    script = f"set -e; git init -q; echo x > f; git add -N f\n{example[0]}"
+    done = subprocess.run(["/bin/sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    first, second = re.findall(r"^Message \d.*", done.stdout, re.MULTILINE)
+    assert "diff --git a/f b/f" in done.stdout
+    assert first.startswith('Message 1 says: "What could break?')
+    assert second.startswith('Message 2 says: "Now look at the locking only". Before it: 1: "What could break?')
+
+
 def test_the_comparison_can_fail() -> None:
     """`[..]` matches any text within a line, and nothing else matches but itself."""
     assert matches("at [..]/a.jsonl\n", "at /some/where/a.jsonl\n")
