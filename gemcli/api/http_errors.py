@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gemcli.errors import GemcliError, ReasonName
 from gemcli.text import strict_json
@@ -48,6 +48,9 @@ BY_MESSAGE: tuple[tuple[str, ReasonName], ...] = (
 """The reason for a 400 by what its message contains; the first that matches decides."""
 
 
+_RETRY_IN = re.compile(r"\s*(?:Please )?[Rr]etry in ([0-9.]*[0-9]m?s)\.?")
+
+
 @dataclass(frozen=True)
 class _ApiError:
     """The `error` object of an error answer; `code` is an HTTP status."""
@@ -70,12 +73,15 @@ def error_of_response(
     """
     error = _parse(body, hide)
     message = f"the API answered HTTP {http} {error.status}".rstrip()
+    reason = _reason(http, error)
+    if reason == "QUOTA_DAILY":  # untrue then, and another time in each answer
+        error = replace(error, message=_RETRY_IN.sub("", error.message))
     if error.message:
         message += f": {error.message}"
     if http // 100 == 3:
         message += f": to {headers.get('location', 'nowhere')}"
     return GemcliError(
-        _reason(http, error),
+        reason,
         message,
         http=http,
         outcome="unknown" if http < 300 else "rejected",
@@ -188,7 +194,7 @@ def _retry_after(headers: Mapping[str, str], error: _ApiError) -> float | None:
     infos = [each for each in error.details if str(each.get("@type")).endswith("RetryInfo")]
     delays = [_duration(info.get("retryDelay")) for info in infos]
     delays.append(_seconds_of_header(headers.get("retry-after", "").strip()))
-    delays += map(_duration, re.findall(r"[Rr]etry in ([0-9.]+m?s)", error.message))
+    delays += map(_duration, _RETRY_IN.findall(error.message))
     return next((seconds for seconds in delays if seconds is not None), None)
 
 

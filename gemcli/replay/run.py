@@ -107,7 +107,8 @@ class _Run:
                 self._context.show_progress(events.progress(index, script, outcome))
                 if outcome.error:
                     where = f"{script.name}/{outcome.plan.turn.id}"
-                    where += f", turn {outcome.number}" if outcome.number else ""
+                    # A turn without an answer has another number each time that it is sent.
+                    where += f", turn {outcome.number}" if outcome.result else ""
                     self._tally.errors.append(_located(outcome.error, where, name))
         except GemcliError as error:
             self._report_error(script, error)

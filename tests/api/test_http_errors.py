@@ -74,6 +74,14 @@ def test_reasons(http: int, fault: Mapping[str, Any], reason: str) -> None:
     assert as_list.to_json() == error.to_json()
 
 
+def test_a_daily_quota_is_not_over_in_a_minute() -> None:
+    """The API says so all the same, and another time in each answer: it is left out of the message."""
+    text = "You exceeded your quota, limit: 0\nPlease retry in 53.190234s. See the documentation."
+    error = error_of(429, {"message": text})
+    assert error.message == "the API answered HTTP 429: You exceeded your quota, limit: 0 See the documentation."
+    assert (error.reason, error.retryable) == ("QUOTA_DAILY", False)
+
+
 CONTRACT = {
     "BAD_RESPONSE": (76, "INTERNAL"),
     "REDIRECT": (78, "FAILED_PRECONDITION"),

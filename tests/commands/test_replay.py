@@ -501,7 +501,7 @@ def test_several_errors(here: InProcess, model: Model) -> None:
     model.script(answer(""), refusal(500, "INTERNAL"))
     done = here("replay", "q.jsonl", "--out", "runs", "--errors", "json")
     assert (done.status, len(done.err.splitlines())) == (75, 1)
-    assert done.error["message"].startswith("y/t1, turn 1: ")
+    assert done.error["message"].startswith("y/t1: ")
     assert done.error["message"].endswith("; 1 other failure in the events")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gemcli.simulator.simulated_api import Reply
-from tests.builders import answer, api_error, overloaded, retry_info, slowly
+from tests.builders import answer, api_error, retry_info, slowly
 from tests.support import Gemcli, Model
 from tests.system.test_interrupts import by_name, ended, wait_until
 
@@ -171,22 +171,6 @@ def test_a_signal_when_nobody_reads(gemcli: Gemcli, model: Model) -> None:
         process.communicate()
     assert [record["kind"] for record in gemcli.records("s")] == ["session", *["request", "response"] * 2]
     finished(gemcli, model, sends=["three"])
-
-
-def test_a_line_of_cron(gemcli: Gemcli, model: Model) -> None:
-    """A line of a crontab: out of quota it is 75, the next tick finishes, and ticks after that send and say nothing."""
-    (gemcli.directory / "nightly.yaml").write_text("- one\n- two\n- three\n")
-    (gemcli.directory / "runs").mkdir()
-    line = "gemcli replay nightly.yaml -s runs/$(date +%Y).jsonl --retries 0 > /dev/null"
-    model.script(answer("first"), overloaded("Busy."))
-    first = gemcli.shell(line, model.env)
-    assert (first.status, asked(model)) == (BUSY, ["one", "two"])
-    assert first.err.startswith("gemcli: error: nightly: t2: ")
-    for _ in range(2):
-        done = gemcli.shell(line, model.env)
-        assert (done.status, done.out, done.err) == (0, "", "")
-        assert asked(model) == ["one", "two", "two", "three"]
-    assert len(list((gemcli.directory / "runs").iterdir())) == 1
 
 
 SUITE = "".join(
