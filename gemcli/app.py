@@ -94,12 +94,16 @@ class App:
 
     def gemini(self, backend: Backend, *, dry: bool = False) -> Gemini:
         """The client for `backend`. With `dry` it needs no key, and can only show requests."""
+        from gemcli.api.backends import note_of_choice
         from gemcli.api.endpoint import endpoint_for, endpoint_without_key
         from gemcli.api.gemini import Gemini
 
         if dry:
             return Gemini(endpoint_without_key(backend, self.environ))
-        return Gemini(endpoint_for(backend, self.environ, self.output.notice))
+        endpoint = endpoint_for(backend, self.environ, self.output.notice)
+        if note := note_of_choice(backend, self.environ):
+            self.output.notice(note)
+        return Gemini(endpoint)
 
     def require_endpoint(self, backend: Backend) -> None:
         """Raise `GemcliError` (NO_KEY, BASE_URL, …) if no request to `backend` could be made."""

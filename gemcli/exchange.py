@@ -41,6 +41,7 @@ from gemcli.sessions.records import AttemptRecord
 from gemcli.sessions.session import Session, Unsaved
 from gemcli.settings import config as settings
 from gemcli.settings.config import Config
+from gemcli.settings.destinations import destinations
 from gemcli.signals import deferred
 
 
@@ -188,6 +189,8 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
     if transport.limits.time_to_start <= 0:
         message = "there is no time left for a request before the deadline"
         raise GemcliError("TIMEOUT", message, outcome="rejected", hint="raise --deadline")
+    transport.gemini.require_own_project(request.model)
+    _tell_of_destinations(session, transport.notice)
     entry = _RequestEntry(session, request, transport.backend)
     attempts: list[AttemptRecord] = []
     unsaved = None
@@ -223,6 +226,14 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
         unsaved=unsaved,
         notes=request.notes,
     )
+
+
+def _tell_of_destinations(session: Session, notice: Callable[[str], None]) -> None:
+    """Say once where the settings of a session, which may be a stranger's, send a conversation."""
+    places = destinations(session.journal.header["config"])
+    if places and session.untouched:
+        what = "the settings of the session let the API send parts of the conversation"
+        notice(f"{what} to {', '.join(places)}")
 
 
 def stored_result(exchange: Exchange) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -102,4 +103,12 @@ def _simulator(rules: str | None) -> SimulatedApp:
     from gemcli.simulator.rules_model import rules_app
     from gemcli.terminal import inputs
 
-    return rules_app(inputs.file_text(rules), rules)
+    text = inputs.file_text(rules)
+    if not _LIKE_RULES.search(text):
+        # A stranger's session may name any file of its reader: what stands in it is not quoted.
+        hint = "it begins with a line `rules:`"
+        raise GemcliError("SETTINGS", f"{rules} is not a rules file", hint=hint)
+    return rules_app(text, rules)
+
+
+_LIKE_RULES = re.compile(r"""^\s*\{?\s*["']?rules["']?\s*:""", re.MULTILINE)

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -75,6 +76,18 @@ class Gemini:
         if self._http is not None:
             self._http.close()
         self._client = self._http = None
+
+    def require_own_project(self, model: str) -> None:
+        """Raise `GemcliError` (PROJECT_NAME) if a model of Vertex AI is in another project.
+
+        Its owner would get the conversation, and the name may come from a stranger's file.
+        """
+        backend = self._endpoint.backend
+        project = model.split("/")[1] if model.startswith("projects/") else None
+        if backend.name == "vertex" and project not in (None, backend.project):
+            what = f"the model {model} belongs to another project than {backend.project}"
+            hint = f"if it is yours: gemcli new --project {shlex.quote(project or '')}"
+            raise GemcliError("PROJECT_NAME", what, hint=hint)
 
     def generate(
         self,

@@ -22,7 +22,7 @@ from gemcli.cli import main
 from gemcli.errors import GemcliError
 from gemcli.formats import markdown
 from gemcli.terminal import inputs
-from tests.builders import ECHO, api_error, chunk, header, sse, streaming, turn, write_session
+from tests.builders import ECHO, api_error, chunk, header, session_file, sse, streaming, turn, write_session
 from tests.support import Done, Gemcli, InProcess, Model
 from tests.system.test_terminal import ESCAPES, Terminal, assert_harmless
 
@@ -189,6 +189,100 @@ def test_a_backup_stays_with_the_file(here: InProcess) -> None:
     assert here("new", "-s", "a.jsonl", "--force").status == 0
     assert (here.directory / "a.jsonl").is_symlink()
     assert everything(here.directory) == ["a.jsonl", "there", "there/real.jsonl", "there/real.jsonl.bak-1"]
+
+
+# A session of somebody else
+
+
+def foreign(model: str = "gemini-flash-latest", config: Any = None, **more: Any) -> None:
+    """A session `a` whose first record a stranger has written."""
+    write_session("a", header(model) | {"backend": "gemini", "config": config or {}} | more)
+
+
+@pytest.mark.parametrize(
+    ("place", "environ", "note"),
+    [
+        ({}, {}, "Vertex AI is asked with your credentials; if that is right, set GOOGLE_GENAI_USE_VERTEXAI=true\n"),
+        ({"project": "theirs"}, {"GOOGLE_GENAI_USE_VERTEXAI": "1", "GOOGLE_CLOUD_PROJECT": "mine"},
+            "set GOOGLE_GENAI_USE_VERTEXAI=true and GOOGLE_CLOUD_PROJECT=theirs\n"),
+        ({"project": "mine"}, {"GOOGLE_GENAI_USE_VERTEXAI": "1", "GOOGLE_CLOUD_PROJECT": "mine"}, ""),
+        ({}, {"GOOGLE_GENAI_USE_VERTEXAI": "1", "GOOGLE_CLOUD_PROJECT": "mine"}, ""),
+    ],
+)  # fmt: skip
+def test_a_session_that_chooses_the_cloud(
+    here: InProcess, place: dict[str, str], environ: dict[str, str], note: str
+) -> None:
+    """What credentials and whose project a session uses is told, unless the environment says the same."""
+    foreign(backend="vertex", **place)
+    nowhere = {"GOOGLE_VERTEX_BASE_URL": "http://127.0.0.1:9", "GOOGLE_API_KEY": "k", "GOOGLE_CLOUD_PROJECT": ""}
+    done = here("send", "-s", "a", "hi", env={**nowhere, **environ, "GOOGLE_APPLICATION_CREDENTIALS": "/none"})
+    assert done.err.count("as the session says") == bool(note)
+    assert note in done.err
+
+
+def test_a_session_that_leaves_the_cloud(here: InProcess, model: Model) -> None:
+    """So is a session that asks the Gemini API where the environment says Vertex AI."""
+    foreign(backend="gemini")
+    done = here("send", "-s", "a", "hi", env={**model.env, "GOOGLE_GENAI_USE_VERTEXAI": "true"})
+    assert done.status == 0
+    assert "the Gemini API is asked with your API key, not Vertex AI" in done.err
+
+
+def test_a_model_in_a_strangers_project(here: InProcess) -> None:
+    """A model of another project than the session's is not asked: its owner would get the conversation."""
+    foreign("projects/theirs/locations/global/endpoints/1", backend="vertex")
+    environ = {"GOOGLE_VERTEX_BASE_URL": "http://127.0.0.1:9", "GOOGLE_CLOUD_PROJECT": "mine"}
+    for command in (["send", "-s", "a", "hi"], ["replay", "s.yaml", "-s", "a"]):
+        (here.directory / "s.yaml").write_text("- hi\n")
+        done = here(*command, env=environ)
+        assert (done.status, "belongs to another project than mine" in done.err) == (2, True), done.err
+    assert len(here.records("a")) == 1
+
+
+def test_settings_that_reach_others(here: InProcess, model: Model) -> None:
+    """Servers and stores that the settings of a session name are told once, whatever the case of their keys."""
+    server = {"name": "x", "streamableHttpTransport": {"url": "https://theirs.example/mcp"}}
+    tools = [{"mcpServers": [server]}, {"url_context": {}}, {"googleSearch": {}}]
+    declared = {"functionDeclarations": [{"name": "f", "parametersJsonSchema": {"url": "no address"}}]}
+    foreign(config={"tools": [*tools, declared]})
+    (here.directory / "s.yaml").write_text("[one, two]\n")
+    for command in (["send", "-s", "a", "hi"], ["replay", "s.yaml", "-s", "b"]):
+        if "b" in command:
+            here("new", "-s", "b", "--from", "a", "--at", "0")
+        done = here(*command, env=model.env)
+        assert done.status == 0, done.err
+        what = "let the API send parts of the conversation to "
+        places = "https://theirs.example/mcp, the web pages that it names"
+        assert done.err == f"gemcli: note: the settings of the session {what}{places}\n"
+
+
+def test_a_model_that_names_a_file(here: InProcess) -> None:
+    """A file of the reader that a session gives out as rules is not quoted."""
+    (here.directory / "private").write_text("token: abcdef\nother: {: ]\n")
+    foreign("simulator/rules:private")
+    for command in (["send", "-s", "a", "hi"], ["new", "-s", "b", "--from", "a"], ["send", "-s", "b", "hi"]):
+        done = here(*command)
+        assert "abcdef" not in done.err + done.out
+    assert (done.status, "private is not a rules file" in done.err) == (2, True)
+
+
+def test_texts_of_a_stranger_on_a_terminal(terminal: Terminal) -> None:
+    """Whatever stands in a session, nothing of it reaches the terminal as it is."""
+    foreign(ALL, {"systemInstruction": {"parts": [{"text": ALL}]}}, id=ALL, time=ALL, origin={"kind": ALL, "file": ALL})
+    path = str(session_file("a"))
+    for command in (
+        ["history", "-s", path, "--check"],
+        ["history", "--sessions"],
+        ["export", "markdown", "-s", path],
+        ["export", "script", "-s", path],
+        ["send", "-s", path, "hi"],
+        ["rewind", "-s", path],
+        ["new", "-s", "b", "--from", path],
+        ["replay", path, "-s", "c", "--dry-run"],
+    ):
+        status, printed = terminal(*command)
+        assert status in (0, 2, 65), command
+        assert_harmless(printed)
 
 
 # What is no file, where text is expected

@@ -1,0 +1,45 @@
+"""Where settings let the API send parts of a conversation, beyond the model itself.
+
+The settings of a session may come from somebody else, who should not choose that silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gemcli.text.proto_json import camel
+
+SERVICES = {
+    "urlContext": "the web pages that it names",
+    "parallelAiSearch": "parallel.ai",
+    "exaAiSearch": "exa.ai",
+}
+"""Tools that reach other people's servers, and which."""
+
+ADDRESSES = {"url", "endpoint", "outputUriPrefix"}
+"""The keys of addresses, in the settings of tools and of output."""
+
+PLACES = ("tools", "outputConfig")
+
+
+def destinations(config: Mapping[str, Any]) -> list[str]:
+    """The servers and stores that these settings (REST form) name, each once."""
+    found = (place for key in config if camel(key) in PLACES for place in _places(config[key]))
+    return list(dict.fromkeys(found))
+
+
+def _places(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for inner in value:
+            yield from _places(inner)
+    if not isinstance(value, dict):
+        return
+    for key, inner in value.items():
+        name = camel(key)
+        if name in SERVICES:
+            yield SERVICES[name]
+        elif name in ADDRESSES and isinstance(inner, str):
+            yield inner
+        elif name != "functionDeclarations":
+            yield from _places(inner)
