@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import stat
@@ -123,12 +124,14 @@ def everything(directory: Path) -> list[str]:
 
 
 def test_ids_of_others_do_not_climb(here: InProcess) -> None:
-    """An id of somebody's data that is no name of a session gives way to the line's number, within --out."""
+    """An id of somebody's data that is no name of a session gives way to a name made of its content, within --out."""
     (here.directory / "s.jsonl").write_text(suite("id", CLIMBING))
     done = here("replay", "s.jsonl", "--out", "out/here")
     assert (done.status, done.lines[-1]["conversations"]["passed"]) == (0, len(CLIMBING))
-    made = [f"out/here/line-{number}.jsonl" for number in range(1, len(CLIMBING) + 1)]
-    assert everything(here.directory) == sorted(["out", "out/here", "s.jsonl", *made])
+    made = [Path(name) for name in everything(here.directory / "out" / "here")]
+    assert len(made) == len(CLIMBING)
+    assert all(re.fullmatch(r"[0-9a-f]{12}(-[0-9]+)?\.jsonl", str(path)) for path in made), made
+    assert set(os.listdir(here.directory)) == {"out", "s.jsonl"}
 
 
 def test_names_of_conversations_do_not_climb(here: InProcess) -> None:
