@@ -7,6 +7,7 @@ model Contents are kept, unless they look like a slip.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import cast
@@ -33,8 +34,10 @@ DATA = (
 )  # fmt: skip
 """What a Part can hold: exactly one of these."""
 
-REQUIRED = {"inlineData": ("mimeType", "data"), "fileData": ("fileUri",)}
-"""What the data of a Part cannot do without."""
+REQUIRED = {"Blob": ("mimeType", "data"), "FileData": ("fileUri",)}
+"""What media cannot do without."""
+
+MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(;.*)?")
 
 MAX_UNKNOWN = 100
 """Most different keys that are looked at closely: with more, it is not what it was taken for."""
@@ -98,11 +101,6 @@ def _content_problems(index: int, content: Content) -> Iterator[Problem]:
         if len(data) > 1:
             what = f"part {number} has both `{data[0]}` and `{data[1]}`"
             yield Problem("data", what, index, hint="make each a Part of its own")
-        for key in data:
-            inner = values[key]
-            for name in REQUIRED.get(key, ()):
-                if isinstance(inner, dict) and not inner.get(name):
-                    yield Problem("data", f"part {number}: the {key} has no `{name}`", index)
         marks = values.keys() - {"thought", "thoughtSignature"}
         if marks and not data and marks <= fields_in("Part").keys():
             what = f"part {number} has no data, only `{next(iter(values))}`"
@@ -133,6 +131,9 @@ class _FieldCheck:
 
     def _object(self, value: Mapping[str, object], kind: str, path: str) -> Iterator[Fault]:
         fields = fields_in(kind)
+        for name in REQUIRED.get(kind, ()):
+            if not value.get(name):
+                yield "data", f"{self._place}`{path}{name}` is missing", None
         for key, inner in value.items():
             if key in fields:
                 yield from self._value(inner, fields[key], path + key)
@@ -156,6 +157,8 @@ class _FieldCheck:
             yield from self._object(value, kind, f"{path}.")
         elif isinstance(value, str) and kind == "bytes" and not _is_padded_base64(value):
             yield "base64", f"{self._place}`{path}` is not base64", None
+        elif path.endswith(".mimeType") and value and not MIME_TYPE.fullmatch(str(value)):
+            yield "data", f"{self._place}`{path}` is not like image/png", None
 
     def _suggest(self, key: str, kind: str) -> str | None:
         """A hint if a key is nearly one of the fields of an object, or means one."""

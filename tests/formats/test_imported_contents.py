@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from gemcli.chat import turn_order
 from gemcli.formats.imported_contents import DATA, REQUIRED, RULES, check, join_answers
-from gemcli.settings.api_objects import OBJECTS, wire_form
-from gemcli.text.proto_json import fields_of
+from gemcli.settings.api_objects import fields_in, wire_form
 from tests.builders import call, contents, json_values, model, result, user
 
 Q, A = user("q"), model("a")
@@ -58,10 +57,14 @@ BREACHES: dict[str, dict[str, tuple[Any, ...]]] = {
             "make each a Part of its own"),
         "call-and-text": ([Q, model("a", {"text": "b"} | call())], 1, "part 1 has both `text` and `functionCall`",
             "make each a Part of its own"),
-        "no-type": ([user({"inlineData": {"data": "aGk="}}), A], 0, "part 0: the inlineData has no `mimeType`"),
+        "no-type": ([user({"inlineData": {"data": "aGk="}}), A], 0, "part 0: `inlineData.mimeType` is missing"),
         "no-data": ([user({"inlineData": {"mimeType": "x/y", "data": ""}}), A], 0,
-            "part 0: the inlineData has no `data`"),
-        "no-file": ([user("q", {"fileData": {"mimeType": "x/y"}}), A], 0, "part 1: the fileData has no `fileUri`"),
+            "part 0: `inlineData.data` is missing"),
+        "no-file": ([user("q", {"fileData": {"mimeType": "x/y"}}), A], 0, "part 1: `fileData.fileUri` is missing"),
+        "type": ([user({"inlineData": {"mimeType": "png", "data": "aGk="}}), A], 0,
+            "part 0: `inlineData.mimeType` is not like image/png"),
+        "in-a-result": ([Q, model(call()), user(result(parts=[{"inlineData": {"mimeType": "x/y"}}])), A], 2,
+            "part 0: `functionResponse.parts[0].inlineData.data` is missing"),
         "only-marks": ([user("q", {"videoMetadata": {"fps": 1}}), A], 0,
             "part 1 has no data, only `videoMetadata`"),
     },
@@ -124,10 +127,9 @@ def test_sound_parts(part: dict[str, Any]) -> None:
 def test_fields_are_the_sdks() -> None:
     """The SDK's types have these kinds of data, and the keys that are required."""
     aliases = {field.alias for field in types.Part.model_fields.values()}
-    assert set(DATA) <= aliases == fields_of(OBJECTS["Part"]).keys()
-    assert [name for name in aliases - set(DATA) if name in ("thought", "thoughtSignature")]
+    assert set(DATA) <= aliases == fields_in("Part").keys()
     for name, required in REQUIRED.items():
-        assert set(required) <= fields_of(OBJECTS[fields_of(OBJECTS["Part"])[name]]).keys()
+        assert set(required) <= fields_in(name).keys()
 
 
 # Wire form
