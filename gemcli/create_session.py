@@ -119,7 +119,7 @@ def imported(app: App, options: NewOptions, path: str) -> list[Record]:
     chosen = replace(options, config=merge(history.config, options.config))
     first = header(app, chosen, None, origin)
     notes = list(history.notes)
-    if history.model not in (None, first["model"]):
+    if history.model not in (None, first["model"], f"models/{first['model']}"):
         notes.append(f"the model is {first['model']}, not {history.model}; --model chooses another")
     for note in notes:
         app.output.notice(f"{name}: {note}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import cast
+from typing import Any, cast
 
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, MergedParts, parts_of, says_something
@@ -53,10 +53,9 @@ def join_answers(contents: Sequence[object]) -> tuple[list[object], list[int]]:
     """
     joined: list[object] = []
     places: list[int] = []
-    numbered = enumerate(contents)
-    for is_answer, run in groupby(numbered, key=lambda item: _is_answer(item[1])):
+    for is_answer, run in groupby(enumerate(contents), key=lambda item: _is_answer(item[1])):
         row = list(run)
-        if is_answer and len(row) > 1:
+        if is_answer and len(row) > 1 and all(_is_sound(content) for _, content in row):
             answers = [cast("Content", content) for _, content in row]
             merged = MergedParts()
             for answer in answers:
@@ -69,11 +68,12 @@ def join_answers(contents: Sequence[object]) -> tuple[list[object], list[int]]:
 
 
 def _is_answer(content: object) -> bool:
-    """Whether it is a model Content whose Parts can be put behind those of another."""
-    if not isinstance(content, dict) or content.get("role") != "model":
-        return False
-    whole = content if "parts" in content else {**content, "parts": []}
-    return not any(turn_order.shape_problems(0, whole))
+    return isinstance(content, dict) and content.get("role") == "model"
+
+
+def _is_sound(content: Any) -> bool:
+    """Whether the Parts of a Content can be put behind those of another; it may have none."""
+    return not any(turn_order.shape_problems(0, {"parts": [], **content}))
 
 
 def check(contents: Sequence[object]) -> tuple[list[Problem], list[str]]:

@@ -192,8 +192,8 @@ def wire_form(value: Any, kind: str = "Content") -> Any:
     for key, inner in value.items():
         if inner is None:
             continue
-        name = camel(key)
-        if name not in fields or name in value:
+        name = key if key in fields else camel(key)
+        if name not in fields or (name != key and name in value):
             name = key
         formed[name] = wire_form(inner, fields.get(name, "any"))
     return formed

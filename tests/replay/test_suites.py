@@ -263,6 +263,13 @@ def test_settings_of_a_body_are_read() -> None:
     assert script(snake).config["generationConfig"] == {"temperature": 0.5, "topP": 0.9, "seed": 1}
 
 
+def test_contents_as_the_sdk_dumps_them() -> None:
+    """Null is left out, and names may be in snake_case."""
+    part = {"text": "a", "function_call": None, "thought_signature": None, "inlineData": None}
+    body = {"contents": [{"role": "user", "parts": [part]}], "generation_config": None}
+    assert [text_of(turn.content) for turn in script(body).turns] == ["a"]
+
+
 def test_settings_of_chat_completions_are_read() -> None:
     """What has a counterpart is read, empty ones are not there, and what changes no answer is left alone."""
     row = {
