@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from gemcli.chat.contents import Content
-from gemcli.errors import GemcliError, Problem, require_none
+from gemcli.errors import GemcliError, Problem, counted, require_none
 from gemcli.formats import imported_contents, read_chat_completions
 from gemcli.settings.api_objects import wire_form
 from gemcli.settings.config import CONFIG, Config
@@ -101,8 +101,8 @@ def _checked(
     """The history that values in wire form are; `places` has where each stood."""
     notes = []
     contents, joined = imported_contents.join_answers(values)
-    if len(contents) < len(values):
-        notes.append(f"{len(values) - len(contents)} model Contents were joined with those before")
+    if fewer := len(values) - len(contents):
+        notes.append(f"{counted(fewer, 'model Content')} joined with those before")
     if is_request and _is_unanswered(contents):
         contents = contents[:-1]
         notes.append("the last message has no answer and was left out: send it again")

@@ -77,8 +77,8 @@ KNOWN = {
     "messages": ("- a\n- b\n", "gemcli replay x -s NAME sends its messages"),
     "json-script": ('{"turns": ["a"]}', "gemcli replay x -s NAME sends its messages"),
     "markdown": (
-        "# Conversation with m\n\n## User\n",
-        "Markdown is for reading; gemcli export contents can be read back",
+        "# Conversation with m\n\n",
+        "Markdown is for reading; gemcli export contents -s SESSION can be read back",
     ),
     "suite": ('{"messages": []}\n{"messages": []}\n', "gemcli replay x --out DIR sends the messages of each again"),
 }
@@ -125,7 +125,7 @@ def test_a_streamed_chat_of_the_sdk() -> None:
         {"text": "hm", "thought": True}, {"text": "ab"}, {"text": "", "thoughtSignature": "c2ln"},
     ]  # fmt: skip
     assert [content["role"] for content in history.contents] == ["user", "model"] * 2
-    assert history.notes == ["4 model Contents were joined with those before"]
+    assert history.notes == ["4 model Contents joined with those before"]
     wrong = [*contents("q"), *chunks, {"role": "user", "parts": [{"txt": "r"}]}, *contents("", "s")[1:]]
     assert [problem.index for problem in error_from(loaded, wrong).problems] == [6]
 
@@ -303,7 +303,7 @@ def test_chat_completions() -> None:
     }
     assert history.model == "gpt"
     assert history.notes == [
-        "1 model Contents were joined with those before",
+        "1 model Content joined with those before",
         "the last message has no answer and was left out: send it again",
         "left out of the messages: reasoning_content",
     ]
