@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import replace
-from itertools import count
 
 from gemcli.chat.contents import function_calls, function_responses, user_text
 from gemcli.errors import GemcliError, Problem, counted, did_you_mean, in_order
@@ -75,6 +75,7 @@ class _Reader:
         self.problems = Problems()
         self.scripts: list[Script] = []
         self.many = False
+        self.copies: Counter[str] = Counter()
         self.ignored: dict[str, None] = {}
         self.used: set[str] = set()
 
@@ -209,12 +210,20 @@ class _Reader:
             hint = "give each a `name` of its own"
             self.problems.add("duplicate-name", message, node, hint)
         elif script.name in lines:
-            script = replace(script, name=_numbered_name(script.name, lines))
+            script = replace(script, name=self._numbered_name(script.name, lines))
         lines.setdefault(script.name, node.line)
         script = settings.under(script)
         if not script.vars and not self.given:
             script = replace(script, turns=tuple(replace(turn, raw=True) for turn in script.turns))
         return script
+
+    def _numbered_name(self, name: str, taken: Container[str]) -> str:
+        """The name of the next conversation that says the same as others."""
+        while True:
+            self.copies[name] += 1
+            numbered = f"{name}-{self.copies[name] + 1}"
+            if numbered not in taken:
+                return numbered
 
     def _take(self, script: Script | None) -> None:
         """Check a script that was read, and keep it with the given texts."""
@@ -242,11 +251,6 @@ class _Reader:
 def _numbered(turns: list[Turn]) -> tuple[Turn, ...]:
     """The turns, each with its place as its id."""
     return tuple(replace(turn, id=f"t{number}") for number, turn in enumerate(turns, 1))
-
-
-def _numbered_name(name: str, taken: Container[str]) -> str:
-    """The name of the next conversation that says the same as others."""
-    return next(new for number in count(2) if (new := f"{name}-{number}") not in taken)
 
 
 def _conversations_in(node: tree.Mapping) -> tree.Sequence | None:

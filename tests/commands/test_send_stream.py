@@ -45,7 +45,7 @@ def test_events(here: InProcess, model: Model) -> None:
     done = here("send", "-s", "s", "--stream", "--full", "hello", "--allow", "function_call", "--retries", "1")
     *events, final = [json.loads(line) for line in done.out.splitlines()]
     assert (done.status, done.err) == (0, "")
-    assert events[0].keys() == {"event", "seconds", "reason", "message"}
+    assert events[0].keys() == {"event", "time", "seconds", "reason", "message"}
     assert (events[0]["event"], events[0]["reason"]) == ("wait", "UNAVAILABLE")
     assert events[1:] == [
         {"event": "thought", "text": "hm"},

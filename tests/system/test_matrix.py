@@ -182,7 +182,10 @@ def printed_json(condition: Condition, done: Done) -> None:
         assert done.out == ""
         return
     document, saved = done.json, condition.ends != "unsaved"
+    parts = document.pop("parts", None)
     assert list(document) == SEND
+    others = [part for part in condition.parts or [] if part and not part.keys() & {"text", "functionCall"}]
+    assert parts == (condition.parts if others else None)
     assert (document["text"], document["saved"]) == (condition.text, saved)
     if saved:
         reason = REASONS[cast("ReasonName", condition.reason)] if condition.reason else None
