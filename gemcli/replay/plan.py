@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.replay.script import Script, Turn
-from gemcli.sessions import once
+from gemcli.sessions import names, once
 from gemcli.sessions.journal import Exchange, Journal
 from gemcli.sessions.journal import Turn as RecordedTurn
 from gemcli.sessions.once import Message
@@ -102,7 +102,7 @@ class RecordedTurns:
             exchange = last
         else:
             return None
-        hint = self.rewind_hint(place)
+        hint = self._hint(place)
         return once.stored_answer(self._journal, exchange, message, resend=resend, hint=hint)
 
     def require_no_more(self) -> None:
@@ -110,11 +110,20 @@ class RecordedTurns:
         length = len(self._script.turns)
         if len(self._turns) > length:
             what = f"the script has no message for turn {self._turns[length].number} of the session"
-            raise GemcliError("DIVERGED", what, hint=self.rewind_hint(length))
+            raise GemcliError("DIVERGED", what, hint=self._hint(length))
 
-    def rewind_hint(self, place: int) -> str:
-        """How to keep the turns before `place` and continue from there."""
+    def _hint(self, place: int) -> str:
+        """How to go on where the script and the session part: at `place`, from 0."""
+        if place == 0 and self._session and self._is_of_a_person():
+            copy = shlex.quote(names.copy_of(self._session))
+            command = f"gemcli new -s {copy} --from {shlex.quote(self._session)}"
+            return f"the session was not made by a script; replay into a copy of it: {command}"
         kept = self._journal.live[: len(self._journal.live) - len(self._turns) + place]
         number = kept[-1].number if kept else 0
         session = f" -s {shlex.quote(self._session)}" if self._session else ""
         return f"run gemcli rewind{session} --to {number} and replay again, or use a new session"
+
+    def _is_of_a_person(self) -> bool:
+        """Whether a person sent the first of the turns, and not a script."""
+        requests = [turn.exchanges[0].request for turn in self._turns[:1]]
+        return any(not once.is_computed(request.get("key", "")) for request in requests)

@@ -68,6 +68,12 @@ def filled_in(name: str, moment: time.struct_time) -> str:
     return re.sub(r"\{+[^{}]*\}+|[{}]", text_of, name)
 
 
+def copy_of(session: str) -> str:
+    """A name for a copy of a session, beside it."""
+    suffix = SUFFIX if session.endswith(SUFFIX) else ""
+    return session.removesuffix(SUFFIX) + "-copy" + suffix
+
+
 def sessions_directory(environ: Mapping[str, str]) -> str:
     """Where named sessions are: `$GEMCLI_HOME/sessions`, or in the platform's data directory."""
     home = environ.get("GEMCLI_HOME")

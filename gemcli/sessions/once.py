@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -50,6 +51,11 @@ def first_key(history: Sequence[Content]) -> str:
 def next_key(previous: str, model: str, config: Config, content: Content) -> str:
     """The key of the message that follows the one with the key `previous`."""
     return _digest([model, config, content, previous])
+
+
+def is_computed(key: str) -> bool:
+    """Whether a key is one of replay, and not a name that a person gave."""
+    return re.fullmatch("[0-9a-f]{64}", key) is not None
 
 
 def last_try(journal: Journal, message: Message) -> Exchange | None:

@@ -612,3 +612,18 @@ def test_the_directory_of_a_session_is_made(here: InProcess, model: Model, targe
     assert not Path("runs").exists()
     assert run(here, ["a"], *target).status == 0
     assert [path.stat().st_mode & 0o777 for path in (Path("runs"), Path("runs/1"))] == [0o700, 0o700]
+
+
+@pytest.mark.parametrize("session", ["chat", "./chat.jsonl"])
+def test_on_the_chat_of_somebody(here: InProcess, model: Model, session: str) -> None:
+    """14 does not advise to rewind it: a copy is continued by the script, and the chat stays as it is."""
+    for once in ([], ["--once", "greeting"]):
+        here("send", "-s", session, "--create", "Hello", *once)
+    done = run(here, ["a", "b"], "-s", session, "--errors", "json")
+    assert (done.status, "rewind" in done.error["hint"]) == (14, False)
+    assert pasted(here, done.error["hint"].partition("copy of it: ")[2]).status == 0
+    copy = session.replace("chat", "chat-copy")
+    for _ in range(2):
+        assert run(here, ["a", "b"], "-s", copy).status == 0
+    assert [len(body["contents"]) for body in model.requests] == [1, 3, 5, 7]
+    assert len(here.ok("history", "-s", session)) == 2

@@ -305,7 +305,7 @@ DIFFERENCES: dict[str, tuple[Any, list[Record], str, int]] = {
         "turn 2 was answered with another config", 1),
     "system": ({"system": "Be brief.", "turns": ["a"]}, sent(["a"], "A"),
         "turn 1 was answered with another system instruction", 0),
-    "key": (["a"], [header(), request(1, "a") | {"key": "by hand"}, response(1, "A")],
+    "key": (["a"], [header(), request(1, "a") | {"key": "0" * 64}, response(1, "A")],
         "turn 1 was answered after another history", 0),
 }  # fmt: skip
 
@@ -318,6 +318,15 @@ def test_another_message_was_answered(document: Any, content: list[Record], what
     assert what in error.message
     command = f"""run gemcli rewind -s 'it'"'"'s.jsonl' --to {kept} and"""
     assert str(error.hint).startswith(command)
+
+
+def test_the_session_of_a_person() -> None:
+    """Its turns are not to be taken out: the script continues a copy."""
+    for key in ({}, {"key": "by hand"}):
+        content = [header(), request(1, "a") | key, response(1, "A")]
+        error = next(found for found in past_of(["a"], content) if isinstance(found, GemcliError))
+        copy = """gemcli new -s 'it'"'"'s-copy.jsonl' --from 'it'"'"'s.jsonl'"""
+        assert str(error.hint).endswith(f"replay into a copy of it: {copy}")
 
 
 def test_more_answers_than_messages() -> None:
