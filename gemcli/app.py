@@ -43,7 +43,8 @@ class App:
         """The sessions on disk. Help and version do without."""
         from gemcli.sessions.store import Store
 
-        return Store(self.fs, self.output.notice)
+        what = "waiting for another gemcli that uses the session"
+        return Store(self.fs, self.output.notice, lambda: self.output.waiting(what))
 
     def path(self, session: str) -> str:
         """The file of a session named on the command line."""

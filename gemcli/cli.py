@@ -23,7 +23,7 @@ from gemcli.errors import EXIT, GemcliError, missing_resource, unexpected
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.terminal import options
 from gemcli.terminal.output import Output
-from gemcli.terminal.screen import has_colours
+from gemcli.terminal.screen import has_colours, is_dumb
 
 COMMANDS = {
     "new": "Create a session.",
@@ -101,7 +101,9 @@ def gemcli() -> None:
 def main(args: Sequence[str], environ: Mapping[str, str], fs: FileSystem | None = None) -> int:
     """Run one command line and return its exit status. All output is written by then."""
     words = list(args[: args.index("--")] if "--" in args else args)
-    output = Output(errors_json=_wants_json(words, environ), colours=has_colours(environ))
+    output = Output(
+        errors_json=_wants_json(words, environ), colours=has_colours(environ), dumb=is_dumb(environ)
+    )
     app = App(environ, output, fs or FileSystem())
     with signals.raised():
         try:

@@ -117,7 +117,7 @@ FILE_CALLS = (
 )
 """Functions of `os` that reach the file system or a descriptor."""
 
-TOUCHING = {"sessions.filesystem", "terminal.inputs", "terminal.output", "api.key_file", "cli"}
+TOUCHING = {"sessions.filesystem", "terminal.inputs", "terminal.descriptors", "api.key_file", "cli"}
 """Who makes such calls: the first for sessions, the others for standard streams, and files that the user names."""
 
 
@@ -152,7 +152,7 @@ def test_files_are_opened_in_no_other_way() -> None:
 
 
 def test_printing() -> None:
-    """Only `output` writes to stdout and stderr; click prints help."""
+    """Only `descriptors` writes to stdout and stderr; click prints help."""
     speaking = {"print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write", "sys.stdout.buffer"}
     assert {module for module, tree in TREES.items() if speaking & set(used(tree))} == {"cli"}
 

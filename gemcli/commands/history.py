@@ -33,6 +33,9 @@ APART = {
 }
 """The options that exclude each other."""
 
+NEEDS = {"--raw": "--last --turn"}
+"""The options that mean nothing without another one."""
+
 
 # fmt: off
 OPTIONS = (
@@ -101,9 +104,7 @@ def command(
       gemcli history -s bug42 --usage | jq .total_token_count
       rm "$(gemcli history -s bug42 --path)"
     """
-    require_meaning(APART)
-    if raw and not last and turn is None:
-        raise click.UsageError("--raw needs --last or --turn")
+    require_meaning(APART, NEEDS)
     to_read = app.output.is_read(as_text=as_text, as_json=as_json)
     about_one = last or turn or everything or full or contents or check or usage or path or as_json
     if session is None and app.output.on_terminal and not about_one:

@@ -23,6 +23,9 @@ from gemcli.terminal.screen import Line, Piece
 APART = {"--from": "--history", "--text": "--json"}
 """The options that exclude each other."""
 
+NEEDS = {"--at": "--from"}
+"""The options that mean nothing without another one."""
+
 
 # fmt: off
 OPTIONS = (
@@ -90,9 +93,7 @@ def command(
       gemcli new -s bug42-try2 --from bug42 --at 3
       gemcli new -s imported --history contents.json
     """
-    require_meaning(APART)
-    if at is not None and source is None:
-        raise click.UsageError("--at needs --from")
+    require_meaning(APART, NEEDS)
     if (project or location) and backend not in (None, "vertex"):
         raise click.UsageError("--project and --location are for Vertex AI")
     config = options.config_from(settings, app.output.notice)

@@ -27,7 +27,7 @@ from gemcli.signals import deferred
 from gemcli.terminal import inputs
 from gemcli.terminal import options as common_options
 from gemcli.terminal.options import Seconds
-from gemcli.terminal.output import Stream
+from gemcli.terminal.stream import Stream
 
 LIMITS = ("retries", "max_wait", "timeout", "deadline", "grace", "wait")
 """The parameters that limit time and retries."""

@@ -1,14 +1,14 @@
 """`gemcli send`: one user message, one exchange.
 
-`command` parses and reads the message, `run` sends it, `send_whole` or `send_stream` prints what
-comes of it. `gemcli.exchange` tells the rest of the story.
+`command` parses and reads the message, `run` sends it, and a printer prints what comes of it.
+`gemcli.exchange` tells the rest of the story.
 """
 
 from __future__ import annotations
 
 import random
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,11 +24,10 @@ from gemcli.api.limits import Limits
 from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
-from gemcli.chat.answers import Answer
 from gemcli.chat.contents import Content, other_parts, parts_of, user_text
 from gemcli.create_session import NewOptions, create_if_missing, header, renewed_header
 from gemcli.errors import GemcliError, counted, did_you_mean
-from gemcli.exchange import Request, Result, Transport, WaitEvent
+from gemcli.exchange import Request, Result, Transport
 from gemcli.sessions import once
 from gemcli.sessions.journal import Exchange, Journal
 from gemcli.sessions.records import SessionRecord
@@ -36,14 +35,21 @@ from gemcli.settings.config import Config, merge
 from gemcli.signals import deferred
 from gemcli.terminal import documents, inputs
 from gemcli.terminal import options as common_options
+from gemcli.terminal.answer_printer import Ending, Printer, printer_for
+from gemcli.terminal.combinations import require_meaning
 from gemcli.terminal.documents import Document
-from gemcli.terminal.output import Stream
 
 ALLOWED = ("blocked", "incomplete", "function_call")
 """The statuses that --allow can turn into success."""
 
 ORIGIN = {"kind": "send"}
 """The origin of a session that --create makes."""
+
+APART = {"--text": "--json --full --dry-run", "--full": "--dry-run"}
+"""The options that exclude each other: a dry run has no answer that could be printed."""
+
+NEEDS = {"--on-unknown": "--once"}
+"""The options that mean nothing without another one."""
 
 LONGEST_KEY = 256
 """The longest key, in characters."""
@@ -71,8 +77,7 @@ OPTIONS = (
         common_options.wait(300),
     ),
     common_options.group("Output",
-        click.option("--text", "as_text", is_flag=True, help=(
-            "Print only the text of the answer.")),
+        common_options.forms("Print only the text of the answer, as on a terminal."),
         click.option("--stream", is_flag=True, help=(
             "Print the answer while it arrives: JSONL events, or text with --text.")),
         click.option("--full", is_flag=True, help="Print all Parts of the answer too."),
@@ -103,6 +108,7 @@ def command(
     message: str | None,
     session: str,
     as_text: bool,
+    as_json: bool,
     stream: bool,
     full: bool,
     no_stdin: bool,
@@ -120,7 +126,10 @@ def command(
     dry_run: bool,
     **settings: Any,
 ) -> None:
-    """Send one message and print the answer as one JSON document.
+    """Send one message and print the answer: as one JSON document, or on a terminal as text.
+
+    On a terminal the text is printed as it arrives. --json and --text decide it, wherever the
+    output goes; --stream prints it as it arrives elsewhere too.
 
     Without MESSAGE, standard input is the message. With MESSAGE and a pipe or a redirected file,
     standard input follows MESSAGE after a blank line. Request and answer are on disk before
@@ -141,6 +150,7 @@ def command(
       gemcli send -s bug42 --stream --text "Now at length"
       gemcli send -s daily --create --once "$(date +%F)" "A word for today?"
     """
+    require_meaning(APART, NEEDS)
     if key is not None:
         _check_once(key, app.environ)
     allowed = _allowed(allow)
@@ -170,10 +180,15 @@ def command(
     )
     if dry_run:
         app.output.json(preview(app, options))
-    elif stream:
-        send_stream(app, options, allowed, StreamPrinter(limits, as_text=as_text))
-    else:
-        send_whole(app, options, allowed, as_text=as_text)
+        return
+    printer = printer_for(
+        app.output,
+        lambda: deferred.stopping or limits.remaining < 0,
+        as_text=as_text,
+        as_json=as_json or full,
+        stream=stream,
+    )
+    send(app, options, allowed, printer)
 
 
 @dataclass(frozen=True)
@@ -208,34 +223,23 @@ class Reply(NamedTuple):
     sent: bool
 
 
-def send_whole(app: App, options: SendOptions, allowed: Sequence[str], *, as_text: bool) -> None:
-    """Send the message, and print the answer when it is complete."""
-    with run(app, options) as reply:
-        with print_result(options.session, reply.result):
-            if as_text:
-                app.output.text(reply.result.verdict.text)
-            else:
-                app.output.json(answer_document(options, reply))
-        if error := exit_error(reply.result, allowed):
-            raise error
-
-
-def send_stream(
-    app: App, options: SendOptions, allowed: Sequence[str], printer: StreamPrinter
-) -> None:
-    """Send the message, and print the answer while it arrives; then the final event."""
+def send(app: App, options: SendOptions, allowed: Sequence[str], printer: Printer) -> None:
+    """Send the message, and print what comes of it."""
+    answered = False
     try:
         with run(app, options, printer) as reply:
+            answered = True
             error = exit_error(reply.result, allowed)
             with print_result(options.session, reply.result):
-                printer.finish(answer_document(options, reply), error)
+                content = reply.result.verdict.content
+                printer.finish(Ending(answer_document(options, reply), content, error))
             if error:
                 raise error
     except GemcliError as failure:
-        if not printer.finished:
+        if not answered:
             # That the output may be closed matters less than the failure.
             with suppress(GemcliError, BrokenPipeError):
-                printer.finish({"session": options.session}, failure)
+                printer.fail(Ending({"session": options.session}, {}, failure))
         raise
 
 
@@ -290,42 +294,9 @@ def print_result(session: str, result: Result) -> Iterator[None]:
         raise error.replace(hint=f"the answer is in the session: {command}") from error
 
 
-class StreamPrinter:
-    """Prints an answer while it arrives: events as JSON Lines, or only the text."""
-
-    def __init__(self, limits: Limits, *, as_text: bool) -> None:
-        self.finished = False
-        self._as_text = as_text
-        self._stream = Stream(lambda: deferred.stopping or limits.remaining < 0)
-        self.on_wait: Callable[[WaitEvent], None] | None = None if as_text else self._stream.json
-
-    def on_chunk(self, chunk: Answer) -> None:
-        """Print what a chunk of the answer brings."""
-        for part in documents.chunk_events(chunk):
-            if not self._as_text:
-                self._stream.json(part)
-            elif part["event"] == "chunk":
-                self._stream.text(str(part["text"]))
-
-    def finish(self, document: Mapping[str, object], error: GemcliError | None) -> None:
-        """Print the final event, or the newline that the text lacks, and wait for the reader."""
-        self.finished = True
-        if not self._as_text:
-            final = {
-                "event": "final",
-                **document,
-                "exit": error.exit if error else 0,
-                "error": error.to_json() if error else None,
-            }
-            self._stream.json(final)
-        elif not str(document.get("text") or "\n").endswith("\n"):
-            self._stream.text("\n")
-        self._stream.flush()
-
-
 @contextmanager
-def run(app: App, options: SendOptions, printer: StreamPrinter | None = None) -> Iterator[Reply]:
-    """Send the message, streamed if there is a `printer`; the block prints what came of it.
+def run(app: App, options: SendOptions, printer: Printer) -> Iterator[Reply]:
+    """Send the message, streamed if `printer` wants it; the block prints what came of it.
 
     In the block, request and answer are on disk and the session is unlocked. If the answer could
     not be saved, signals are held back until the block has printed it.
@@ -342,7 +313,7 @@ def run(app: App, options: SendOptions, printer: StreamPrinter | None = None) ->
             stored = _sent_before(session.journal, options)
             if stored:
                 result = exchange.stored_result(stored)
-                if printer:
+                if printer.in_pieces:
                     printer.on_chunk(result.answer)
             else:
                 if settings := _new_settings(app, session.journal, options):
@@ -355,11 +326,12 @@ def run(app: App, options: SendOptions, printer: StreamPrinter | None = None) ->
                         limits=options.limits,
                         retry=RetryPolicy(options.retries, random.random),
                         notice=app.output.notice,
-                        on_wait=printer.on_wait if printer else None,
-                        on_chunk=printer.on_chunk if printer else None,
+                        on_wait=printer.on_wait,
+                        on_chunk=printer.on_chunk if printer.in_pieces else None,
                     )
                     signals_held.enter_context(deferred)
-                    result = exchange.exchange(session, request, transport)
+                    with app.output.waiting("waiting for the answer"):
+                        result = exchange.exchange(session, request, transport)
                     if result.unsaved is None:
                         signals_held.close()  # the answer is safe: a signal may end the program
         yield Reply(result, session.journal, sent=not stored)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from gemcli.errors import GemcliError
 from gemcli.sessions import file_operations
@@ -20,14 +22,18 @@ NO_LOCKS = {errno.ENOLCK, *UNSUPPORTED}
 """Errors of `flock` on file systems that have no locks."""
 
 
-def open_locked(fs: FileSystem, path: str, wait: float) -> int:
+Waiting = Callable[[], AbstractContextManager[None]]
+"""Tells a person, in its block, that another gemcli is waited for."""
+
+
+def open_locked(fs: FileSystem, path: str, wait: float, waiting: Waiting = nullcontext) -> int:
     """Open and lock a session for appending. Raises `GemcliError`: SESSION_BUSY, NO_LOCK, IO."""
     until = time.monotonic() + wait
     while True:
         fd = file_operations.open_session(fs, path, os.O_RDWR | os.O_APPEND)
         locked = False
         try:
-            _lock(fs, fd, path, until)
+            _lock(fs, fd, path, until, waiting)
             locked = file_operations.is_same_file(fs, path, fd)
         except OSError as error:
             raise io_error(error, f"cannot check {path}") from error
@@ -38,7 +44,7 @@ def open_locked(fs: FileSystem, path: str, wait: float) -> int:
             return fd
 
 
-def _lock(fs: FileSystem, fd: int, path: str, until: float) -> None:
+def _lock(fs: FileSystem, fd: int, path: str, until: float, waiting: Waiting) -> None:
     try:
         try:
             fs.lock(fd, wait=False)
@@ -46,7 +52,7 @@ def _lock(fs: FileSystem, fd: int, path: str, until: float) -> None:
             left = until - time.monotonic()
             if left <= 0:
                 raise TimeUp from None
-            with time_limit(left):
+            with waiting(), time_limit(left):
                 fs.lock(fd, wait=True)
     except TimeUp:
         raise GemcliError("SESSION_BUSY", f"{path} is in use by another gemcli") from None

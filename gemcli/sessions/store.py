@@ -11,7 +11,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 from gemcli.errors import GemcliError
 from gemcli.sessions import file_operations, records
@@ -19,7 +19,7 @@ from gemcli.sessions.atomic_create import create_file, remove_old_drafts
 from gemcli.sessions.file_operations import io_error, sync_directory
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.lock import open_locked
+from gemcli.sessions.lock import Waiting, open_locked
 from gemcli.sessions.names import SUFFIX
 from gemcli.sessions.read_records import fold, scan, torn_note
 from gemcli.sessions.records import Record
@@ -33,11 +33,17 @@ PAUSE = 0.05
 
 
 class Store:
-    """Opens and creates sessions; `notice` prints what a user should know, one line at a time."""
+    """Opens and creates sessions; `notice` prints what a user should know, one line at a time.
 
-    def __init__(self, fs: FileSystem, notice: Callable[[str], None]) -> None:
+    In the block of `waiting` a lock is waited for.
+    """
+
+    def __init__(
+        self, fs: FileSystem, notice: Callable[[str], None], waiting: Waiting = nullcontext
+    ) -> None:
         self.fs = fs
         self.notice = notice
+        self.waiting = waiting
         self._swept: set[str] = set()  # the directories where old drafts were looked for
 
     def read(self, path: str) -> Journal:
@@ -72,7 +78,7 @@ class Store:
         # Resolved once: every later step uses that name.
         given, path = path, self.fs.realpath(path)
         with self._dangling_link_told(given):
-            fd = open_locked(self.fs, path, wait)
+            fd = open_locked(self.fs, path, wait, self.waiting)
         try:
             data = self._read_all(fd, path)
             lines = scan(data)

@@ -32,8 +32,8 @@ class Said(NamedTuple):
 def said(turn: Turn) -> Iterator[Said]:
     """What is shown of a turn: all its exchanges, and what became of it if it is not answered."""
     for exchange in turn.exchanges:
-        yield from _said_in(exchange.request["content"], "user")
-        yield from _said_in(_received(exchange), "model")
+        yield from said_in(exchange.request["content"], "user")
+        yield from said_in(_received(exchange), "model")
         if exchange.state != ANSWERED:
             yield Said("note", _outcome(exchange))
     if turn.rewound:
@@ -52,7 +52,7 @@ def plain_text(turns: Iterable[Turn]) -> str:
 def answer_text(turn: Turn) -> str:
     """The text of a turn's answer; without one, what else is shown of the turn."""
     content = documents.answer_content(documents.final_exchange(turn))
-    text = "".join(each.text for each in _said_in(content, "model") if each.kind == "model")
+    text = "".join(each.text for each in said_in(content, "model") if each.kind == "model")
     return text or plain_text([turn])
 
 
@@ -72,21 +72,7 @@ def lines_of(turn: Turn, columns: int) -> Iterator[Line]:
             yield [Piece(INDENT), Piece(line, look)] if line else []
 
 
-def part_label(part: Part) -> str:
-    """A Part that is neither text nor a call, in a few words."""
-    kind, data = next(((key, value) for key, value in part.items() if value), ("empty", None))
-    if not isinstance(data, dict):
-        return kind
-    what = data.get("mimeType") or kind
-    if kind == "inlineData":
-        size = len(str(data.get("data"))) * 3 // 4
-        return f"{what}, about {size:,} bytes"
-    if kind == "fileData":
-        return f"{what}, {data.get('fileUri')}"
-    return f"{kind}: {as_json(data)}"
-
-
-def _said_in(content: Content, role: Literal["user", "model"]) -> Iterator[Said]:
+def said_in(content: Content, role: Literal["user", "model"]) -> Iterator[Said]:
     """What is shown of a Content. Neighbouring texts are one; thoughts are left out."""
     text = ""
     for part in parts_of(content):
@@ -106,6 +92,20 @@ def _said_in(content: Content, role: Literal["user", "model"]) -> Iterator[Said]
             yield Said("part", part_label(part))
     if text:
         yield Said(role, text)
+
+
+def part_label(part: Part) -> str:
+    """A Part that is neither text nor a call, in a few words."""
+    kind, data = next(((key, value) for key, value in part.items() if value), ("empty", None))
+    if not isinstance(data, dict):
+        return kind
+    what = data.get("mimeType") or kind
+    if kind == "inlineData":
+        size = len(str(data.get("data"))) * 3 // 4
+        return f"{what}, about {size:,} bytes"
+    if kind == "fileData":
+        return f"{what}, {data.get('fileUri')}"
+    return f"{kind}: {as_json(data)}"
 
 
 def _received(exchange: Exchange) -> Content:

@@ -56,7 +56,12 @@ def facts(document: Mapping[str, object]) -> Iterator[Line]:
 
 def has_colours(environ: Mapping[str, str]) -> bool:
     """Whether a terminal is to be coloured: unless NO_COLOR is set, or the terminal is dumb."""
-    return not environ.get("NO_COLOR") and environ.get("TERM", "dumb") != "dumb"
+    return not environ.get("NO_COLOR") and not is_dumb(environ)
+
+
+def is_dumb(environ: Mapping[str, str]) -> bool:
+    """Whether a terminal only prints one line after another."""
+    return environ.get("TERM", "dumb") == "dumb"
 
 
 def rendered(line: Line, *, colours: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -12,11 +13,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gemcli.simulator.simulated_api import json_reply
 from gemcli.terminal.screen import width
-from tests.builders import answer, api_error, header, turn, write_session
+from tests.builders import CALL, answer, api_error, header, sse, streaming, turn, write_session
 from tests.support import PROGRAM, InProcess, Model
 
 ESCAPES = {
@@ -153,6 +156,81 @@ def test_who_reads_decides_and_options_decide_otherwise(
     assert words.startswith("user: question 1" if args[0] == "history" and len(args) == 3 else start)
 
 
+def test_an_answer_as_it_comes(terminal: Terminal, model: Model) -> None:
+    """Calls and images have lines of their own; the line of what it took is faint, and an error begins a line."""
+    image: Any = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+    model.script(streaming(sse(answer("Let me", finish=None), answer(" see", image, CALL))))
+    status, printed = terminal("send", "-s", "a", "--create", "hi", env=model.env | {"TERM": "xterm"})
+    assert status == 5
+    lines = printed.rpartition("\r\x1b[K")[2].splitlines()  # on a busy machine the answer is waited for
+    assert lines[:3] == ["Let me see", "image/png, about 3 bytes", "→ f({})"]
+    assert lines[3].startswith("\x1b[2mturn 1 · gemini-test-001")
+    assert lines[4].startswith("gemcli: error: the model waits")
+
+
+def test_an_answer_that_breaks_off(terminal: Terminal, model: Model) -> None:
+    """The error begins on a line of its own."""
+    model.script(streaming(sse(answer("Half an", finish=None))))
+    status, printed = terminal("send", "-s", "a", "--create", "hi", env=model.env)
+    assert status == 75
+    assert printed.startswith("Half an\ngemcli: error: ")
+
+
+@pytest.mark.parametrize("options", [["--json"], ["--json", "--stream"], ["--full"]])
+def test_an_answer_as_json(terminal: Terminal, options: list[str]) -> None:
+    """On a terminal too, if that is asked for; nothing is said beside it."""
+    write_session("a", header())
+    status, printed = terminal("send", "-s", "a", "hi", *options)
+    assert status == 0
+    assert all(json.loads(line) for line in printed.splitlines())
+
+
+def test_an_answer_that_was_given_before(terminal: Terminal) -> None:
+    """It is said that nothing was sent."""
+    write_session("a", header())
+    first, again = (terminal("send", "-s", "a", "--once", "k", "hi")[1] for _ in range(2))
+    assert first.splitlines()[0] == again.splitlines()[0]
+    assert again.splitlines()[1] == "turn 1 · simulator/echo · 7 tokens · answered before"
+
+
+def test_what_is_no_text_is_told(here: InProcess, model: Model) -> None:
+    """In a pipe `--text` prints text only, and a note names what else there is."""
+    image: Any = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+    for options, body in (([], json_reply), (["--stream"], lambda body: streaming(sse(body)))):
+        model.script(body(answer("Look", image, image)))
+        done = here("send", "-s", "a", "--create", "--text", *options, "hi", env=model.env)
+        assert (done.status, done.out) == (0, "Look\n")
+        what = "not shown as text: image/png, about 3 bytes and 1 more"
+        assert done.err == f"gemcli: note: {what}; gemcli history -s a --last --full shows it\n"
+
+
+# Waiting
+
+
+WAITING = re.compile(r"(\r\x1b\[Kwaiting for the answer, \d s)+")
+
+
+def test_who_waits_is_told_what_for(terminal: Terminal, model: Model) -> None:
+    """After two seconds a line says what is waited for; it is gone before the answer is printed."""
+    model.script(streaming(2.4, sse(answer("at last"))))
+    env = {**model.env, "TERM": "xterm", "NO_COLOR": "1"}
+    _, printed = terminal("send", "-s", "a", "--create", "hi", env=env)
+    line, erased, rest = printed.partition("\r\x1b[K" + "at last\n")
+    assert WAITING.fullmatch(line)
+    assert erased
+    assert rest.startswith("turn 1")
+
+
+def test_who_waits_for_a_session_is_told_so(terminal: Terminal) -> None:
+    """Another gemcli has it; the line is gone before the error is printed."""
+    with write_session("a", header(), *turn(1)).open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        env = {"TERM": "xterm", "NO_COLOR": "1"}
+        status, printed = terminal("rewind", "-s", "a", "--wait", "2.4", env=env, columns=40)
+    assert status == 75
+    assert printed.startswith("\r\x1b[Kwaiting for another gemcli that uses t…\r\x1b[Kgemcli: error: ")
+
+
 def test_no_session_on_a_terminal(terminal: Terminal, here: InProcess) -> None:
     """`history` alone shows a person which sessions there are; with GEMCLI_SESSION it shows that one, as ever."""
     write_session("a", header(), *turn(1))
@@ -164,12 +242,14 @@ def test_no_session_on_a_terminal(terminal: Terminal, here: InProcess) -> None:
 
 
 def test_text_of_an_answer_on_a_terminal(terminal: Terminal, model: Model) -> None:
-    """`send --text` shows every escape of an answer; tabs, line ends and other letters stay."""
+    """`send` shows every escape of an answer; tabs, line ends and other letters stay. Then it says what it took."""
     said = "\tgrüße 😀\n" + " ".join(text for text, _ in ESCAPES.values())
-    model.script(answer(said))
-    status, printed = terminal("send", "-s", "a", "--create", "--text", "hi", env=model.env)
+    model.script(streaming(sse(answer(said))))
+    status, printed = terminal("send", "-s", "a", "--create", "hi", env=model.env)
     assert status == 0
-    assert printed == "\tgrüße 😀\n" + " ".join(shown for _, shown in ESCAPES.values()) + "\n"
+    lines = printed.splitlines()
+    assert lines[:2] == ["\tgrüße 😀", " ".join(shown for _, shown in ESCAPES.values())]
+    assert re.fullmatch(r"turn 1 · gemini-test-001 · 7 tokens · \d+\.\d s", lines[2])
 
 
 def test_text_in_a_pipe(here: InProcess, model: Model) -> None:
@@ -257,7 +337,7 @@ def test_a_terminal_is_not_read(here: InProcess, terminal: Terminal) -> None:
     """What is typed while `send` runs is no message: only the argument is."""
     write_session("a", header())
     status, printed = terminal("send", "-s", "a", "--text", "hello", typed=b"typed\n\x04")
-    assert (status, printed) == (0, 'Message 1 says: "hello".\n')
+    assert (status, printed.splitlines()[0]) == (0, 'Message 1 says: "hello".')
     assert here("history", "-s", "a").json["user"] == "hello"
 
 

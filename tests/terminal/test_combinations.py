@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from gemcli.commands import history, new, rewind
+from gemcli.commands import history, new, rewind, send
 from gemcli.terminal.combinations import Apart
 from tests.builders import header, mixed, request, response, turn, write_session
 from tests.support import InProcess
@@ -25,6 +25,13 @@ NEW = {
     "--force": [],
     "--model": ["simulator/echo"],
 }
+
+
+SEND = {
+    "--text": [], "--json": [], "--stream": [], "--full": [], "--no-stdin": [], "--create": [], "--once": ["k"],
+    "--on-unknown": ["fail"], "--max-turns": ["9"], "--skip-empty": [], "--dry-run": [],
+    "--allow": ["incomplete"], "--model": ["simulator/echo"],
+}  # fmt: skip
 
 
 def words(options: Mapping[str, list[str]], *names: str) -> list[str]:
@@ -86,6 +93,25 @@ def test_every_pair_of_new(here: InProcess, one: str, other: str) -> None:
     )
     done = here("new", "-s", "b", *words(NEW, one, other), env={"GEMCLI_MODEL": "simulator/echo"})
     assert done.status == (2 if is_apart(new.APART, one, other) else 0)
+
+
+@pytest.mark.parametrize(("one", "other"), pairs(SEND))
+def test_every_pair_of_send(here: InProcess, one: str, other: str) -> None:
+    """What excludes each other, or lacks what it needs, is refused before anything is written."""
+    path = write_session("b", header())
+    before = path.read_bytes()
+    done = here("send", "-s", "b", "Hello", *words(SEND, one, other))
+    lacking = "--on-unknown" in (one, other) and "--once" not in (one, other)
+    assert done.status == (2 if lacking or is_apart(send.APART, one, other) else 0)
+    if done.status == 2:
+        assert (" needs " if lacking and not is_apart(send.APART, one, other) else " exclude ") in done.err
+        assert (done.out, path.read_bytes()) == ("", before)
+
+
+def test_what_is_needed_may_come_from_the_environment(here: InProcess) -> None:
+    """It is there, however it was said."""
+    write_session("b", header())
+    assert here("send", "-s", "b", "--on-unknown", "fail", "Hello", env={"GEMCLI_SEND_ONCE": "k"}).status == 0
 
 
 def test_the_environment_is_no_choice(here: InProcess) -> None:

@@ -18,7 +18,8 @@ from gemcli.errors import SHOWN_PROBLEMS, GemcliError, Problem
 from gemcli.signals import time_limit
 from gemcli.terminal import output
 from gemcli.terminal.escapes import as_json, visible
-from gemcli.terminal.output import MAX_LENGTH, Output, Stream
+from gemcli.terminal.output import MAX_LENGTH, Output
+from gemcli.terminal.stream import Stream
 from tests.builders import json_values
 
 CONTROL = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))} - {"\t", "\n"}
