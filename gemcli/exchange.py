@@ -190,7 +190,7 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
         message = "there is no time left for a request before the deadline"
         raise GemcliError("TIMEOUT", message, outcome="rejected", hint="raise --deadline")
     transport.gemini.require_own_project(request.model)
-    _tell_of_destinations(session, transport.notice)
+    _tell_of_destinations(session, request.config, transport.notice)
     entry = _RequestEntry(session, request, transport.backend)
     attempts: list[AttemptRecord] = []
     unsaved = None
@@ -228,12 +228,13 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
     )
 
 
-def _tell_of_destinations(session: Session, notice: Callable[[str], None]) -> None:
-    """Say once where the settings of a session, which may be a stranger's, send a conversation."""
-    places = destinations(session.journal.header["config"])
-    if places and session.untouched:
-        what = "the settings of the session let the API send parts of the conversation"
-        notice(f"{what} to {', '.join(places)}")
+def _tell_of_destinations(session: Session, config: Config, notice: Callable[[str], None]) -> None:
+    """Say where settings, which may be a stranger's, send a conversation; of a session's, once."""
+    places = destinations(session.journal.header["config"]) if session.untouched else []
+    places += destinations(config)
+    if places:
+        what = "its settings let the API send parts of the conversation"
+        notice(f"{what} to {', '.join(dict.fromkeys(places))}")
 
 
 def stored_result(exchange: Exchange) -> Result:

@@ -254,9 +254,17 @@ def test_settings_that_reach_others(here: InProcess, model: Model) -> None:
             here("new", "-s", "b", "--from", "a", "--at", "0")
         done = here(*command, env=model.env)
         assert done.status == 0, done.err
-        what = "let the API send parts of the conversation to "
-        places = "https://theirs.example/mcp, the web pages that it names"
-        assert done.err == f"gemcli: note: the settings of the session {what}{places}\n"
+        what = "its settings let the API send parts of the conversation to "
+        assert done.err == f"gemcli: note: {what}https://theirs.example/mcp, the web pages that it names\n"
+
+
+def test_settings_of_a_message_that_reach_others(here: InProcess, model: Model) -> None:
+    """A message of a stranger's session that is sent again brings its own settings, which are told too."""
+    asked, told = turn(1)
+    write_session("a", header("m"), asked | {"config": {"tools": [{"urlContext": {}}]}}, told)
+    done = here("replay", str(session_file("a")), "-s", "b", env=model.env)
+    assert done.status == 0
+    assert "send parts of the conversation to the web pages that it names" in done.err
 
 
 def test_a_model_that_names_a_file(here: InProcess) -> None:
