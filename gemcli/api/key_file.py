@@ -30,6 +30,12 @@ def path_of(environ: Mapping[str, str]) -> str:
     return os.path.expanduser(named) if named else default_path()
 
 
+def existing_path(environ: Mapping[str, str]) -> str | None:
+    """The file, whatever is in it; None if there is no file."""
+    path = path_of(environ)
+    return path if os.path.exists(path) else None
+
+
 def read(environ: Mapping[str, str]) -> str | None:
     """The key in the file, None if there is no file and no variable names one.
 

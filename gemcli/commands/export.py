@@ -136,7 +136,7 @@ def _last_request(journal: Journal) -> Request:
 
 def _curl(app: App, journal: Journal) -> str:
     """The request behind the last answer as a curl command. Loads the SDK, which knows the URL."""
-    from gemcli.api import backends
+    from gemcli.api import backends, key_file
     from gemcli.api.endpoint import endpoint_without_key
     from gemcli.formats import curl_command
 
@@ -149,4 +149,5 @@ def _curl(app: App, journal: Journal) -> str:
     shown = app.gemini(backend, dry=True).preview(request.model, request.body, stream=False)
     project = endpoint_without_key(backend, app.environ).backend.project
     with_token = backend.name == "vertex" and project is not None
-    return curl_command.dump(shown, credentials=with_token)
+    file = key_file.existing_path(app.environ)
+    return curl_command.dump(shown, credentials=with_token, key_file=file)

@@ -144,7 +144,7 @@ def test_no_key_is_in_it(here: InProcess, model: Model, keys: dict[str, str]) ->
     assert (done.status, done.err) == (0, "")
     assert "secret" not in done.out
     assert "no-key" not in done.out
-    assert "x-goog-api-key: ${GOOGLE_API_KEY:-$GEMINI_API_KEY}" in done.out
+    assert "x-goog-api-key: ${GOOGLE_API_KEY:-${GEMINI_API_KEY:-}}" in done.out
     assert len(model.requests) == 1
 
 
@@ -197,6 +197,27 @@ def command_lines() -> list[bytes]:
         with suppress(OSError):
             found.append(path.read_bytes())
     return found
+
+
+@needs_curl
+@pytest.mark.parametrize("program", ["sh", "bash", "zsh"])
+@pytest.mark.parametrize("name", ["key", 'it\'s "my" $(key) `x`}'])
+def test_a_key_in_a_file(here: InProcess, model: Model, tmp_path: Path, program: str, name: str) -> None:
+    """Without a key in the environment the command reads the file that gemcli reads, when it runs."""
+    if shutil.which(program) is None:
+        pytest.skip(f"needs {program}")
+    file = tmp_path / name
+    file.write_text("file-key\n")
+    file.chmod(0o600)
+    here.ok("new", "-s", "a")
+    here.ok("send", "-s", "a", "hello")
+    script = here("export", "request", "-s", "a", "--curl", env={"GEMINI_API_KEY_FILE": str(file)}).out
+    assert "file-key" not in script
+    for env, key in (({}, "file-key"), ({"GEMINI_API_KEY": "own"}, "own"), ({"GOOGLE_API_KEY": "own"}, "own")):
+        world = {name: value for name, value in os.environ.items() if name not in KEYS} | env
+        done = subprocess.run([program], input=script.encode(), env=world, capture_output=True, timeout=60, check=True)
+        headers = {name.lower(): value for name, value in model.headers[-1].items()}
+        assert (headers["x-goog-api-key"], done.stderr) == (key, b"")
 
 
 @needs_curl
