@@ -319,7 +319,8 @@ def run(app: App, options: SendOptions, printer: Printer) -> Iterator[Reply]:
                 if settings := _new_settings(app, session.journal, options):
                     session.append(settings)
                 request, backend = _request(app, session.journal, options)
-                with closing(app.gemini(backend)) as gemini:
+                _note_doubt(app, session.journal, options)
+                with closing(app.gemini(backend, options.limits.remaining)) as gemini:
                     transport = Transport(
                         gemini=gemini,
                         backend=backend,
@@ -335,6 +336,15 @@ def run(app: App, options: SendOptions, printer: Printer) -> Iterator[Reply]:
                     if result.unsaved is None:
                         signals_held.close()  # the answer is safe: a signal may end the program
         yield Reply(result, session.journal, sent=not stored)
+
+
+def _note_doubt(app: App, journal: Journal, options: SendOptions) -> None:
+    """Say that the message goes out although the one before may have been answered."""
+    before = journal.in_doubt
+    if before and not options.resend:
+        what = f"whether turn {before.turn} was answered is unknown; it is not in the history"
+        see = f"gemcli history -s {shlex.quote(options.session)} --turn {before.turn}"
+        app.output.notice(f"{what}, and this message goes on without it (see {see})")
 
 
 def preview(app: App, options: SendOptions) -> Document:
@@ -362,7 +372,7 @@ def _create_if_missing(app: App, options: SendOptions) -> None:
     if app.store.exists(app.path(options.session)):
         return
     _, backend = _request(app, _journal(app, options), options)
-    app.require_endpoint(backend)
+    app.require_endpoint(backend, options.limits.remaining)
     create_if_missing(app, options.session, options.for_new, origin=ORIGIN)
 
 

@@ -144,6 +144,13 @@ class Journal:
         return {exchange.request["model"] for exchange in self.answered}
 
     @property
+    def in_doubt(self) -> Exchange | None:
+        """The newest exchange, if it is unknown whether it was answered."""
+        newest = next(reversed(self.turns.values()), None)
+        last = newest.exchanges[-1] if newest else None
+        return last if last and last.state in (PENDING, IN_DOUBT) else None
+
+    @property
     def only_rejected(self) -> bool:
         """Whether no request of this session, if there was any, can have been answered."""
         return all(exchange.state == FAILED for exchange in self.exchanges)

@@ -27,10 +27,13 @@ from tests.builders import (
     answer,
     api_error,
     contents,
+    failure,
     header,
     parts_of,
     records_of,
+    request,
     retry_info,
+    session_file,
     sse,
     streaming,
     turn,
@@ -404,3 +407,42 @@ def test_a_pipe_that_nobody_writes_to(option: tuple[str, str], here: InProcess, 
     done = here("send", "-n", "-s", "a", "--create", "x", name, f"{prefix}pipe", "--deadline", "0.2", env=model.env)
     assert (done.status, model.requests) == (75, [])
     assert "a file named by an option did not end before the deadline" in done.err
+
+
+# After a message whose fate is unknown
+
+ENDS: dict[str, list[Any]] = {
+    "killed": [],
+    "unknown": [failure(2, "unknown")],
+    "rejected": [failure(2, "rejected")],
+    "answered-since": [failure(2, "unknown"), *turn(3)],
+}
+"""What follows the request of turn 2."""
+
+
+@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize("options", [(), ("--stream",), ("--text",), ("--once", "k")], ids=" ".join)
+def test_note_after_a_turn_in_doubt(name: str, options: tuple[str, ...], here: InProcess) -> None:
+    """A message goes out although the one before may have been answered, and one note says so; the next has none."""
+    write_session("a", header(), *turn(1), request(2, "what?"), *ENDS[name])
+    notes = [
+        here("send", "-n", "-s", "a", message, *options).err
+        for message in ("one", "one" if "--once" in options else "two")
+    ]
+    if name in ("killed", "unknown"):
+        assert notes[0] == (
+            "gemcli: note: whether turn 2 was answered is unknown; it is not in the history, and this message goes on "
+            "without it (see gemcli history -s a --turn 2)\n"
+        )
+        notes.pop(0)
+    assert not any(notes)
+
+
+def test_no_note_for_what_is_sent_again(here: InProcess) -> None:
+    """Who asks for the message to be sent again knows that its fate is unknown."""
+    write_session("a", header())
+    here.ok("send", "-n", "-s", "a", "--once", "k", "hello")
+    path = session_file("a")
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    done = here("send", "-n", "-s", "a", "--once", "k", "hello", "--on-unknown", "resend")
+    assert (done.status, done.err) == (0, "")
