@@ -131,7 +131,10 @@ def raised() -> Iterator[None]:
             deferred.raise_pending()
 
     before = {}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     if threading.current_thread() is threading.main_thread():
+        # Whoever starts gemcli may have blocked it; then no time limit would ever end.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
         before[signal.SIGALRM] = signal.signal(signal.SIGALRM, on_alarm)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -143,6 +146,7 @@ def raised() -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _importing(frame: FrameType | None) -> bool:

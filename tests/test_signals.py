@@ -212,3 +212,14 @@ def test_a_time_limit_waits_for_the_end_of_an_import(tmp_path: Path, monkeypatch
     with pytest.raises(TimeUp), time_limit(0.05):
         imported("slow_to_import")
     assert sys.modules["slow_to_import"].whole
+
+
+def test_a_blocked_alarm_is_unblocked() -> None:
+    """Whoever blocked SIGALRM before the program began does not keep a time limit from ending; it is blocked again."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    try:
+        with raised(), pytest.raises(TimeUp), time_limit(0.05):
+            time.sleep(5)
+        assert signal.SIGALRM in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
