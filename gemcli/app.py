@@ -93,21 +93,38 @@ class App:
             hint = f"{near} or {hint}" if near else hint
             raise error.replace(hint=hint) from error.__cause__
 
-    def gemini(self, backend: Backend, *, dry: bool = False) -> Gemini:
-        """The client for `backend`. With `dry` it needs no key, and can only show requests."""
+    def gemini(self, backend: Backend, seconds: float = 60.0, *, dry: bool = False) -> Gemini:
+        """The client for `backend`. With `dry` it needs no key, and can only show requests.
+
+        The rules of a simulated model are read within so many `seconds`. Raises `GemcliError`.
+        """
         from gemcli.api.backends import note_of_choice
         from gemcli.api.endpoint import endpoint_for, endpoint_without_key
         from gemcli.api.gemini import Gemini
 
-        if dry:
-            return Gemini(endpoint_without_key(backend, self.environ))
-        endpoint = endpoint_for(backend, self.environ, self.output.notice)
+        with _rules_within(seconds, backend):
+            if dry:
+                return Gemini(endpoint_without_key(backend, self.environ))
+            endpoint = endpoint_for(backend, self.environ, self.output.notice)
         if note := note_of_choice(backend, self.environ):
             self.output.notice(note)
         return Gemini(endpoint)
 
-    def require_endpoint(self, backend: Backend) -> None:
+    def require_endpoint(self, backend: Backend, seconds: float) -> None:
         """Raise `GemcliError` (NO_KEY, BASE_URL, …) if no request to `backend` could be made."""
         from gemcli.api.endpoint import endpoint_for
 
-        endpoint_for(backend, self.environ, lambda _message: None)
+        with _rules_within(seconds, backend):
+            endpoint_for(backend, self.environ, lambda _message: None)
+
+
+@contextmanager
+def _rules_within(seconds: float, backend: Backend) -> Iterator[None]:
+    """Limit the time that the block takes to read the rules of `backend`, if it has any."""
+    if backend.rules is None:
+        yield
+        return
+    from gemcli.terminal import inputs
+
+    with inputs.within(seconds, f"the rules in {backend.rules}"):
+        yield

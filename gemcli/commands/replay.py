@@ -220,7 +220,7 @@ def _script_text(app: App, file: str, limits: Limits) -> str:
     """The text of the script, read within the deadline."""
     try:
         with inputs.within(limits.remaining, "the script"):
-            return inputs.document(file)
+            return inputs.document(file, app.output.notice)
     except GemcliError as error:
         if names.is_session_name(file) and app.store.exists(app.path(file)):
             command = f'gemcli replay "$(gemcli history -s {file} --path)"'

@@ -92,7 +92,7 @@ class RunContext:
         """The transport to a model; the client of each backend is made once."""
         backend = backends.backend_for(journal.header, model, self.app.environ)
         if backend not in self._clients:
-            self._clients[backend] = self.app.gemini(backend)
+            self._clients[backend] = self.app.gemini(backend, self.limits.remaining)
         client, notice = self._clients[backend], self.app.output.notice
         return Transport(client, backend, self.limits, self.retry, notice, on_wait)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import select
 import stat
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from gemcli.errors import GemcliError
 from gemcli.signals import TimeUp, time_limit
@@ -54,10 +55,13 @@ def message(
     return text
 
 
-def file_text(path: str) -> str:
-    """The text of a file. Raises `GemcliError` (FILE_MISSING, IO, TOO_LARGE, BAD_TEXT)."""
+def file_text(path: str, notice: Callable[[str], None] | None = None) -> str:
+    """The text of a file. Raises `GemcliError` (FILE_MISSING, IO, TOO_LARGE, BAD_TEXT).
+
+    A note to `notice` says what gemcli waits for if it is a pipe that stays open.
+    """
     try:
-        with open(path, "rb") as file:
+        with _noted_if_slow(path, notice), open(path, "rb") as file:
             data = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         raise GemcliError("FILE_MISSING", f"there is no file {path}") from None
@@ -68,9 +72,12 @@ def file_text(path: str) -> str:
     return as_text(data, path)
 
 
-def document(path: str, stdin: int = 0) -> str:
-    """The text of a file, or of standard input for `-`. Raises as `file_text` does."""
-    return _read_all(stdin) if path == "-" else file_text(path)
+def document(path: str, notice: Callable[[str], None] | None = None, *, stdin: int = 0) -> str:
+    """The text of a file, or of standard input for `-`. Notes and raises as `file_text` does."""
+    if path != "-":
+        return file_text(path, notice)
+    with _noted_if_slow("standard input", notice):
+        return _read_all(stdin)
 
 
 def argument(text: str, name: str) -> str:
@@ -99,6 +106,22 @@ def _bad_text(data: bytes, name: str, fault: str, reason: str = "") -> GemcliErr
     elif reason == "unexpected end of data":
         hint = "the text ends in the middle of a character; was it cut off?"
     return GemcliError("BAD_TEXT", f"{name}: {fault}", hint=hint)
+
+
+@contextmanager
+def _noted_if_slow(name: str, notice: Callable[[str], None] | None) -> Iterator[None]:
+    """Say what gemcli waits for if the block, which reads `name`, takes longer than a file does."""
+    if notice is None or os.path.isfile(name):
+        yield
+        return
+    note = threading.Timer(SILENCE, notice, [f"waiting for the end of {name}"])
+    note.daemon = True
+    with suppress(RuntimeError):  # there can be no more threads
+        note.start()
+    try:
+        yield
+    finally:
+        note.cancel()
 
 
 def _from_stdin(fd: int, required: bool, notice: Callable[[str], None]) -> str:

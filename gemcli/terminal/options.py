@@ -188,8 +188,9 @@ def config_from(values: Mapping[str, Any], notice: Callable[[str], None]) -> Con
     given = dict(values)
     instruction = given.get("system_instruction")
     if instruction and instruction.startswith("@"):
-        given["system_instruction"] = inputs.file_text(instruction[1:])
+        given["system_instruction"] = inputs.file_text(instruction[1:], notice)
     asked = config.from_options(given, notice)
     if name := given.get("config_file"):
-        return config.merge(config.from_yaml(inputs.file_text(name), name, notice), asked)
+        text = inputs.file_text(name, notice)
+        return config.merge(config.from_yaml(text, name, notice), asked)
     return asked

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import Gemcli
+from tests.support import Gemcli, InProcess
 
 HELLO = "rules:\n  - when: {contains: hello}\n    answer: Hello yourself.\n  - answer: What?\n"
 MODEL = ("--model", "simulator/rules:r.yaml")
@@ -139,3 +141,18 @@ def test_each_ending_has_its_status(here: Gemcli, rule: str, status: int) -> Non
     assert here("send", "-s", "a", "hello", "--retries", "0").status == status
     assert here("history", "-s", "a", "--check").status == 0
     assert len(here.records("a")) == 3
+
+
+@pytest.mark.parametrize("command", ["send", "send --create", "replay"])
+def test_rules_are_read_within_the_deadline(command: str, here: InProcess, tmp_path: Path) -> None:
+    """Rules from a pipe that nobody writes to end the command in time: 75, nothing is in doubt."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "script.yaml").write_text("[hello]")
+    options = ["-s", "s", "--model", "simulator/rules:pipe", "--deadline", "0.5"]
+    if command == "send":
+        here.ok("new", "-s", "s")
+    start = time.monotonic()
+    done = here.failed(*command.split(), "script.yaml" if command == "replay" else "hello", *options)
+    assert time.monotonic() - start < 4
+    assert (done.status, done.error["reason"], done.error["outcome"]) == (75, "TIMEOUT", "rejected")
+    assert "the rules in pipe" in done.error["message"]

@@ -64,7 +64,7 @@ class OneClient(App):
 
     client: Any = None
 
-    def gemini(self, backend: Backend, *, dry: bool = False) -> Gemini:
+    def gemini(self, backend: Backend, seconds: float = 60.0, *, dry: bool = False) -> Gemini:
         """The client."""
         return cast(Gemini, self.client)
 

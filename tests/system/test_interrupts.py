@@ -8,6 +8,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ import pytest
 from gemcli.simulator.simulated_api import Reply
 from tests.builders import answer, contents, slowly
 from tests.crash.test_concurrent import until_waiting
-from tests.support import Gemcli, InProcess, Model
+from tests.support import PROGRAM, Gemcli, InProcess, Model
 from tests.system import Listener, listening
 from tests.system.test_network import full_backlog
 
@@ -260,3 +261,47 @@ def test_stopped_and_continued(gemcli: Gemcli, here: InProcess, model: Model) ->
     time.sleep(1.5)
     os.kill(process.pid, signal.SIGCONT)
     assert ended(process) == (0, "hi\n", "")
+
+
+@pytest.mark.parametrize("program", [[PROGRAM], [sys.executable, "-m", "gemcli"]], ids=["gemcli", "python -m gemcli"])
+def test_while_modules_are_imported(program: list[str], gemcli: Gemcli) -> None:
+    """Ctrl-C before the program has really begun ends it: status 130 for a shell, and no traceback."""
+    begun = gemcli.directory / "begun"
+    (gemcli.directory / "click.py").write_text(f"import time\nopen({str(begun)!r}, 'w')\ntime.sleep(30)\n")
+    env = {**os.environ, "PYTHONPATH": str(gemcli.directory)}
+    process = subprocess.Popen([*program, "history"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_until(begun.exists, process)
+    process.send_signal(signal.SIGINT)
+    assert ended(process) == (-signal.SIGINT, "", "")
+
+
+def block_alarm() -> None:
+    """What a parent does that handles SIGALRM in a thread of its own, and forgets that its children inherit that."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+
+
+def test_an_inherited_signal_mask(gemcli: Gemcli, here: InProcess, model: Model) -> None:
+    """Waits end in time although the parent has blocked SIGALRM: that for a session, and that for standard input."""
+    first = thinking(gemcli, here, model)
+    done = gemcli("send", "-n", "-s", "s", "x", "--wait", "0.5", env=model.env, timeout=20, preexec_fn=block_alarm)
+    assert (done.status, "is in use" in done.err) == (75, True)
+    first.terminate()
+    ended(first)
+    unread, kept = os.pipe()
+    done = gemcli("send", "-s", "s", "--deadline", "0.5", stdin=unread, timeout=20, preexec_fn=block_alarm)
+    assert (done.status, "standard input did not end" in done.err) == (75, True)
+    os.close(unread)
+    os.close(kept)
+
+
+@by_name
+def test_while_a_pipe_is_waited_for(number: signal.Signals, gemcli: Gemcli) -> None:
+    """A signal ends `new` while it waits for somebody to write to a pipe."""
+    os.mkfifo(gemcli.directory / "pipe")
+    process = gemcli.start("new", "-s", "s", "--history", "pipe")
+    wait_until(lambda: "wait_for_partner" in Path(f"/proc/{process.pid}/wchan").read_text(), process)
+    process.send_signal(number)
+    status, out, err = ended(process)
+    assert (status, out) == (128 + number, "")
+    assert "Traceback" not in err
+    assert not gemcli.session("s").exists()

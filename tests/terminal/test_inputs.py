@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -212,3 +213,35 @@ def test_reading_within_a_time() -> None:
         os.close(read)
         os.close(write)
     assert (caught.value.reason, caught.value.outcome, caught.value.hint) == ("TIMEOUT", "rejected", "a hint")
+
+
+@pytest.mark.parametrize("path", ["pipe", "-"])
+def test_a_pipe_that_stays_open(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A note says what gemcli waits for; what was read meanwhile is not lost."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(inputs, "SILENCE", 0.1)
+    os.mkfifo("pipe")
+    keep = os.open("pipe", os.O_RDWR) if path == "-" else None
+    notes: list[str] = []
+
+    def write() -> None:
+        with open("pipe", "wb", buffering=0) as pipe:
+            pipe.write(b"one ")
+            time.sleep(0.3)
+            pipe.write(b"two")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    stdin = os.open("pipe", os.O_RDONLY) if path == "-" else 0
+    if keep is not None:
+        os.close(keep)
+    assert inputs.document(path, notes.append, stdin=stdin) == "one two"
+    writer.join()
+    assert notes == [f"waiting for the end of {'standard input' if path == '-' else 'pipe'}"]
+
+
+def test_a_file_is_no_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file has no note, and starts no thread."""
+    monkeypatch.setattr(threading.Thread, "start", lambda _self: pytest.fail("a thread"))
+    (tmp_path / "file").write_text("text")
+    assert inputs.file_text(str(tmp_path / "file"), pytest.fail) == "text"
