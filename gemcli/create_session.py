@@ -45,7 +45,7 @@ def create(
     """Write a new session, and return the path of the backup if `force` replaced an old one."""
     path = app.path(session)
     directory = os.path.dirname(path)
-    if directory == names.sessions_directory(app.environ):
+    if not names.is_path(session):
         app.store.make_directory(directory)
     name = names.dashed(session)
     try:
@@ -108,7 +108,7 @@ def empty(app: App, options: NewOptions) -> list[Record]:
 def imported(app: App, options: NewOptions, path: str) -> list[Record]:
     """The records of a session that begins with the history in a file."""
     origin = {"kind": "import", "file": path}
-    text = inputs.document(path)
+    text = inputs.document(path, app.output.notice)
     if _is_session(text):
         source = fold(scan(text.encode()), path)
         if note := torn_note(path, source):

@@ -117,8 +117,8 @@ FILE_CALLS = (
 )
 """Functions of `os` that reach the file system or a descriptor."""
 
-TOUCHING = {"sessions.filesystem", "terminal.inputs", "terminal.descriptors", "api.key_file", "cli"}
-"""Who makes such calls: the first for sessions, the others for standard streams, and files that the user names."""
+TOUCHING = {"sessions.filesystem", "terminal.inputs", "terminal.descriptors", "api.key_file", "api.http", "cli"}
+"""Who makes such calls: the first for sessions, the others for standard streams, and what the user names."""
 
 
 def _dotted(node: ast.AST) -> str:

@@ -9,6 +9,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,10 +18,13 @@ import google.oauth2.credentials
 import httpx2
 
 from gemcli.api.attempt import CURRENT_ATTEMPT, Attempt
-from gemcli.api.transport_errors import UnexpectedHost, UnusableProxy
+from gemcli.api.transport_errors import UnexpectedHost, UnusableCertificates, UnusableProxy
 
 CONNECT_TIMEOUT = 30.0
 """Seconds for the connection alone; the SDK has one time limit for everything."""
+
+CERTIFICATES = "unset it, or set it to the certificates that you trust"
+"""What to do about a variable that names no certificates."""
 
 ENCODING_HEADERS = {"content-encoding", "content-length", "transfer-encoding"}
 """Headers of an answer that no longer hold once its body is decompressed."""
@@ -103,7 +107,7 @@ class _Diversion(httpx2.SyncByteStream):
 
 
 def client(base_url: str | None, transport: httpx2.BaseTransport | None) -> Client:
-    """A client for one base URL (None: the API's own). Raises `UnusableProxy`."""
+    """A client for one base URL (None: the API's own). Raises what `transport_errors` knows."""
     # Plain HTTP is for this machine only, so no proxy of the environment may come between.
     local = base_url is not None and urlsplit(base_url).scheme == "http"
     with _proxies_checked():
@@ -114,6 +118,7 @@ def client(base_url: str | None, transport: httpx2.BaseTransport | None) -> Clie
             trust_env=not local,
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
             follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             timeout=None,
         )
 
@@ -150,7 +155,16 @@ def _proxies_checked() -> Iterator[None]:
 
 def _certificates() -> ssl.SSLContext:
     """The certificates to trust, chosen as the SDK does for its own client."""
-    file, directory = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-    if file or directory:
-        return ssl.create_default_context(cafile=file or None, capath=directory or None)
-    return httpx2.create_ssl_context()
+    file, directories = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    # OpenSSL does not mind if none of the directories exists; then no server can be trusted.
+    if directories and not any(map(os.path.isdir, directories.split(os.pathsep))):
+        raise UnusableCertificates(f"SSL_CERT_DIR={directories} names no directory", CERTIFICATES)
+    if not file:
+        if directories:
+            return ssl.create_default_context(capath=directories)
+        return httpx2.create_ssl_context()
+    try:
+        return ssl.create_default_context(cafile=file, capath=directories or None)
+    except OSError as error:  # ssl.SSLError is one, for a file that holds no certificates
+        what = error.strerror or str(error)
+        raise UnusableCertificates(f"SSL_CERT_FILE={file}: {what}", CERTIFICATES) from error

@@ -17,10 +17,17 @@ MAX_LENGTH = 4096
 
 
 def default_path() -> str:
-    """Where the key is looked for if no variable names it: in the configuration directory."""
+    """Where the key is looked for if no variable names it: in the configuration directory.
+
+    Raises `GemcliError` (NO_KEY) where there is none.
+    """
     import platformdirs
 
-    directory = platformdirs.user_config_dir("gemcli", appauthor=False)
+    try:
+        directory = platformdirs.user_config_dir("gemcli", appauthor=False)
+    except RuntimeError:
+        what = "no variable holds a key, and there is no home directory with a file for it"
+        raise GemcliError("NO_KEY", what) from None
     return os.path.join(directory, "api-key")
 
 

@@ -13,12 +13,20 @@ from gemcli.api.attempt import AnswerTooLong, Attempt
 from gemcli.errors import GemcliError, ReasonName, missing_resource, unexpected
 
 
-class UnusableProxy(Exception):
-    """No client can be made for the proxy that the environment names; `hint` says what to do."""
+class Unusable(Exception):
+    """No client can be made with what the environment names; `hint` says what to do."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class UnusableProxy(Unusable):
+    """The environment names a proxy that no client can use."""
+
+
+class UnusableCertificates(Unusable):
+    """The environment names certificates that are none."""
 
 
 class UnexpectedHost(Exception):
@@ -27,8 +35,11 @@ class UnexpectedHost(Exception):
 
 TRANSPORT_ERRORS: tuple[tuple[type[BaseException], ReasonName], ...] = (
     (UnusableProxy, "BASE_URL"),
+    (UnusableCertificates, "TLS"),
     (UnexpectedHost, "UNEXPECTED_HOST"),
     (AnswerTooLong, "ANSWER_TOO_LONG"),
+    (ssl.SSLEOFError, "CONNECT"),
+    (ssl.SSLZeroReturnError, "CONNECT"),
     (ssl.SSLError, "TLS"),
     (socket.gaierror, "DNS"),
     (google.auth.exceptions.TransportError, "CONNECT"),
@@ -60,7 +71,7 @@ def error_of_transport(error: BaseException, attempt: Attempt) -> GemcliError:
     failure = GemcliError(
         reason,
         f"the request failed: {str(found) or type(found).__name__}",
-        hint=found.hint if isinstance(found, UnusableProxy) else None,
+        hint=found.hint if isinstance(found, Unusable) else None,
         outcome=outcome,
         http=attempt.status,
     )
@@ -73,7 +84,7 @@ def _find(
     """The error that decides, of one and its causes, and its reason; None if it is not known."""
     for kind, reason in TRANSPORT_ERRORS:
         # Once a request was sent, a TLS error is a lost connection and not a bad certificate.
-        if reason == "TLS" and sent:
+        if sent and issubclass(kind, ssl.SSLError):
             continue
         for cause in causes:
             if isinstance(cause, kind):

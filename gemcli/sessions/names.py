@@ -75,10 +75,17 @@ def copy_of(session: str) -> str:
 
 
 def sessions_directory(environ: Mapping[str, str]) -> str:
-    """Where named sessions are: `$GEMCLI_HOME/sessions`, or in the platform's data directory."""
+    """Where named sessions are: `$GEMCLI_HOME/sessions`, or in the platform's data directory.
+
+    Raises `GemcliError` (NO_HOME) where there is none.
+    """
     home = environ.get("GEMCLI_HOME")
     if not home:
         import platformdirs
 
-        home = platformdirs.user_data_dir("gemcli", appauthor=False)
+        try:
+            home = platformdirs.user_data_dir("gemcli", appauthor=False)
+        except RuntimeError:
+            what = "there is no home directory that sessions could be in"
+            raise GemcliError("NO_HOME", what) from None
     return os.path.join(home, "sessions")

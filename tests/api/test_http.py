@@ -409,3 +409,58 @@ def test_redirects_are_not_followed(code: int, client: httpx2.Client, model: Mod
     model.script(Reply(code, {"location": model.url + "/other"}, (b"",)), json_reply({}))
     assert client.post(model.url, json={}).status_code == code
     assert len(model.requests) == 1
+
+
+# What the environment names
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SSL_CERT_FILE", "missing.pem"),
+        ("SSL_CERT_FILE", "."),
+        ("SSL_CERT_FILE", "nonsense.pem"),
+        ("SSL_CERT_DIR", "missing"),
+        ("SSL_CERT_DIR", "nonsense.pem:missing"),
+    ],
+)
+def test_certificates_that_are_none(variable: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that names no certificates is named: 78, nothing was sent."""
+    (tmp_path / "nonsense.pem").write_text("nonsense")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, value)
+    error = failed("https://127.0.0.1:1")
+    assert (error.reason, error.exit, error.outcome) == ("TLS", 78, "rejected")
+    assert f"{variable}={value}" in error.message
+    assert "unset it" in str(error.hint)
+
+
+def test_no_certificates_are_needed_on_this_machine(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is encrypted, certificates do not matter."""
+    monkeypatch.setenv("SSL_CERT_FILE", "missing.pem")
+    assert ask(model.url)["candidates"]
+
+
+@pytest.mark.parametrize("orderly", [True, False])
+def test_connection_closed_in_the_handshake(orderly: bool) -> None:
+    """A server that hangs up while TLS begins may be there again later: 75, and nothing was sent."""
+
+    def hang_up(listener: Listener, connection: socket.socket) -> None:
+        connection.recv(1)
+        if not orderly:  # closed with bytes unread: reset
+            return
+        connection.recv(65536)
+
+    with listening(hang_up) as listener:
+        error = failed(listener.url.replace("http:", "https:"))
+    assert (error.reason, error.exit, error.outcome) == ("CONNECT", 75, "rejected")
+
+
+def test_cookies_are_not_sent(client: httpx2.Client, model: Model) -> None:
+    """A server that sets cookies gets none of them back."""
+    model.script(*[json_reply({}, 503, {"set-cookie": f"{name}=1; Path=/"}) for name in "abc"])
+    for _ in range(3):
+        CURRENT_ATTEMPT.set(Attempt())
+        client.post(model.url + "/v1/x", json={})
+    assert all("Cookie" not in headers for headers in model.headers)
+    assert not client.cookies

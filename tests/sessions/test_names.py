@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Any
 
 import pytest
 
 from gemcli.sessions.names import filled_in, session_path, sessions_directory
-from tests.builders import error_from
+from tests.builders import ECHO, error_from
+from tests.support import InProcess
 
 HOME = {"GEMCLI_HOME": "/h"}
 
@@ -78,3 +80,23 @@ def test_other_braces_in_a_name(name: str) -> None:
     error = error_from(filled_in, name, MOMENT)
     assert error.reason == "USAGE"
     assert re.search(r"\{date\}|\{time\}", error.hint or "")
+
+
+def no_home(*_args: Any, **_options: Any) -> str:
+    """What the library does where there is neither HOME nor a user of that number."""
+    raise RuntimeError("could not determine the home directory")
+
+
+def test_no_home(monkeypatch: pytest.MonkeyPatch, here: InProcess) -> None:
+    """Without a home directory a named session has no place; GEMCLI_HOME gives it one, and a path needs none."""
+    monkeypatch.setattr("platformdirs.user_data_dir", no_home)
+    monkeypatch.setattr("platformdirs.user_config_dir", no_home)
+    monkeypatch.delenv("GEMCLI_HOME")
+    for command in (["new", "-s", "a"], ["send", "-s", "a", "hi"], ["history", "--sessions"]):
+        done = here.failed(*command)
+        assert (done.status, done.error["reason"]) == (78, "NO_HOME")
+        assert "GEMCLI_HOME" in done.error["hint"]
+    here.ok("send", "-s", "./a.jsonl", "--create", "hi", "--model", ECHO)
+    done = here.failed("send", "-s", "./a.jsonl", "hi", "--model", "gemini-flash-latest")
+    assert (done.status, done.error["reason"]) == (77, "NO_KEY")
+    assert here("send", "--api-key", "x").status == 2
