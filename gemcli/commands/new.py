@@ -16,7 +16,7 @@ from gemcli.app import App
 from gemcli.create_session import NewOptions
 from gemcli.errors import GemcliError, counted
 from gemcli.sessions.journal import Journal
-from gemcli.terminal import documents, options
+from gemcli.terminal import documents, inputs, options
 from gemcli.terminal.combinations import require_meaning
 from gemcli.terminal.screen import Line, Piece
 
@@ -96,6 +96,7 @@ def command(
     require_meaning(APART, NEEDS)
     if (project or location) and backend not in (None, "vertex"):
         raise click.UsageError("--project and --location are for Vertex AI")
+    inputs.only_one({"--history": history_file == "-", **options.stdin_readers(settings)})
     config = options.config_from(settings, app.output.notice)
     chosen = NewOptions(model, _backend(backend, project, location), config)
     if source is not None:

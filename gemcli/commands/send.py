@@ -154,6 +154,9 @@ def command(
     if key is not None:
         _check_once(key, app.environ)
     allowed = _allowed(allow)
+    piped = message == "-" or (message is None and not no_stdin)
+    reader = inputs.only_one({"MESSAGE": piped, **common_options.stdin_readers(settings)})
+    no_stdin = no_stdin or (reader is not None and not piped)
     limits = Limits(timeout, app.started + deadline)
     with inputs.within(limits.remaining, "standard input", "use -n to leave standard input alone"):
         text = inputs.message(message, leave_stdin=no_stdin, notice=app.output.notice)

@@ -70,14 +70,14 @@ def from_options(values: Mapping[str, object], notice: Notice) -> Config:
 
 def from_yaml(text: str, name: str, notice: Notice) -> Config:
     """The Config of a config file. Raises `GemcliError` SETTINGS with every problem."""
-    problems = Problems()
+    problems = Problems(name)
     node = yaml_tree.load(text, problems)
     problems.require_none(name)
     for note in problems.notes:
         notice(note.describe())
     if node is None or (isinstance(node, Text) and node.plain and not node):
         return {}
-    return _read(CONFIG, node, name, notice)
+    return _read(CONFIG, node, name, notice, file=name)
 
 
 def check(config: object) -> list[Problem]:
@@ -107,9 +107,11 @@ def merge(session: Config, call: Config) -> Config:
     return merged
 
 
-def _read(schema: Schema[Config], node: Node, name: str, notice: Notice) -> Config:
+def _read(
+    schema: Schema[Config], node: Node, name: str, notice: Notice, file: str | None = None
+) -> Config:
     """The Config that a tree stands for. Raises `GemcliError` with every problem."""
-    problems = Problems()
+    problems = Problems(file)
     config = schema(problems, "the config", node)
     problems.require_none(name)
     for note in problems.notes:

@@ -291,7 +291,7 @@ class Rules:
 
 def load(text: str, name: str) -> Rules:
     """Read a rules file called `name`. Raises `GemcliError` SETTINGS with every problem at once."""
-    problems = Problems()
+    problems = Problems(name)
     node = yaml_tree.load(text, problems)
     rules = None if node is None else FILE(problems, "a rules file", node)
     problems.require_none(name)

@@ -10,7 +10,7 @@ import os
 import select
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from gemcli.errors import GemcliError
@@ -78,6 +78,18 @@ def document(path: str, notice: Callable[[str], None] | None = None, *, stdin: i
         return file_text(path, notice)
     with _noted_if_slow("standard input", notice):
         return _read_all(stdin)
+
+
+def only_one(readers: Mapping[str, bool]) -> str | None:
+    """The one of these that reads standard input, None if none does.
+
+    Raises `GemcliError` (USAGE) if several would: the first would leave nothing to the others.
+    """
+    found = [name for name, reads in readers.items() if reads]
+    if len(found) > 1:
+        what = f"{found[0]} and {found[1]} would both read standard input"
+        raise GemcliError("USAGE", what, hint="name a file for one of them")
+    return found[0] if found else None
 
 
 def argument(text: str, name: str) -> str:

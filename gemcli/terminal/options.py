@@ -176,11 +176,17 @@ def generation(function: F) -> F:
     return all_of(options)(function)
 
 
+def stdin_readers(values: Mapping[str, Any]) -> dict[str, bool]:
+    """Which options of those that `generation` adds read standard input."""
+    config, system = values.get("config_file"), values.get("system_instruction")
+    return {"--config": config == "-", "--system": system == "@-"}
+
+
 def config_from(values: Mapping[str, Any], notice: Callable[[str], None]) -> Config:
     """The Config of the options that `generation` adds, those of `--config` under the others.
 
     What is unusual but accepted goes to `notice`. Raises `GemcliError` (SETTINGS) with every
-    problem, and what `inputs.file_text` raises.
+    problem, and what `inputs.document` raises.
     """
     from gemcli.settings import config
     from gemcli.terminal import inputs
@@ -188,9 +194,10 @@ def config_from(values: Mapping[str, Any], notice: Callable[[str], None]) -> Con
     given = dict(values)
     instruction = given.get("system_instruction")
     if instruction and instruction.startswith("@"):
-        given["system_instruction"] = inputs.file_text(instruction[1:], notice)
+        given["system_instruction"] = inputs.document(instruction[1:], notice)
     asked = config.from_options(given, notice)
     if name := given.get("config_file"):
-        text = inputs.file_text(name, notice)
-        return config.merge(config.from_yaml(text, name, notice), asked)
+        text = inputs.document(name, notice)
+        shown = "standard input" if name == "-" else name
+        return config.merge(config.from_yaml(text, shown, notice), asked)
     return asked

@@ -52,7 +52,7 @@ def explain(
 
 def _key_option(option: str, command: str) -> tuple[str, str]:
     """Message and hint for an option that asks for an API key, and may hold one."""
-    hint = "set GEMINI_API_KEY in the environment"
+    hint = "set GEMINI_API_KEY, or name its file in GEMINI_API_KEY_FILE"
     if option == "--key" and command == "send":
         hint = f"use --once NAME to send a message only once; for an API key, {hint}"
         return "no such option '--key'", hint

@@ -25,9 +25,13 @@ class Place(Protocol):
 
 
 class Problems:
-    """The problems of one document, and the notes about what is unusual but accepted."""
+    """The problems of one document, and the notes about what is unusual but accepted.
 
-    def __init__(self) -> None:
+    Each names the `file`, if it is given.
+    """
+
+    def __init__(self, file: str | None = None) -> None:
+        self.file = file
         self.found: list[Problem] = []
         self.notes: list[Problem] = []
 
@@ -42,12 +46,12 @@ class Problems:
     def add(self, rule: str, message: str, at: Place, hint: str | None = None) -> None:
         """Keep a problem, once."""
         if not self.full:
-            _keep(self.found, _problem(rule, message, at, hint))
+            _keep(self.found, self._problem(rule, message, at, hint))
 
     def note(self, rule: str, message: str, at: Place, hint: str | None = None) -> None:
         """Keep a note about what is accepted but may be a mistake."""
         if len(self.notes) < MAX_PROBLEMS:
-            _keep(self.notes, _problem(rule, message, at, hint))
+            _keep(self.notes, self._problem(rule, message, at, hint))
 
     def suggest(self, word: str, known: Iterable[str]) -> str | None:
         """The hint that names the nearest known word; None once nobody would read it."""
@@ -62,9 +66,9 @@ class Problems:
         """Raise `GemcliError` with every problem if there is one; `name` is the document's."""
         require_none(in_order(self.found), name, reason)
 
-
-def _problem(rule: str, message: str, at: Place, hint: str | None) -> Problem:
-    return Problem(rule, message, line=at.line or None, column=at.column or None, hint=hint)
+    def _problem(self, rule: str, message: str, at: Place, hint: str | None) -> Problem:
+        line, column = at.line or None, at.column or None
+        return Problem(rule, message, line=line, column=column, hint=hint, file=self.file)
 
 
 def _keep(problems: list[Problem], problem: Problem) -> None:

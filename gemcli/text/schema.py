@@ -185,7 +185,9 @@ def number(low: float, high: float, *, whole: bool = False) -> Kind[float]:
     def read(problems: Problems, label: str, node: Node) -> float | None:
         value = read_number(problems, label, node)
         if value is not None and not low <= value <= high:
-            message = f"{label} should be {expected}, not {node}; it is sent as given"
+            too_large = value > high >= INT32_MAX  # a limit that `expected` is silent about
+            within = f"at most {high:.15g}" if too_large else expected
+            message = f"{label} should be {within}, not {node}; it is sent as given"
             problems.note("range", message, node)
         return value
 

@@ -351,7 +351,7 @@ def test_what_is_unusual_goes_out_with_a_note(text: str, path: str, value: Any, 
     read = config.from_yaml(text, "c.yaml", notes.append)
     assert read == {"generationConfig": {path: value}}
     assert len(notes) == (note is not None)
-    assert all(found.startswith("line 1, column ") and (note or "") in found for found in notes)
+    assert all(found.startswith("c.yaml:1:") and (note or "") in found for found in notes)
     assert check(read) == []
 
 
@@ -374,7 +374,7 @@ def test_unknown_names_are_unusual_everywhere() -> None:
     text = "tools: [{function_declarations: [{name: f, parameters: {type: tuple}}]}]"
     tools = config.from_yaml(text, "c.yaml", notes.append)["tools"]
     assert tools == [{"functionDeclarations": [{"name": "f", "parameters": {"type": "tuple"}}]}]
-    assert [note.partition(" should be ")[0] for note in notes] == ["`category`", "line 1, column 63: `type`"]
+    assert [note.partition(" should be ")[0] for note in notes] == ["`category`", "c.yaml:1:63: `type`"]
 
 
 # Config files

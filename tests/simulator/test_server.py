@@ -265,8 +265,8 @@ def test_rules(command: Command, tmp_path: Path) -> None:
 
 WRONG = b"rules:\n  - anwser: a\n  - times: 0\n"
 PROBLEMS = """wrong.yaml: 2 problems
-  line 2, column 5: `anwser` is not a key of a rule [unknown-key] (did you mean `answer`?)
-  line 3, column 12: `times` must be a whole number of at least 1, not "0" [value]
+  wrong.yaml:2:5: `anwser` is not a key of a rule [unknown-key] (did you mean `answer`?)
+  wrong.yaml:3:12: `times` must be a whole number of at least 1, not "0" [value]
 """
 
 

@@ -236,18 +236,18 @@ def test_a_missing_file(here: InProcess, option: str) -> None:
 
 
 CONFIGS: dict[str, tuple[str, list[str]]] = {
-    "key": ("temprature: 1\n", ["line 1, column 1: `temprature`", "did you mean `temperature`?"]),
+    "key": ("temprature: 1\n", ["c.yaml:1:1: `temprature`", "did you mean `temperature`?"]),
     "refused": ("http_options: {}\n", ["`http_options`", "--timeout"]),
-    "value": ("temperature: warm\n", ["line 1, column 14: `temperature` must be a number from 0 to 2"]),
-    "tag": ("temperature: !!python/object/apply:os.system ['id']\n", ["line 1", "[yaml-tag]"]),
-    "anchor": ("stop_sequences: &a [x]\nlabels: *a\n", ["line 1", "[yaml-anchor]"]),
+    "value": ("temperature: warm\n", ["c.yaml:1:14: `temperature` must be a number from 0 to 2"]),
+    "tag": ("temperature: !!python/object/apply:os.system ['id']\n", ["c.yaml:1:", "[yaml-tag]"]),
+    "anchor": ("stop_sequences: &a [x]\nlabels: *a\n", ["c.yaml:1:", "[yaml-anchor]"]),
     "syntax": ("temperature: [1\n", ["[yaml-syntax]"]),
     "two-documents": ("top_k: 1\n---\ntop_k: 2\n", ["[yaml-document]"]),
     "bomb": (
         "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30)),
         ["[yaml-anchor]"],
     ),
-    "three": ("top_k: a\nnope: 1\ntemperature: b\n", ["line 1", "line 2", "line 3"]),
+    "three": ("top_k: a\nnope: 1\ntemperature: b\n", ["c.yaml:1:", "c.yaml:2:", "c.yaml:3:"]),
 }
 
 

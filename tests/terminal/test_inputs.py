@@ -14,7 +14,8 @@ import pytest
 
 from gemcli.errors import GemcliError
 from gemcli.terminal import inputs
-from tests.builders import error_from
+from tests.builders import ECHO, error_from, header, texts, write_session
+from tests.support import InProcess
 
 
 @contextmanager
@@ -245,3 +246,49 @@ def test_a_file_is_no_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(threading.Thread, "start", lambda _self: pytest.fail("a thread"))
     (tmp_path / "file").write_text("text")
     assert inputs.file_text(str(tmp_path / "file"), pytest.fail) == "text"
+
+
+# Standard input for what an option names
+
+
+def test_a_config_and_a_system_instruction_from_standard_input(here: InProcess) -> None:
+    """`-` is standard input for each of them, at `new` and at `send`; the message is then the argument alone."""
+    made = here("new", "-s", "a", "--model", ECHO, "--config", "-", stdin="seed: 7\n").json
+    assert made["config"] == {"generationConfig": {"seed": 7}}
+    assert here("new", "-s", "b", "--model", ECHO, "--system", "@-", stdin="Be brief").json["config"].keys() == {
+        "systemInstruction"
+    }
+    shown = here("send", "-s", "a", "hi", "--system", "@-", "--dry-run", stdin="Be brief").json["body"]
+    assert (texts(shown["contents"]), texts([shown["systemInstruction"]])) == (["hi"], ["Be brief"])
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["new", "-s", "b", "--config", "-", "--system", "@-"], "--config and --system"),
+        (["new", "-s", "b", "--config", "-", "--history", "-"], "--history and --config"),
+        (["send", "-s", "a", "hi", "--config", "-", "--system", "@-"], "--config and --system"),
+        (["send", "-s", "a", "--config", "-"], "MESSAGE and --config"),
+        (["send", "-s", "a", "-", "-n", "--system", "@-"], "MESSAGE and --system"),
+    ],
+)
+def test_standard_input_is_read_once(here: InProcess, words: list[str], names: str) -> None:
+    """Two that would both read it are refused, before anything is read or made."""
+    write_session("a", header())
+    done = here(*words, stdin="seed: 7\n")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"gemcli: error: {names} would both read standard input\n")
+    assert not here.session("b").exists()
+    assert len(here.records("a")) == 1
+
+
+def test_a_faulty_config_names_its_file(here: InProcess) -> None:
+    """Each problem, and each note, has file, line and column; what was piped in is called so."""
+    (here.directory / "c.yaml").write_text("seed: 99999999999\ntop_k: many\n")
+    done = here("new", "-s", "b", "--config", "c.yaml", "--errors", "json")
+    assert [(one["file"], one["line"]) for one in done.error["problems"]] == [("c.yaml", 2)]
+    assert "  c.yaml:2:8: `top_k` must be" in here("new", "-s", "b", "--config", "c.yaml").err
+    assert "  standard input:1:8: `top_k` must be" in here("new", "-s", "b", "--config", "-", stdin="top_k: many").err
+    (here.directory / "c.yaml").write_text("seed: 99999999999\n")
+    note = "note: c.yaml:1:7: `seed` should be at most 2147483647, not 99999999999; it is sent as given"
+    assert note in here("new", "-s", "b", "--config", "c.yaml").err

@@ -141,4 +141,4 @@ def test_what_is_unusual_is_noted(tmp_path: Path) -> None:
     notes: list[str] = []
     config = options.config_from({"config_file": str(path), "temperature": "3"}, notes.append)
     assert config == {"generationConfig": {"topK": 0, "temperature": 3.0}}
-    assert [note.partition(" should be ")[0] for note in notes] == ["`--temperature`", "line 1, column 8: `top_k`"]
+    assert [note.partition(" should be ")[0] for note in notes] == ["`--temperature`", f"{path}:1:8: `top_k`"]
