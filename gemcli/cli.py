@@ -7,6 +7,7 @@ it alone turns an exception into lines on stderr and an exit status.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,13 @@ class Commands(click.Group):
                 option.envvar = environment_variable(cmd_name, option)
         return command
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say where the manual is, too: man may not look beside a program that is only linked."""
+        super().format_epilog(ctx, formatter)
+        pages = os.path.join(sys.prefix, "share", "man")
+        if os.path.exists(os.path.join(pages, "man1", "gemcli.1")):
+            formatter.write(f"\n  If man does not find it: man -M {shlex.quote(pages)} gemcli\n")
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
@@ -82,7 +90,7 @@ later.
 @options.everywhere(hidden=False)
 @click.version_option(__version__, message="gemcli %(version)s")
 def gemcli() -> None:
-    r"""Gemini conversations that live in files.
+    """Gemini conversations that live in files.
 
     Each command loads a session and does one thing; what changes the session is appended to its
     file. Results are JSON in a pipe, and on a terminal what you read; --json and --text decide it.

@@ -15,7 +15,7 @@ from gemcli import __version__
 from gemcli.cli import COMMANDS, _as_gemcli_error, main
 from gemcli.sessions.filesystem import FileSystem
 from tests.builders import header, write_session
-from tests.support import Gemcli
+from tests.support import Gemcli, InProcess
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
@@ -143,3 +143,19 @@ def test_a_reader_that_goes_away_is_a_signal() -> None:
     """A pipe that nobody reads any more ends the program as the signal would, and says nothing."""
     error = _as_gemcli_error(BrokenPipeError(), ())
     assert (error.reason, error.exit) == ("READER_GONE", 141)
+
+
+def test_where_the_manual_is(here: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The help names the directory of the man pages that are installed with the program, if they are."""
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "a b"))
+    assert "man -M" not in here("--help").out
+    pages = tmp_path / "a b" / "share" / "man" / "man1"
+    pages.mkdir(parents=True)
+    (pages / "gemcli.1").touch()
+    assert f"If man does not find it: man -M '{tmp_path}/a b/share/man' gemcli\n" in here("--help").out
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_has_no_marks_of_its_source(here: InProcess, command: str) -> None:
+    """The mark for text that is not wrapped is not shown."""
+    assert "\\b" not in here(*filter(None, [command]), "--help").out
