@@ -23,7 +23,7 @@ from gemcli.terminal.screen import Line, Piece
 APART = {"--from": "--history", "--text": "--json"}
 """The options that exclude each other."""
 
-NEEDS = {"--at": "--from"}
+NEEDS = {"--at": "--from", "--wait": "--force"}
 """The options that mean nothing without another one."""
 
 

@@ -45,8 +45,11 @@ ALLOWED = ("blocked", "incomplete", "function_call")
 ORIGIN = {"kind": "send"}
 """The origin of a session that --create makes."""
 
-APART = {"--text": "--json --full --dry-run", "--full": "--dry-run"}
-"""The options that exclude each other: a dry run has no answer that could be printed."""
+APART = {
+    "--text": "--json --full",
+    "--dry-run": "--text --full --allow --retries --timeout --wait",
+}
+"""The options that exclude each other: a dry run waits for nobody and has no answer."""
 
 NEEDS = {"--on-unknown": "--once"}
 """The options that mean nothing without another one."""

@@ -11,13 +11,13 @@ import os
 import re
 import shlex
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from gemcli.errors import GemcliError
 from gemcli.sessions import file_operations
 from gemcli.sessions.file_operations import NO_LINKS, io_error, io_reason, sync_directory
 from gemcli.sessions.filesystem import FileSystem
-from gemcli.sessions.lock import open_locked
+from gemcli.sessions.lock import Waiting, open_locked
 from gemcli.signals import deferred
 
 DRAFT = re.compile(r"\..+\.new-[0-9a-f]{12}")
@@ -25,14 +25,22 @@ DRAFT_LIFETIME = 3600.0
 """Seconds after which a draft is not in use any more: it is named as soon as it is on the disk."""
 
 
-def create_file(fs: FileSystem, path: str, data: bytes, *, force: bool, wait: float) -> str | None:
+def create_file(
+    fs: FileSystem,
+    path: str,
+    data: bytes,
+    *,
+    force: bool,
+    wait: float,
+    waiting: Waiting = nullcontext,
+) -> str | None:
     """Create the file `path`, or with `force` replace it; the path of the backup, if there is one.
 
     Raises `GemcliError`: SESSION_EXISTS, FILE_MISSING if there is no directory, DISK_FULL or IO.
     """
     directory = os.path.dirname(path)
     try:
-        backup = _replace(fs, path, data, wait) if force else None
+        backup = _replace(fs, path, data, wait, waiting) if force else None
         if backup is None:
             _create(fs, path, data)
     except FileExistsError:
@@ -93,10 +101,10 @@ def _take_and_replace(fs: FileSystem, draft: str, path: str) -> None:
             file_operations.close(fs, fd)
 
 
-def _replace(fs: FileSystem, path: str, data: bytes, wait: float) -> str | None:
+def _replace(fs: FileSystem, path: str, data: bytes, wait: float, waiting: Waiting) -> str | None:
     """Put a new file in the place of the session at `path`, if there is one; the backup's path."""
     try:
-        fd = open_locked(fs, path, wait)
+        fd = open_locked(fs, path, wait, waiting)
     except GemcliError as error:
         if error.reason == "SESSION_MISSING":
             return None

@@ -99,7 +99,7 @@ class Store:
         if directory not in self._swept:
             self._swept.add(directory)
             remove_old_drafts(self.fs, directory)
-        return create_file(self.fs, target, data, force=force, wait=wait)
+        return create_file(self.fs, target, data, force=force, wait=wait, waiting=self.waiting)
 
     def exists(self, path: str) -> bool:
         """Whether there is anything at `path`. Raises `GemcliError` (IO) if that is not known."""

@@ -42,6 +42,7 @@ FENCE = ("```", "~~~")
 _IDEOGRAPH = (
     "[\u2e80-\u2fff\u3001-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60\U00020000-\U0003fffd]"
 )
+_START = re.compile(r" *(?:[-*+] +|\d{1,3}[.)] +|> +)?")  # of an item of a list, or a quotation
 _WORD = re.compile(f" *(?:{_IDEOGRAPH}[、。，．！？」』）】]*|(?:(?!{_IDEOGRAPH})[^ ])+)")
 
 
@@ -112,11 +113,12 @@ def wrapped(text: str, columns: int) -> Iterator[str]:
 
 
 def _words(line: str, columns: int) -> Iterator[str]:
-    """A line broken at spaces; what follows is indented like its beginning."""
+    """A line broken at spaces; what follows is indented like the text of its beginning."""
     if width(line) <= columns:
         yield line
         return
-    indent = line[: len(line) - len(line.lstrip(" "))]
+    start = _START.match(line)
+    indent = " " * start.end() if start else ""
     if len(indent) > columns // 2:
         indent = ""
     now = ""

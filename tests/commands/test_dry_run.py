@@ -141,7 +141,7 @@ def test_while_another_process_has_the_session(here: InProcess) -> None:
     path = here.session("a")
     with path.open("rb+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert shown(here, "--wait", "0")["body"]["contents"] == contents("hello")
+        assert shown(here)["body"]["contents"] == contents("hello")
 
 
 def test_a_session_that_cannot_be_written(gemcli: Gemcli) -> None:

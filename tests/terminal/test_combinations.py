@@ -18,19 +18,16 @@ HISTORY = {
 }  # fmt: skip
 REWIND = {"--number": ["1"], "--to": ["1"], "--undo": [], "--dry-run": [], "--text": [], "--json": [], "--wait": ["1"]}
 NEW = {
-    "--from": ["a"],
-    "--history": ["h.json"],
-    "--text": [],
-    "--json": [],
-    "--force": [],
+    "--from": ["a"], "--history": ["h.json"], "--at": ["1"], "--force": [], "--wait": ["1"], "--text": [], "--json": [],
     "--model": ["simulator/echo"],
-}
+}  # fmt: skip
 
 
 SEND = {
     "--text": [], "--json": [], "--stream": [], "--full": [], "--no-stdin": [], "--create": [], "--once": ["k"],
     "--on-unknown": ["fail"], "--max-turns": ["9"], "--skip-empty": [], "--dry-run": [],
-    "--allow": ["incomplete"], "--model": ["simulator/echo"],
+    "--allow": ["incomplete"], "--model": ["simulator/echo"], "--retries": ["1"], "--timeout": ["9"], "--wait": ["1"],
+    "--deadline": ["9"],
 }  # fmt: skip
 
 
@@ -92,7 +89,8 @@ def test_every_pair_of_new(here: InProcess, one: str, other: str) -> None:
         '[{"role":"user","parts":[{"text":"q"}]},{"role":"model","parts":[{"text":"a"}]}]'
     )
     done = here("new", "-s", "b", *words(NEW, one, other), env={"GEMCLI_MODEL": "simulator/echo"})
-    assert done.status == (2 if is_apart(new.APART, one, other) else 0)
+    lacking = [option for option, needed in new.NEEDS.items() if option in (one, other) and needed not in (one, other)]
+    assert done.status == (2 if lacking or is_apart(new.APART, one, other) else 0)
 
 
 @pytest.mark.parametrize(("one", "other"), pairs(SEND))

@@ -27,7 +27,9 @@ def test_width(text: str, columns: int) -> None:
     ("text", "columns", "lines"),
     [
         ("one two three", 7, ["one two", "three"]),
-        ("  - one two three", 9, ["  - one", "  two", "  three"]),
+        ("  one two three", 9, ["  one two", "  three"]),
+        ("  - one two three", 9, ["  - one", "    two", "    three"]),
+        ("12. one two", 8, ["12. one", "    two"]),
         ("abcdefghij", 4, ["abcd", "efgh", "ij"]),
         ("ab abcdefghij", 4, ["ab", "abcd", "efgh", "ij"]),
         ("a\n\nb\n", 4, ["a", "", "b"]),
