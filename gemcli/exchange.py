@@ -339,7 +339,7 @@ def wait_event(seconds: float, reason: str, message: str) -> WaitEvent:
 
 def _announce_wait(transport: Transport, error: GemcliError, seconds: float) -> None:
     if transport.on_wait is None:
-        transport.notice(f"{error.message.rstrip('.')}; sending again in {seconds:.1f} s")
+        transport.notice(f"sending again in {seconds:.1f} s: {error.message}")
         return
     transport.on_wait(wait_event(round(seconds, 3), error.reason, error.message))
 

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 
 from gemcli.api.secrets import Secrets
 from gemcli.api.sse import Events
+from gemcli.errors import ReasonName
 
 MiB = 1024 * 1024
 
@@ -45,13 +46,15 @@ class Attempt:
     left to do but to send; if it raises, nothing is sent. With `stream` the answer is requested as
     a stream of events, and `body` is only its beginning; `on_event` gets the data of each event as
     it arrives, and again as long as it returns False. `started` is when the request was ready to be
-    sent, on the monotonic clock. `sent` tells that it began to leave this machine, `complete` that
+    sent, on the monotonic clock. `target` names the server, `hints` what to do about some errors.
+    `sent` tells that it began to leave this machine, `complete` that
     the answer has been read, as far as it matters.
     """
 
     def __init__(self, before_leaving: Callable[[], object] = lambda: None) -> None:
         self.secrets = Secrets()
-        self.key_source: str | None = None
+        self.hints: Mapping[ReasonName, str] = {}
+        self.target = ""
         self.stream = False
         self.before_leaving = before_leaving
         self.on_start: Callable[[], object] = lambda: None

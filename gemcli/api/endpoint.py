@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from gemcli.api.backends import SIMULATOR, Backend, check_project_and_location
 from gemcli.api.credentials import express_key, gemini_key
 from gemcli.api.secrets import without_user_if_invalid
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, ReasonName
 
 if TYPE_CHECKING:
     from gemcli.simulator.simulated_api import SimulatedApp
@@ -26,8 +26,8 @@ class Endpoint:
     """Everything that a client of the SDK is made from.
 
     Without a `key`, Google Cloud credentials are used; without a `base_url` or an `api_version`,
-    those of the SDK. `key_source` is the variable or the file that holds the key, `simulator` the
-    application that answers in this process.
+    those of the SDK. `key_source` is the variable or the file that holds the key, `base_variable`
+    the one that holds the base URL, `simulator` the application that answers in this process.
     """
 
     backend: Backend
@@ -36,13 +36,31 @@ class Endpoint:
     api_version: str | None = None
     simulator: SimulatedApp | None = None
     key_source: str | None = None
+    base_variable: str | None = None
+
+    @property
+    def hints(self) -> dict[ReasonName, str]:
+        """What to do about errors that depend on where requests go."""
+        hints: dict[ReasonName, str] = {}
+        if self.key_source:
+            key = f"put a valid key into {self.key_source}"
+            hints |= {"API_KEY_INVALID": key, "UNAUTHENTICATED": key}
+        if self.api_version is None and self.backend.name == "gemini":
+            newer = "set GOOGLE_GENAI_API_VERSION=v1beta for more models"
+            hints["MODEL_NOT_FOUND"] = f"check the model's name, or {newer}"
+        elif self.api_version:
+            hints["MODEL_NOT_FOUND"] = (
+                "check the model's name, and whether GOOGLE_GENAI_API_VERSION="
+                f"{self.api_version} has it"
+            )
+        return hints
 
 
 def endpoint_for(
     backend: Backend, environ: Mapping[str, str], notice: Callable[[str], None]
 ) -> Endpoint:
     """The endpoint of `backend`. Raises `GemcliError` if something is missing or invalid."""
-    version = environ.get("GOOGLE_GENAI_API_VERSION") or None
+    version = _api_version(backend, environ)
     if backend.name == SIMULATOR:
         return Endpoint(backend, "simulator", SIMULATOR_URL, version, _simulator(backend.rules))
     if backend.name == "vertex":
@@ -56,15 +74,30 @@ def endpoint_for(
         key = gemini_key(environ, notice)
         variable = "GOOGLE_GEMINI_BASE_URL"
     base_url = check_base_url(environ.get(variable, ""), variable)
-    if key is None:
-        return Endpoint(backend, None, base_url, version)
-    return Endpoint(backend, key.text, base_url, version, key_source=key.source)
+    return Endpoint(
+        backend,
+        key.text if key else None,
+        base_url,
+        version,
+        key_source=key.source if key else None,
+        base_variable=variable if base_url else None,
+    )
 
 
 def endpoint_without_key(backend: Backend, environ: Mapping[str, str]) -> Endpoint:
     """`endpoint_for` for a request that is only shown: no key is needed, and none is used."""
     stand_in = {**environ, "GOOGLE_API_KEY": "no-key", "GEMINI_API_KEY": ""}
     return endpoint_for(backend, stand_in, lambda _message: None)
+
+
+def _api_version(backend: Backend, environ: Mapping[str, str]) -> str | None:
+    version = environ.get("GOOGLE_GENAI_API_VERSION") or None
+    if version == "beta":  # as the SDK reads it
+        return "v1beta1" if backend.name == "vertex" else "v1beta"
+    if version and not re.fullmatch(r"[A-Za-z0-9._-]+", version):
+        what = f"GOOGLE_GENAI_API_VERSION is not a version of the API: {version!r}"
+        raise GemcliError("BASE_URL", what, hint="set it to v1 or v1beta")
+    return version
 
 
 def check_base_url(value: str, variable: str) -> str | None:

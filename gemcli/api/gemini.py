@@ -111,9 +111,9 @@ class Gemini:
             answer = answers.read(attempt.body)
         except GemcliError as unreadable:
             failure = unreadable.replace(partial=attempt.text)
-            raise attempt.secrets.hide_in_error(failure) from None
-        if reported := http_errors.error_in_answer(answer):
-            raise attempt.secrets.hide_in_error(reported)
+            raise _explained(failure, attempt) from None
+        if reported := http_errors.error_in_answer(answer, attempt.secrets.hide):
+            raise _explained(reported, attempt)
         return attempt.secrets.hide_in_answer(answer)
 
     def stream(
@@ -133,7 +133,7 @@ class Gemini:
         streamed = StreamedAnswer()
 
         def on_event(data: bytes) -> None:
-            chunk = streamed_answer.read(data)
+            chunk = streamed_answer.read(data, attempt.secrets.hide)
             streamed.add(chunk)
             on_chunk(chunk)
 
@@ -143,7 +143,7 @@ class Gemini:
         except GemcliError as broken:
             if not streamed.finished:
                 failure = _with_partial(broken, attempt, streamed)
-                raise attempt.secrets.hide_in_error(failure) from broken.__cause__
+                raise _explained(failure, attempt) from broken.__cause__
         return attempt.secrets.hide_in_answer(streamed.answer)
 
     def preview(self, model: str, body: Mapping[str, object], *, stream: bool) -> dict[str, Any]:
@@ -173,7 +173,8 @@ class Gemini:
         attempt = given or Attempt()
         # The key of the simulator is no secret.
         attempt.secrets = Secrets(None if self._endpoint.simulator else self._endpoint.key)
-        attempt.key_source = self._endpoint.key_source
+        attempt.hints = self._endpoint.hints
+        attempt.target = "the simulator" if self._endpoint.simulator else ""
         attempt.stream = stream
         return attempt
 
@@ -244,7 +245,7 @@ def _connect(
         from gemcli.simulator.transport import AppTransport
 
         transport = AppTransport(endpoint.simulator)
-    http_client = http.client(endpoint.base_url, transport)
+    http_client = http.client(endpoint.base_url, transport, endpoint.base_variable)
     options: Any = {
         "httpx_client": http_client,
         "base_url": endpoint.base_url,
@@ -298,13 +299,19 @@ def _check_stream(
         what = "the stream ended inside an event"
         raise GemcliError("STREAM_CUT", what, outcome="unknown") from unreadable
     if not streamed.chunks:
-        if reported := http_errors.error_in_body(attempt.body):
+        if reported := http_errors.error_in_body(attempt.body, attempt.secrets.hide):
             raise reported
         what = "not a stream of events" if rest or attempt.body.strip() else "empty"
         raise answers.bad_response(f"the answer is {what}")
     if streamed.begun and not streamed.finished:
         what = "the stream ended without a finish reason"
         raise GemcliError("STREAM_CUT", what, outcome="unknown")
+
+
+def _explained(error: GemcliError, attempt: Attempt) -> GemcliError:
+    """An error as the user gets it: without secrets, and with the hint for this endpoint."""
+    hint = attempt.hints.get(error.reason, error.hint)
+    return attempt.secrets.hide_in_error(error.replace(hint=hint))
 
 
 def _with_partial(error: GemcliError, attempt: Attempt, streamed: StreamedAnswer) -> GemcliError:
@@ -325,9 +332,7 @@ def _raise_failure(attempt: Attempt, error: BaseException | None) -> NoReturn:
         failure = http_errors.error_of_response(
             attempt.status, attempt.headers, attempt.body, secrets.hide
         )
-        if failure.reason in ("API_KEY_INVALID", "UNAUTHENTICATED") and attempt.key_source:
-            failure = failure.replace(hint=f"put a valid key into {attempt.key_source}")
-        raise secrets.hide_in_error(failure)
+        raise _explained(failure, attempt)
     from gemcli.api.transport_errors import error_of_transport
 
     error = error or RuntimeError("the SDK returned without having made a request")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -37,9 +38,10 @@ class Client(httpx2.Client):
     a location or a model is called, key, token and conversation go nowhere else.
     """
 
-    def __init__(self, base_url: str | None, **options: Any) -> None:
+    def __init__(self, base_url: str | None, variable: str | None, **options: Any) -> None:
         super().__init__(**options)
         self._server = None if base_url is None else _server(httpx2.URL(base_url))
+        self._variable = variable
 
     def send(
         self, request: httpx2.Request, *, stream: bool = False, **options: Any
@@ -47,6 +49,7 @@ class Client(httpx2.Client):
         """Send the one request of an attempt; its answer is noted while the SDK reads it."""
         self._require_expected_host(request.url)
         attempt = CURRENT_ATTEMPT.get()
+        attempt.target = attempt.target or self._target(request.url)
         attempt.start()
         attempt.secrets.token = request.headers.get("authorization", "").removeprefix("Bearer ")
         limits = request.extensions.get("timeout") or {}
@@ -70,8 +73,16 @@ class Client(httpx2.Client):
         else:
             expected = _server(url) == self._server
         if not expected:
-            target = f"{url.scheme}://{url.host}"
-            raise UnexpectedHost(f"it would go to {target}, which is not the configured server")
+            what = f"the request would go to {url.scheme}://{url.host}"
+            raise UnexpectedHost(f"{what}, which is not the configured server")
+
+    def _target(self, url: httpx2.URL) -> str:
+        """The server of a URL, and the variables that lead there, for messages."""
+        target = url.netloc.decode("ascii")
+        if self._variable:
+            target += f" ({self._variable})"
+        proxy = _proxy_variable(url) if self.trust_env else None
+        return f"{target} through the proxy of {proxy}" if proxy else target
 
     def _watch_departure(self, request: httpx2.Request, attempt: Attempt) -> None:
         """Mark the attempt as sent just before the request leaves."""
@@ -106,13 +117,19 @@ class _Diversion(httpx2.SyncByteStream):
         self._response.close()
 
 
-def client(base_url: str | None, transport: httpx2.BaseTransport | None) -> Client:
-    """A client for one base URL (None: the API's own). Raises what `transport_errors` knows."""
+def client(
+    base_url: str | None, transport: httpx2.BaseTransport | None, variable: str | None = None
+) -> Client:
+    """A client for one base URL, which `variable` holds (None: the API's own).
+
+    Raises what `transport_errors` knows.
+    """
     # Plain HTTP is for this machine only, so no proxy of the environment may come between.
     local = base_url is not None and urlsplit(base_url).scheme == "http"
     with _proxies_checked():
         return Client(
             base_url,
+            variable,
             transport=transport,
             verify=False if local else _certificates(),
             trust_env=not local,
@@ -137,6 +154,15 @@ def no_credentials() -> google.auth.credentials.Credentials:
 def _server(url: httpx2.URL) -> tuple[str, str, int | None]:
     """What tells one server from another; the port is None for the scheme's own."""
     return url.scheme, url.host, url.port
+
+
+def _proxy_variable(url: httpx2.URL) -> str | None:
+    """The variable of the environment that names the proxy for a URL, if one does."""
+    if urllib.request.proxy_bypass(url.host):
+        return None
+    names = (f"{url.scheme}_proxy", "all_proxy")
+    variables = [variable for name in names for variable in (name, name.upper())]
+    return next((variable for variable in variables if os.environ.get(variable)), None)
 
 
 @contextmanager

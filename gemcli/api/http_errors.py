@@ -20,6 +20,7 @@ BY_STATUS: dict[int, ReasonName] = {
     402: "QUOTA_DAILY",
     403: "PERMISSION_DENIED",
     404: "MODEL_NOT_FOUND",
+    405: "MODEL_NOT_FOUND",
     408: "SERVER_TIMEOUT",
     409: "ABORTED",
     413: "TOO_LARGE",
@@ -47,6 +48,33 @@ BY_MESSAGE: tuple[tuple[str, ReasonName], ...] = (
 )
 """The reason for a 400 by what its message contains; the first that matches decides."""
 
+# fmt: off
+WORDS: dict[ReasonName, str] = {
+    "BAD_RESPONSE": "the server sent no answer of the API",
+    "REDIRECT": "the server redirects",
+    "BAD_REQUEST": "the API refuses the request",
+    "TURN_ORDER": "the API refuses the order of the turns",
+    "CONTEXT_TOO_LONG": "the conversation is too long for the model",
+    "TOO_LARGE": "the request is too large",
+    "API_KEY_INVALID": "the API key is not valid",
+    "UNAUTHENTICATED": "the API does not accept the credentials",
+    "PERMISSION_DENIED": "the API denies access",
+    "PRECONDITION": "the API cannot be used in this way, or from here",
+    "MODEL_NOT_FOUND": "the server does not know this model, or this version of the API",
+    "QUOTA_DAILY": "a quota is used up",
+    "RATE_LIMIT": "too many requests",
+    "SERVER_TIMEOUT": "the API did not finish in time",
+    "ABORTED": "the API aborted the request",
+    "CANCELLED": "the API cancelled the request",
+    "SERVER_ERROR": "the API failed",
+    "UNAVAILABLE": "the API is not available",
+}
+# fmt: on
+"""What happened, in our words. What the API says follows it."""
+
+MAX_QUOTE = 1000
+"""The longest quotation of what a server says, in characters. Messages of the API are shorter."""
+
 
 _RETRY_IN = re.compile(r"\s*(?:Please )?[Rr]etry in ([0-9.]*[0-9]m?s)\.?")
 
@@ -72,47 +100,44 @@ def error_of_response(
     `hide` hides secrets in a text before it is cut, which could leave half of one.
     """
     error = _parse(body, hide)
-    message = f"the API answered HTTP {http} {error.status}".rstrip()
     reason = _reason(http, error)
     if reason == "QUOTA_DAILY":  # untrue then, and another time in each answer
         error = replace(error, message=_RETRY_IN.sub("", error.message))
-    if error.message:
-        message += f": {error.message}"
+    message = f"{WORDS[reason]} ({f'HTTP {http} {error.status}'.rstrip()})"
     if http // 100 == 3:
-        message += f": to {headers.get('location', 'nowhere')}"
+        message += f" to {headers.get('location', 'nowhere')}"
     return GemcliError(
         reason,
-        message,
+        message + _quoted(error, hide),
         http=http,
         outcome="unknown" if http < 300 else "rejected",
         retry_after=_retry_after(headers, error),
     )
 
 
-def error_in_answer(answer: object) -> GemcliError | None:
+def error_in_answer(answer: object, hide: Callable[[str], str] = str) -> GemcliError | None:
     """The error that a 200, or an event of its stream, brings instead of an answer, if it does."""
     if not isinstance(answer, dict) or answer.get("error") is None or answer.get("candidates"):
         return None
     error = _api_error(answer["error"])
-    message = f"the API reported {error.code} {error.status}".rstrip()
-    if error.message:
-        message += f": {error.message}"
+    reason = _reason(error.code, error)
+    reported = f"error {error.code} {error.status}".rstrip()
     return GemcliError(
-        _reason(error.code, error),
-        message,
+        reason,
+        f"{WORDS[reason]} ({reported} with HTTP 200){_quoted(error, hide)}",
         http=200,
         outcome="rejected",
         retry_after=_retry_after({}, error),
     )
 
 
-def error_in_body(body: bytes | bytearray) -> GemcliError | None:
+def error_in_body(body: bytes | bytearray, hide: Callable[[str], str] = str) -> GemcliError | None:
     """`error_in_answer` for the body of a 200 that should have been a stream."""
     try:
         answer = strict_json.loads(body)
     except ValueError:
         return None
-    return error_in_answer(answer[0] if isinstance(answer, list) and answer else answer)
+    return error_in_answer(answer[0] if isinstance(answer, list) and answer else answer, hide)
 
 
 def broken_off(error: GemcliError) -> GemcliError:
@@ -163,23 +188,43 @@ def _parse(body: bytes | bytearray, hide: Callable[[str], str]) -> _ApiError:
         return _ApiError(message=_text_of_page(body, hide))
     if isinstance(answer, list) and answer:  # so a stream answers before its first event
         answer = answer[0]
-    return _api_error(answer.get("error") if isinstance(answer, dict) else None)
+    if isinstance(answer, dict) and isinstance(answer.get("error"), dict | str):
+        return _api_error(answer["error"])
+    return _ApiError(message=_text_of_json(answer))
 
 
 def _api_error(error: object) -> _ApiError:
-    if isinstance(error, str):
-        return _ApiError(message=error.strip())
     if not isinstance(error, dict):
-        return _ApiError()
+        return _ApiError(message=_text_of_json(error))
     code, status, details = error.get("code"), error.get("status"), error.get("details")
     if not isinstance(details, list):
         details = []
     return _ApiError(
         code=code if isinstance(code, int) and 400 <= code < 600 else 500,
-        status=" ".join(status.split()) if isinstance(status, str) else "",
-        message=str(error.get("message") or "").strip(),
+        status=" ".join(status.split())[:100] if isinstance(status, str) else "",
+        message=_text_of_json(error.get("message") or error.get("detail")),
         details=[detail for detail in details if isinstance(detail, dict)],
     )
+
+
+def _text_of_json(value: object) -> str:
+    """What an error in another form than the API's says: `message` or `detail`, or all of it."""
+    if isinstance(value, dict):
+        texts = [value.get(name) for name in ("message", "detail", "error_description")]
+        value = next((text for text in texts if isinstance(text, str) and text), value)
+    if isinstance(value, str):
+        return value.strip()
+    return strict_json.dumps(value) if value else ""
+
+
+def _quoted(error: _ApiError, hide: Callable[[str], str]) -> str:
+    """What a server says, to follow our words: on one line, of a limited length, without a stop."""
+    text = " ".join(hide(error.message).split())
+    # A call of the API is no command of gemcli.
+    text = re.sub(r" ?Call ListModels [^.]*\.", "", text)
+    if len(text) > MAX_QUOTE:
+        text = text[: MAX_QUOTE - 1] + "…"
+    return f": {text.rstrip('. ')}" if text else ""
 
 
 def _text_of_page(body: bytes | bytearray, hide: Callable[[str], str]) -> str:

@@ -138,6 +138,7 @@ def _timed_out(attempt: Attempt, limits: Limits, *, sent: bool) -> GemcliError:
         return GemcliError("TIMEOUT", what, outcome="rejected", hint="raise --deadline")
     seconds = min(limits.timeout, limits.until - attempt.started)
     if sent:
-        return GemcliError("TIMEOUT", f"no answer within {seconds:.3g} s", outcome="unknown")
-    what = f"no connection within {seconds:.3g} s"
+        what = f"no answer from {attempt.target} within {seconds:.3g} s"
+        return GemcliError("TIMEOUT", what, outcome="unknown")
+    what = f"no connection to {attempt.target} within {seconds:.3g} s"
     return GemcliError("CONNECT_TIMEOUT", what, outcome="rejected")

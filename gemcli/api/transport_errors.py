@@ -58,6 +58,19 @@ TRANSPORT_ERRORS: tuple[tuple[type[BaseException], ReasonName], ...] = (
 """The reason for each class; the first class that fits the error or one of its causes decides."""
 
 
+WORDS: dict[ReasonName, str] = {
+    "TLS": "no trusted connection to {target}",
+    "DNS": "no address was found of {target}",
+    "CONNECT": "no connection to {target}",
+    "CONNECT_TIMEOUT": "no connection to {target} in time",
+    "TIMEOUT": "no answer from {target} in time",
+    "CONNECTION_LOST": "the connection to {target} broke",
+    "BAD_RESPONSE": "the answer of {target} cannot be decompressed",
+    "NO_CREDENTIALS": "no Google Cloud credentials that can be used",
+}
+"""What happened, in our words; what the library says follows it."""
+
+
 def error_of_transport(error: BaseException, attempt: Attempt) -> GemcliError:
     """What a request means that brought no complete answer."""
     outcome = "unknown" if attempt.sent else "rejected"
@@ -68,9 +81,14 @@ def error_of_transport(error: BaseException, attempt: Attempt) -> GemcliError:
         failure = unexpected(lacking[0] if lacking else error, outcome)
         return attempt.secrets.hide_in_error(failure)
     found, reason = known
+    message = str(found) or type(found).__name__
+    if not isinstance(found, Unusable | UnexpectedHost | AnswerTooLong):
+        # Before it comes to the server of a request, that of the access tokens is asked.
+        target = attempt.target or "the server of the access token"
+        message = f"{WORDS.get(reason, 'the request failed').format(target=target)}: {message}"
     failure = GemcliError(
         reason,
-        f"the request failed: {str(found) or type(found).__name__}",
+        message.rstrip(". "),
         hint=found.hint if isinstance(found, Unusable) else None,
         outcome=outcome,
         http=attempt.status,

@@ -49,7 +49,7 @@ ENVIRONMENT = (
         reader="click"),
     Variable("GOOGLE_GEMINI_BASE_URL",
         "another endpoint: https, or plain http to this machine", REQUESTING),
-    Variable("GOOGLE_GENAI_API_VERSION", "another version of the API, as in `v1`", REQUESTING),
+    Variable("GOOGLE_GENAI_API_VERSION", "another version of the API: `v1`, `v1beta`", REQUESTING),
     Variable("GOOGLE_GENAI_USE_VERTEXAI",
         "`true` or `1`: new sessions are answered by Vertex AI", CREATING),
     Variable("GOOGLE_GENAI_USE_ENTERPRISE", "the same; it is used if both are set", CREATING),

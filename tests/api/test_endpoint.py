@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from google import genai
 
 from gemcli.api.backends import Backend
 from gemcli.api.endpoint import SIMULATOR_URL, Endpoint, endpoint_for, endpoint_without_key
@@ -87,6 +88,39 @@ def test_api_version(backend: Backend, value: str, version: str | None) -> None:
     """GOOGLE_GENAI_API_VERSION holds for every backend; empty, it is the SDK's choice."""
     environ = {**KEY, "GOOGLE_GENAI_API_VERSION": value}
     assert endpoint_for(backend, environ, pytest.fail).api_version == version
+
+
+@pytest.mark.parametrize("value", ["beta", "v1", "v1beta", "v1alpha", ""])
+@pytest.mark.parametrize("backend", [GEMINI, VERTEX], ids=lambda backend: backend.name)
+def test_api_version_as_the_sdk_reads_it(backend: Backend, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version names what it names for a client of the SDK: `beta` is the newest one of the backend."""
+    monkeypatch.setenv("GOOGLE_GENAI_API_VERSION", value)
+    vertex = backend.name == "vertex"
+    client = genai.Client(vertexai=vertex, api_key="x")
+    expected = client._api_client._http_options.api_version
+    ours = endpoint_for(backend, {**KEY, "GOOGLE_GENAI_API_VERSION": value}, pytest.fail).api_version
+    assert ours == (expected if value else None)
+
+
+@pytest.mark.parametrize("value", ["v1/../evil", "v1?x=", "v1#", "v1 ", "http://x"])
+def test_what_is_no_api_version(value: str) -> None:
+    """A version that would make another URL is refused."""
+    error = refused(GEMINI, {**KEY, "GOOGLE_GENAI_API_VERSION": value})
+    assert (error.reason, error.exit) == ("BASE_URL", 78)
+    assert repr(value) in error.message
+
+
+@pytest.mark.parametrize(
+    ("version", "hint"),
+    [
+        ("", "check the model's name, or set GOOGLE_GENAI_API_VERSION=v1beta for more models"),
+        ("v1beta", "check the model's name, and whether GOOGLE_GENAI_API_VERSION=v1beta has it"),
+    ],
+)
+def test_hint_for_an_unknown_model(version: str, hint: str) -> None:
+    """What is recommended is not set already."""
+    environ = {**KEY, "GOOGLE_GENAI_API_VERSION": version}
+    assert endpoint_for(GEMINI, environ, pytest.fail).hints["MODEL_NOT_FOUND"] == hint
 
 
 # Vertex AI

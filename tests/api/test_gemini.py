@@ -71,6 +71,8 @@ def test_https_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         gemini = way({"GEMINI_API_KEY": "canary-key", "GOOGLE_GEMINI_BASE_URL": "https://gemini.invalid"})
         error = failed(lambda: gemini.generate("gemini-test", BODY, lasting(20)))
     assert (error.reason, error.exit, error.outcome) == ("CONNECT", 75, "rejected")
+    place = "gemini.invalid (GOOGLE_GEMINI_BASE_URL) through the proxy of HTTPS_PROXY"
+    assert error.message == f"no connection to {place}: 403 Forbidden"
     assert len(proxy.seen) == 1
     assert proxy.seen[0].startswith(b"CONNECT gemini.invalid:443 ")
     assert b"canary" not in proxy.seen[0]
@@ -221,6 +223,8 @@ def test_time_is_up(data: bytes) -> None:
         error = failed(lambda: gemini.generate("gemini-test", BODY, lasting(1.5)))
     assert time.monotonic() - start < 4
     assert (error.reason, error.exit, error.outcome) == ("TIMEOUT", 75, "unknown")
+    place = f"127.0.0.1:{listener.port} (GOOGLE_GEMINI_BASE_URL)"
+    assert error.message == f"no answer from {place} within 1.5 s"
     assert len(listener.seen) == 1
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpcore2
 import httpx2
 import pytest
 from cryptography import x509
@@ -74,6 +75,7 @@ def test_refused() -> None:
         port = server.getsockname()[1]
     error = failed(f"http://127.0.0.1:{port}")
     assert (error.reason, error.exit, error.outcome, error.http) == ("CONNECT", 75, "rejected", None)
+    assert error.message.startswith(f"no connection to 127.0.0.1:{port} (GOOGLE_GEMINI_BASE_URL): ")
 
 
 def test_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +89,31 @@ def test_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     error = failed("https://gemini.invalid")
     assert (error.reason, error.exit, error.outcome) == ("DNS", 75, "rejected")
+    assert error.message.startswith("no address was found of gemini.invalid (GOOGLE_GEMINI_BASE_URL): ")
     assert {host.decode() if isinstance(host, bytes) else host for host in asked} == {"gemini.invalid"}
+
+
+PROXIES: dict[str, tuple[dict[str, str], str | None]] = {
+    "none": ({}, None),
+    "https": ({"HTTPS_PROXY": "http://p"}, "HTTPS_PROXY"),
+    "lower-case": ({"https_proxy": "http://p", "ALL_PROXY": "http://p"}, "https_proxy"),
+    "all": ({"ALL_PROXY": "http://p", "HTTP_PROXY": "http://p"}, "ALL_PROXY"),
+    "exempt": ({"HTTPS_PROXY": "http://p", "NO_PROXY": "gemini.invalid"}, None),
+    "other-exempt": ({"HTTPS_PROXY": "http://p", "NO_PROXY": "example.org"}, "HTTPS_PROXY"),
+}
+
+
+@pytest.mark.parametrize(("environ", "variable"), PROXIES.values(), ids=PROXIES)
+def test_the_variable_of_the_proxy(
+    environ: dict[str, str], variable: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable is named whose proxy the HTTP library takes, and none if it takes none."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    url = httpx2.URL("https://gemini.invalid/x")
+    used = httpx2.Client()._transport_for_url(url)
+    assert http._proxy_variable(url) == variable
+    assert (variable is not None) == isinstance(used._pool, httpcore2.HTTPProxy)  # type: ignore[attr-defined]
 
 
 # Certificates

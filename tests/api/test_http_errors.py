@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gemcli.api import http_errors
 from gemcli.api.http_errors import error_of_response
 from gemcli.errors import EXIT, GemcliError
 from tests.builders import json_values, quota_failure, retry_info
@@ -47,7 +48,7 @@ REASONS: dict[str, tuple[int, dict[str, Any], str]] = {
     "402": (402, {}, "QUOTA_DAILY"),
     "403": (403, {"message": "Your key was reported as leaked."}, "PERMISSION_DENIED"),
     "404": (404, {"status": "NOT_FOUND"}, "MODEL_NOT_FOUND"),
-    "405": (405, {}, "BAD_REQUEST"),
+    "405": (405, {}, "MODEL_NOT_FOUND"),
     "408": (408, {}, "SERVER_TIMEOUT"),
     "409": (409, {"status": "ABORTED"}, "ABORTED"),
     "413": (413, {}, "TOO_LARGE"),
@@ -78,7 +79,7 @@ def test_a_daily_quota_is_not_over_in_a_minute() -> None:
     """The API says so all the same, and another time in each answer: it is left out of the message."""
     text = "You exceeded your quota, limit: 0\nPlease retry in 53.190234s. See the documentation."
     error = error_of(429, {"message": text})
-    assert error.message == "the API answered HTTP 429: You exceeded your quota, limit: 0 See the documentation."
+    assert error.message == "a quota is used up (HTTP 429): You exceeded your quota, limit: 0 See the documentation"
     assert (error.reason, error.retryable) == ("QUOTA_DAILY", False)
 
 
@@ -111,34 +112,65 @@ def test_what_a_script_sees() -> None:
     assert all(error.retryable == (error.exit == 75) for error in errors)
 
 
-GOOGLE = b'{"error": {"status": "UNAVAILABLE", "message": " Try later.\\n"}}'
+GOOGLE = b'{"error": {"status": "UNAVAILABLE", "message": " Try  later.\\n"}}'
 HTML = b"<html><style>p {}</style><title>Bad</title>\n<h1>Gateway</h1><script>x</script>"
+LIST_MODELS = (
+    "models/x is not found for API version v1beta, or is not supported for generateContent. "
+    "Call ListModels to see the list of available models and their supported methods."
+)
+DOWN = "the API is not available (HTTP 502"
+UNKNOWN = "the server does not know this model, or this version of the API (HTTP 404"
 
 MESSAGES: dict[str, tuple[int, dict[str, str], bytes, str]] = {
-    "google": (502, {}, GOOGLE, "502 UNAVAILABLE: Try later."),
-    "html": (502, {}, HTML, "502: Bad Gateway"),
-    "text": (502, {}, b"upstream  gone", "502: upstream gone"),
-    "bytes": (502, {}, b"\xff\xfe", "502: \ufffd\ufffd"),
-    "empty": (502, {}, b"", "502"),
-    "error-text": (502, {}, b'{"error": "down"}', "502: down"),
-    "error-null": (502, {}, b'{"error": null}', "502"),
-    "list-empty": (502, {}, b"[]", "502"),
-    "number": (502, {}, b"5", "502"),
-    "message-null": (502, {}, b'{"error": {"message": null, "status": 5}}', "502"),
-    "redirect": (307, {"location": "https://x/"}, b"", "307: to https://x/"),
-    "redirect-nowhere": (307, {}, b"", "307: to nowhere"),
-}
+    "google": (502, {}, GOOGLE, f"{DOWN} UNAVAILABLE): Try later"),
+    "html": (502, {}, HTML, f"{DOWN}): Bad Gateway"),
+    "text": (502, {}, b"upstream  gone", f"{DOWN}): upstream gone"),
+    "json-text": (502, {}, b'"gone"', f"{DOWN}): gone"),
+    "bytes": (502, {}, b"\xff\xfe", f"{DOWN}): \ufffd\ufffd"),
+    "empty": (502, {}, b"", f"{DOWN})"),
+    "error-text": (502, {}, b'{"error": "down!"}', f"{DOWN}): down!"),
+    "error-null": (502, {}, b'{"error": null}', f'{DOWN}): {{"error":null}}'),
+    "error-list": (502, {}, b'{"error": [1]}', f'{DOWN}): {{"error":[1]}}'),
+    "error-detail": (502, {}, b'{"error": {"detail": "x"}}', f"{DOWN}): x"),
+    "list-empty": (502, {}, b"[]", f"{DOWN})"),
+    "number": (502, {}, b"5", f"{DOWN}): 5"),
+    "message-null": (502, {}, b'{"error": {"message": null, "status": 5}}', f"{DOWN})"),
+    "message-list": (502, {}, b'{"error": {"message": [{"a": 1}]}}', f'{DOWN}): [{{"a":1}}]'),
+    "message": (404, {}, b'{"message": "no Route matched"}', f"{UNKNOWN}): no Route matched"),
+    "detail": (404, {}, b'{"detail": "Not Found"}', f"{UNKNOWN}): Not Found"),
+    "details": (404, {}, b'{"detail": [{"msg": "x"}]}', f'{UNKNOWN}): {{"detail":[{{"msg":"x"}}]}}'),
+    "list-models": (
+        404, {}, json.dumps({"error": {"message": LIST_MODELS}}).encode(),
+        f"{UNKNOWN}): models/x is not found for API version v1beta, or is not supported for generateContent",
+    ),
+    "redirect": (307, {"location": "https://x/"}, b"", "the server redirects (HTTP 307) to https://x/"),
+    "redirect-nowhere": (307, {}, b"", "the server redirects (HTTP 307) to nowhere"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("http", "headers", "body", "message"), MESSAGES.values(), ids=MESSAGES)
 def test_messages(http: int, headers: Mapping[str, str], body: bytes, message: str) -> None:
-    """The message holds what an error answer of any shape says."""
-    assert error_of_response(http, headers, body).message == f"the API answered HTTP {message}"
+    """A message says in our words what happened, and then what an answer of any shape says, without its full stop."""
+    assert error_of_response(http, headers, body).message == message
 
 
-def test_long_pages_are_cut() -> None:
-    """Of a page that is not an error answer, only the beginning is in the message."""
-    assert len(error_of_response(502, {}, b"word " * 10_000).message) < 300
+def test_words() -> None:
+    """Each reason that an error answer can have has words, with a lower-case start and no full stop."""
+    reasons = {*http_errors.BY_STATUS.values(), *http_errors.BY_CLASS.values()}
+    reasons |= {reason for _, reason in http_errors.BY_MESSAGE} | {"API_KEY_INVALID", "PRECONDITION", "RATE_LIMIT"}
+    assert set(http_errors.WORDS) == reasons
+    assert all(words[0].islower() or words.startswith("API") for words in http_errors.WORDS.values())
+
+
+@pytest.mark.parametrize("body", [b"word " * 10_000, json.dumps({"error": {"message": "word " * 10_000}}).encode()])
+def test_long_texts_are_cut(body: bytes) -> None:
+    """Of a long text only the beginning is in the message, and no half of a secret is left at its end."""
+    assert len(error_of_response(502, {}, body).message) < 1100
+    secret = "a-secret-of-the-user"
+    for place in range(150, 1010, 7):
+        cut = body.replace(b"word " * (place // 5), b"x" * place + secret.encode(), 1)
+        shown = error_of_response(502, {}, cut, lambda text: text.replace(secret, "*")).message
+        assert "a-sec" not in shown
 
 
 @pytest.mark.parametrize("page", [b"<" * 1_000_000, b"<style" * 150_000], ids=["brackets", "styles"])

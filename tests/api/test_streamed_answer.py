@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gemcli.api import streamed_answer
+from gemcli.api.http_errors import WORDS
 from gemcli.api.streamed_answer import StreamedAnswer
 from gemcli.chat import answers
 from gemcli.chat.contents import MergedParts
@@ -271,13 +272,13 @@ NO_CODES = ({"message": "overloaded"}, *({"code": code} for code in (None, "503"
 @pytest.mark.parametrize(
     ("error", "reason", "message", "wait"),
     [
-        ({"code": 503, "message": "busy", "status": "UNAVAILABLE"}, "UNAVAILABLE", "503 UNAVAILABLE: busy", None),
-        ({"code": 429, "message": "slow down"}, "RATE_LIMIT", "429: slow down", None),
-        ({"code": 400, "message": "bad", "status": "INVALID"}, "BAD_REQUEST", "400 INVALID: bad", None),
-        (RATE, "RATE_LIMIT", "429", 2.5),
-        *[(error, "SERVER_ERROR", "500", None) for error in (*NO_CODES[1:], [])],
-        (NO_CODES[0], "SERVER_ERROR", "500: overloaded", None),
-        ("text", "SERVER_ERROR", "500: text", None),
+        ({"code": 503, "message": "busy", "status": "UNAVAILABLE"}, "UNAVAILABLE", "503 UNAVAILABLE|: busy", None),
+        ({"code": 429, "message": "slow down"}, "RATE_LIMIT", "429|: slow down", None),
+        ({"code": 400, "message": "bad", "status": "INVALID"}, "BAD_REQUEST", "400 INVALID|: bad", None),
+        (RATE, "RATE_LIMIT", "429|", 2.5),
+        *[(error, "SERVER_ERROR", "500|", None) for error in (*NO_CODES[1:], [])],
+        (NO_CODES[0], "SERVER_ERROR", "500|: overloaded", None),
+        ("text", "SERVER_ERROR", "500|: text", None),
     ],
     ids=lambda value: json.dumps(value) if not isinstance(value, str | int) else str(value),
 )
@@ -285,7 +286,7 @@ def test_error_events(error: Any, reason: str, message: str, wait: float | None)
     """An event with an error is the error of its code, with the wait it asks for; without one, a server's error."""
     found = refused(strict_json.encode({"error": error}))
     assert (found.reason, found.http, found.retry_after, found.outcome) == (reason, 200, wait, "rejected")
-    assert found.message == f"the API reported {message}"
+    assert found.message == f"{WORDS[found.reason]} (error {message.replace('|', ' with HTTP 200)')}"
 
 
 @pytest.mark.parametrize("more", [{"error": None}, {"error": {"code": 503}, "candidates": [{}]}])

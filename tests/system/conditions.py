@@ -337,7 +337,7 @@ REFUSED: dict[str, Condition] = {
     "403": refused(api_error(403, "PERMISSION_DENIED", "Your key was leaked."), 77, "PERMISSION_DENIED"),
     "403-delay": refused(api_error(403, "PERMISSION_DENIED", "no", retry_info("0s")), 77, "PERMISSION_DENIED", 0.0),
     "404": refused(api_error(404, "NOT_FOUND", "models/x is not found"), 78, "MODEL_NOT_FOUND"),
-    "405": refused(api_error(405, "UNKNOWN"), 65, "BAD_REQUEST"),
+    "405": refused(api_error(405, "UNKNOWN"), 78, "MODEL_NOT_FOUND"),
     "408": refused(api_error(408, "DEADLINE_EXCEEDED"), 75, "SERVER_TIMEOUT"),
     "409": refused(api_error(409, "ABORTED"), 75, "ABORTED"),
     "409-delay": refused(api_error(409, "ABORTED", "no", retry_info("0s")), 75, "ABORTED", 0.0),

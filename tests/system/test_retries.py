@@ -64,7 +64,7 @@ def test_hint(stream: list[str], here: InProcess, model: Model) -> None:
         assert (waits[0]["reason"], "slow down" in waits[0]["message"], done.err) == ("RATE_LIMIT", True, "")
     else:
         assert len(done.err.splitlines()) == 2
-        assert "slow down; sending again in " in done.err
+        assert ": too many requests (HTTP 429): slow down\n" in done.err
 
 
 def test_waits_of_streamed_text(here: InProcess, model: Model) -> None:
@@ -73,7 +73,7 @@ def test_waits_of_streamed_text(here: InProcess, model: Model) -> None:
     model.replies[1] = Reply(200, {}, (b"data: " + json.dumps(answer("hi")).encode() + b"\n\n",))
     done = here("send", "-s", "s", "--stream", "--text", "hello")
     assert (done.status, done.out) == (0, "hi\n")
-    assert "slow down; sending again in " in done.err
+    assert ": too many requests (HTTP 429): slow down\n" in done.err
 
 
 @streamed
