@@ -6,5 +6,5 @@ import tomllib
 
 project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]
 for requirement in project["dependencies"]:
-    name, _, version = re.split(r"(>=)", requirement)
-    print(f"{name.strip()}=={version.strip()}")  # noqa: T201  # printing is what it is for
+    name, version = re.split(r">=|,", requirement)[:2]
+    print(f"{name}=={version}")  # noqa: T201  # printing is what it is for

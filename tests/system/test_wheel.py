@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -94,10 +95,12 @@ def test_the_metadata_names_what_is_needed(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read(f"{STEM}.dist-info/METADATA").decode("utf-8")
         entry = archive.read(f"{STEM}.dist-info/entry_points.txt").decode("utf-8")
-    needed = {line.split()[1].partition(">")[0] for line in metadata.splitlines() if line.startswith("Requires-Dist: ")}
+    needed = {
+        re.split("[<>]", line.split()[1])[0] for line in metadata.splitlines() if line.startswith("Requires-Dist: ")
+    }
     assert needed == {"click", "google-genai", "httpx2", "jsonlines", "platformdirs", "pyyaml"}
     assert (PROJECT / "README.md").read_text(encoding="utf-8").strip() in metadata
-    assert "gemcli = gemcli.cli:run" in entry
+    assert "gemcli = gemcli.__main__:run" in entry
     assert "gemcli-simulator = gemcli.simulator.__main__:run" in entry
     assert "\nProject-URL: Homepage, https://" in metadata
 
