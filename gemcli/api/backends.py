@@ -49,13 +49,19 @@ def backend_of_environment(environ: Mapping[str, str]) -> Backend:
 
 
 def backend_for(header: Mapping[str, Any], model: str, environ: Mapping[str, str]) -> Backend:
-    """The backend that answers when a session with this header sends to `model`."""
+    """The backend that answers when a session with this header sends to `model`.
+
+    Raises `GemcliError` (NEWER_FORMAT) for one that only a newer gemcli may know.
+    """
     if model.startswith(RULES_PREFIX):
         return Backend(SIMULATOR, rules=model.removeprefix(RULES_PREFIX))
     if is_simulator_model(model):
         return Backend(SIMULATOR)
     if header["backend"] == SIMULATOR:
         return backend_of_environment(environ)
+    if header["backend"] not in NAMES:
+        what = f"the session asks the backend {header['backend'][:80]!r}, which is unknown here"
+        raise GemcliError("NEWER_FORMAT", what)
     return Backend(header["backend"], header.get("project"), header.get("location"))
 
 

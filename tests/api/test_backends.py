@@ -6,6 +6,7 @@ import pytest
 
 from gemcli.api import backends
 from gemcli.api.backends import Backend
+from tests.builders import error_from
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,17 @@ def test_the_backend_of_a_session() -> None:
     assert backends.backend_for(header, "gemini-x", {}) == Backend("vertex", "p", "l")
     assert backends.backend_for({"backend": "gemini"}, "gemini-x", vertex) == Backend("gemini")
     assert backends.backend_for({"backend": "simulator"}, "gemini-x", vertex) == Backend("vertex")
+
+
+@pytest.mark.parametrize("name", ["", "azure", "Gemini"])
+def test_an_unknown_backend(name: str) -> None:
+    """A session that asks for something else does not get the Gemini API; the simulator still answers for its own."""
+    error = error_from(backends.backend_for, {"backend": name}, "gemini-x", {})
+    assert (error.reason, error.message) == (
+        "NEWER_FORMAT",
+        f"the session asks the backend {name!r}, which is unknown here",
+    )
+    assert backends.backend_for({"backend": name}, "simulator/echo", {}).name == "simulator"
 
 
 def test_a_rules_file_is_no_part_of_the_url() -> None:
