@@ -15,8 +15,10 @@ HIDDEN = ("thought", "thoughtSignature")
 _FENCE = re.compile(
     r"(?P<indent> {0,3})(?P<fence>`{3,}(?=[^`]*\Z)|~{3,})\s*(?P<language>[\w+#.-]*).*"
 )
-# Backslashes in pairs, perhaps one more that escapes the `<`, and the `<`.
-_HTML = re.compile(r"((?:\\\\)*)(\\?)<(?=[A-Za-z/!?])")
+# Backslashes in pairs, perhaps one that escapes the mark, and the mark.
+_BACKSLASHES = r"(?<!\\)((?:\\\\)*)(\\?)"
+_HTML = re.compile(_BACKSLASHES + r"(<)(?=[A-Za-z/!?])")
+_SINGLE_BACKTICK = re.compile(_BACKSLASHES + r"(?<!`)(`)(?!`)")
 
 
 def dump(history: Sequence[Content], header: Header) -> str:
@@ -84,9 +86,26 @@ def _until_closed(lines: Iterator[str], opening: re.Match[str]) -> Iterator[str]
         yield line
 
 
-def _without_html(prose: str) -> str:
-    """Prose in which each `<` that could begin HTML is escaped, and only once."""
-    return _HTML.sub(lambda match: f"{match[1]}{match[2] or chr(92)}<", prose)
+def _without_html(line: str) -> str:
+    """A line of prose in which each `<` that could begin HTML is escaped, but for those in code.
+
+    What is code is only certain if no backtick outside of the line can pair with one in it: a
+    backtick that has no partner in its own line is escaped as well.
+    """
+    runs = re.findall("`+", line)
+    if set(runs) - {"`"} or len(runs) % 2 or "\\`" in line:
+        return _SINGLE_BACKTICK.sub(_escaped, _HTML.sub(_escaped, line))
+    if "|" in line:  # cells of a table may cut code in two
+        return _HTML.sub(_escaped, line)
+    pieces = line.split("`")
+    pieces[::2] = [_HTML.sub(_escaped, piece) for piece in pieces[::2]]
+    return "`".join(pieces)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """A mark with a backslash before it, unless there is one."""
+    pairs, backslash, mark = match.groups()
+    return f"{pairs}{backslash or chr(92)}{mark}"
 
 
 def _quoted(block: str) -> str:

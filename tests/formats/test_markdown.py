@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -156,6 +156,35 @@ def test_code_is_not_touched(fence: str) -> None:
     assert [token.content for token in tokens if token.type == "inline"][-2:] == [
         "Use \\<b>this\\</b>:", "and *that*.",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("Use `<div>` or `a<b>`, not <b>.", ["<div>", "a<b>"]),
+        ("it`s `<b>`", []),
+        ("\\`<b>` `", []),
+        ("| `<b>` | `c` |", ["\\<b>", "c"]),
+        ("``a`<b>``", ["a\\`\\<b>"]),
+    ],
+)
+def test_code_in_a_line(line: str, code: list[str]) -> None:
+    """Code within a line is shown as it was written, if it is certain to be code."""
+    tokens = rendered(*contents("q", f"``\n\n{line}\nand `<more>`"))
+    found = [inner.content for token in tokens for inner in token.children or [] if inner.type == "code_inline"]
+    assert found == [*code, "<more>"]
+
+
+MARKS = ["`", "``", "```", "<b>", "<!--", "<", "\\", "|", "\n", "\n\n", " ", "    ", "a", "- ", "> ", "[", "](", "]: ",
+    "|-|\n", "*", "#", "</b>"]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(MARKS), max_size=16).map("".join))
+@example("it`s\n`<b>`")
+@example("`<b>`\n``\n`")
+def test_code_hides_no_html(text: str) -> None:
+    """However backticks pair up across lines, there is no HTML between them."""
+    rendered(*contents(text, "a"))
 
 
 @given(st.text(alphabet="`~<>!-a \t", max_size=12))
