@@ -74,7 +74,7 @@ ReasonName = Literal[
     "IO", "DISK_FULL", "NO_LOCK", "SESSION_CHANGED", "NOT_PRINTED", "SESSION_BUSY",
     "PROMPT_BLOCKED", "ANSWER_BLOCKED", "EMPTY_ANSWER", "MAX_TOKENS_EMPTY", "MALFORMED_ANSWER",
     "INCOMPLETE", "FUNCTION_CALL",
-    "EXPECTATION", "IN_DOUBT", "DIVERGED",
+    "EXPECTATION", "SLOW_PATTERN", "IN_DOUBT", "DIVERGED",
     "NO_KEY", "BAD_KEY", "KEY_FILE", "API_KEY_INVALID", "UNAUTHENTICATED", "NO_CREDENTIALS",
     "PERMISSION_DENIED", "PRECONDITION", "MODEL_NOT_FOUND", "BASE_URL", "UNEXPECTED_HOST",
     "NO_PROJECT", "NO_HOME", "TLS", "REDIRECT", "BAD_REQUEST", "RATE_LIMIT", "QUOTA_DAILY",
@@ -153,6 +153,8 @@ REASONS: dict[ReasonName, Reason] = {
     "FUNCTION_CALL": Reason("function_call", "FAILED_PRECONDITION"),
     # What was sent before
     "EXPECTATION": Reason("expectation", "FAILED_PRECONDITION"),
+    "SLOW_PATTERN": Reason("expectation", "DEADLINE_EXCEEDED",
+        "rewrite the pattern without a repeat in a repeat: (a+)+ as a+"),
     "IN_DOUBT": Reason("in_doubt", "UNKNOWN",
         "use --on-unknown resend to send it again; if it was answered, you pay twice"),
     "DIVERGED": Reason("diverged", "FAILED_PRECONDITION"),

@@ -14,34 +14,36 @@ from typing import NamedTuple, NotRequired, TypedDict
 
 from gemcli.chat.answers import Verdict, token_count
 from gemcli.exchange import Result
-from gemcli.signals import TimeUp, time_limit
-from gemcli.text import strict_json
-from gemcli.text.schema import compiled
+from gemcli.text import patterns, strict_json
+from gemcli.text.patterns import TooSlow
+
+Find = Callable[[str, str], bool]
+"""Whether a regular expression is found in a text; raises `TooSlow`."""
 
 
 class TextCheck(NamedTuple):
     """A check of the answer's text: the test for one wanted text, and what it asks of the answer.
 
-    Of several wanted texts `all` or `any` must hold.
+    Of several wanted texts `all` or `any` must hold. Patterns are searched with `Find`.
     """
 
-    holds: Callable[[str, str], bool]
+    holds: Callable[[str, str, Find], bool]
     quantity: Callable[..., bool]
     says: str
 
 
 TEXT_CHECKS = {
-    "contains": TextCheck(lambda text, want: want in text, all, "contain"),
+    "contains": TextCheck(lambda text, want, _: want in text, all, "contain"),
     "icontains": TextCheck(
-        lambda text, want: want.casefold() in text.casefold(), all, "contain, in any case,"
+        lambda text, want, _: want.casefold() in text.casefold(), all, "contain, in any case,"
     ),
-    "not_contains": TextCheck(lambda text, want: want not in text, all, "not contain"),
-    "equals": TextCheck(lambda text, want: text.strip() == want.strip(), any, "be"),
+    "not_contains": TextCheck(lambda text, want, _: want not in text, all, "not contain"),
+    "equals": TextCheck(lambda text, want, _: text.strip() == want.strip(), any, "be"),
     "starts_with": TextCheck(
-        lambda text, want: text.lstrip().startswith(want.lstrip()), any, "begin with"
+        lambda text, want, _: text.lstrip().startswith(want.lstrip()), any, "begin with"
     ),
-    "regex": TextCheck(lambda text, want: _matches(want, text) is True, all, "match"),
-    "not_regex": TextCheck(lambda text, want: _matches(want, text) is False, all, "not match"),
+    "regex": TextCheck(lambda text, want, find: find(want, text), all, "match"),
+    "not_regex": TextCheck(lambda text, want, find: not find(want, text), all, "not match"),
 }
 
 PATTERNS = ("regex", "not_regex")
@@ -50,8 +52,8 @@ PATTERNS = ("regex", "not_regex")
 MAX_QUOTED = 80
 """How many characters of a text stand in a message."""
 
-REGEX_TIME_LIMIT = 2.0
-"""Seconds that one regular expression may take; a check that takes longer fails."""
+TOO_SLOW = f"no result within {patterns.TIME_LIMIT:g} s"
+"""What is `got` of a regular expression that was given up."""
 
 TOKENS = {
     "input": "promptTokenCount",
@@ -140,11 +142,13 @@ def observe(result: Result) -> Observation:
     return Observation(result.verdict, finish, result.latency_ms, tokens)
 
 
-def run_checks(expected: Expected, observation: Observation) -> list[Check]:
+def run_checks(
+    expected: Expected, observation: Observation, find: Find = patterns.found
+) -> list[Check]:
     """Every check of an answer, in order, whether or not the ones before it hold."""
     return [
         *_check_finish(expected, observation),
-        *_check_texts(expected, observation.verdict.text),
+        *_check_texts(expected, observation.verdict.text, find),
         *_check_bounds(expected, observation),
     ]
 
@@ -153,6 +157,8 @@ def unmet(check: Check, text: str) -> str:
     """What was wanted of an answer with this `text`, and what there was, in one line."""
     wanted = check.get("want", "")
     choices = [wanted] if isinstance(wanted, str) else wanted
+    if is_too_slow(check):
+        return f"the pattern {_quoted(choices[0])} takes too long: {TOO_SLOW}"
     if one := TEXT_CHECKS.get(check["check"]):
         quoted = " or ".join(map(_quoted, choices))
         return f"the answer should {one.says} {quoted}, it is {_quoted(text)}"
@@ -179,24 +185,23 @@ def _check_finish(expected: Expected, observation: Observation) -> Iterator[Chec
     yield {"check": "finish", "want": list(wanted), "got": finish, "ok": ok}
 
 
-def _check_texts(expected: Expected, text: str) -> Iterator[Check]:
+def is_too_slow(check: Check) -> bool:
+    """Whether a check failed because its regular expression was given up."""
+    return check["check"] in PATTERNS and check.get("got") == TOO_SLOW
+
+
+def _check_texts(expected: Expected, text: str, find: Find) -> Iterator[Check]:
     for name, wanted in expected.texts.items():
         one = TEXT_CHECKS[name]
         if one.quantity is all:
             for want in wanted:
-                yield {"check": name, "want": want, "ok": one.holds(text, want)}
+                try:
+                    yield {"check": name, "want": want, "ok": one.holds(text, want, find)}
+                except TooSlow:
+                    yield {"check": name, "want": want, "got": TOO_SLOW, "ok": False}
         else:
-            ok = any(one.holds(text, want) for want in wanted)
+            ok = any(one.holds(text, want, find) for want in wanted)
             yield {"check": name, "want": wanted[0] if len(wanted) == 1 else list(wanted), "ok": ok}
-
-
-def _matches(pattern: str, text: str) -> bool | None:
-    """Whether a regular expression is found in a text; None if the search takes too long."""
-    try:
-        with time_limit(REGEX_TIME_LIMIT):
-            return compiled(pattern).search(text) is not None
-    except TimeUp:
-        return None
 
 
 def _check_bounds(expected: Expected, observation: Observation) -> Iterator[Check]:

@@ -11,6 +11,7 @@ from gemcli.api import backends
 from gemcli.api.backends import Backend
 from gemcli.api.gemini import Gemini
 from gemcli.api.limits import Limits
+from gemcli.api.request_thread import interrupted
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
 from gemcli.create_session import NewOptions, create_if_missing, header, renewed_header
@@ -22,6 +23,11 @@ from gemcli.sessions import names
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import SessionRecord
 from gemcli.sessions.session import Session
+from gemcli.signals import deferred
+from gemcli.text import patterns
+
+SHORTEST_SEARCH = 0.1
+"""Seconds that a pattern has even after the deadline: stored answers are checked all the same."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,22 @@ class RunContext:
             self._clients[backend] = self.app.gemini(backend, self.limits.remaining)
         client, notice = self._clients[backend], self.app.output.notice
         return Transport(client, backend, self.limits, self.retry, notice, on_wait)
+
+    def find(self, pattern: str, text: str) -> bool:
+        """Whether a pattern is found in an answer, within the limits of the run.
+
+        Raises `TooSlow`, or `GemcliError` (INTERRUPTED, TIMEOUT) if the run is to end.
+        """
+        seconds = max(SHORTEST_SEARCH, min(patterns.TIME_LIMIT, self.limits.remaining))
+        try:
+            return patterns.found(pattern, text, seconds, lambda: bool(deferred.arrived))
+        except patterns.TooSlow:
+            if deferred.arrived:
+                raise interrupted(deferred.arrived[0], sent=False) from None
+            if self.limits.remaining <= 0:
+                what = "there was no time left to check an answer before the deadline"
+                raise GemcliError("TIMEOUT", what, hint="raise --deadline") from None
+            raise
 
     def stop_reason(self, wait: float = 0.0) -> GemcliError | None:
         """Why nothing more should be sent after `wait` seconds; None if it may be."""

@@ -19,7 +19,7 @@ from functools import partial
 from gemcli.api.request_thread import interrupted
 from gemcli.errors import GemcliError, counted
 from gemcli.exchange import Result, WaitEvent, exchange, prepare, stored_result, wait_event
-from gemcli.replay.checks import Check, Expected, observe, run_checks, unmet
+from gemcli.replay.checks import Check, Expected, is_too_slow, observe, run_checks, unmet
 from gemcli.replay.context import RunContext
 from gemcli.replay.events import Outcome, Status
 from gemcli.replay.plan import Plan, RecordedTurns, plans, require_settings
@@ -127,7 +127,10 @@ class Conversation:
 
     def _judge(self, place: int, plan: Plan, result: Result, *, sent: bool) -> Outcome:
         """The outcome of an answered turn: its checks are run on the answer as recorded."""
-        checks = run_checks(self._expected(plan), observe(result))
+        try:
+            checks = run_checks(self._expected(plan), observe(result), self._context.find)
+        except GemcliError as stop:
+            return Outcome("error", plan, sent, result.turn, result, (), stop, result.time)
         failed = [check for check in checks if not check["ok"]]
         error = result.unsaved or self._error(place, result, failed)
         if error is None:
@@ -153,6 +156,8 @@ class Conversation:
             ended_badly = not verdict.valid or ("finish" in names and not calls)
             if verdict.error and ended_badly:
                 return verdict.error
+            if slow := [check for check in failed if is_too_slow(check)]:
+                return GemcliError("SLOW_PATTERN", self._unmet(result, slow))
             return GemcliError("EXPECTATION", self._unmet(result, failed), hint=self._hint(result))
         is_last = place + 1 == len(self._script.turns)
         if is_last or verdict.error is None:

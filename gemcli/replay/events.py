@@ -30,7 +30,7 @@ STATUSES: dict[Status, str] = {
     "ok": "sent now, and answered as expected",
     "reused": "answered in an earlier run, as expected; not sent",
     "failed": "answered, but not as expected",
-    "error": "no usable answer",
+    "error": "no usable answer, or none that could be checked in time",
     "in_doubt": "sent in an earlier run with unknown outcome; not sent again",
     "skipped": "not sent, because of what happened before it",
     "planned": "would be sent (`--dry-run`)",

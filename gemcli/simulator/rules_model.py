@@ -14,7 +14,7 @@ from gemcli.simulator.read_request import Message
 from gemcli.simulator.replies import Outcome, ScriptedReply
 from gemcli.simulator.rules import Rule, Rules, When, load
 from gemcli.simulator.simulated_api import Model, SimulatedApp, application
-from gemcli.text import strict_json
+from gemcli.text import patterns, strict_json
 
 NAME = "simulator/rules"
 """The model's name on the wire, whatever its file."""
@@ -81,11 +81,20 @@ def _is_met(when: When, message: Incoming) -> bool:
     """Whether every condition that is given is met."""
     return (
         (when.contains is None or when.contains in message.text)
-        and (when.matches is None or when.matches.search(message.text) is not None)
+        and (when.matches is None or _matches(when.matches.pattern, message.text))
         and (when.turn is None or when.turn == message.turn)
         and (when.after_call is None or when.after_call in message.answered)
         and (when.model is None or when.model == message.model)
     )
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Whether a rule's pattern is found in a message."""
+    try:
+        return patterns.found(pattern, text)
+    except patterns.TooSlow:
+        what = f"The pattern {strict_json.dumps(pattern[:60])} takes too long"
+        raise invalid_argument(what) from None
 
 
 def _outcome(rule: Rule, request: Message) -> Outcome:

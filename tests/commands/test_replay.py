@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shlex
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -627,3 +629,44 @@ def test_on_the_chat_of_somebody(here: InProcess, model: Model, session: str) ->
         assert run(here, ["a", "b"], "-s", copy).status == 0
     assert [len(body["contents"]) for body in model.requests] == [1, 3, 5, 7]
     assert len(here.ok("history", "-s", session)) == 2
+
+
+# Patterns that take for ever
+
+SLOW = {"user": "a", "expect": {"regex": "(a+)+$"}}
+SLOW_ANSWER = answer("a" * 60 + "!")
+
+
+def test_a_slow_pattern(here: InProcess, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no plain mismatch: the error says which pattern, and how to mend it."""
+    monkeypatch.setattr("gemcli.text.patterns.TIME_LIMIT", 0.2)
+    model.script(SLOW_ANSWER)
+    done = run(here, [SLOW, "b"], "-s", "s", "--errors", "json")
+    assert (done.status, statuses(done)) == (10, ["failed", "ok"])
+    assert (done.error["reason"], "(a+)+$" in done.error["message"]) == ("SLOW_PATTERN", True)
+    assert "repeat" in done.error["hint"]
+
+
+def test_slow_patterns_and_the_deadline(here: InProcess, model: Model) -> None:
+    """However many patterns there are, the run ends in time; the answer is on disk, and checked again later."""
+    patterns = [f"(a+){{{number}}}(a+)+$" for number in range(1, 20)]
+    model.script(SLOW_ANSWER)
+    start = time.monotonic()
+    options = ("--deadline", "1.5", "--grace", "0", "--errors", "json")
+    done = run(here, [{"user": "a", "expect": {"regex": patterns}}, "b"], "-s", "s", *options)
+    assert time.monotonic() - start < 4
+    assert (done.status, done.error["reason"], statuses(done)) == (75, "TIMEOUT", ["error", "skipped"])
+    assert summary(done)["next"] == "gemcli replay s.yaml -s s --deadline 1.5 --grace 0"
+    again = run(here, [{"user": "a", "expect": {"regex": "a"}}, "b"], "-s", "s")
+    assert (again.status, statuses(again), len(model.requests)) == (0, ["reused", "ok"], 2)
+
+
+def test_slow_patterns_and_a_signal(here: InProcess, model: Model) -> None:
+    """A signal ends the search too; nothing is sent after it."""
+    model.script(SLOW_ANSWER)
+    threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    start = time.monotonic()
+    done = run(here, [{"user": "a", "expect": {"regex": ["(a+)+$"] * 20}}, "b"], "-s", "s", "--errors", "json")
+    assert time.monotonic() - start < 5
+    assert (done.status, done.error["reason"], len(model.requests)) == (143, "INTERRUPTED", 1)
+    assert statuses(done) == ["error", "skipped"]

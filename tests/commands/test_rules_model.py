@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gemcli.text import patterns
 from tests.support import Gemcli, InProcess
 
 HELLO = "rules:\n  - when: {contains: hello}\n    answer: Hello yourself.\n  - answer: What?\n"
@@ -156,3 +157,19 @@ def test_rules_are_read_within_the_deadline(command: str, here: InProcess, tmp_p
     assert time.monotonic() - start < 4
     assert (done.status, done.error["reason"], done.error["outcome"]) == (75, "TIMEOUT", "rejected")
     assert "the rules in pipe" in done.error["message"]
+
+
+SLOW_RULE = "rules:\n- when: {matches: '(a+)+$'}\n  answer: hi\n"
+
+
+def test_a_pattern_that_takes_too_long(here: Gemcli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds up neither the deadline nor the program: the request is refused, by the name of the pattern."""
+    put(here, SLOW_RULE)
+    here("new", "-s", "a", *MODEL)
+    start = time.monotonic()
+    done = here("send", "-s", "a", "a" * 60 + "!", "--deadline", "1", "--errors", "json")
+    assert (done.status, done.error["reason"]) == (75, "TIMEOUT")
+    assert time.monotonic() - start < 3
+    monkeypatch.setattr(patterns, "TIME_LIMIT", 0.2)
+    done = here("send", "-s", "a", "a" * 60 + "!", "--errors", "json")
+    assert (done.status, "(a+)+$" in done.error["message"]) == (65, True)

@@ -1,0 +1,122 @@
+"""Searching with patterns that may take for ever: the process that searches, and how it is ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gemcli.text import patterns
+from gemcli.text.patterns import TooSlow
+
+SLOW = ("(a+)+$", "a" * 60 + "!")
+"""A pattern and a text for which `re` needs longer than anybody waits."""
+
+
+@pytest.fixture(autouse=True)
+def _ended() -> Iterator[None]:
+    """Leave no process to the next test."""
+    yield
+    patterns._searcher.close()
+
+
+def process_id() -> int:
+    """The process that searches."""
+    process = patterns._searcher._process
+    assert process is not None
+    return process.pid
+
+
+def is_running(process: int) -> bool:
+    """Whether a process is there."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_searching() -> None:
+    """A pattern is one of Python's, anywhere in the text; one process makes many searches."""
+    assert patterns.found("(?i)merci", "Ah, MERCI!")
+    first = process_id()
+    for pattern, text, expected in (
+        ("^b", "a\nb", False),
+        ("(?m)^b$", "a\nb", True),
+        ("é\ud800\0", "xé\ud800\0", True),
+        ("$", "", True),
+        ("b$", "a" * 3_000_000 + "b", True),
+    ):
+        assert patterns.found(pattern, text) is expected
+    assert process_id() == first
+
+
+@given(st.text(), st.text(), st.text())
+def test_any_text(before: str, text: str, after: str) -> None:
+    """What is there is found, whatever it is made of."""
+    import re
+
+    assert patterns.found(re.escape(text), before + text + after)
+
+
+def test_a_search_that_takes_too_long() -> None:
+    """It is given up in time, its process is ended, and the next search finds what it looks for."""
+    start = time.monotonic()
+    with pytest.raises(TooSlow):
+        patterns.found(*SLOW, seconds=0.3)
+    assert time.monotonic() - start < 2
+    assert patterns._searcher._process is None
+    assert patterns.found("a", "a")
+
+
+def test_the_process_ends_by_itself() -> None:
+    """If gemcli is killed, nobody ends the search: it has an alarm of its own."""
+    patterns.found("a", "a")
+    process = patterns._searcher._process
+    assert process is not None
+    assert process.stdin is not None
+    process.stdin.write(b'["(a+)+$", "' + b"a" * 60 + b'!", 0.2]\n')
+    process.stdin.flush()
+    assert process.wait(10) == -signal.SIGALRM
+
+
+def test_a_search_that_is_to_stop() -> None:
+    """It need not be waited for."""
+    start = time.monotonic()
+    with pytest.raises(TooSlow):
+        patterns.found(*SLOW, seconds=60, stopped=lambda: time.monotonic() - start > 0.2)
+    assert time.monotonic() - start < 5
+
+
+def test_others_run_meanwhile() -> None:
+    """A search in a thread holds up no other thread."""
+
+    def search() -> None:
+        with pytest.raises(TooSlow):
+            patterns.found(*SLOW, seconds=0.5)
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    ticks = 0
+    while thread.is_alive():
+        time.sleep(0.01)
+        ticks += 1
+    assert ticks > 5
+
+
+def test_a_process_that_is_killed() -> None:
+    """By whomever: the search has no result, and the next one has a process of its own."""
+    patterns.found("a", "a")
+    os.kill(process_id(), signal.SIGKILL)
+    with pytest.raises(TooSlow):
+        patterns.found("a", "a" * 1_000_000)
+    assert patterns.found("a", "a")
+    first = process_id()
+    patterns._searcher.close()
+    assert not is_running(first)
