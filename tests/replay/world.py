@@ -53,6 +53,9 @@ class FakeModel:
             raise reply
         return dict(reply() if callable(reply) else reply)
 
+    def require_own_project(self, model: str) -> None:
+        """Every model is this one."""
+
     def close(self) -> None:
         """Note that the connections were closed."""
         self.closed = True
