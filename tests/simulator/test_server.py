@@ -254,6 +254,14 @@ def test_no_address(capfd: pytest.CaptureFixture[str]) -> None:
     assert "cannot listen on 192.0.2.1" in err
 
 
+def test_no_output() -> None:
+    """Where the URL cannot be printed, nothing is served, and it is said."""
+    for output, status, words in ((">&-", 74, "standard output is closed"), (">/dev/full", 74, "No space left")):
+        command = ["/bin/sh", "-c", f"exec {sys.executable} -m gemcli.simulator {output}"]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+        assert (done.returncode, words in done.stderr) == (status, True), done.stderr
+
+
 def test_rules(command: Command, tmp_path: Path) -> None:
     """With --rules it answers by them to any name but that of the echo."""
     file = tmp_path / "my rules.yaml"
