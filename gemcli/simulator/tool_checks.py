@@ -24,7 +24,18 @@ WITH_CACHE = (
     "CachedContent can not be used with GenerateContent request setting "
     "system_instruction, tools or tool_config."
 )
-CATEGORY = "element predicate failed: $.category in supported categories"
+CATEGORIES = {
+    7: "HARM_CATEGORY_HARASSMENT",
+    8: "HARM_CATEGORY_HATE_SPEECH",
+    9: "HARM_CATEGORY_SEXUALLY_EXPLICIT",
+    10: "HARM_CATEGORY_DANGEROUS_CONTENT",
+    11: "HARM_CATEGORY_CIVIC_INTEGRITY",
+}
+CATEGORY = (
+    "element predicate failed: $.category in (HarmCategory.HARM_CATEGORY_HATE_SPEECH, "
+    "HarmCategory.HARM_CATEGORY_SEXUALLY_EXPLICIT, HarmCategory.HARM_CATEGORY_DANGEROUS_CONTENT, "
+    "HarmCategory.HARM_CATEGORY_HARASSMENT, HarmCategory.HARM_CATEGORY_CIVIC_INTEGRITY)"
+)
 NOT_OBJECT = ENUMS["Type"] - {"OBJECT"}
 NOT_STRING = ENUMS["Type"] - {"STRING"}
 FORMATS = ("enum", "date-time")
@@ -86,9 +97,10 @@ def schema_errors(schema: Message, place: str) -> Iterator[str]:
 
 
 def safety_errors(request: Message) -> Iterator[str]:
-    """Safety settings that are about no category."""
+    """Safety settings whose category is none of those that can be set."""
     for index, setting in enumerate(request.get("safetySettings", [])):
-        if setting.get("category", 0) in (0, "HARM_CATEGORY_UNSPECIFIED"):
+        category = setting.get("category")
+        if category not in CATEGORIES and category not in CATEGORIES.values():
             yield _broken(f"safety_settings[{index}]", CATEGORY)
 
 

@@ -22,7 +22,7 @@ from gemcli.simulator.contents_checks import (
     RESPONSE_TURN,
 )
 from gemcli.simulator.request_fields import ENUMS, MESSAGES
-from gemcli.simulator.tool_checks import ALLOWED_NAMES, CATEGORY, INVALID_NAME, NO_DECLARATIONS, WITH_CACHE
+from gemcli.simulator.tool_checks import ALLOWED_NAMES, CATEGORIES, CATEGORY, INVALID_NAME, NO_DECLARATIONS, WITH_CACHE
 
 from .support import PNG, call, json_of, post, refusal, response, says, talk
 
@@ -215,6 +215,9 @@ WRONG_SAFETY: list[tuple[Any, str]] = [
     ({"category": HARM, "threshold": "BLOCK_MOST"},
         invalid("safety_settings[0].threshold", f'({TYPES}.SafetySetting.HarmBlockThreshold), "BLOCK_MOST"')),
     ({"threshold": "OFF"}, missing("safety_settings[0]", CATEGORY)),
+    ({"category": "HARM_CATEGORY_VIOLENCE", "threshold": "OFF"}, missing("safety_settings[0]", CATEGORY)),
+    ({"category": "HARM_CATEGORY_JAILBREAK", "threshold": "OFF"}, missing("safety_settings[0]", CATEGORY)),
+    ({"category": 3, "threshold": 3}, missing("safety_settings[0]", CATEGORY)),
 ]  # fmt: skip
 
 
@@ -316,7 +319,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     },
     "every category": {
         "contents": HELLO,
-        "safetySettings": [{"category": each, "threshold": "OFF"} for each in sorted(ENUMS["HarmCategory"])[:-1]],
+        "safetySettings": [{"category": each, "threshold": "off"} for each in (*CATEGORIES, *CATEGORIES.values())],
     },
     "integers in other forms": settings(maxOutputTokens="10", seed=1.0, topK=0, stopSequences=[]),
 }
