@@ -256,6 +256,8 @@ def _connect(
     }
     access: Any = {"api_key": endpoint.key}
     if not endpoint.key:
+        if credentials is None:
+            http.require_bundle()
         backend = endpoint.backend
         access = {"project": backend.project, "location": backend.location}
         access["credentials"] = credentials

@@ -179,6 +179,15 @@ def _proxies_checked() -> Iterator[None]:
         raise UnusableProxy(what, hint) from None
 
 
+def require_bundle() -> None:
+    """Raise `UnusableCertificates` if the library that gets access tokens would find none."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if path := os.environ.get(name):
+            if not os.path.exists(path):
+                raise UnusableCertificates(f"{name}={path} names no file", CERTIFICATES)
+            return
+
+
 def _certificates() -> ssl.SSLContext:
     """The certificates to trust, chosen as the SDK does for its own client."""
     file, directories = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")

@@ -350,3 +350,15 @@ def test_a_busy_token_endpoint(here: InProcess, cloud: Cloud) -> None:
     cloud.token = json_reply({"error": "internal_failure"}, 503)
     status, error = refused(here, cloud)
     assert (status, error["retryable"]) == (75, True)
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_certificates_for_tokens_that_are_none(
+    variable: str, here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library that fetches tokens has variables of its own; one that names nothing is named: 78, nothing sent."""
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(variable, "missing.pem")
+    status, error = refused(here, cloud)
+    assert (status, error["reason"], error["outcome"]) == (78, "TLS", "rejected")
+    assert f"{variable}=missing.pem" in error["message"]
