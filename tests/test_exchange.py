@@ -188,6 +188,19 @@ def test_loading_is_not_the_models_time(talk: Talk, monkeypatch: pytest.MonkeyPa
     assert talk.records[-1]["attempts"][0]["elapsed_ms"] < 400
 
 
+def test_recording_is_not_the_models_time(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow disk counts neither as the time of the request nor against its time limit."""
+    sync = FileSystem.sync
+
+    def slow(self: FileSystem, fd: int) -> None:
+        time.sleep(0.5)
+        sync(self, fd)
+
+    talk.begin()
+    monkeypatch.setattr(FileSystem, "sync", slow)
+    assert talk("hello", timeout=0.4).elapsed_ms < 400
+
+
 def test_the_deadline_includes_loading(talk: Talk, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that is not ready by the deadline is rejected: nothing was sent, and nothing is in doubt."""
     talk.begin()

@@ -74,7 +74,7 @@ class Attempt:
 
     @property
     def elapsed_ms(self) -> int:
-        """Milliseconds since the request was ready to be sent; what was loaded does not count."""
+        """Milliseconds since the request was ready to be sent, without `before_leaving`."""
         return 0 if self.started is None else round((time.monotonic() - self.started) * 1000)
 
     @property
@@ -99,6 +99,13 @@ class Attempt:
         with self._lock:
             self._require_wanted()
             self.sent = True
+
+    def prepare_to_leave(self) -> None:
+        """Call `before_leaving`. The time that it takes does not count as the request's."""
+        begun = time.monotonic()
+        self.before_leaving()
+        if self.started is not None:
+            self.started += time.monotonic() - begun
 
     def let_leave(self) -> None:
         """Let the thread go on that waits in `mark_sent`."""
@@ -145,7 +152,7 @@ class Attempt:
         return True
 
     def _leave_at_once(self) -> None:
-        self.before_leaving()
+        self.prepare_to_leave()
         self.let_leave()
 
 

@@ -43,7 +43,7 @@ def run(
     """Run `request` and wait for its end within `limits`; return the error it raised, if any.
 
     The time limit of the request begins when everything for it is loaded. This thread calls
-    `attempt.before_leaving` when the request is about to leave, and `on_event` with the data of
+    `attempt.prepare_to_leave` when the request is about to leave, and `on_event` with the data of
     each event of a streamed answer. A signal that arrives while signals are deferred ends the wait,
     at once or, if the request was sent, after the grace; a second signal ends it at once. An answer
     that has arrived completely is never given up. Raises `GemcliError`: TIMEOUT, CONNECT_TIMEOUT,
@@ -62,9 +62,10 @@ def run(
                 room.release()
                 on_event(event)
             elif event is _News.STARTED:
-                until = min(until, time.monotonic() + limits.timeout)
+                until = _until(attempt, limits)
             elif event is _News.LEAVING:
-                attempt.before_leaving()
+                attempt.prepare_to_leave()
+                until = _until(attempt, limits)
                 if not deferred.arrived:  # else the signal is the next news
                     attempt.let_leave()
             elif event is _News.SIGNAL:
@@ -130,6 +131,11 @@ def interrupted(signum: int, *, sent: bool) -> GemcliError:
         outcome="unknown" if sent else "rejected",
         exit_code=128 + signum,
     )
+
+
+def _until(attempt: Attempt, limits: Limits) -> float:
+    """When a request that has started must have ended."""
+    return min(limits.until, (attempt.started or time.monotonic()) + limits.timeout)
 
 
 def _timed_out(attempt: Attempt, limits: Limits, *, sent: bool) -> GemcliError:
