@@ -3,7 +3,8 @@
 How a message travels, from the command line to the model and back:
 
     cli.main                parses the command line and makes an App
-    commands/send           reads the message, locks the session, and prints what comes of it
+    commands/send           reads the message, and prints what comes of it
+    send_message            makes the session if need be, locks it, and looks for a stored answer
       exchange.prepare      checks turn order and config, and builds the request body
       exchange.exchange     1. calls the model, again if the retry policy says so
                             2. appends the request record, synced to disk, as it first leaves

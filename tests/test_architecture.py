@@ -41,8 +41,12 @@ LAYERS: dict[str, str] = {
     "exchange": "errors signals chat settings sessions api",
     "app": "errors sessions terminal api",
     "create_session": "errors text chat settings sessions formats terminal api app",
+    "send_message": "errors signals chat settings sessions api exchange app create_session",
     "replay": "errors signals text chat settings sessions terminal api exchange app create_session",
-    "commands": "errors signals text chat settings sessions formats terminal api exchange app create_session replay",
+    "commands": (
+        "errors signals text chat settings sessions formats terminal api exchange app create_session send_message "
+        "replay"
+    ),
     "cli": "errors signals sessions terminal api app commands",
     "__main__": "cli",
 }

@@ -115,8 +115,10 @@ class TextPrinter(Printer):
         self._print(text_of(content_of(chunk)))
 
     def finish(self, ending: Ending) -> None:
-        """Print the newline that the text lacks, and wait for the reader."""
-        self._end()
+        """Print the newline that the text of an answer lacks, and wait for the reader."""
+        if "turn" in ending.document:
+            self._end_line()
+        self._stream.flush()
         note_what_is_no_text(self._output, ending)
 
     def _print(self, text: str) -> None:
@@ -127,10 +129,6 @@ class TextPrinter(Printer):
     def _end_line(self) -> None:
         if self._line_is_begun:
             self._print("\n")
-
-    def _end(self) -> None:
-        self._end_line()
-        self._stream.flush()
 
 
 class TerminalPrinter(TextPrinter):
@@ -147,7 +145,8 @@ class TerminalPrinter(TextPrinter):
 
     def finish(self, ending: Ending) -> None:
         """Print a line with the turn, the model, tokens and seconds, if there is an answer."""
-        self._end()
+        self._end_line()
+        self._stream.flush()
         if "turn" in ending.document:
             self._output.aside(summary(ending.document))
 
