@@ -340,7 +340,10 @@ def wait_event(seconds: float, reason: str, message: str) -> WaitEvent:
 
 def _announce_wait(transport: Transport, error: GemcliError, seconds: float) -> None:
     if transport.on_wait is None:
-        transport.notice(f"sending again in {seconds:.1f} s: {error.message}")
+        import textwrap
+
+        why = textwrap.shorten(error.message, 200, placeholder="…")
+        transport.notice(f"sending again in {seconds:.1f} s: {why}")
         return
     transport.on_wait(wait_event(round(seconds, 3), error.reason, error.message))
 

@@ -45,6 +45,9 @@ class Endpoint:
         if self.key_source:
             key = f"put a valid key into {self.key_source}"
             hints |= {"API_KEY_INVALID": key, "UNAUTHENTICATED": key}
+        if self.base_variable:
+            where = f"check {self.base_variable} and the network; nothing was sent"
+            hints |= {"CONNECT": where, "DNS": where, "CONNECT_TIMEOUT": where}
         if self.api_version is None and self.backend.name == "gemini":
             newer = "set GOOGLE_GENAI_API_VERSION=v1beta for more models"
             hints["MODEL_NOT_FOUND"] = f"check the model's name, or {newer}"

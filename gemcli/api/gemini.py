@@ -110,8 +110,8 @@ class Gemini:
         try:
             answer = answers.read(attempt.body)
         except GemcliError as unreadable:
-            failure = unreadable.replace(partial=attempt.text)
-            raise _explained(failure, attempt) from None
+            failure = _page_error(attempt) or unreadable
+            raise _explained(failure.replace(partial=attempt.text), attempt) from None
         if reported := http_errors.error_in_answer(answer, attempt.secrets.hide):
             raise _explained(reported, attempt)
         return attempt.secrets.hide_in_answer(answer)
@@ -303,11 +303,21 @@ def _check_stream(
     if not streamed.chunks:
         if reported := http_errors.error_in_body(attempt.body, attempt.secrets.hide):
             raise reported
+        if page := _page_error(attempt):
+            raise page
         what = "not a stream of events" if rest or attempt.body.strip() else "empty"
         raise answers.bad_response(f"the answer is {what}")
     if streamed.begun and not streamed.finished:
         what = "the stream ended without a finish reason"
         raise GemcliError("STREAM_CUT", what, outcome="unknown")
+
+
+def _page_error(attempt: Attempt) -> GemcliError | None:
+    """The error of a page that came instead of an answer, such as that of a network portal."""
+    if not attempt.body.lstrip().startswith(b"<"):
+        return None
+    text = http_errors.text_of_page(attempt.body, attempt.secrets.hide)
+    return answers.bad_response(f"the answer is a page of the web: {text}")
 
 
 def _explained(error: GemcliError, attempt: Attempt) -> GemcliError:

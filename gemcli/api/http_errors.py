@@ -185,7 +185,7 @@ def _parse(body: bytes | bytearray, hide: Callable[[str], str]) -> _ApiError:
     try:
         answer = strict_json.loads(body)
     except ValueError:
-        return _ApiError(message=_text_of_page(body, hide))
+        return _ApiError(message=text_of_page(body, hide))
     if isinstance(answer, list) and answer:  # so a stream answers before its first event
         answer = answer[0]
     if isinstance(answer, dict) and isinstance(answer.get("error"), dict | str):
@@ -227,7 +227,7 @@ def _quoted(error: _ApiError, hide: Callable[[str], str]) -> str:
     return f": {text.rstrip('. ')}" if text else ""
 
 
-def _text_of_page(body: bytes | bytearray, hide: Callable[[str], str]) -> str:
+def text_of_page(body: bytes | bytearray, hide: Callable[[str], str]) -> str:
     """The beginning of a page without its tags: more could keep the pattern busy for minutes."""
     page = hide(body[:8000].decode("utf-8", "replace"))[:4000]
     text = re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)

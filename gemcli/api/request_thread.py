@@ -147,4 +147,5 @@ def _timed_out(attempt: Attempt, limits: Limits, *, sent: bool) -> GemcliError:
         what = f"no answer from {attempt.target} within {seconds:.3g} s"
         return GemcliError("TIMEOUT", what, outcome="unknown")
     what = f"no connection to {attempt.target} within {seconds:.3g} s"
-    return GemcliError("CONNECT_TIMEOUT", what, outcome="rejected")
+    hint = attempt.hints.get("CONNECT_TIMEOUT")
+    return GemcliError("CONNECT_TIMEOUT", what, outcome="rejected", hint=hint)

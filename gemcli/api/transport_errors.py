@@ -89,7 +89,7 @@ def error_of_transport(error: BaseException, attempt: Attempt) -> GemcliError:
     failure = GemcliError(
         reason,
         message.rstrip(". "),
-        hint=found.hint if isinstance(found, Unusable) else None,
+        hint=found.hint if isinstance(found, Unusable) else attempt.hints.get(reason),
         outcome=outcome,
         http=attempt.status,
     )

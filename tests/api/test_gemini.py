@@ -24,7 +24,7 @@ from gemcli.api.gemini import Gemini
 from gemcli.errors import GemcliError
 from gemcli.signals import Interrupted, deferred, raised
 from gemcli.simulator.simulated_api import json_reply
-from tests.builders import answer, chunk, contents, error_from, lasting, sse, streaming
+from tests.builders import answer, chunk, contents, error_from, lasting, raw, sse, streaming
 from tests.support import CANARY, Model
 from tests.system import Listener, listening
 
@@ -154,6 +154,20 @@ def test_answers_the_sdk_cannot_read(body: Mapping[str, Any], model: Model) -> N
     """An answer that was paid for is not lost because the SDK's types do not fit it."""
     model.script(body)
     assert way(model.env).generate("gemini-test", BODY, lasting(20)) == body
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_page_instead_of_an_answer(stream: bool, model: Model) -> None:
+    """A page with HTTP 200, such as a network portal sends, is told with what it says."""
+    page = b"\n<!doctype html><title>Hotel</title> <p>Please <b>log in</b></p>"
+    model.script(raw(200, page))
+    gemini = way(model.env)
+    if stream:
+        error = failed(lambda: gemini.stream("gemini-test", BODY, lasting(20), print))
+    else:
+        error = failed(lambda: gemini.generate("gemini-test", BODY, lasting(20)))
+    assert (error.reason, error.message) == ("BAD_RESPONSE", "the answer is a page of the web: Hotel Please log in")
+    assert error.partial == page.decode()
 
 
 def test_many_threads(model: Model) -> None:

@@ -76,6 +76,7 @@ def test_refused() -> None:
     error = failed(f"http://127.0.0.1:{port}")
     assert (error.reason, error.exit, error.outcome, error.http) == ("CONNECT", 75, "rejected", None)
     assert error.message.startswith(f"no connection to 127.0.0.1:{port} (GOOGLE_GEMINI_BASE_URL): ")
+    assert error.hint == "check GOOGLE_GEMINI_BASE_URL and the network; nothing was sent"
 
 
 def test_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
