@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Literal, NamedTuple, Self
 
 
@@ -227,7 +228,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint that names the `known` word most similar to `word`, None if none is similar."""
     import difflib
 
-    nearest = difflib.get_close_matches(word, list(known), 1)
+    # Comparing takes its time: neither among thousands nor with a whole message.
+    nearest = difflib.get_close_matches(word[:100], [*islice(known, 1000)], 1)
     return f"did you mean `{nearest[0]}`?" if nearest else None
 
 

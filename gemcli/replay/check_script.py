@@ -20,6 +20,9 @@ from gemcli.text.problems import Place, Problems
 from gemcli.text.schema import MAX_NAMES, compiled
 from gemcli.text.tree import Text, shortened
 
+MAX_CHARACTERS = 20_000_000
+"""Longest messages of a conversation, all together: the API refuses requests of about this size."""
+
 RULES = {
     "unquoted-message": "a message with a colon in it is in quotes",
     "empty-message": "a message says something",
@@ -35,6 +38,8 @@ RULES = {
     "refusal-not-last": "only the last message is expected to be refused (`--strict`)",
     "torn-tail": "a session ends with a whole record (`--strict`)",
     "comment": "no text is lost to a comment (`--strict`)",
+    "too-long": f"a conversation's messages have at most {MAX_CHARACTERS:,} characters",
+    "too-many": "a file has at most 100,000 messages",
     "file": "`system` is text, and no @FILE; neither is a message (`--strict`)",
 }
 """The rules that only scripts have, by their stable names."""
@@ -60,6 +65,8 @@ def check_script(script: Script, problems: Problems) -> None:
     templates = _Templates(script, problems)
     for turn in script.turns:
         templates.check_message(turn)
+        if templates.length > MAX_CHARACTERS:
+            break
         for check, text in expected_texts(turn):
             templates.check_expected(check, text)
 
@@ -134,6 +141,7 @@ class _Templates:
         self.problems = problems
         known = ", ".join(islice(self.vars, MAX_NAMES))
         self.hint = f"defined are {known}" if known else "define it in `vars`, or with --var"
+        self.length = 0
 
     def check_message(self, turn: Turn) -> None:
         text = _message(turn)
@@ -141,6 +149,12 @@ class _Templates:
             message = f"`{shortened(text)}` is sent as it is, and not the text of a file"
             self.problems.note("file", message, text)
         if not turn.raw and not self._is_defined(text, "; raw: true sends it as it is"):
+            return
+        self.length += len(text) if turn.raw else template.rendered_length(text, self.vars)
+        if self.length > MAX_CHARACTERS:
+            message = f"up to here, the messages have {self.length:,} characters"
+            hint = f"a conversation has at most {MAX_CHARACTERS:,}"
+            self.problems.add("too-long", message, text, hint)
             return
         if turn.rendered(self.vars)["parts"][0]["text"].strip():
             return
@@ -150,8 +164,16 @@ class _Templates:
         self.problems.add("empty-message", f"the message is empty{filled}", text, advice)
 
     def check_expected(self, check: str, text: Text) -> None:
-        if not self._is_defined(text) or check not in PATTERNS or not template.names(text):
+        if not self._is_defined(text) or not template.names(text):
             return
+        length = template.rendered_length(text, self.vars)
+        if length > MAX_CHARACTERS:
+            message = f"`{check}` has {length:,} characters once its templates are filled in"
+            self.problems.add("too-long", message, text)
+        elif check in PATTERNS:
+            self._check_pattern(check, text)
+
+    def _check_pattern(self, check: str, text: Text) -> None:
         try:
             compiled(template.render(text, self.vars))
         except ValueError as error:
@@ -160,7 +182,7 @@ class _Templates:
 
     def _is_defined(self, text: Text, advice: str = "") -> bool:
         """Whether all templates in a text can be filled in; `advice` adds to the hint."""
-        faults = template.faults(text, self.vars)
+        faults = dict.fromkeys(template.faults(text, self.vars))
         for rule, name in faults:
             if rule == "template":
                 message = f"`{shortened(name)}` is no template, and would be sent as it is"

@@ -14,7 +14,7 @@ from gemcli.sessions.records import SessionRecord
 from gemcli.settings.config import Config, merge
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One message of a script.
 
@@ -40,7 +40,7 @@ class Turn:
         return {**self.content, "parts": parts}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Script:
     """One conversation to replay; `header` is that of the session that it was read from, if any."""
 

@@ -21,7 +21,7 @@ from gemcli.replay.script_hints import NOT_IN_SCRIPTS, NOT_IN_TURNS
 from gemcli.sessions.names import is_session_name
 from gemcli.settings.config import CONFIG, Config
 from gemcli.text import tree
-from gemcli.text.problems import Problems
+from gemcli.text.problems import Place, Problems
 from gemcli.text.schema import (
     FILLED_TEXT,
     TEXT,
@@ -189,9 +189,22 @@ def _turn(problems: Problems, _label: str, node: Node) -> Turn | None:
     return Turn(values.pop("id", ""), user_text(values.pop("user")), **values, line=node.line)
 
 
+MAX_MESSAGES = 100_000
+"""Most messages in a file: more are a mistake, or data that should be split."""
+
+
+def refuse_so_many(problems: Problems, place: Place) -> None:
+    """Refuse the message that is one too many, and all after it."""
+    message = f"more than {MAX_MESSAGES:,} messages"
+    problems.add("too-many", message, place, "split the file")
+
+
 def _turns(problems: Problems, label: str, node: Node) -> tuple[Turn, ...] | None:
     if node == []:
         problems.add("empty-script", "there is no message", node)
+        return None
+    if isinstance(node, tree.Sequence) and len(node) > MAX_MESSAGES:
+        refuse_so_many(problems, node[MAX_MESSAGES])
         return None
     turns = list_of(_turn)(problems, label, node)
     return None if turns is None else tuple(turn for turn in turns if turn is not None)

@@ -43,6 +43,9 @@ SHAPES: dict[str, Reader | None] = {
 NAMES = ("name", "id", "question_id", "conversation_id", "conversation_hash")
 """The keys that may name a conversation, the first one that is there."""
 
+MAX_IGNORED = 1000
+"""Most keys of others that are listed; further ones are taken for data without a look."""
+
 
 def is_conversation(node: Node) -> bool:
     """Whether a node is a whole conversation: an object of its own, or recorded messages."""
@@ -142,7 +145,7 @@ class _Conversation:
 
     def _leave_alone(self, key: Text, value: Node) -> None:
         """Ignore a key, unless it is nearly one of ours."""
-        if key in self.ignored or key in NAMES:
+        if key in self.ignored or key in NAMES or len(self.ignored) >= MAX_IGNORED:
             return
         # No key of ours takes a number; LMSYS-Chat has one under `turn`.
         is_number = isinstance(value, Text) and value.plain and FLOAT.fullmatch(value)

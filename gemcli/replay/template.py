@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 FILTERS: dict[str, Callable[[str], str]] = {
     "json": lambda text: json.dumps(text, ensure_ascii=False),
@@ -35,9 +35,14 @@ def render(text: str, texts: Mapping[str, str]) -> str:
     return _TEMPLATE.sub(put_in, text)
 
 
-def faults(text: str, defined: Iterable[str]) -> list[tuple[str, str]]:
+def rendered_length(text: str, texts: Mapping[str, str]) -> int:
+    """How long the text will be, but for the work of filters; it is not made for that."""
+    matches = _TEMPLATE.finditer(text)
+    return len(text) + sum(len(texts[match[1]]) - len(match[0]) for match in matches)
+
+
+def faults(text: str, known: Container[str]) -> list[tuple[str, str]]:
     """What is wrong with the templates in a text: the rule, and the name that breaks it."""
-    known = set(defined)
     found = []
     for match in _TEMPLATE.finditer(text):
         if match[1] not in known:

@@ -141,6 +141,24 @@ CASES: dict[str, tuple[Callable[[str], Any], Callable[[], str]]] = {
     "script-comments": (script, lambda: "- a # b\n" * 8000),
     "script-equal-names": (lambda text: script(text, "s.jsonl"), lambda: '{"turns":["a"],"name":"n"}\n' * 6000),
     "script-foreign-keys": (lambda text: script(text, "s.jsonl"), lambda: '{"turns":["a"],"categories":1}\n' * 6000),
+    "script-other-foreign-keys": (
+        lambda text: script(text, "s.jsonl"),
+        lambda: "{" + many('"categor#":"x",', 40_000) + '"turns":["a"]}\n',
+    ),
+    "script-equal-conversations": (lambda text: script(text, "s.jsonl"), lambda: '{"turns":["a"]}\n' * 6000),
+    "script-many-vars": (
+        script,
+        lambda: "vars:\n" + many("  v#: x\n", 6000) + "turns:\n" + many("- '{{v#}}'\n", 6000),
+    ),
+    "script-vars-many-times": (
+        script,
+        lambda: json.dumps({"vars": {"a": "x" * 100_000}, "turns": ["{{a}}" * 20_000] * 5}),
+    ),
+    "script-undefined-in-one-message": (script, lambda: "vars: {a: b}\nturns:\n- '" + "{{x}}" * 40_000 + "'\n"),
+    "script-messages": (script, lambda: "- a\n" * 20_000),
+    "script-too-many-lines": (lambda text: script(text, "s.jsonl"), lambda: '"a"\n' * 400_000),
+    "script-indented-items": (script, lambda: "- a\n" + " - b\n" * 40_000),
+    "script-expressions": (script, lambda: json.dumps(["{{a.b " * 40_000, "{% a " * 40_000, "{{a|" * 40_000])),
     "script-brackets": (lambda text: script(text, "s.jsonl"), lambda: "[" * 300_000),
     "stream-citations": (
         stream,

@@ -5,6 +5,7 @@ Beside each script in bad_scripts/ stands what is expected: the command line, th
 
 from __future__ import annotations
 
+import json
 import shlex
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ import yaml
 
 from gemcli.chat import turn_order
 from gemcli.errors import Problem
-from gemcli.replay import check_script, read_script
+from gemcli.replay import check_script, collected_scripts, read_script, script_schema
 from gemcli.replay.script import Suite
 from gemcli.text import json_tree, schema, tree, yaml_tree
 from tests.builders import error_from
@@ -55,8 +56,8 @@ def test_every_rule_is_broken() -> None:
     """Each rule that a script can break is broken by one of them, and problems carry no other names."""
     own = {*check_script.RULES, *schema.RULES, *tree.RULES, *json_tree.RULES, *yaml_tree.RULES}
     seen = {problem.rule for command in CASES.values() for problem in problems(command.partition("\n")[0])}
-    # A file of 16 million characters is made in a test of its own; the others are notes.
-    assert own - seen == {"yaml-size", "range", "unknown-value"}
+    # Files of millions of characters are made in tests of their own; the others are notes.
+    assert own - seen == {"yaml-size", "too-long", "too-many", "range", "unknown-value"}
     assert seen <= own | turn_order.RULES.keys()
 
 
@@ -71,3 +72,38 @@ def test_a_script_of_millions_of_characters_is_refused() -> None:
     caught = error_from(read_script.load, "-" * (yaml_tree.MAX_CHARACTERS + 1), "huge.yaml", {})
     (problem,) = caught.problems
     assert problem.describe() == "huge.yaml: longer than 16777216 characters [yaml-size]"
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A file has only a few messages in the tests."""
+    for module in (script_schema, collected_scripts, read_script):
+        monkeypatch.setattr(module, "MAX_MESSAGES", 10)
+    return 10
+
+
+@pytest.mark.parametrize("options", [{}, {"as_lines": True}])
+@pytest.mark.parametrize("file", ["s.txt", "s.json", "s.jsonl", "suite.json", "suite.jsonl"])
+def test_a_file_has_so_many_messages(few: int, file: str, options: dict[str, bool]) -> None:
+    """The message that is one too many is a problem, in every form."""
+
+    def text(count: int) -> str:
+        rows = ['{"turns": ["a"]}' if file.startswith("suite") else '"a"'] * count
+        return "[" + ",\n".join(rows) + "]" if file.endswith(".json") else "\n".join(rows)
+
+    assert read_script.load(text(few), file, {}, **options).scripts
+    (problem,) = error_from(read_script.load, text(few + 1) + "\n", file, {}, **options).problems
+    assert (problem.line, problem.rule, problem.hint) == (few + 1, "too-many", "split the file")
+
+
+def test_a_conversation_has_so_many_characters() -> None:
+    """What templates make of a few characters is counted before it is made, in messages and in expectations."""
+    given = {"a": "x" * 1_000_000}
+    turns = ["{{a}}"] * 20
+    assert read_script.load(json.dumps(turns), "s.json", given).scripts
+    expected = [{"user": "b", "expect": {"regex": "{{a}}" * 21}}]
+    for document, place in (([*turns, "b"], 20 * 9 + 2), ([*turns[1:], "{{a}}{{a}}"], 19 * 9 + 2), (expected, 36)):
+        (problem,) = error_from(read_script.load, json.dumps(document), "s.json", given).problems
+        assert (problem.rule, problem.column) == ("too-long", place)
+    # Each conversation of a suite has as many.
+    assert read_script.load('{"turns": ["' + "{{a}}" * 20 + '"]}\n{"turns": ["{{a}}"]}', "s.jsonl", given).scripts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -169,3 +170,15 @@ def test_large_texts_are_quick() -> None:
     for text in (json.dumps('a\\"' * 200_000), json.dumps(["a"] * 50_000, indent=0), "[" * 500_000):
         load(text, Problems())
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("escape", ["", "\\n"])
+def test_long_texts_take_as_much_memory_as_they_are_long(escape: str) -> None:
+    """A text of a million characters takes a few megabytes while it is read, and no hundred for each of its own."""
+    text = json.dumps("x" * 1_000_000) if not escape else f'"{escape * 1_000_000}"'
+    tracemalloc.start()
+    try:
+        json_tree.load(text, Problems())
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
