@@ -622,9 +622,10 @@ class Commands(RuleBasedStateMachine):
         options = [] if at is None else ["--at", str(at)]
         self.begun(self.talk.fork(name, live), ["--from", self.talk.name, *options], fault, stay)
 
+    @precondition(lambda self: self.talk.live)
     @rule(stay=st.booleans(), fault=SELDOM)
     def imported(self, stay: bool, fault: Fault | None) -> None:
-        """The exported history in a new session, numbered anew."""
+        """The exported history in a new session, numbered anew. An empty one is refused."""
         file = self.desk.directory / "contents.json"
         file.write_text(self.run("export", "contents").out)
         self.begun(self.talk.renumbered(self.next_name()), ["--history", str(file)], fault, stay)
