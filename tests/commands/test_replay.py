@@ -404,7 +404,7 @@ def test_no_command_reads_a_pipe_again(
     here: InProcess, model: Model, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A script from a pipe is gone when the run is over: there is no command that goes on."""
-    monkeypatch.setattr("gemcli.terminal.inputs.document", lambda path: "[a]")
+    monkeypatch.setattr("gemcli.terminal.inputs.document", lambda *_: "[a]")
     model.script(refusal(503, "UNAVAILABLE"))
     done = here("replay", file, "-s", "a")
     assert (done.status, summary(done)["reason"], summary(done)["next"]) == (75, "UNAVAILABLE", None)
