@@ -104,7 +104,7 @@ def command(
     answered, nothing is sent (13); if the script was changed at an answered turn, nothing is sent
     either (14).
 
-    In -s and --out, {date} and {time} stand for the local date and time.
+    In -s and --out, {date} and {time} stand for now, as in 2026-01-31 and 235959, local time.
 
     A script is a list of messages, or a mapping with model, system, config, vars and turns. All
     problems in it are reported before anything is sent.
