@@ -16,7 +16,7 @@ from gemcli.sessions.journal import Journal, Turn
 from gemcli.terminal import conversation, documents, options, session_table
 from gemcli.terminal.combinations import require_meaning
 from gemcli.terminal.documents import Document
-from gemcli.terminal.screen import Line, facts
+from gemcli.terminal.screen import Line, Piece, facts
 
 TURNS = "--last --turn --all --full --raw"
 """The options that are about turns, and mean nothing in a view of something else."""
@@ -141,6 +141,8 @@ def print_to_read(app: App, selected: list[Turn], *, last: bool) -> None:
         app.output.text(conversation.answer_text(selected[-1]))
     elif not app.output.on_terminal:
         app.output.text(conversation.plain_text(selected))
+    elif not selected:
+        app.output.show([[Piece("no turns yet", "faint")]])
     else:
         for place, turn in enumerate(selected):
             between: list[Line] = [[]] if place else []
@@ -210,5 +212,7 @@ def print_sessions(app: App, *, to_read: bool) -> None:
             document = documents.session_document(name, app.path(name), journal)
         if not to_read:
             app.output.json(document)
-    if to_read and rows:
+    if rows and to_read:
         app.output.show(session_table.lines(rows, time.time(), app.output.columns))
+    elif app.output.on_terminal and to_read:
+        app.output.show([[Piece("no sessions yet: gemcli new -s NAME makes one", "faint")]])

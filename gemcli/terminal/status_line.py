@@ -46,13 +46,11 @@ class StatusLine:
         try:
             yield
         finally:
-            self.stop()
+            self._end(stopped)
 
     def stop(self) -> None:
         """Erase the line for good: what is waited for is here."""
-        self._stopped.set()
-        with self.hidden():
-            pass
+        self._end(self._stopped)
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
@@ -62,6 +60,11 @@ class StatusLine:
                 self._drawn = False
                 self._draw(ERASED)
             yield
+
+    def _end(self, stopped: threading.Event) -> None:
+        stopped.set()
+        with self.hidden():
+            pass
 
     def _run(self, what: str, stopped: threading.Event, start: float) -> None:
         pause = PATIENCE

@@ -231,6 +231,15 @@ def test_who_waits_for_a_session_is_told_so(terminal: Terminal) -> None:
     assert printed.startswith("\r\x1b[Kwaiting for another gemcli that uses t…\r\x1b[Kgemcli: error: ")
 
 
+def test_nothing_to_show(terminal: Terminal, here: InProcess) -> None:
+    """A person is told that there is nothing; in a pipe there is nothing."""
+    assert terminal("history") == (0, "no sessions yet: gemcli new -s NAME makes one\n")
+    assert here("history", "--sessions", "--text").out == ""
+    write_session("a", header())
+    assert terminal("history", "-s", "a") == (0, "no turns yet\n")
+    assert here("history", "-s", "a", "--text").out == ""
+
+
 def test_no_session_on_a_terminal(terminal: Terminal, here: InProcess) -> None:
     """`history` alone shows a person which sessions there are; with GEMCLI_SESSION it shows that one, as ever."""
     write_session("a", header(), *turn(1))

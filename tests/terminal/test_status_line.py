@@ -105,6 +105,18 @@ def test_it_goes_however_the_wait_ends(end: type[BaseException]) -> None:
         assert screen.drawn[-1] == ERASED
 
 
+def test_waits_that_overlap() -> None:
+    """Each ends its own line."""
+    screen = Screen()
+    with screen.line.waiting(WHAT):
+        with screen.line.waiting("waiting for something else"):
+            screen.until(lambda: bool(screen.drawn))
+        screen.until(lambda: screen.drawn[-1].endswith(f"{WHAT}, 0 s"))
+    size = len(screen.drawn)
+    time.sleep(0.1)
+    assert (screen.drawn[-1], len(screen.drawn)) == (ERASED, size)
+
+
 def test_no_wider_than_the_terminal_is_now() -> None:
     """A terminal that is made smaller gets a shorter line the next time."""
     screen = Screen(80)
@@ -145,8 +157,9 @@ def test_only_a_person_is_told(
     monkeypatch.setattr(output, "is_terminal", lambda _: terminal)
     monkeypatch.setattr(output, "is_in_front", lambda _: in_front)
     monkeypatch.setattr(output, "write_within", lambda _seconds, _fd, data: drawn.append(data))
+    before = set(threading.enumerate())  # threads of other tests may still be about to end
     with Output(**options).waiting(WHAT):
-        threads = [thread for thread in threading.enumerate() if thread.name == "status"]
+        threads = [thread for thread in threading.enumerate() if thread not in before]
         time.sleep(0.1)
     assert bool(drawn) is person
     assert bool(threads) is person
