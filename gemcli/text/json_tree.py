@@ -7,6 +7,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
+from gemcli.text import strict_json
 from gemcli.text.problems import Problems
 from gemcli.text.tree import MAX_DEPTH, Literal, Mapping, Node, Sequence, Text, shortened
 
@@ -29,9 +30,8 @@ def load(text: str, problems: Problems, line: int = 1) -> Node | None:
         # Python's reader checks the syntax; numbers stay text, so that none is too long.
         json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        message = error.msg[0].lower() + error.msg[1:]
-        message = message.removesuffix(" at").removesuffix(" starting").rstrip(": ")
-        problems.add("json-syntax", message, Text("", line + error.lineno - 1, error.colno))
+        place = Text("", line + error.lineno - 1, error.colno)
+        problems.add("json-syntax", strict_json.syntax_fault(error), place)
         return None
     except ValueError as error:  # NaN or Infinity; everything before it is JSON
         name = str(error)

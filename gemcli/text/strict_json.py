@@ -23,6 +23,19 @@ Longer integers are data like any other, but nothing is calculated with them: Py
 nor writes numbers of more than 4,300 digits.
 """
 
+_FAULTS = {
+    "Expecting value": "a value is missing",
+    "Expecting property name": "a key in double quotes is missing",
+    "Expecting ':'": "a ':' is missing",
+    "Expecting ','": "a ',' is missing",
+    "Illegal trailing comma": "a ',' has nothing after it",
+    "Unterminated string": "a text has no closing quote",
+    "Invalid control character": "a text has a bare control character",
+    "Invalid \\": "a text has an invalid escape",
+    "Extra data": "something follows the value",
+}
+"""The beginnings of the messages of Python's reader, with what they mean."""
+
 
 def loads(data: str | bytes | bytearray, max_depth: int = MAX_DEPTH) -> Any:
     """Read one JSON document, from text or from bytes in UTF-8.
@@ -40,6 +53,12 @@ def loads(data: str | bytes | bytearray, max_depth: int = MAX_DEPTH) -> Any:
         )
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except json.JSONDecodeError as error:
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
+        raise ValueError(f"{syntax_fault(error)} ({line}column {error.colno})") from None
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise ValueError(f"byte {error.start + 1} (0x{byte:02x}) is not UTF-8") from None
     except ValueError as error:
         if "set_int_max_str_digits" in str(error):
             raise ValueError("an integer has more than 4300 digits") from None
@@ -48,6 +67,12 @@ def loads(data: str | bytes | bytearray, max_depth: int = MAX_DEPTH) -> Any:
     if text.count("[") + text.count("{") > max_depth and _deeper_than(value, max_depth):
         raise ValueError(f"nested more than {max_depth} levels deep")
     return value
+
+
+def syntax_fault(error: json.JSONDecodeError) -> str:
+    """What is wrong with the syntax, without its place, in words that are not Python's."""
+    known = (ours for theirs, ours in _FAULTS.items() if error.msg.startswith(theirs))
+    return next(known, error.msg[:1].lower() + error.msg[1:])
 
 
 def dumps(value: object) -> str:

@@ -129,13 +129,12 @@ def test_messages(body: Any, message: str) -> None:
 
 # Bodies of a 200 that are no answer
 
-UTF_8 = "'utf-8' codec can't decode byte 0xff in position 7: invalid start byte"
 NOT_JSON = {
     "empty": (b"", "the answer is empty"),
     "space": (b" \r\n", "the answer is empty"),
-    "html": (b"<html>", "the answer is not JSON (Expecting value: line 1 column 1 (char 0))"),
-    "cut": (b'{"candidates": [', "the answer is not JSON (Expecting value: line 1 column 17 (char 16))"),
-    "not-utf-8": (b'{"a": "\xff"}', f"the answer is not JSON ({UTF_8})"),
+    "html": (b"<html>", "the answer is not JSON (a value is missing (column 1))"),
+    "cut": (b'{"candidates": [', "the answer is not JSON (a value is missing (column 17))"),
+    "not-utf-8": (b'{"a": "\xff"}', "the answer is not JSON (byte 8 (0xff) is not UTF-8)"),
     "deep": (b'{"a": ' + b"[" * 100000 + b"]" * 100000 + b"}", "the answer is not JSON (nested too deeply)"),
 }
 NOT_AN_ANSWER = {

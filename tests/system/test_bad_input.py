@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from gemcli.sessions import store
 from tests.builders import ECHO, header, request, response, turn, write_session
 from tests.support import Done, Gemcli, InProcess, Model
 
@@ -325,3 +326,52 @@ def test_a_base_url_that_is_not_safe(here: InProcess, model: Model, url: str) ->
     proxied: dict[str, Any] = {"GOOGLE_GEMINI_BASE_URL": url, "HTTP_PROXY": model.url}
     assert_told(here("send", "-s", "a", "x", env=proxied), 78, "GOOGLE_GEMINI_BASE_URL", hint="https")
     assert (len(here.records("a")), model.targets) == (1, [])
+
+
+# Words
+
+
+PYTHONS = re.compile(
+    r"None(Type)?\b|Expecting|Unterminated|Extra data|Errno|codec|invalid literal|Traceback|char \d|"
+    r"object is not|unhashable|expected <|Error:|\bstr\b|\bdict\b|\bint\b|report this bug"
+)
+"""Words that Python has for things, and nobody else."""
+
+ODD_FILES = (
+    *(b"", b"{", b"null", b"[null]", b"[1]", b'"x', b'{"a":NaN}', b"[[[[", b"\xff\xfe", b"\xc3", b"a\0b", b"- \t- x"),
+    *(b"a: [1", b"a: *x", b"a: \t1", b"? [a]: 1", b"turns: null", b"turns: [null]", b"- user: null", b"rules: null"),
+    *(b"rules: [{answer: null}]", b"temperature: null", b"stop_sequences: null", b"tools: [null]", b"9" * 5000),
+    *(
+        b'[{"role":"user","parts":null}]',
+        b'[{"role":null,"parts":[{"text":"x"}]}]',
+        b'[{"role":"user","parts":[null]}]',
+    ),
+    *(b'{"kind":"session"}', b'{"kind":null}', b"- user: hi\n  expect: {matches: '('}", b"- user: hi\n  expect: null"),
+    *(b"- user: hi\n  expect: {latency_ms: null}", b"model: null\nturns: [a]", b"vars: null\nturns: [a]"),
+)
+
+ODD_COMMANDS = (
+    "new -s n --force --history ./odd",
+    "new -s n --force --config ./odd",
+    "new -s n --force --system @./odd",
+    "new -s n --force --from ./odd",
+    "send -s s hi --dry-run --config ./odd",
+    "send -s ./odd hi",
+    "send -s s hi --dry-run --model simulator/rules:./odd",
+    "history -s ./odd",
+    "replay ./odd --dry-run --model simulator/echo",
+    "replay ./odd/x --dry-run",
+    "export markdown -s ./odd",
+)
+
+
+@pytest.mark.parametrize("command", ODD_COMMANDS)
+def test_no_words_of_python(here: InProcess, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """Whatever is in a file, what is told of it is told in words of the file, not of the program that reads it."""
+    monkeypatch.setattr(store, "PAUSE", 0)
+    write_session("s", header())
+    for data in ODD_FILES:
+        (here.directory / "odd").write_bytes(data)
+        done = here(*command.split(), stdin=b"")
+        assert not PYTHONS.search(done.err), (data, done.err)
+        assert done.status != 70

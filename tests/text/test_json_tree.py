@@ -78,11 +78,11 @@ def test_every_rule_is_broken_by_a_test() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "expecting value"),
-        ('"abc', "unterminated string"),
-        ('"a\tb"', "invalid control character"),
-        ('"a" "b"', "extra data"),
-        ('["a" "b"]', "expecting ',' delimiter"),
+        ("", "a value is missing"),
+        ('"abc', "a text has no closing quote"),
+        ('"a\tb"', "a text has a bare control character"),
+        ('"a" "b"', "something follows the value"),
+        ('["a" "b"]', "a ',' is missing"),
         ("[NaN]", "NaN is not JSON"),
         ("[-Infinity]", "-Infinity is not JSON"),
         ("[" * 5000, f"nested more than {MAX_DEPTH} levels deep"),
