@@ -86,7 +86,7 @@ class Gemini:
         project = model.split("/")[1] if model.startswith("projects/") else None
         if backend.name == "vertex" and project not in (None, backend.project):
             what = f"the model {model} belongs to another project than {backend.project}"
-            hint = f"if it is yours: gemcli new --project {shlex.quote(project or '')}"
+            hint = f"if it is yours: gemcli new -s NAME --project {shlex.quote(project or '')}"
             raise GemcliError("PROJECT_NAME", what, hint=hint)
 
     def generate(
