@@ -48,7 +48,7 @@ LAYERS: dict[str, str] = {
         "replay"
     ),
     "cli": "errors signals sessions terminal api app commands",
-    "__main__": "cli",
+    "__main__": "simulator cli",
 }
 """What each package, or module at the top, may import: only what stands above it, so no arrow leads back."""
 

@@ -101,7 +101,7 @@ def test_the_metadata_names_what_is_needed(wheel: Path) -> None:
     assert needed == {"click", "google-genai", "httpx2", "jsonlines", "platformdirs", "pyyaml"}
     assert (PROJECT / "README.md").read_text(encoding="utf-8").strip() in metadata
     assert "gemcli = gemcli.__main__:run" in entry
-    assert "gemcli-simulator = gemcli.simulator.__main__:run" in entry
+    assert "gemcli-simulator = gemcli.__main__:run_simulator" in entry
     assert "\nProject-URL: Homepage, https://" in metadata
 
 
