@@ -138,7 +138,7 @@ def run() -> NoReturn:
                 stream.reconfigure(encoding="utf-8", errors="backslashreplace")
         status = main(sys.argv[1:], os.environ)
     except signals.Interrupted as stop:  # a second signal, while the first one was reported
-        status = 128 + stop.signum
+        status = 128 + (signals.deferred.first or stop.signum)
     except KeyboardInterrupt:  # before or after the time in which `main` handles signals
         status = 130
     for stream in (sys.stdout, sys.stderr):

@@ -47,7 +47,7 @@ class _Deferral:
     def __init__(self) -> None:
         self.depth = 0
         self.arrived: list[int] = []
-        self.stopping = False  # has any signal arrived since the program began?
+        self.first: int | None = None  # the first signal since the program began
         self._wake: Callable[[], None] | None = None
 
     def __enter__(self) -> None:
@@ -66,6 +66,11 @@ class _Deferral:
             # An error that leaves the block says more than the signal, and ends the program too.
             if kind is None:
                 raise Interrupted(first)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether any signal has arrived since the program began."""
+        return self.first is not None
 
     def raise_pending(self) -> None:
         """Raise a stored signal, unless a deferral is still going on."""
@@ -114,10 +119,10 @@ deferred = _Deferral()
 @contextmanager
 def raised() -> Iterator[None]:
     """Turn INT, TERM and HUP into `Interrupted` in the block. Ignored ones (nohup) stay ignored."""
-    deferred.stopping = False
+    deferred.first = None
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
-        deferred.stopping = True
+        deferred.first = deferred.first or signum
         if not deferred.depth and not _importing(frame):
             raise Interrupted(signum)
         deferred.arrive(signum)
