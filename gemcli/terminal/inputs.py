@@ -28,7 +28,7 @@ LARGEST_FILE = 1 << 29
 
 
 @contextmanager
-def within(seconds: float, what: str, hint: str | None = None) -> Iterator[None]:
+def within(seconds: float, what: str, hint: str = "raise --deadline") -> Iterator[None]:
     """Limit the time that the block takes to read `what`: a pipe may never end. Raises TIMEOUT."""
     try:
         with time_limit(seconds):

@@ -263,13 +263,16 @@ def test_stopped_and_continued(gemcli: Gemcli, here: InProcess, model: Model) ->
     assert ended(process) == (0, "hi\n", "")
 
 
-@pytest.mark.parametrize("program", [[PROGRAM], [sys.executable, "-m", "gemcli"]], ids=["gemcli", "python -m gemcli"])
+PROGRAMS = [[PROGRAM], [f"{PROGRAM}-simulator"], [sys.executable, "-m", "gemcli"]]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=["gemcli", "gemcli-simulator", "python -m gemcli"])
 def test_while_modules_are_imported(program: list[str], gemcli: Gemcli) -> None:
     """Ctrl-C before the program has really begun ends it: status 130 for a shell, and no traceback."""
     begun = gemcli.directory / "begun"
     (gemcli.directory / "click.py").write_text(f"import time\nopen({str(begun)!r}, 'w')\ntime.sleep(30)\n")
     env = {**os.environ, "PYTHONPATH": str(gemcli.directory)}
-    process = subprocess.Popen([*program, "history"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([*program, "--help"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_until(begun.exists, process)
     process.send_signal(signal.SIGINT)
     assert ended(process) == (-signal.SIGINT, "", "")
