@@ -17,6 +17,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from gemcli.errors import GemcliError
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -51,7 +53,10 @@ def found(
     seconds: float | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Whether a sound regular expression is found in a text. Raises `TooSlow`."""
+    """Whether a sound regular expression is found in a text.
+
+    Raises `TooSlow`, or `GemcliError` (IO) if the machine has no process left.
+    """
     return _searcher.found(pattern, text, TIME_LIMIT if seconds is None else seconds, stopped)
 
 
@@ -83,13 +88,17 @@ class _Searcher:
     def _start(self) -> subprocess.Popen[bytes]:
         import subprocess
 
-        self._process = subprocess.Popen(  # noqa: S603  # a program of our own
-            [sys.executable, "-I", "-S", "-c", PROGRAM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is not for it
-        )
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  # a program of our own
+                [sys.executable, "-I", "-S", "-c", PROGRAM],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is not for it
+            )
+        except OSError as error:
+            what = f"cannot start a process that searches with a pattern: {error.strerror}"
+            raise GemcliError("IO", what) from error
         return self._process
 
 

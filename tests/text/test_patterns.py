@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from gemcli.text import patterns
 from gemcli.text.patterns import TooSlow
+from tests.builders import error_from
 
 SLOW = ("(a+)+$", "a" * 60 + "!")
 """A pattern and a text for which `re` needs longer than anybody waits."""
@@ -120,3 +122,16 @@ def test_a_process_that_is_killed() -> None:
     first = process_id()
     patterns._searcher.close()
     assert not is_running(first)
+
+
+def test_no_process_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a process to spare is an error that says so."""
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    error = error_from(patterns.found, "a", "a")
+    assert (error.reason, "cannot start a process" in error.message) == ("IO", True)
+    monkeypatch.undo()
+    assert patterns.found("a", "a")
