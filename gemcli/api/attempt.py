@@ -22,6 +22,10 @@ MAX_ANSWER = 128 * MiB
 MAX_EVENT = 64 * MiB
 """The longest event of a streamed answer in bytes: an image comes in one."""
 
+MAX_VALUES = 2_000_000
+"""How many values an answer, or an event of one, has at most, counted as brackets and commas:
+`[[],[],…` takes thirty times the memory of its bytes. Long answers have a few 100,000."""
+
 MAX_ERROR_BODY = 1 * MiB
 """How many bytes are read of an error answer. The rest is left unread: only a message is wanted."""
 
@@ -68,6 +72,7 @@ class Attempt:
         self.complete = False
         self.events = Events()
         self._received = 0
+        self._values = 0
         self._may_leave = threading.Event()
         self._lock = threading.Lock()
         self._abandoned = False
@@ -140,11 +145,15 @@ class Attempt:
             return self._received < MAX_ERROR_BODY
         if self._received > MAX_ANSWER:
             raise AnswerTooLong(f"the answer is longer than {MAX_ANSWER // MiB} MiB")
+        self._values += sum(map(data.count, (b"[", b"{", b",")))
+        if self._values > MAX_VALUES:
+            raise AnswerTooLong(f"the answer has more than {MAX_VALUES} values")
         if not self.stream:
             self.body += data
             return True
         self.body += data[: MAX_KEPT + _LONGEST_SECRET - len(self.body)]
         for event in self.events.feed(data):
+            self._values = 0  # each event is parsed for itself
             while not self.on_event(event):
                 self._require_wanted()
         if self.events.unread > MAX_EVENT:

@@ -78,6 +78,19 @@ def test_answer_up_to_the_limit(small_limits: None) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("value", [b"[],", b'{"a":1},', b"1,", b'"a",'])
+def test_values_up_to_the_limit(value: bytes, stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer whose values take far more memory than its bytes is left before it is parsed."""
+    monkeypatch.setattr(limits, "MAX_VALUES", 300)
+    begin = [b"data: " * stream]
+    receiving(200, *begin, *[value] * 100, stream=stream)
+    with pytest.raises(AnswerTooLong, match="more than 300 values"):
+        receiving(200, *begin, *[value] * 301, stream=stream)
+    receiving(200, *begin, b"x" * 10_000, stream=stream)
+    receiving(200, *[b"data: [1,2]\n\n"] * 301, stream=True)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_what_is_kept_is_short(stream: bool, small_limits: None) -> None:
     """Of a body that is no answer the beginning is kept, and a secret at its end is hidden before it is cut."""
     assert receiving(200, b"x" * 48, stream=stream).text == "x" * 20
@@ -88,6 +101,7 @@ def test_limits() -> None:
     """No limit is below what real answers reach, and none allows for an endless one."""
     tens = 30 * 2**20
     assert 2 * tens < limits.MAX_EVENT <= limits.MAX_ANSWER < 10 * tens
+    assert 500_000 < limits.MAX_VALUES < 5_000_000
     assert 4 * 65_536 <= limits.MAX_KEPT < limits.MAX_ERROR_BODY < tens
 
 
