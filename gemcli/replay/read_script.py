@@ -59,7 +59,8 @@ def load(
     if not scripts and not found:
         found = [Problem("empty-script", "there is no message", line=1, column=1)]
     if found:
-        message = f"{file} is not a script: {counted(len(found), 'problem')}; nothing was sent"
+        name = "standard input" if file == "-" else file
+        message = f"{name} is not a script: {counted(len(found), 'problem')}; nothing was sent"
         raise GemcliError("SCRIPT", message, problems=_in_file(file, found))
     return Suite(
         file,

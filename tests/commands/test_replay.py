@@ -331,6 +331,51 @@ def test_a_script_that_does_not_end(here: InProcess) -> None:
         os.close(writer)
     assert (done.status, done.out, here.session("a").exists()) == (75, "", False)
     assert "the script did not end before the deadline" in done.err
+    assert "hint: raise --deadline" in done.err
+
+
+def test_a_script_from_a_named_pipe(here: InProcess) -> None:
+    """Whatever is not a file by itself can be read once, and that is enough."""
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: Path("pipe").write_bytes(b"- a\r\n- b\r\n"))
+    writer.start()
+    done = here("replay", "pipe", "-s", "a")
+    writer.join()
+    assert statuses(done) == ["ok", "ok"]
+
+
+NO_SCRIPTS = {
+    "empty": (b"", 2, "standard input is not a script: 1 problem; nothing was sent"),
+    "comments": (b"# a\n\n  # b\n", 2, "there is no message [empty-script]"),
+    "tabs": (b"turns:\n\t- a\n", 2, "(indent with spaces, not with tabs)"),
+    "windows": (b"- \x93caf\xe9\x94\n", 65, "hint: convert it first, for example with iconv -f windows-1252 -t utf-8"),
+    "utf-16": ("- a\n".encode("utf-16"), 65, "hint: convert it: iconv -f utf-16 -t utf-8"),
+    "nul": (b"- a\0b\n", 65, "standard input: byte 4 is NUL: this is binary data, not text"),
+    "image": (b"\xff\xd8\xff\xe0\0\x10JFIF", 65, "this is a JPEG image, not text"),
+    "text": (b"Hello\nWorld\n", 2, "this is text, not a script"),
+}
+
+
+@pytest.mark.parametrize(("data", "status", "said"), NO_SCRIPTS.values(), ids=NO_SCRIPTS)
+def test_what_is_no_script(here: InProcess, model: Model, data: bytes, status: int, said: str) -> None:
+    """Whatever comes in instead of a script, nothing is sent or made, and people are told what it is."""
+    with standard(0, pipe_with(data)):
+        done = here("replay", "-", "-s", "a")
+    assert (done.status, done.out, model.requests, here.session("a").exists()) == (status, "", [], False)
+    assert said in done.err
+
+
+def test_a_directory_is_no_script(here: InProcess) -> None:
+    """A directory cannot be read, and that is said without more ado."""
+    Path("d").mkdir()
+    assert "cannot read d: Is a directory" in here("replay", "d", "-s", "a").err
+
+
+def test_ten_thousand_messages(here: InProcess) -> None:
+    """As many as nobody sends are planned in a moment."""
+    start = time.process_time()
+    done = run(here, [f"message {number}" for number in range(10_000)], "--dry-run")
+    assert (summary(done)["turns"]["planned"], time.process_time() - start < 5) == (10_000, True)
 
 
 # Dry runs

@@ -327,6 +327,23 @@ on_fail: stop
 {"contents": [{"role": "user", "parts": [{"text": "a"}]}]}
 {"history": [{"user": "a", "bot": "b"}], "id": null}
 """,
+    """{"script": {"model": "m", "vars": {"c": "d"}, "expect": {"contains": "{{c}}", "words": "<9"}}}
+{"id": "x_0", "conversations": [{"from": "system", "value": "s"}, {"from": "human", "value": "a"}], "temperature": 1}
+{"conversation_id": "y", "conversation": [{"role": "user", "content": "a"}], "turn": 1, "model": "n"}
+[{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": [{"text": "b"}]}]
+{"contents": [{"parts": [{"text": "a"}]}], "generationConfig": {"topP": 1}, "systemInstruction": {"parts": []}}
+""",
+    """
+system: s
+conversations:
+- turns: [a, {user: 'b {{c}}', expect: {finish: STOP}}]
+  vars: {c: d}
+- messages:
+  - {role: user, content: a}
+  - {role: assistant, content: b}
+  max_tokens: 5
+- - {from: human, value: a}
+""",
     (SESSIONS / "plain.jsonl").read_text(encoding="utf-8"),
 ]
 PIECES = st.sampled_from(
@@ -336,7 +353,7 @@ PIECES = st.sampled_from(
         *("&a ", "*a", "!x ", "<<: ", "|", ">", "\t", "\x07", "turns", "messages", "user", "raw", "wait", "expect",
             "NaN"),
         *("config", "vars", "name", "id", "script", "contents", "history", "regex", "(", "words", "role", "parts",
-            "\r"),
+            "\r", "conversations", "conversation", "from", "value", "human", "content", "system", "{% a %}", "{{a.b}}"),
     ]
 )  # fmt: skip
 
