@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from gemcli.chat.answers import Answer, content_of
-from gemcli.chat.contents import Content, other_parts, text_of
+from gemcli.chat.contents import Content, function_calls, other_parts, text_of
 from gemcli.errors import GemcliError
 from gemcli.terminal import conversation, documents
 from gemcli.terminal.documents import Document
@@ -167,8 +167,13 @@ def summary(document: Document) -> str:
 
 
 def note_what_is_no_text(output: Output, ending: Ending) -> None:
-    """Say what an answer has that its text does not show: images, code and the like."""
+    """Say what an answer has that its text does not show: images, code, and calls that are allowed.
+
+    Of other calls the error says it.
+    """
     labels = [conversation.part_label(part) for part in other_parts(ending.content)]
+    if ending.error is None:
+        labels += [f"the call of {call.get('name')}" for call in function_calls(ending.content)]
     if labels:
         more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
         session = shlex.quote(str(ending.document["session"]))
