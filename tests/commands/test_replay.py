@@ -19,6 +19,7 @@ import pytest
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.store import Store
 from gemcli.simulator.simulated_api import Cut, Reply, json_reply
+from gemcli.text import patterns
 from tests.builders import CALL, answer, header, texts, turn, write_session
 from tests.support import Done, InProcess, Model
 
@@ -694,22 +695,28 @@ def test_a_slow_pattern(here: InProcess, model: Model, monkeypatch: pytest.Monke
 
 def test_slow_patterns_and_the_deadline(here: InProcess, model: Model) -> None:
     """However many patterns there are, the run ends in time; the answer is on disk, and checked again later."""
-    patterns = [f"(a+){{{number}}}(a+)+$" for number in range(1, 20)]
+    slow = [f"(a+){{{number}}}(a+)+$" for number in range(1, 20)]
     model.script(SLOW_ANSWER)
     start = time.monotonic()
-    options = ("--deadline", "1.5", "--grace", "0", "--errors", "json")
-    done = run(here, [{"user": "a", "expect": {"regex": patterns}}, "b"], "-s", "s", *options)
+    options = ("--deadline", "2", "--grace", "0", "--errors", "json")
+    done = run(here, [{"user": "a", "expect": {"regex": slow}}, "b"], "-s", "s", *options)
     assert time.monotonic() - start < 4
     assert (done.status, done.error["reason"], statuses(done)) == (75, "TIMEOUT", ["error", "skipped"])
-    assert summary(done)["next"] == "gemcli replay s.yaml -s s --deadline 1.5 --grace 0"
+    assert summary(done)["next"] == "gemcli replay s.yaml -s s --deadline 2 --grace 0"
     again = run(here, [{"user": "a", "expect": {"regex": "a"}}, "b"], "-s", "s")
     assert (again.status, statuses(again), len(model.requests)) == (0, ["reused", "ok"], 2)
 
 
-def test_slow_patterns_and_a_signal(here: InProcess, model: Model) -> None:
+def test_slow_patterns_and_a_signal(here: InProcess, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal ends the search too; nothing is sent after it."""
+    search = patterns.found
+
+    def interrupted_search(*arguments: Any) -> bool:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        return search(*arguments)
+
+    monkeypatch.setattr(patterns, "found", interrupted_search)
     model.script(SLOW_ANSWER)
-    threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGTERM)).start()
     start = time.monotonic()
     done = run(here, [{"user": "a", "expect": {"regex": ["(a+)+$"] * 20}}, "b"], "-s", "s", "--errors", "json")
     assert time.monotonic() - start < 5

@@ -154,6 +154,15 @@ def test_no_key(cron: Cron, model: Model) -> None:
     assert cron.mail() == first.replace("nightly/t1", "nightly/t3")
 
 
+def test_what_could_not_be_finished(cron: Cron, model: Model) -> None:
+    """A last tick that is not silent about 75 tells it."""
+    last = NIGHTLY.replace(" [ $? = 75 ] ||", "")
+    assert last != NIGHTLY
+    (cron.home / "nightly.sh").write_text(last)
+    model.script(BUSY)
+    assert "(session runs/" in cron.mail()
+
+
 def test_overlapping_ticks(cron: Cron, model: Model) -> None:
     """A tick that comes while another one is at work is silent, and the mail of that one is whole."""
     cron.play("- user: Hello\n  expect: {contains: Paris}\n")
