@@ -167,4 +167,6 @@ def _in_our_style(message: str) -> str:
     """A message of click as gemcli writes messages: lower-case start, no full stop."""
     if message[1:2].islower():
         message = message[0].lower() + message[1:]
+    message = re.sub(r"is not in the range x>=(\S+)", r"is less than \1", message)
+    message = re.sub(r"is not in the range (\S+)<=x<=(\S+)", r"is not from \1 to \2", message)
     return message.removesuffix(".")

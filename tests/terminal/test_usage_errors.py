@@ -78,6 +78,14 @@ WRONG: dict[tuple[str, ...], tuple[str, str]] = {
         "invalid value for '--timeout': 'long' is not a valid number of seconds",
         "run gemcli send --help",
     ),
+    ("send", "-s", "a", "x", "--retries", "-1"): (
+        "invalid value for '--retries': -1 is less than 0",
+        "run gemcli send --help",
+    ),
+    ("send", "-s", "a", "x", "--timeout", "0"): (
+        "invalid value for '--timeout': 0.0 is not from 0.001 to 1000000",
+        "run gemcli send --help",
+    ),
     ("send", "-s", "a", "x", "--allow", "blokced"): (
         "--allow takes blocked, incomplete, function_call; not 'blokced'",
         "did you mean `blocked`?",
