@@ -265,12 +265,15 @@ def test_body(here: InProcess, model: Model, tmp_path: Path) -> None:
 def test_history_goes_out_as_it_came_in(here: InProcess, model: Model, tmp_path: Path) -> None:
     """Unknown keys, signatures and numbers of an imported history reach the wire value for value."""
     history: list[dict[str, Any]] = [
+        {"role": "user", "parts": [{"text": "a\u2028\ud83d\ude00"}]},
         {
-            "role": "user",
-            "parts": [{"text": "a\u2028\ud83d\ude00", "newKey": {"b_c": None}, "n": 2**70}],
+            "role": "model",
+            "parts": [
+                {"text": "ok", "thoughtSignature": "c2ln", "newKey": {"b_c": None}, "n": 2**70},
+                {"text": "t", "thought": True},
+            ],
             "x": [1.0],
         },
-        {"role": "model", "parts": [{"text": "ok", "thoughtSignature": "c2ln"}, {"text": "t", "thought": True}]},
         {"parts": [{"inlineData": {"mimeType": "image/png", "data": "aGk="}}, {"text": "<b>"}], "role": "user"},
         {"role": "model", "parts": [{"executableCode": {"code": "1"}}, {"text": "done"}]},
     ]
