@@ -47,13 +47,14 @@ def printer_for(
     output: Output, stop: Callable[[], bool], *, as_text: bool, as_json: bool, stream: bool
 ) -> Printer:
     """The printer that the options and the terminal ask for; `stop` ends waiting for a reader."""
-    if not output.is_read(as_text=as_text, as_json=as_json):
-        return EventPrinter(output.stream(stop)) if stream else WholePrinter(output, as_text=False)
-    if output.on_terminal:
+    to_read = output.is_read(as_text=as_text, as_json=as_json)
+    if to_read and output.on_terminal:
         return TerminalPrinter(output, output.stream(stop))
-    return (
-        TextPrinter(output, output.stream(stop)) if stream else WholePrinter(output, as_text=True)
-    )
+    if not stream:
+        return WholePrinter(output, as_text=to_read)
+    if to_read:
+        return TextPrinter(output, output.stream(stop))
+    return EventPrinter(output.stream(stop))
 
 
 class WholePrinter(Printer):
