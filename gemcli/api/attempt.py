@@ -51,8 +51,8 @@ class Attempt:
     a stream of events, and `body` is only its beginning; `on_event` gets the data of each event as
     it arrives, and again as long as it returns False. `started` is when the request was ready to be
     sent, on the monotonic clock. `target` names the server, `hints` what to do about some errors.
-    `sent` tells that it began to leave this machine, `complete` that
-    the answer has been read, as far as it matters.
+    `sent` tells that it began to leave this machine, `complete` that the answer has been read, as
+    far as it matters.
     """
 
     def __init__(self, before_leaving: Callable[[], object] = lambda: None) -> None:

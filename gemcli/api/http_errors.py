@@ -103,9 +103,9 @@ def error_of_response(
     reason = _reason(http, error)
     if reason == "QUOTA_DAILY":  # untrue then, and another time in each answer
         error = replace(error, message=_RETRY_IN.sub("", error.message))
-    message = f"{WORDS[reason]} ({f'HTTP {http} {error.status}'.rstrip()})"
+    message = f"{WORDS[reason]} ({f'HTTP {http} {hide(error.status)[:100]}'.rstrip()})"
     if http // 100 == 3:
-        message += f" to {headers.get('location', 'nowhere')}"
+        message += f" to {hide(headers.get('location', 'nowhere'))[:MAX_QUOTE]}"
     return GemcliError(
         reason,
         message + _quoted(error, hide),
@@ -121,7 +121,7 @@ def error_in_answer(answer: object, hide: Callable[[str], str] = str) -> GemcliE
         return None
     error = _api_error(answer["error"])
     reason = _reason(error.code, error)
-    reported = f"error {error.code} {error.status}".rstrip()
+    reported = f"error {error.code} {hide(error.status)[:100]}".rstrip()
     return GemcliError(
         reason,
         f"{WORDS[reason]} ({reported} with HTTP 200){_quoted(error, hide)}",
@@ -201,7 +201,7 @@ def _api_error(error: object) -> _ApiError:
         details = []
     return _ApiError(
         code=code if isinstance(code, int) and 400 <= code < 600 else 500,
-        status=" ".join(status.split())[:100] if isinstance(status, str) else "",
+        status=" ".join(status.split()) if isinstance(status, str) else "",
         message=_text_of_json(error.get("message") or error.get("detail")),
         details=[detail for detail in details if isinstance(detail, dict)],
     )
@@ -213,13 +213,13 @@ def _text_of_json(value: object) -> str:
         texts = [value.get(name) for name in ("message", "detail", "error_description")]
         value = next((text for text in texts if isinstance(text, str) and text), value)
     if isinstance(value, str):
-        return value.strip()
+        return " ".join(value.split())  # no pattern meets a megabyte of white space
     return strict_json.dumps(value) if value else ""
 
 
 def _quoted(error: _ApiError, hide: Callable[[str], str]) -> str:
     """What a server says, to follow our words: on one line, of a limited length, without a stop."""
-    text = " ".join(hide(error.message).split())
+    text = hide(error.message)
     # A call of the API is no command of gemcli.
     text = re.sub(r" ?Call ListModels [^.]*\.", "", text)
     if len(text) > MAX_QUOTE:

@@ -104,7 +104,9 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(mapping) != len(pairs):
         counts = Counter(key for key, _ in pairs)
         key = next(key for key, count in counts.items() if count > 1)
-        raise ValueError(f"duplicate key {json.dumps(key)[:80]}")
+        # A part of a long one could be half a secret, which nobody would recognise.
+        named = json.dumps(key) if len(key) <= 80 else f"of {len(key)} characters"
+        raise ValueError(f"duplicate key {named}")
     return mapping
 
 

@@ -173,12 +173,31 @@ def test_long_texts_are_cut(body: bytes) -> None:
         assert "a-sec" not in shown
 
 
-@pytest.mark.parametrize("page", [b"<" * 1_000_000, b"<style" * 150_000], ids=["brackets", "styles"])
+def test_no_half_of_a_secret() -> None:
+    """A secret is hidden in a status and in a location before they are cut."""
+    secret = "a-secret-of-the-user"
+    for place in range(80, 100):
+        status = error_of_response(500, {}, json.dumps({"error": {"status": "x" * place + secret}}).encode(), hidden)
+        event = http_errors.error_in_answer({"error": {"status": "x" * place + secret}}, hidden)
+        moved = error_of_response(302, {"location": "x" * (place + 900) + secret}, b"", hidden)
+        assert event
+        assert not any("a-s" in error.message for error in (status, event, moved))
+
+
+def hidden(text: str) -> str:
+    """Text without the secret."""
+    return text.replace("a-secret-of-the-user", "*")
+
+
+SPACES = json.dumps({"error": {"message": "limit: 0" + " " * 1_000_000 + "x"}}).encode()
+
+
+@pytest.mark.parametrize("page", [b"<" * 1_000_000, b"<style" * 150_000, SPACES], ids=["brackets", "styles", "spaces"])
 @pytest.mark.slow
 def test_large_pages_take_no_time(page: bytes) -> None:
     """A page of any size and shape is read at once: nobody could stop a pattern that takes minutes."""
     program = (
-        "import sys; from gemcli.api import http_errors as e; e.error_of_response(502, {}, sys.stdin.buffer.read())"
+        "import sys; from gemcli.api import http_errors as e; e.error_of_response(429, {}, sys.stdin.buffer.read())"
     )
     subprocess.run([sys.executable, "-c", program], input=page, timeout=10, check=True)
 

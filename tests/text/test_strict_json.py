@@ -22,6 +22,7 @@ REFUSED = {
     "overflow-long": ("9" * 400 + ".0", f"the number {'9' * 40} is too large"),
     "duplicate-key": ('[{"a": 1, "b": 2, "a": 1}]', 'duplicate key "a"'),
     "duplicate-escaped": ('{"a": 1, "\\u0061": 2}', 'duplicate key "a"'),
+    "duplicate-long": ('{"%s": 1, "%s": 2}' % (("x" * 81,) * 2), "duplicate key of 81 characters"),
     "duplicate-empty": ('{"": 1, "": 2}', 'duplicate key ""'),
     "empty": ("", "a value is missing (column 1)"),
     "two-documents": ("1 2", "something follows the value (column 3)"),
