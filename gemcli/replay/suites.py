@@ -43,6 +43,12 @@ SHAPES: dict[str, Reader | None] = {
 NAMES = ("name", "id", "question_id", "conversation_id", "conversation_hash")
 """The keys that may name a conversation, the first one that is there."""
 
+SYSTEM = ("system_prompt", "system_message")
+"""What data sets call the system instruction of recorded messages."""
+
+OTHER_MODELS = ("history", "conversations", "conversation")
+"""The keys of data sets whose `model` is the one that answered."""
+
 MAX_IGNORED = 1000
 """Most keys of others that are listed; further ones are taken for data without a look."""
 
@@ -135,7 +141,13 @@ class _Conversation:
         for key, value in self.node.items():
             if key in SHAPES or is_null(value) or (self.reader and is_nothing(value)):
                 continue
-            if key in SCRIPT.keys:
+            if self.reader and key in SYSTEM:
+                key = Text("system", key.line, key.column)
+            if key == "model" and self.shape in OTHER_MODELS:
+                self.ignored["model"] = None
+            elif key == "system" and "system" in self.script:
+                self.problems.add("exclusive", "a second system message", key)
+            elif key in SCRIPT.keys:
                 self.script[key] = value
             elif not (self.reader and settings.take(key, value)):
                 self._leave_alone(key, value)
@@ -150,7 +162,9 @@ class _Conversation:
         # No key of ours takes a number; LMSYS-Chat has one under `turn`.
         is_number = isinstance(value, Text) and value.plain and FLOAT.fullmatch(value)
         is_known = is_number or (self.reader and key in HARMLESS)
-        near = None if is_known else did_you_mean(key, [*SCRIPT.keys, *SHAPES])
+        # Beside recorded messages anything may stand, like `openai_moderation`.
+        known = SCRIPT.keys if self.reader else [*SCRIPT.keys, *SHAPES]
+        near = None if is_known else did_you_mean(key, known)
         if hint := CONFIG_KEYS.get(key) or near:
             message = f"`{key[:40]}` is not a key of a conversation"
             self.problems.add("unknown-key", message, key, hint)

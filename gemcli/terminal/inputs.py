@@ -35,7 +35,6 @@ def within(seconds: float, what: str, hint: str = "raise --deadline") -> Iterato
             yield
     except TimeUp:
         text = f"{what} did not end before the deadline"
-        hint = hint or "raise --deadline; nothing was sent"
         raise GemcliError("TIMEOUT", text, outcome="rejected", hint=hint) from None
 
 

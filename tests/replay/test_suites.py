@@ -247,6 +247,50 @@ def test_a_list_of_messages_is_no_suite(text: str) -> None:
     assert "unquoted-message" in {problem.rule for problem in caught.problems}
 
 
+ASKED = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+SHARED_ASKED = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
+
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "LMSYS-Chat-1M": {
+        "conversation_id": "c0ffee",
+        "model": "vicuna-13b",
+        "conversation": ASKED,
+        "turn": 1,
+        "language": "English",
+        "openai_moderation": [{"categories": {"violence": False}}],
+        "redacted": False,
+    },
+    "WildChat": {
+        "conversation_hash": "ab12",
+        "model": "gpt-4-0314",
+        "timestamp": "2023-04-09T00:02:53",
+        "turn": 1,
+        "conversation": [{**ASKED[0], "language": "English", "toxic": False}],
+        "state": None,
+        "header": {},
+    },
+    "ShareGPT": {"id": "QWJhYvA_0", "conversations": SHARED_ASKED, "model": "Default (GPT-3.5)", "title": "t"},
+    "UltraChat": {"prompt": "a", "prompt_id": "f0e3", "messages": ASKED},
+    "Hermes": {"conversations": SHARED_ASKED, "system_prompt": None, "model_name": None, "source": "airoboros2.2"},
+    "SlimOrca": {"conversations": [{"from": "system", "value": "s", "weight": None}, *SHARED_ASKED]},
+    "LLaMA-Factory": {"conversations": SHARED_ASKED, "system": "", "tools": "[]"},
+    "fine-tuning": {"messages": [ASKED[0], {**ASKED[1], "weight": 1}]},
+}
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_rows_of_published_data(kind: str) -> None:
+    """They load as they are, whatever else stands in them; who answered them then does not answer now."""
+    read = script(PUBLISHED[kind])
+    assert ([text_of(turn.content) for turn in read.turns], read.model) == (["a"], None)
+
+
+def test_a_system_prompt_is_one() -> None:
+    """What data sets call the system instruction is read, and stands once like any other."""
+    assert script({"conversations": SHARED_ASKED, "system_prompt": "s"}).config == INSTRUCTION
+    assert problems({"messages": CHAT, "system_prompt": "s"}) == ["a second system message [exclusive]"]
+
+
 # Settings beside recorded messages
 
 
