@@ -22,7 +22,7 @@ from gemcli.simulator.simulated_api import Reply
 from tests.builders import answer, contents, slowly
 from tests.crash.test_concurrent import until_waiting
 from tests.support import PROGRAM, Gemcli, InProcess, Model
-from tests.system import Listener, listening
+from tests.system import Listener, free_port, listening
 from tests.system.test_network import full_backlog
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -115,7 +115,17 @@ def is_connecting(process: subprocess.Popen[Any]) -> bool:
     return False
 
 
-STAGES = ["loading", "connecting"]
+def retrying(gemcli: Gemcli, here: InProcess, model: Model, *options: str) -> subprocess.Popen[Any]:
+    """A send to the new session `s` that found nobody at its server, and waits to try again."""
+    here.ok("new", "-s", "s")
+    env = model.env | {"GOOGLE_GEMINI_BASE_URL": f"http://127.0.0.1:{free_port()}"}
+    process = gemcli.start("send", "-s", "s", "hello", "--retries", "9", *options, env=env)
+    assert process.stderr
+    assert b"sending again" in process.stderr.readline()
+    return process
+
+
+STAGES = ["loading", "connecting", "retrying"]
 
 
 @contextmanager
@@ -125,6 +135,9 @@ def before_the_request_leaves(
     """A send that stays at one of the stages before its request leaves."""
     if stage == "loading":
         yield loading(gemcli, here, model, *options)
+        return
+    if stage == "retrying":
+        yield retrying(gemcli, here, model, *options)
         return
     with full_backlog() as port:
         yield connecting(gemcli, here, model, port, *options)
