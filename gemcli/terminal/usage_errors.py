@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import click
@@ -28,6 +29,8 @@ def explain(
 ) -> GemcliError:
     """The error that tells what is wrong with `words`, the command line, and what to do."""
     named = next((word for word in words if word in commands), "")
+    if error.ctx and error.ctx.parent:
+        named = error.ctx.info_name or named
     message, hint = _in_our_style(error.format_message()), None
     if isinstance(error, NoSuchOption):
         message = f"no such option '{error.option_name}'"
@@ -113,8 +116,10 @@ def _extra_argument(context: click.Context, words: Sequence[str], command: str) 
     """What an argument too many was meant to be: a word of the message, or the session."""
     if command == "send":
         return "put a message of several words in quotes"
-    parser = context.command.make_parser(context)
-    _, extra, _ = parser.parse_args(list(words[words.index(command) + 1 :]))
+    extra: list[str] = []
+    with suppress(ValueError, click.UsageError):  # a `--` has cut the command line
+        own = list(words[words.index(command) + 1 :])
+        _, extra, _ = context.command.make_parser(context).parse_args(own)
     if len(extra) != 1 or _is_given(("-s", "--session"), words):
         return None
     return f"did you mean `-s {shlex.quote(extra[0])}`?"

@@ -57,6 +57,12 @@ WRONG: dict[tuple[str, ...], tuple[str, str]] = {
     ("new",): ("missing option -s: which session?", "name a session: gemcli new -s NAME"),
     ("new", "a"): ("missing option -s: which session?", "did you mean `-s a`?"),
     ("rewind", "a"): ("missing option -s: which session?", "did you mean `-s a`?"),
+    ("--", "history", "a"): ("got unexpected extra argument (a)", "run gemcli history --help"),
+    ("--", "rewind", "a"): (
+        "missing option -s: which session?",
+        "name a session: gemcli rewind -s NAME; gemcli history --sessions lists them",
+    ),
+    ("new", "--model", "--", "a"): ("missing option -s: which session?", "name a session: gemcli new -s NAME"),
     ("export", "markdown", "a"): ("missing option -s: which session?", "did you mean `-s a`?"),
     ("export", "-s", "a"): (
         "missing argument FORMAT: one of contents, request, script, openai, markdown",
