@@ -67,7 +67,7 @@ def _message(content: Content, call: Config | None, number: int) -> str | dict[s
         what = f"message {number} has parts that are not text, which a script cannot hold"
         raise GemcliError("NOT_EXPRESSIBLE", what)
     turn: dict[str, object] = {"user": text_of(content)}
-    if "{{" in text_of(content):
+    if any(mark in text_of(content) for mark in ("{{", "{%")):
         # It would be taken for a template.
         turn["raw"] = True
     if call:

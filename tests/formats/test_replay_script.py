@@ -56,7 +56,7 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 def test_hostile_messages(text: str) -> None:
     """Text that YAML would take for something else comes back exactly."""
-    assert message(text) == (text, "true" if "{{" in text else None)
+    assert message(text) == (text, "true" if "{{" in text or "{%" in text else None)
 
 
 LINES = st.sampled_from(
@@ -71,9 +71,10 @@ MESSAGES = (
 
 @given(MESSAGES)
 @example("a\n\u2028")
+@example("{% if a %}")
 def test_any_message(text: str) -> None:
     """Any text comes back exactly, and where it looks like a template it is marked as raw."""
-    assert message(text) == (text, "true" if "{{" in text else None)
+    assert message(text) == (text, "true" if "{{" in text or "{%" in text else None)
 
 
 def test_shape() -> None:

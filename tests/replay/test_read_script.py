@@ -123,6 +123,7 @@ def test_blocks_and_quotes() -> None:
 @settings(max_examples=examples(40))
 @given(st.lists(MESSAGES, min_size=1, max_size=3))
 @example([text for text in HOSTILE if text.strip() and text != "\ufeff"])
+@example(["{% if a %}", "{{a.b}}", "{{#if a}}", "@notes.txt"])
 def test_a_history_comes_back(texts: list[str]) -> None:
     """A session that was exported as a script sends the same messages to the same model, with the same config."""
     history = [content for text in texts for content in (user_text(text), contents("q", "a")[1])]
