@@ -299,7 +299,7 @@ def _check_stream(
         if unreadable.reason != "BAD_RESPONSE":
             raise
         what = "the stream ended inside an event"
-        raise GemcliError("STREAM_CUT", what, outcome="unknown") from unreadable
+        raise GemcliError("STREAM_CUT", what, outcome="unknown", http=200) from unreadable
     if not streamed.chunks:
         if reported := http_errors.error_in_body(attempt.body, attempt.secrets.hide):
             raise reported
@@ -309,7 +309,7 @@ def _check_stream(
         raise answers.bad_response(f"the answer is {what}")
     if streamed.begun and not streamed.finished:
         what = "the stream ended without a finish reason"
-        raise GemcliError("STREAM_CUT", what, outcome="unknown")
+        raise GemcliError("STREAM_CUT", what, outcome="unknown", http=200)
 
 
 def _page_error(attempt: Attempt) -> GemcliError | None:
