@@ -5,138 +5,33 @@ A message is text whatever it looks like: `- yes`, `- 12:30` and `- null` say ju
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
-from gemcli.api.models import check_model
-from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS
 from gemcli.chat.contents import user_text
-from gemcli.errors import GemcliError
-from gemcli.replay import checks, template
 from gemcli.replay.checks import PATTERNS, TEXT_CHECKS, TOKENS, Bound, Expected
 from gemcli.replay.script import Script, Settings, Turn
 from gemcli.replay.script_hints import NOT_IN_SCRIPTS, NOT_IN_TURNS
-from gemcli.sessions.names import is_session_name
+from gemcli.replay.script_values import (
+    BOUND,
+    FINISH,
+    FLAG,
+    ID,
+    MODEL,
+    NAME,
+    PATTERN,
+    SECONDS,
+    SYSTEM,
+    VARIABLE,
+    WORDS,
+    one_or_more,
+)
 from gemcli.settings.config import CONFIG, Config
 from gemcli.text import tree
 from gemcli.text.problems import Place, Problems
-from gemcli.text.schema import (
-    FILLED_TEXT,
-    TEXT,
-    Kind,
-    Schema,
-    Values,
-    choice,
-    compiled,
-    list_of,
-    map_of,
-    matched_text,
-    matching,
-    scalar,
-    to_text,
-    unquoted,
-)
+from gemcli.text.schema import Kind, Schema, Values, choice, list_of, map_of
 from gemcli.text.tree import Node, Text
-
-T = TypeVar("T")
-
-
-# Kinds
-
-
-def _pattern(node: Text) -> str:
-    pattern = to_text(node)
-    if not template.names(pattern):
-        compiled(pattern)
-    return pattern
-
-
-def _model(node: Text) -> str:
-    try:
-        return check_model(to_text(node))
-    except GemcliError as error:
-        raise ValueError(error.hint) from None
-
-
-def _word(node: Text) -> Text:
-    """A name, which JSON may write as a number."""
-    return to_text(node) if node in ("null", "true", "false") else node
-
-
-def _name(node: Text) -> str:
-    if not is_session_name(_word(node)):
-        raise ValueError
-    return str(node)
-
-
-def _id(node: Text) -> Text:
-    if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", _word(node)):
-        raise ValueError
-    return node
-
-
-def _flag(node: Text) -> bool:
-    if node not in ("true", "false"):
-        raise ValueError
-    return unquoted(node) == "true"
-
-
-def _seconds(node: Text) -> float:
-    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", node) or float(node) > LONGEST_WAIT:
-        raise ValueError
-    return float(unquoted(node))
-
-
-def _bound(node: Text) -> Bound:
-    if not node and not node.plain:
-        raise ValueError("in YAML, what begins with > is in quotes")
-    return checks.bound(node)
-
-
-def _with_note_of_comments(kind: Kind[T]) -> Kind[T]:
-    """Text that is told when a comment of YAML follows it: `Fix issue #12` ends before `#12`."""
-
-    def read(problems: Problems, label: str, node: Node) -> T | None:
-        if isinstance(node, Text) and node.comment:
-            lost = tree.shortened(node.comment)
-            message = f"{label} ends before `{lost}`, which is a comment in YAML"
-            hint = "put the text in quotes if that belongs to it"
-            problems.note("comment", message, node, hint)
-        return kind(problems, label, node)
-
-    return read
-
-
-def _one_or_more(item: Kind[T]) -> Kind[tuple[T, ...]]:
-    """One thing, or a list of them."""
-    items = list_of(item, least=1)
-
-    def read(problems: Problems, label: str, node: Node) -> tuple[T, ...] | None:
-        if isinstance(node, tree.Sequence):
-            return tuple(items(problems, label, node) or ())
-        value = item(problems, label, node)
-        return None if value is None else (value,)
-
-    return read
-
-
-LONGEST_WAIT = 86400
-
-WORDS = _with_note_of_comments(TEXT)
-FLAG = scalar("true or false", _flag)
-SECONDS = scalar(f"a time in seconds, at most {LONGEST_WAIT}", _seconds)
-BOUND = scalar("a bound like <=6, >0 or 3..9", _bound)
-PATTERN = _with_note_of_comments(scalar("a regular expression", _pattern))
-ID = scalar("an id of letters, digits, '_' and '-'", _id)
-NAME = scalar("a name of letters, digits, '.', '_' and '-'", _name)
-VARIABLE = matching("a name of letters, digits and '_'", template.NAME, matched_text)
-REASONS = dict.fromkeys((*FINISH_REASONS, *BLOCK_REASONS))
-FINISH = choice("a finish or block reason of the API", REASONS)
-
-
-# Tables
 
 
 def _expected(
@@ -150,8 +45,8 @@ def _expected(
 EXPECT = Schema(
     _expected,
     {
-        **{name: _one_or_more(PATTERN if name in PATTERNS else WORDS) for name in TEXT_CHECKS},
-        "finish": _one_or_more(FINISH),
+        **{name: one_or_more(PATTERN if name in PATTERNS else WORDS) for name in TEXT_CHECKS},
+        "finish": one_or_more(FINISH),
         "words": BOUND,
         "chars": BOUND,
         "latency_ms": BOUND,
@@ -223,8 +118,8 @@ def _script(*, turns: tuple[Turn, ...], **values: Any) -> tuple[Settings, tuple[
 
 SETTINGS: dict[str, Kind[object]] = {
     "name": NAME,
-    "model": scalar("a model's name", _model),
-    "system": _with_note_of_comments(FILLED_TEXT),
+    "model": MODEL,
+    "system": SYSTEM,
     "config": CONFIG,
     "vars": map_of(VARIABLE, WORDS),
     "expect": EXPECT,
