@@ -17,7 +17,6 @@ from gemcli.create_session import NewOptions
 from gemcli.errors import GemcliError, counted
 from gemcli.sessions.journal import Journal
 from gemcli.terminal import documents, inputs, options
-from gemcli.terminal.combinations import require_meaning
 from gemcli.terminal.screen import Line, Piece
 
 APART = {"--from": "--history", "--text": "--json"}
@@ -93,7 +92,7 @@ def command(
       gemcli new -s bug42-try2 --from bug42 --at 3
       gemcli new -s imported --history contents.json
     """
-    require_meaning(APART, NEEDS)
+    options.require_meaning(APART, NEEDS)
     if (project or location) and backend not in (None, "vertex"):
         raise click.UsageError("--project and --location are for Vertex AI")
     inputs.only_one({"--history": history_file == "-", **options.stdin_readers(settings)})

@@ -15,7 +15,6 @@ from gemcli.sessions import records
 from gemcli.sessions.journal import Journal, Turn
 from gemcli.sessions.records import RewindRecord
 from gemcli.terminal import documents, options
-from gemcli.terminal.combinations import require_meaning
 from gemcli.terminal.screen import Line, Piece, cut
 
 APART = {
@@ -78,7 +77,7 @@ def command(
       gemcli rewind -s bug42 --to 3
       gemcli rewind -s bug42 --undo
     """
-    require_meaning(APART)
+    options.require_meaning(APART)
     find = partial(plan, app, session, count=count, to=to, undo=undo)
     if dry_run:
         journal = app.read(session)

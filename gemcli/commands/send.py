@@ -25,7 +25,6 @@ from gemcli.signals import deferred
 from gemcli.terminal import documents, inputs
 from gemcli.terminal import options as common_options
 from gemcli.terminal.answer_printer import Ending, Printer, printer_for
-from gemcli.terminal.combinations import require_meaning
 from gemcli.terminal.documents import Document
 
 ALLOWED = ("blocked", "incomplete", "function_call")
@@ -139,7 +138,7 @@ def command(
       gemcli send -s bug42 --stream --text "Now at length"
       gemcli send -s daily --create --once "$(date +%F)" "A word for today?"
     """
-    require_meaning(APART, NEEDS)
+    common_options.require_meaning(APART, NEEDS)
     if key is not None:
         _check_once(key, app.environ)
     allowed = _allowed(allow)

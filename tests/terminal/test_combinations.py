@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 
 from gemcli.commands import history, new, rewind, send
-from gemcli.terminal.combinations import Apart
+from gemcli.terminal.options import Table
 from tests.builders import header, mixed, request, response, turn, write_session
 from tests.support import InProcess
 
@@ -41,7 +41,7 @@ def pairs(options: Mapping[str, list[str]]) -> list[tuple[str, str]]:
     return list(combinations(options, 2))
 
 
-def is_apart(apart: Apart, one: str, other: str) -> bool:
+def is_apart(apart: Table, one: str, other: str) -> bool:
     """Whether a table keeps two options apart."""
     return other in apart.get(one, "").split() or one in apart.get(other, "").split()
 
