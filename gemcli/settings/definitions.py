@@ -6,6 +6,7 @@ are made from it. Tests compare it with the SDK's own types.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,9 @@ def _instruction(problems: Problems, label: str, node: Node) -> Values | None:
     """A system instruction: a Content, or just its text."""
     if isinstance(node, Text):
         text = FILLED_TEXT(problems, label, node)
+        if text is not None and re.fullmatch(r"@[^\s@]+", text):
+            message = f"{label} is sent as it is, and not the text of a file"
+            problems.note("file", message, node, "--system @FILE reads a file")
         return None if text is None else {"parts": [{"text": text}]}
     content = api_object("Content")(problems, label, node)
     if content is not None and not all(content.get("parts", ())):

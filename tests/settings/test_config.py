@@ -355,6 +355,15 @@ def test_what_is_unusual_goes_out_with_a_note(text: str, path: str, value: Any, 
     assert check(read) == []
 
 
+def test_the_name_of_a_file_is_noted() -> None:
+    """Only --system reads a file: what looks like one in a config file is told, and sent as it is."""
+    notes: list[str] = []
+    read = config.from_yaml("system_instruction: '@system.txt'", "c.yaml", notes.append)
+    assert read == {"systemInstruction": {"parts": [{"text": "@system.txt"}]}}
+    assert len(notes) == 1
+    assert "--system @FILE" in notes[0]
+
+
 def test_a_note_about_the_yaml_is_told() -> None:
     """Two stop sequences that YAML reads as one are noted, as in scripts."""
     notes: list[str] = []
@@ -412,11 +421,9 @@ system_instruction: null
 
 
 def test_small_config_files() -> None:
-    """A config file without settings is an empty Config; `@file` means a file on the command line only."""
+    """A config file without settings is an empty Config."""
     for text in ("", "# nothing\n", "{}"):
         assert from_yaml(text) == {}
-    read = from_yaml("system_instruction: '@file'")
-    assert read == {"systemInstruction": {"parts": [{"text": "@file"}]}}
 
 
 def test_names_are_converted_at_every_depth() -> None:
