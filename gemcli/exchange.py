@@ -5,8 +5,8 @@ How a message travels, from the command line to the model and back:
     cli.main                parses the command line and makes an App
     commands/send           reads the message, and prints what comes of it
     send_message            makes the session if need be, locks it, and looks for a stored answer
-      exchange.prepare      checks turn order and config, and builds the request body
-      exchange.exchange     1. calls the model, again if the retry policy says so
+      prepare_request       checks turn order and settings, and builds the request body
+      exchange              1. calls the model, again if the retry policy says so
                             2. appends the request record, synced to disk, as it first leaves
                             3. judges the answer
                             4. appends the answer, or the failure, synced to disk
@@ -15,13 +15,14 @@ How a message travels, from the command line to the model and back:
 
 The request is on disk before its first byte leaves, but not yet while the SDK is loaded and the
 server connected: a program that is killed there has sent nothing, and leaves nothing in doubt. Once
-it is on disk, an outcome follows it whatever happens, and before the caller gets the result. `send`
-and `replay` both call the model through `exchange`; nothing else does.
+it is on disk, an outcome follows it, and before the caller gets the result. `send` and `replay`
+both call the model through `exchange`; nothing else does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import textwrap
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
@@ -32,15 +33,14 @@ from gemcli.api.limits import Limits
 from gemcli.api.models import with_suggestion
 from gemcli.api.request_thread import interrupted
 from gemcli.api.retry import RetryPolicy
-from gemcli.chat import answers, contents, turn_order
+from gemcli.chat import answers
 from gemcli.chat.answers import Answer, Verdict
-from gemcli.chat.contents import Content
-from gemcli.errors import GemcliError, require_none, unexpected
-from gemcli.sessions import records, signatures
-from gemcli.sessions.journal import ANSWERED, Exchange, Journal
+from gemcli.errors import GemcliError, unexpected
+from gemcli.prepare_request import Request
+from gemcli.sessions import records
+from gemcli.sessions.journal import ANSWERED, Exchange
 from gemcli.sessions.records import AttemptRecord
 from gemcli.sessions.session import Session, Unsaved
-from gemcli.settings import config as settings
 from gemcli.settings.config import Config
 from gemcli.settings.destinations import destinations
 from gemcli.signals import deferred
@@ -73,22 +73,6 @@ class Transport:
 
 
 @dataclass(frozen=True)
-class Request:
-    """A request ready to be recorded and sent.
-
-    `config` is what this call adds to the session's config; `body` holds both, merged. `key`
-    identifies a message that is to be sent once.
-    """
-
-    model: str
-    body: dict[str, Any]
-    content: Content
-    config: Config
-    notes: tuple[str, ...] = ()
-    key: str | None = None
-
-
-@dataclass(frozen=True)
 class Result:
     """An answered exchange, usable or not.
 
@@ -105,8 +89,8 @@ class Result:
     verdict: Verdict
     attempts: list[AttemptRecord]
     elapsed_ms: int
-    unsaved: Unsaved | None
-    notes: tuple[str, ...]
+    unsaved: Unsaved | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def latency_ms(self) -> int:
@@ -119,62 +103,6 @@ class Result:
     def waited_ms(self) -> int:
         """The part of `elapsed_ms` that went into failed attempts, and the waits after them."""
         return max(0, self.elapsed_ms - self.latency_ms)
-
-
-def prepare(
-    journal: Journal,
-    content: Content,
-    backend: Backend,
-    *,
-    model: str | None = None,
-    config: Config | None = None,
-    key: str | None = None,
-) -> Request:
-    """The request that sends `content` after a session's history.
-
-    `model` and `config` (REST form) are for this call only; `config` is merged over the session's.
-    Raises `GemcliError` (OPEN_CALL, TURN_ORDER, SETTINGS) when the API would refuse the request.
-    """
-    name = model or journal.header["model"]
-    calls = turn_order.open_calls(journal.history)
-    if calls and not contents.function_responses(content):
-        waiting = ", ".join(str(call.get("name")) for call in calls)
-        what = f"the history ends in calls of {waiting} that wait for their responses"
-        hint = "gemcli rewind -s SESSION takes the turn with the calls out of the history"
-        raise GemcliError("OPEN_CALL", f"{what}; a message cannot follow them", hint=hint)
-    merged = settings.merge(journal.header["config"], config or {})
-    body, notes = _body(journal.answered, content, name, backend.name, merged)
-    breaches = turn_order.check_request(body["contents"])
-    require_none(breaches, "the turn order of the session is broken", "TURN_ORDER")
-    clashes = settings.check(merged)
-    require_none(clashes, "the settings of the session and of this message", "SETTINGS")
-    return Request(name, body, content, config or {}, notes, key)
-
-
-def last_request(journal: Journal) -> Request | None:
-    """The request behind the last answer of the history, as it was sent; None without an answer."""
-    answered = list(journal.answered)
-    if not answered:
-        return None
-    record = answered.pop().request
-    model, content, config = record["model"], record["content"], record.get("config") or Config()
-    merged = settings.merge(journal.header["config"], config)
-    body, notes = _body(answered, content, model, record["backend"], merged)
-    return Request(model, body, content, config, notes)
-
-
-def _body(
-    answered: Iterable[Exchange], content: Content, model: str, backend: str, config: Config
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The body that sends `content` after these exchanges, and notes about what was changed."""
-    history, dropped = signatures.history(answered, model, backend)
-    sent, stood_in = signatures.with_stand_ins([*history, content], model)
-    notes = []
-    if dropped:
-        notes.append("thought signatures of another model or backend were left out")
-    if stood_in:
-        notes.append("a function call without a signature was sent with the documented stand-in")
-    return {"contents": sent, **config}, tuple(notes)
 
 
 def exchange(session: Session, request: Request, transport: Transport) -> Result:
@@ -194,7 +122,7 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
     _tell_of_destinations(session, request.config, transport.notice)
     entry = _RequestEntry(session, request, transport.backend)
     attempts: list[AttemptRecord] = []
-    unsaved = None
+    unsaved: Unsaved | None = None
     # From here until the outcome is on disk, a signal only ends the wait for the answer.
     with deferred:
         try:
@@ -205,14 +133,13 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
             if error.reason == "MODEL_NOT_FOUND":
                 error = with_suggestion(error, request.model, session.journal.models)
             failure = error.replace(attempts=len(attempts))
-            failure = _record_failure(entry, failure, attempts, transport.notice)
-            raise failure from error.__cause__
+            raise _record_failure(entry, failure, attempts, transport) from error.__cause__
         verdict = answers.judge(answer)
-        response_record = records.response(
+        response = records.response(
             entry.id, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed_ms
         )
         try:
-            session.append(response_record, paid=True)
+            session.append(response, paid=True)
         except Unsaved as error:
             unsaved = error
     return Result(
@@ -240,22 +167,17 @@ def _tell_of_destinations(session: Session, config: Config, notice: Callable[[st
 
 def stored_result(exchange: Exchange) -> Result:
     """The result of an exchange that was answered earlier, from its records."""
-    response = exchange.response
+    response: Mapping[str, Any] = exchange.response or {}
     answer: Answer = exchange.answer or {}
-    verdict = answers.judge_again(answer, valid=exchange.state == ANSWERED)
-    attempts = (response.get("attempts") or []) if response else []
-    elapsed_ms = (response.get("elapsed_ms") or 0) if response else 0
     return Result(
         turn=exchange.turn,
         id=exchange.id,
         time=exchange.request.get("time"),
         model=exchange.request["model"],
         answer=answer,
-        verdict=verdict,
-        attempts=attempts,
-        elapsed_ms=elapsed_ms,
-        unsaved=None,
-        notes=(),
+        verdict=answers.judge_again(answer, valid=exchange.state == ANSWERED),
+        attempts=response.get("attempts") or [],
+        elapsed_ms=response.get("elapsed_ms") or 0,
     )
 
 
@@ -301,8 +223,9 @@ def _call(
         try:
             answer = _send(request, transport, attempt)
         except GemcliError as error:
-            elapsed_ms = attempt.elapsed_ms
-            record = AttemptRecord(reason=error.reason, http=error.http, elapsed_ms=elapsed_ms)
+            record = AttemptRecord(
+                reason=error.reason, http=error.http, elapsed_ms=attempt.elapsed_ms
+            )
             wait = transport.retry.wait(len(attempts), error, transport.limits.time_to_start)
             attempts.append(record)
             if wait is None:
@@ -339,20 +262,15 @@ def wait_event(seconds: float, reason: str, message: str) -> WaitEvent:
 
 
 def _announce_wait(transport: Transport, error: GemcliError, seconds: float) -> None:
-    if transport.on_wait is None:
-        import textwrap
-
+    if transport.on_wait:
+        transport.on_wait(wait_event(round(seconds, 3), error.reason, error.message))
+    else:
         why = textwrap.shorten(error.message, 200, placeholder="…")
         transport.notice(f"sending again in {seconds:.1f} s: {why}")
-        return
-    transport.on_wait(wait_event(round(seconds, 3), error.reason, error.message))
 
 
 def _record_failure(
-    entry: _RequestEntry,
-    error: GemcliError,
-    attempts: list[AttemptRecord],
-    notice: Callable[[str], None],
+    entry: _RequestEntry, error: GemcliError, attempts: list[AttemptRecord], transport: Transport
 ) -> GemcliError:
     """Append the outcome of a call without an answer, and return the error to raise."""
     record = records.failure(
@@ -369,9 +287,8 @@ def _record_failure(
         entry.session.append(record, paid=error.partial is not None)
     except Unsaved as unsaved:
         # A note, not an error: the error of the call matters more.
-        notice(f"the failure could not be recorded: {unsaved.message}")
-        if error.partial is None:
-            return error
-        where = f"is in {unsaved.kept}" if unsaved.kept else "may not be in the session file"
-        return error.replace(hint=f"the received part of the answer {where}")
+        transport.notice(f"the failure could not be recorded: {unsaved.message}")
+        if error.partial is not None:
+            where = f"is in {unsaved.kept}" if unsaved.kept else "may not be in the session file"
+            return error.replace(hint=f"the received part of the answer {where}")
     return error

@@ -24,7 +24,8 @@ from gemcli.chat.answers import Answer
 from gemcli.chat.contents import Content
 from gemcli.create_session import NewOptions, create_if_missing, header, renewed_header
 from gemcli.errors import GemcliError, counted
-from gemcli.exchange import Request, Result, Transport, WaitEvent
+from gemcli.exchange import Result, Transport, WaitEvent
+from gemcli.prepare_request import Request, prepare
 from gemcli.sessions import once
 from gemcli.sessions.journal import Exchange, Journal
 from gemcli.sessions.records import SessionRecord
@@ -185,7 +186,7 @@ def _request(app: App, journal: Journal, options: SendOptions) -> tuple[Request,
     if options.create and (config or model != own_model):
         what = f"{options.session} exists and has other settings"
         app.output.notice(f"{what}: these hold for this message only")
-    request = exchange.prepare(
+    request = prepare(
         journal, options.content, backend, model=model, config=config, key=options.key
     )
     return request, backend

@@ -38,14 +38,15 @@ LAYERS: dict[str, str] = {
     "terminal": "errors signals text chat settings sessions",
     "simulator": "errors text chat terminal",
     "api": "errors signals text chat sessions terminal simulator",
-    "exchange": "errors signals chat settings sessions api",
+    "prepare_request": "errors chat settings sessions api",
+    "exchange": "errors signals chat settings sessions api prepare_request",
     "app": "errors sessions terminal api",
     "create_session": "errors text chat settings sessions formats terminal api app",
-    "send_message": "errors signals chat settings sessions api exchange app create_session",
-    "replay": "errors signals text chat settings sessions terminal api exchange app create_session",
+    "send_message": "errors signals chat settings sessions api prepare_request exchange app create_session",
+    "replay": "errors signals text chat settings sessions terminal api prepare_request exchange app create_session",
     "commands": (
-        "errors signals text chat settings sessions formats terminal api exchange app create_session send_message "
-        "replay"
+        "errors signals text chat settings sessions formats terminal api prepare_request exchange app "
+        "create_session send_message replay"
     ),
     "cli": "errors signals sessions terminal api app commands",
     "__main__": "simulator cli",

@@ -23,7 +23,8 @@ from gemcli.api.limits import Limits
 from gemcli.api.retry import RetryPolicy
 from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
-from gemcli.exchange import Result, Transport, exchange, prepare
+from gemcli.exchange import Result, Transport, exchange
+from gemcli.prepare_request import prepare
 from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.store import Store

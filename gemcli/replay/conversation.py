@@ -18,7 +18,8 @@ from functools import partial
 
 from gemcli.api.request_thread import interrupted
 from gemcli.errors import GemcliError, counted
-from gemcli.exchange import Result, WaitEvent, exchange, prepare, stored_result, wait_event
+from gemcli.exchange import Result, WaitEvent, exchange, stored_result, wait_event
+from gemcli.prepare_request import prepare
 from gemcli.replay.checks import Check, Expected, is_too_slow, observe, run_checks, unmet
 from gemcli.replay.context import RunContext
 from gemcli.replay.events import Outcome, Status

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gemcli import create_session, exchange
+from gemcli import create_session, exchange, prepare_request
 from gemcli.api import credentials, endpoint, http_errors, models, sse, streamed_answer
 from gemcli.api.backends import Backend
 from gemcli.api.streamed_answer import StreamedAnswer
@@ -174,7 +174,7 @@ def gone_on_with(journal: Journal) -> None:
     ]
     content: Content = {"role": "user", "parts": replies} if calls else user_text("and now?")
     try:
-        request = exchange.prepare(journal, content, BACKEND, config=CALL)
+        request = prepare_request.prepare(journal, content, BACKEND, config=CALL)
     except GemcliError:
         request = None
     if request is not None:
@@ -269,7 +269,9 @@ def planned(one: Script) -> None:
         message = step.message
         printed([message.key, message.content, step.call_config])
         try:
-            request = exchange.prepare(journal, message.content, BACKEND, model=message.model, config=step.call_config)
+            request = prepare_request.prepare(
+                journal, message.content, BACKEND, model=message.model, config=step.call_config
+            )
         except GemcliError as found:
             told(found)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gemcli import exchange
+from gemcli import prepare_request
 from gemcli.api import sse, streamed_answer
 from gemcli.api.backends import Backend
 from gemcli.api.streamed_answer import StreamedAnswer
@@ -42,7 +42,7 @@ def session(text: str) -> None:
     """Read a session, look at its history, write it in the words of others, and prepare the next message."""
     journal = fold(scan(text.encode()), "s")
     chat_completions.dump(journal.history, journal.header)
-    exchange.prepare(
+    prepare_request.prepare(
         journal, {"role": "user", "parts": [RESPONSE]} if journal.open_turn else user_text("x"), Backend("gemini")
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from gemcli.api.backends import Backend
 from gemcli.chat.contents import Content, user_text
-from gemcli.exchange import prepare
+from gemcli.prepare_request import prepare
 from gemcli.sessions import records, signatures
 from gemcli.sessions.journal import Exchange, Journal
 from gemcli.sessions.signatures import STAND_IN, with_stand_ins
