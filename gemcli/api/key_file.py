@@ -13,7 +13,7 @@ VARIABLE = "GEMINI_API_KEY_FILE"
 """The variable that names the file of the key."""
 
 MAX_LENGTH = 4096
-"""The longest key that is read, in bytes: a larger file is something else."""
+"""The longest key that is read, in bytes."""
 
 
 def default_path() -> str:
@@ -46,7 +46,7 @@ def existing_path(environ: Mapping[str, str]) -> str | None:
 def read(environ: Mapping[str, str]) -> str | None:
     """The key in the file, None if there is no file and no variable names one.
 
-    Raises `GemcliError` (KEY_FILE) unless the file holds one line that only its owner can read.
+    Raises `GemcliError` (KEY_FILE) unless the file holds something that only its owner can read.
     """
     path = path_of(environ)
     try:
@@ -59,34 +59,23 @@ def read(environ: Mapping[str, str]) -> str | None:
         raise _unusable(path, f"cannot be read: {error.strerror}") from error
     try:
         _require_private(path, os.fstat(fd))
-        data = os.read(fd, MAX_LENGTH + 1)
+        data = os.read(fd, MAX_LENGTH)
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from error
     finally:
         os.close(fd)
-    return _only_line(path, data)
+    key = data.decode("latin-1").rstrip("\r\n")
+    if not key:
+        raise _unusable(path, "is empty")
+    return key
 
 
 def _require_private(path: str, info: os.stat_result) -> None:
     if not stat.S_ISREG(info.st_mode):
         raise _unusable(path, "is not a plain file")
-    if info.st_uid not in (os.geteuid(), 0):
-        raise _unusable(path, "belongs to another user", "make a file of your own for the key")
     if info.st_mode & 0o077:
         hint = f"run chmod 600 {shlex.quote(path)}"
         raise _unusable(path, "can be read or changed by others", hint)
-
-
-def _only_line(path: str, data: bytes) -> str:
-    """The one line of a file, without its end."""
-    if len(data) > MAX_LENGTH:
-        raise _unusable(path, "is too long for a key")
-    lines = data.decode("latin-1").rstrip("\r\n").split("\n")
-    if lines == [""]:
-        raise _unusable(path, "is empty")
-    if len(lines) > 1:
-        raise _unusable(path, "has several lines")
-    return lines[0]
 
 
 def _unusable(path: str, why: str, hint: str | None = None) -> GemcliError:

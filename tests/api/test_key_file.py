@@ -1,4 +1,4 @@
-"""The file of the API key: where it is, what it may be, and that it is nobody else's."""
+"""The file of the API key: where it is, what it may be, and who may read it."""
 
 from __future__ import annotations
 
@@ -59,8 +59,6 @@ def test_variables_come_first(tmp_path: Path) -> None:
     [
         ("", 0o600, "is empty"),
         ("\n\n", 0o600, "is empty"),
-        ("one\ntwo\n", 0o600, "has several lines"),
-        ("k" * 5000, 0o600, "is too long for a key"),
         (KEY, 0o640, "can be read or changed by others"),
         (KEY, 0o604, "can be read or changed by others"),
         (KEY, 0o620, "can be read or changed by others"),
@@ -94,21 +92,9 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         assert (error.reason, why in error.message, path in error.message) == ("KEY_FILE", True, True), name
 
 
-def test_a_file_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who owns a file can read it, and change it: only one's own will do, or that of root."""
-    environ = written(tmp_path / "k", KEY)
-    owner = (tmp_path / "k").stat().st_uid
-    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
-    if owner == 0:
-        assert gemini_key(environ, pytest.fail).text == KEY
-        os.chown(tmp_path / "k", 12345, -1)
-    error = error_from(gemini_key, environ, pytest.fail)
-    assert (error.reason, "belongs to another user" in error.message) == ("KEY_FILE", True)
-
-
 def test_a_key_that_no_header_can_hold(tmp_path: Path) -> None:
     """It is refused as one of the environment is, by the name of the file."""
-    for content in ("a b", "\ufeffkey", "“key”", "a\rb"):
+    for content in ("a b", "\ufeffkey", "“key”", "a\rb", "one\ntwo\n"):
         error = error_from(gemini_key, written(tmp_path / "k", content), pytest.fail)
         assert (error.reason, error.message.startswith(str(tmp_path / "k"))) == ("BAD_KEY", True)
 
