@@ -109,7 +109,7 @@ class RunContext:
         """
         seconds = max(SHORTEST_SEARCH, min(patterns.TIME_LIMIT, self.limits.remaining))
         try:
-            return patterns.found(pattern, text, seconds, lambda: bool(deferred.arrived))
+            return patterns.found(pattern, text, seconds)
         except patterns.TooSlow:
             if deferred.arrived:
                 raise interrupted(deferred.arrived[0], sent=False) from None
