@@ -32,18 +32,15 @@ def test_exit_statuses() -> None:
     assert [status.code for status in STATUSES] == sorted(CONTRACT.values())
 
 
-@pytest.mark.parametrize("reason", REASONS)
-def test_reasons(reason: ReasonName) -> None:
-    """Every reason ends in a known status other than ok, has a google.rpc code, and its hint is one line."""
-    kind = REASONS[reason]
-    assert kind.status in EXIT
-    assert kind.status != "ok"
-    assert kind.code in RPC_CODES
-    assert kind.hint is None or (kind.hint and "\n" not in kind.hint)
+def test_reasons() -> None:
+    """Every reason has a google.rpc code, and its hint is one line."""
+    for reason, kind in REASONS.items():
+        assert kind.code in RPC_CODES, reason
+        assert kind.hint is None or (kind.hint and "\n" not in kind.hint), reason
 
 
 def test_every_status_has_a_reason() -> None:
-    """There is no status that nothing can end in."""
+    """A reason ends in a known status other than ok, and there is no status that nothing can end in."""
     assert {kind.status for kind in REASONS.values()} == CONTRACT.keys() - {"ok"}
 
 

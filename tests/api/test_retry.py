@@ -59,11 +59,9 @@ def test_policy(attempt: int, after: float | None, left: float, expected: tuple[
     assert waits(attempt, failure(after=after), left) == expected
 
 
-@pytest.mark.parametrize("reason", REASONS)
-def test_reasons(reason: ReasonName) -> None:
+def test_reasons() -> None:
     """Only what the API rejected for now, or what never reached it, is sent again; every other reason is final."""
-    assert (waits(0, failure(reason))[0] != NEVER) == (reason in AGAIN)
-    assert set(AGAIN) == RETRIED_REASONS
+    assert {reason for reason in REASONS if waits(0, failure(reason))[0] != NEVER} == set(AGAIN) == RETRIED_REASONS
 
 
 @pytest.mark.parametrize("outcome", ["unknown", None])
@@ -74,11 +72,10 @@ def test_unknown_outcomes_are_final(reason: ReasonName, outcome: str | None) -> 
     assert waits(0, failure(reason, outcome, after=0.1)) == (NEVER, NEVER)
 
 
-@pytest.mark.parametrize("code", range(300, 600))
-def test_http_statuses(code: int) -> None:
+def test_http_statuses() -> None:
     """Of all HTTP statuses 408, 429 and those of a server in trouble are tried again."""
-    again = waits(0, error_of_response(code, {}, b"{}"))[0] != NEVER
-    assert again == (code in (408, 429) or code >= 500)
+    again = [code for code in range(300, 600) if waits(0, error_of_response(code, {}, b"{}"))[0] != NEVER]
+    assert again == [408, 429, *range(500, 600)]
 
 
 @pytest.mark.parametrize(("after", "expected"), [(4.0, 4.0), (5.0, 5.0), (5.1, None)])

@@ -211,12 +211,12 @@ PARTS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
-def test_data_stays_in_its_block(part: Any, text: str) -> None:
+def test_data_stays_in_its_block(part: Any) -> None:
     """Nothing in a block can close it: what follows the block stands outside, and nothing of the block does."""
-    blocks = outline(rendered(*model(part(text), {"text": "after"})))
-    assert blocks == [TITLE, "# User", "blockquote_open", "# Model", "fence", "blockquote_open"]
+    for text in HOSTILE:
+        blocks = outline(rendered(*model(part(text), {"text": "after"})))
+        assert blocks == [TITLE, "# User", "blockquote_open", "# Model", "fence", "blockquote_open"], text
 
 
 @pytest.mark.parametrize("text", ["`", "```", "`" * 50, "``` ````` ```"], ids=ascii)

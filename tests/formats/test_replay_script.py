@@ -53,10 +53,10 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
-def test_hostile_messages(text: str) -> None:
+def test_hostile_messages() -> None:
     """Text that YAML would take for something else comes back exactly."""
-    assert message(text) == (text, "true" if "{{" in text or "{%" in text else None)
+    for text in HOSTILE:
+        assert message(text) == (text, "true" if "{{" in text or "{%" in text else None)
 
 
 LINES = st.sampled_from(

@@ -9,7 +9,7 @@ import pytest
 
 from gemcli.commands import history, new, rewind, send
 from gemcli.terminal.options import Table
-from tests.builders import header, mixed, request, response, turn, write_session
+from tests.builders import header, mixed, request, response, session_file, turn, write_session
 from tests.support import InProcess
 
 HISTORY = {
@@ -52,58 +52,56 @@ def session() -> None:
     write_session("a", *mixed(), request(7, "no"), response(7, "no", valid=False, finish="SAFETY"))
 
 
-@pytest.mark.parametrize(("one", "other"), pairs(HISTORY))
-def test_every_pair_of_history(here: InProcess, one: str, other: str) -> None:
+def test_every_pair_of_history(here: InProcess) -> None:
     """Two options are refused, or what is printed is what neither prints alone. JSON is what a pipe gets anyway."""
-    env = {} if {"--session", "--sessions"} & {one, other} else {"GEMCLI_SESSION": "a"}
-    done = here("history", *words(HISTORY, one, other), env=env)
-    if is_apart(history.APART, one, other):
-        assert (done.status, done.out) == (2, "")
-        assert "exclude each other" in done.err
-        return
-    if done.status == 2:
-        assert "--raw needs --last or --turn" in done.err
-        return
-    assert done.status == 0
-    unheard = {"--json", "--session"} | ({"--text"} if "--path" in (one, other) else set())
-    if not unheard & {one, other}:
-        alone = {here("history", *words(HISTORY, name), env={"GEMCLI_SESSION": "a"}).out for name in (one, other)}
-        assert done.out not in alone
+    env = {"GEMCLI_SESSION": "a"}
+    alone = {option: here("history", *words(HISTORY, option), env=env).out for option in HISTORY}
+    for pair in pairs(HISTORY):
+        done = here("history", *words(HISTORY, *pair), env={} if {"--session", "--sessions"} & {*pair} else env)
+        unheard = {"--json", "--session"} | ({"--text"} if "--path" in pair else set())
+        if is_apart(history.APART, *pair):
+            assert (done.status, done.out) == (2, ""), pair
+            assert "exclude each other" in done.err, pair
+        elif done.status == 2:
+            assert "--raw needs --last or --turn" in done.err, pair
+        else:
+            assert done.status == 0, pair
+            assert unheard & {*pair} or done.out not in {alone[option] for option in pair}, pair
 
 
-@pytest.mark.parametrize(("one", "other"), pairs(REWIND))
-def test_every_pair_of_rewind(here: InProcess, one: str, other: str) -> None:
+def test_every_pair_of_rewind(here: InProcess) -> None:
     """What excludes each other is refused before anything is written."""
-    path = write_session("b", header(), *turn(1), *turn(2))
-    here("rewind", "-s", "b")
-    before = path.read_bytes()
-    done = here("rewind", "-s", "b", *words(REWIND, one, other))
-    assert done.status == (2 if is_apart(rewind.APART, one, other) else 0)
-    assert ("--dry-run" not in (one, other) and done.status == 0) or path.read_bytes() == before
+    for pair in pairs(REWIND):
+        path = write_session("b", header(), *turn(1), *turn(2), {"kind": "rewind", "turns": [2]})
+        before = path.read_bytes()
+        done = here("rewind", "-s", "b", *words(REWIND, *pair))
+        assert done.status == (2 if is_apart(rewind.APART, *pair) else 0), pair
+        assert ("--dry-run" not in pair and done.status == 0) or path.read_bytes() == before, pair
 
 
-@pytest.mark.parametrize(("one", "other"), pairs(NEW))
-def test_every_pair_of_new(here: InProcess, one: str, other: str) -> None:
+def test_every_pair_of_new(here: InProcess) -> None:
     """A session has one origin and is printed in one form."""
     (here.directory / "h.json").write_text(
         '[{"role":"user","parts":[{"text":"q"}]},{"role":"model","parts":[{"text":"a"}]}]'
     )
-    done = here("new", "-s", "b", *words(NEW, one, other), env={"GEMCLI_MODEL": "simulator/echo"})
-    lacking = [option for option, needed in new.NEEDS.items() if option in (one, other) and needed not in (one, other)]
-    assert done.status == (2 if lacking or is_apart(new.APART, one, other) else 0)
+    for pair in pairs(NEW):
+        session_file("b").unlink(missing_ok=True)
+        done = here("new", "-s", "b", *words(NEW, *pair), env={"GEMCLI_MODEL": "simulator/echo"})
+        lacking = [option for option, needed in new.NEEDS.items() if option in pair and needed not in pair]
+        assert done.status == (2 if lacking or is_apart(new.APART, *pair) else 0), pair
 
 
-@pytest.mark.parametrize(("one", "other"), pairs(SEND))
-def test_every_pair_of_send(here: InProcess, one: str, other: str) -> None:
+def test_every_pair_of_send(here: InProcess) -> None:
     """What excludes each other, or lacks what it needs, is refused before anything is written."""
-    path = write_session("b", header())
-    before = path.read_bytes()
-    done = here("send", "-s", "b", "Hello", *words(SEND, one, other))
-    lacking = "--on-unknown" in (one, other) and "--once" not in (one, other)
-    assert done.status == (2 if lacking or is_apart(send.APART, one, other) else 0)
-    if done.status == 2:
-        assert (" needs " if lacking and not is_apart(send.APART, one, other) else " exclude ") in done.err
-        assert (done.out, path.read_bytes()) == ("", before)
+    for pair in pairs(SEND):
+        path = write_session("b", header())
+        before = path.read_bytes()
+        done = here("send", "-s", "b", "Hello", *words(SEND, *pair))
+        apart, lacking = is_apart(send.APART, *pair), "--on-unknown" in pair and "--once" not in pair
+        assert done.status == (2 if apart or lacking else 0), pair
+        if done.status == 2:
+            assert (" exclude " if apart else " needs ") in done.err, pair
+            assert (done.out, path.read_bytes()) == ("", before), pair
 
 
 def test_what_is_needed_may_come_from_the_environment(here: InProcess) -> None:
