@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.builders import contents, header, request, response, turn, write_session
-from tests.support import Gemcli, InProcess, Model
+from tests.support import InProcess, Model
 
 
 @pytest.fixture
@@ -144,12 +144,12 @@ def test_while_another_process_has_the_session(here: InProcess) -> None:
         assert shown(here)["body"]["contents"] == contents("hello")
 
 
-def test_a_session_that_cannot_be_written(gemcli: Gemcli) -> None:
+def test_a_session_that_cannot_be_written(here: InProcess) -> None:
     """A dry run only reads: a torn tail and a request in doubt are left as they are."""
     path = write_session("a", header("gemini-test"), *turn(1), request(2, "lost"))
     path.write_bytes(path.read_bytes() + b'{"kind":"resp')
     before = path.read_bytes()
-    done = gemcli("send", "-s", "a", "hello", "--dry-run")
+    done = here("send", "-s", "a", "hello", "--dry-run")
     assert done.json["body"]["contents"] == contents("question 1", "answer 1", "hello")
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == ["a.jsonl"]

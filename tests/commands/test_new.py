@@ -26,7 +26,7 @@ from tests.builders import (
     turn,
     write_session,
 )
-from tests.support import Gemcli, InProcess
+from tests.support import InProcess
 
 
 def first_record(name: str) -> Any:
@@ -292,14 +292,14 @@ def test_the_name_of_a_branch(here: InProcess, monkeypatch: pytest.MonkeyPatch, 
         assert here("new", "-s", path).err == ""
 
 
-def test_a_fork_goes_on(gemcli: Gemcli) -> None:
+def test_a_fork_goes_on(here: InProcess) -> None:
     """A fork is sent with the turns it came with, and gives the next one a number above them."""
     write_session("a", *mixed())
-    assert gemcli("new", "-s", "b", "--from", "a").status == 0
-    done = gemcli("send", "-s", "b", "new")
+    assert here("new", "-s", "b", "--from", "a").status == 0
+    done = here("send", "-s", "b", "new")
     assert done.json["turn"] == 7
     assert 'Before it: 1: "question 1"; 2: "question 6".' in done.json["text"]
-    assert texts(gemcli("history", "-s", "b", "--contents").lines)[::2] == ["question 1", "question 6", "new"]
+    assert texts(here("history", "-s", "b", "--contents").lines)[::2] == ["question 1", "question 6", "new"]
 
 
 def test_records_are_not_shared_with_the_source(here: InProcess) -> None:

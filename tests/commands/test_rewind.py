@@ -9,7 +9,7 @@ import pytest
 
 from gemcli.sessions import records
 from tests.builders import CALL, RESPONSE, failure, header, mixed, request, response, turn, write_session
-from tests.support import Done, Gemcli, InProcess
+from tests.support import Done, InProcess
 
 
 @pytest.fixture
@@ -77,12 +77,12 @@ def test_undo(here: InProcess, five: Path) -> None:
     refused(here("rewind", "-s", "a", "--undo"), 65, "there is no rewind to undo in a")
 
 
-def test_undo_after_an_answer(gemcli: Gemcli) -> None:
+def test_undo_after_an_answer(here: InProcess) -> None:
     """After the next answer a rewind is final, and the hint says how to get at older turns."""
     write_session("a", header(), *turn(1), *turn(2))
-    assert gemcli("rewind", "-s", "a").status == 0
-    assert gemcli("send", "-s", "a", "x").json["turn"] == 3
-    done = gemcli("rewind", "-s", "a", "--undo")
+    assert here("rewind", "-s", "a").status == 0
+    assert here("send", "-s", "a", "x").json["turn"] == 3
+    done = here("rewind", "-s", "a", "--undo")
     refused(done, 65, "there is no rewind to undo")
     assert "gemcli new -s NEW --from a --at N" in done.err
 
@@ -161,10 +161,10 @@ def test_an_open_turn_goes_whole(here: InProcess) -> None:
     assert live(here) == [1]
 
 
-def test_numbers_are_never_used_twice(gemcli: Gemcli, five: Path) -> None:
+def test_numbers_are_never_used_twice(here: InProcess, five: Path) -> None:
     """After a rewind the next turn has a number above all that ever were, and does not see what was taken."""
-    gemcli("rewind", "-s", "a", "--to", "1")
-    done = gemcli("send", "-s", "a", "new").json
+    here("rewind", "-s", "a", "--to", "1")
+    done = here("send", "-s", "a", "new").json
     assert done["turn"] == 6
     assert done["text"] == 'Message 2 says: "new". Before it: 1: "question 1".'
     assert done["totals"]["turns"] == 2

@@ -17,11 +17,10 @@ from tests.support import Gemcli, InProcess, Model
 pytestmark = pytest.mark.usefixtures("collected")
 
 
-@pytest.fixture
-def here(here: InProcess) -> InProcess:
-    """The program in this process, with an empty session `s`."""
-    here.ok("new", "-s", "s")
-    return here
+@pytest.fixture(autouse=True)
+def session() -> None:
+    """An empty session `s`."""
+    write_session("s", header("gemini-test") | {"backend": "gemini"})
 
 
 def said(*parts: Any, finish: str | None = None) -> Any:
@@ -110,7 +109,6 @@ def test_text(pieces: list[Any], out: str, here: InProcess, model: Model) -> Non
 
 def test_text_comes_as_it_comes(gemcli: Gemcli, model: Model) -> None:
     """The first text is there while the model is still at the rest."""
-    write_session("s", header("gemini-test") | {"backend": "gemini"})
     model.script(streaming(sse(said("first")), 3.0, sse(said("last", finish="STOP"))))
     with gemcli.start("send", "-s", "s", "--stream", "--text", "hello", env=model.env) as process:
         assert process.stdout is not None
@@ -125,7 +123,6 @@ def test_text_comes_as_it_comes(gemcli: Gemcli, model: Model) -> None:
 
 def test_final_event_is_printed_after_the_record(gemcli: Gemcli, model: Model) -> None:
     """When a reader sees the final event, the answer is on the disk and the session is free."""
-    gemcli("new", "-s", "s", env=model.env)
     model.script(streaming(sse(said("a")), 0.5, sse(said("b", finish="STOP"))))
     with gemcli.start("send", "-s", "s", "--stream", "hello", env=model.env) as process:
         assert process.stdout is not None
@@ -138,7 +135,6 @@ def test_final_event_is_printed_after_the_record(gemcli: Gemcli, model: Model) -
 @pytest.mark.parametrize("as_text", [False, True], ids=["events", "text"])
 def test_reader_goes_away(as_text: bool, gemcli: Gemcli, model: Model) -> None:
     """When the reader leaves, the rest is still received and recorded; the status is 141, and nothing is said."""
-    gemcli("new", "-s", "s", env=model.env)
     model.script(streaming(sse(said("a\n")), 0.5, sse(*LONG, said("z", finish="STOP"))))
     words = ["send", "-s", "s", "--stream", *["--text"] * as_text, "hello"]
     with gemcli.start(*words, env=model.env) as process:
@@ -156,7 +152,6 @@ def test_reader_goes_away(as_text: bool, gemcli: Gemcli, model: Model) -> None:
 
 def stuck(gemcli: Gemcli, model: Model, *words: str) -> subprocess.Popen[Any]:
     """A stream whose reader never reads, with more in it than the pipe holds."""
-    gemcli("new", "-s", "s", env=model.env)
     model.script(streaming(sse(*LONG, said("z", finish="STOP"))))
     return gemcli.start("send", "-s", "s", "--stream", *words, "hello", env=model.env)
 
@@ -214,7 +209,6 @@ def test_signal_while_nobody_reads(number: signal.Signals, gemcli: Gemcli, model
 @pytest.mark.parametrize("stream", [[], ["--stream"]], ids=["whole", "stream"])
 def test_full_stdout_of_an_incomplete_answer(stream: list[str], gemcli: Gemcli, model: Model) -> None:
     """Status 4 means recorded and printed: an incomplete answer that could not be printed is 74, streamed or not."""
-    gemcli("new", "-s", "s", env=model.env)
     body = said("a", finish="MAX_TOKENS")
     model.script(streaming(sse(body)) if stream else body)
     with open("/dev/full", "wb") as full:
@@ -226,7 +220,6 @@ def test_full_stdout_of_an_incomplete_answer(stream: list[str], gemcli: Gemcli, 
 @pytest.mark.parametrize("stream", [[], ["--stream"]], ids=["whole", "stream"])
 def test_reader_of_an_incomplete_answer_is_gone(stream: list[str], gemcli: Gemcli, model: Model) -> None:
     """An incomplete answer whose reader left before the end is 141, streamed or not."""
-    gemcli("new", "-s", "s", env=model.env)
     body = said("a", finish="MAX_TOKENS")
     model.script(streaming(0.5, sse(body)) if stream else body)
     with gemcli.start("send", "-s", "s", *stream, "hello", env=model.env) as process:
