@@ -6,7 +6,7 @@ import random
 import re
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -19,18 +19,22 @@ from gemcli.app import App
 from gemcli.errors import GemcliError, counted
 from gemcli.replay import read_script, template
 from gemcli.replay.context import RunContext
-from gemcli.replay.events import Tally
+from gemcli.replay.events import Event, Tally
+from gemcli.replay.in_words import in_words, turn_line
 from gemcli.replay.run import run
 from gemcli.replay.script import Suite
 from gemcli.sessions import names
 from gemcli.signals import deferred
 from gemcli.terminal import inputs
 from gemcli.terminal import options as common_options
-from gemcli.terminal.options import Seconds
+from gemcli.terminal.escapes import one_line
+from gemcli.terminal.options import Seconds, require_meaning
 from gemcli.terminal.stream import Stream
 
 LIMITS = ("retries", "max_wait", "timeout", "deadline", "grace", "wait")
 """The parameters that limit time and retries."""
+
+APART = {"--text": "--json"}
 
 
 # fmt: off
@@ -57,6 +61,9 @@ OPTIONS = (
         click.option("--out", "directory", metavar="DIR", help=(
             "Keep the sessions in DIR/NAME.jsonl: for files with many conversations.")),
         common_options.wait(0),
+    ),
+    common_options.group("Output",
+        common_options.forms("Print a line for each answer, as on a terminal."),
     ),
     common_options.group("Limits and retries",
         common_options.limits(deadline=86400),
@@ -95,8 +102,10 @@ def command(
     grace: float,
     wait: float,
     dry_run: bool,
+    as_text: bool,
+    as_json: bool,
 ) -> None:
-    """Send the messages of a script one by one, and print a JSON event for each answer.
+    """Send the messages of a script one by one, and print a JSON event or a line for each answer.
 
     The session is the journal: an answered message is never sent again, so the same command
     continues where it stopped, and sends nothing once it is done. A missing session is created;
@@ -116,18 +125,19 @@ def command(
       gemcli replay old.jsonl -s again.jsonl --model gemini-2.5-pro
       gemcli replay nightly.yaml --dry-run
     """
+    require_meaning(APART)
     app: App = context.obj
     # However near the deadline is, half of the time is for requests to start in.
     limits = Limits(timeout, app.started + deadline, min(grace, deadline / 2))
     session, directory = _target(context, session, directory)
-    texts = _variables(variables)
-    text = _script_text(app, script, limits)
+    text, texts = _script_text(app, script, limits), _variables(variables)
     suite = read_script.load(text, script, texts, as_lines=as_lines, strict=strict)
     _require_target(suite, session, directory, dry_run=dry_run)
     suite = _override(suite, model, on_fail, on_unknown)
     for warning in suite.warnings:
         app.output.warning(warning.describe())
     stream = Stream(lambda: deferred.stopping or limits.remaining <= 0)
+    emit = _printer(app, stream, in_text=app.output.is_read(as_text=as_text, as_json=as_json))
     run_context = RunContext(
         app=app,
         session=session,
@@ -136,16 +146,30 @@ def command(
         limits=limits,
         retry=RetryPolicy(retries, random.random, max_wait),
         lock_wait=wait,
-        emit=stream.json,
-        show_progress=app.output.progress,
+        emit=emit,
         output_closed=lambda: stream.broken,
     )
     with closing(run_context):
         tally = run(suite, run_context, dry_run=dry_run)
-        stream.json(tally.summary(_next_command(context, session, directory, tally)))
+        emit(tally.summary(_next_command(context, session, directory, tally)))
         _finish(stream, tally)
         if tally.had_nothing_to_send:
             app.output.notice(_nothing_to_send(tally, directory))
+
+
+def _printer(app: App, stream: Stream, *, in_text: bool) -> Callable[[Event], None]:
+    """What prints an event: a line or two for a person, or JSON, with progress on a terminal."""
+
+    def print_text(event: Event) -> None:
+        for line in in_words(event, app.output.columns):
+            stream.text(one_line(line) + "\n")
+
+    def print_json(event: Event) -> None:
+        stream.json(event)
+        if event["event"] == "turn":
+            app.output.progress(turn_line(event))
+
+    return print_text if in_text else print_json
 
 
 def _nothing_to_send(tally: Tally, directory: str | None) -> str:

@@ -47,7 +47,6 @@ class RunContext:
     retry: RetryPolicy
     lock_wait: float
     emit: Callable[[Event], None]
-    show_progress: Callable[[str], None]
     output_closed: Callable[[], bool]
     _clients: dict[Backend, Gemini] = field(default_factory=dict, init=False)
 

@@ -146,16 +146,6 @@ def _no_answer(error: GemcliError | None) -> Event:
     return absent | {"attempts": error.attempts if error else None}
 
 
-def progress(index: int, script: Script, outcome: Outcome) -> str:
-    """A turn in one line, for a person who watches."""
-    line = f"{script.name} {index}/{len(script.turns)} {outcome.plan.turn.id}: {outcome.status}"
-    if outcome.sent and outcome.result:
-        line += f", {outcome.result.latency_ms / 1000:.1f} s"
-    if outcome.error:
-        line += f" ({outcome.error.message})"
-    return line
-
-
 @dataclass
 class Tally:
     """Counts the turns and conversations of a run, for the summary."""

@@ -104,7 +104,6 @@ class _Run:
             for index, outcome in enumerate(conversation.play(), 1):
                 self._tally.add(outcome)
                 self._context.emit(events.turn_event(script, name, index, outcome))
-                self._context.show_progress(events.progress(index, script, outcome))
                 if outcome.error:
                     where = f"{script.name}/{outcome.plan.turn.id}"
                     # A turn without an answer has another number each time that it is sent.

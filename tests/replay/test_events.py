@@ -116,14 +116,6 @@ def test_other_turns() -> None:
     assert (event["text"], event["function_calls"], event["usage_metadata"]) == ("", [], {})
 
 
-def test_progress() -> None:
-    """A line for somebody who watches: what it came to, how long it took, and why it did not do."""
-    done, error = result(answer("hi")), GemcliError("IN_DOUBT", "who knows")
-    assert events.progress(1, ONE, Outcome("ok", PLAN, True, 3, done)) == "one 1/3 t1: ok, 0.0 s"
-    assert events.progress(1, ONE, Outcome("reused", PLAN, False, 3, done)) == "one 1/3 t1: reused"
-    assert events.progress(1, ONE, Outcome("in_doubt", PLAN, error=error)) == "one 1/3 t1: in_doubt (who knows)"
-
-
 MALFORMED = {"promptTokenCount": "5", "candidatesTokenCount": True, "totalTokenCount": 7}
 
 

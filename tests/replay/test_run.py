@@ -38,7 +38,7 @@ def test_conversations_in_order(world: World) -> None:
     assert [len(body["contents"]) for body in world.model.bodies] == [1, 3, 1]
     assert played.summary["conversations"] == {"total": 2, "passed": 2, "planned": 0}
     assert played.summary["sessions"] == [str(world.path("c1")), str(world.path("c2"))]
-    assert (played.summary["exit"], len(played.progress)) == (0, 3)
+    assert played.summary["exit"] == 0
     again = world.suite(AB, B)
     assert (again.statuses, again.events[0]["resuming"]) == ({"c1": ["reused", "reused"], "c2": ["reused"]}, 2)
     assert (again.summary["turns"]["sent"], again.summary["usage_metadata"]["total_token_count"]) == (0, 0)

@@ -79,7 +79,6 @@ class Played:
     events: list[Event]
     errors: list[GemcliError]
     summary: Event
-    progress: list[str]
 
     @property
     def turns(self) -> list[Event]:
@@ -118,7 +117,6 @@ class World:
             retry=RetryPolicy(self.retries, lambda: 0.0),
             lock_wait=0,
             emit=self.events.append,
-            show_progress=lambda line: None,
             output_closed=lambda: self.output_closed,
         )
         return replace(context, **changes)
@@ -146,10 +144,9 @@ class World:
         suite = replace(suite, scripts=tuple(replace(script, **more) for script in suite.scripts))
         self.model.replies = [*replies]
         events: list[Event] = []
-        progress: list[str] = []
-        context = self.context(emit=events.append, show_progress=progress.append)
+        context = self.context(emit=events.append)
         tally = run(suite, context, dry_run=dry)
-        return Played(events, tally.errors, tally.summary(None), progress)
+        return Played(events, tally.errors, tally.summary(None))
 
     def script(self, document: Any, **more: Any) -> Script:
         """The script that a document holds, called s."""

@@ -19,7 +19,7 @@ import pytest
 
 from gemcli.simulator.simulated_api import json_reply
 from gemcli.terminal.screen import width
-from tests.builders import CALL, answer, api_error, header, sse, streaming, turn, write_session
+from tests.builders import CALL, ECHO, answer, api_error, header, sse, streaming, turn, write_session
 from tests.support import PROGRAM, InProcess, Model
 
 ESCAPES = {
@@ -372,3 +372,17 @@ def test_export_on_a_terminal(terminal: Terminal) -> None:
     status, printed = terminal("export", "markdown", "-s", "a")
     assert status == 0
     assert_harmless(printed)
+
+
+def test_a_replay_on_a_terminal(terminal: Terminal) -> None:
+    """A run is told in lines: each turn with its answer, and a summary; --json gives the events."""
+    (terminal.directory / "s.yaml").write_text("- hi\n")
+    options = ("replay", "s.yaml", "--model", ECHO)
+    status, printed = terminal(*options, "-s", "a.jsonl")
+    first, said, summary = printed.splitlines()
+    assert (status, said) == (0, '  Message 1 says: "hi".')
+    assert first.startswith("s/t1: ok, ")
+    assert summary.startswith("1 turn: 1 ok; ")
+    status, printed = terminal(*options, "-s", "b.jsonl", "--json")
+    events = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    assert [event["event"] for event in events] == ["run", "turn", "summary"]
