@@ -61,7 +61,6 @@ class Attempt:
         self.target = ""
         self.stream = False
         self.before_leaving = before_leaving
-        self.on_start: Callable[[], object] = lambda: None
         self.ask_to_leave: Callable[[], object] = self._leave_at_once
         self.on_event: Callable[[bytes], bool] = lambda _data: True
         self.started: float | None = None
@@ -94,7 +93,6 @@ class Attempt:
         if self.started is not None:
             raise RuntimeError("a second request in one attempt: the SDK tried to send again")
         self.started = time.monotonic()
-        self.on_start()
 
     def mark_sent(self) -> None:
         """Wait until the request may leave, and note that it does. Raises `Abandoned`."""

@@ -13,17 +13,17 @@ What it would do to a conversation is avoided by a tunnel through its public int
   not base64, stop a stream at a comment, at `[DONE]` or at an error without a code, and hold the
   answer twice. The place is the client and not the transport, where the bytes are still compressed,
   and where a transport of our own would turn off proxies and certificates.
-- The limits. What a server sends is bounded where it arrives (`Attempt.receive`), and what is kept
-  of a body that is no answer is short.
+- The limits. What a server sends is bounded where it arrives (`Attempt.receive`).
 - One request in each call. Retries, redirects, continuation and function calling of the SDK are
   off. An `Attempt` refuses a second request, because a resend that nobody sees is paid for twice.
 - Threads. No time limit of the SDK covers everything that can block, so each request runs in a
   thread of its own (`request_thread`), and one that takes too long is left behind, together with
   its client. Loading the SDK, credentials and the connection belong to it: the moment before the
   request leaves (`Attempt.before_leaving`) is when all of that is done.
-- The outcome. The wire decides, not the exception of the SDK. A request is `rejected`, safe to send
-  again, if it had not begun to leave this machine (the HTTP library reports the moment before it
-  sends the headers), or if the API answered with an error. Otherwise its outcome is `unknown`.
+- The outcome (`outcome`). The wire decides, not the exception of the SDK. A request is `rejected`,
+  safe to send again, if it had not begun to leave this machine (the HTTP library reports the moment
+  before it sends the headers), or if the API answered with an error. Otherwise its outcome is
+  `unknown`.
 """
 
 from __future__ import annotations
@@ -34,16 +34,15 @@ import shlex
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from gemcli.api import http_errors, request_thread, streamed_answer
+from gemcli.api import outcome, request_thread, streamed_answer
 from gemcli.api.attempt import CURRENT_ATTEMPT, Attempt
 from gemcli.api.backends import model_in_url
 from gemcli.api.endpoint import Endpoint
 from gemcli.api.limits import Limits
 from gemcli.api.secrets import Secrets, without_user
 from gemcli.api.streamed_answer import Chunk, StreamedAnswer
-from gemcli.chat import answers
 from gemcli.chat.answers import Answer
 from gemcli.errors import GemcliError
 
@@ -104,17 +103,11 @@ class Gemini:
         have been answered. More about the request is in `attempt`, if one is given.
         """
         attempt = self._attempt(attempt, stream=False)
-        error = self._perform(attempt, model, body, limits)
-        if not attempt.complete or attempt.status != 200:
-            _raise_failure(attempt, error)
         try:
-            answer = answers.read(attempt.body)
-        except GemcliError as unreadable:
-            failure = _page_error(attempt) or unreadable
-            raise _explained(failure.replace(partial=attempt.text), attempt) from None
-        if reported := http_errors.error_in_answer(answer, attempt.secrets.hide):
-            raise _explained(reported, attempt)
-        return attempt.secrets.hide_in_answer(answer)
+            error = self._perform(attempt, model, body, limits)
+            return outcome.whole_answer(attempt, error)
+        except GemcliError as failure:
+            raise outcome.explained(failure, attempt) from failure.__cause__
 
     def stream(
         self,
@@ -139,18 +132,16 @@ class Gemini:
 
         try:
             error = self._perform(attempt, model, body, limits, on_event)
-            _check_stream(attempt, error, streamed, on_event)
-        except GemcliError as broken:
+            outcome.check_stream(attempt, error, streamed, on_event)
+        except GemcliError as failure:
             if not streamed.finished:
-                failure = _with_partial(broken, attempt, streamed)
-                raise _explained(failure, attempt) from broken.__cause__
+                raise outcome.explained(failure, attempt, streamed) from failure.__cause__
         return attempt.secrets.hide_in_answer(streamed.answer)
 
     def preview(self, model: str, body: Mapping[str, object], *, stream: bool) -> dict[str, Any]:
         """The request as it would be sent, for the user to see: `method`, `url` and `body`."""
         import httpx2
-
-        from gemcli.api import http
+        from google.oauth2.credentials import Credentials
 
         requests: list[httpx2.Request] = []
 
@@ -159,7 +150,8 @@ class Gemini:
             return httpx2.Response(200, json={})
 
         transport = httpx2.MockTransport(remember)
-        self._client, self._http = _connect(self._endpoint, transport, http.no_credentials())
+        unused = Credentials("no-token")  # type: ignore[no-untyped-call]
+        self._client, self._http = _connect(self._endpoint, transport, unused)
         CURRENT_ATTEMPT.set(self._attempt(None, stream=stream))
         self._request(model, body, 1.0, stream=stream)
         (request,) = requests
@@ -230,6 +222,7 @@ def _connect(
     Without `credentials`, those of the environment are used where Vertex AI needs them.
     """
     import logging
+    import ssl
     import warnings
 
     for name in IGNORED_ENVIRONMENT:
@@ -245,6 +238,7 @@ def _connect(
         from gemcli.simulator.transport import AppTransport
 
         transport = AppTransport(endpoint.simulator)
+    no_certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     http_client = http.client(endpoint.base_url, transport, endpoint.base_variable)
     options: Any = {
         "httpx_client": http_client,
@@ -252,7 +246,7 @@ def _connect(
         "api_version": endpoint.api_version,
         # The asynchronous client is never used; without these arguments it would load
         # certificates of its own, for 25 ms, and look for a proxy where none is needed.
-        "async_client_args": {"verify": False, "ssl": http.no_certificates(), "trust_env": False},
+        "async_client_args": {"verify": False, "ssl": no_certificates, "trust_env": False},
     }
     access: Any = {"api_key": endpoint.key}
     if not endpoint.key:
@@ -280,75 +274,3 @@ def preload() -> None:
 
     with suppress(RuntimeError):  # there can be no more threads
         threading.Thread(target=load, name="preload", daemon=True).start()
-
-
-def _check_stream(
-    attempt: Attempt,
-    error: BaseException | None,
-    streamed: StreamedAnswer,
-    on_event: Callable[[bytes], None],
-) -> None:
-    """Return if a stream that has ended is an answer. Raises `GemcliError` if it is not."""
-    if attempt.status != 200 or not attempt.complete:
-        _raise_failure(attempt, error)
-    rest = attempt.events.rest
-    try:
-        for event in attempt.events.end():
-            on_event(event)
-    except GemcliError as unreadable:
-        if unreadable.reason != "BAD_RESPONSE":
-            raise
-        what = "the stream ended inside an event"
-        raise GemcliError("STREAM_CUT", what, outcome="unknown", http=200) from unreadable
-    if not streamed.chunks:
-        if reported := http_errors.error_in_body(attempt.body, attempt.secrets.hide):
-            raise reported
-        if page := _page_error(attempt):
-            raise page
-        what = "not a stream of events" if rest or attempt.body.strip() else "empty"
-        raise answers.bad_response(f"the answer is {what}")
-    if streamed.begun and not streamed.finished:
-        what = "the stream ended without a finish reason"
-        raise GemcliError("STREAM_CUT", what, outcome="unknown", http=200)
-
-
-def _page_error(attempt: Attempt) -> GemcliError | None:
-    """The error of a page that came instead of an answer, such as that of a network portal."""
-    if not attempt.body.lstrip().startswith(b"<"):
-        return None
-    text = http_errors.text_of_page(attempt.body, attempt.secrets.hide)
-    return answers.bad_response(f"the answer is a page of the web: {text}")
-
-
-def _explained(error: GemcliError, attempt: Attempt) -> GemcliError:
-    """An error as the user gets it: without secrets, and with the hint for this endpoint."""
-    hint = attempt.hints.get(error.reason, error.hint)
-    return attempt.secrets.hide_in_error(error.replace(hint=hint))
-
-
-def _with_partial(error: GemcliError, attempt: Attempt, streamed: StreamedAnswer) -> GemcliError:
-    """The error of a broken stream, with what had arrived of the answer."""
-    if streamed.chunks and error.reason != "ANSWER_TOO_LONG":
-        if error.outcome == "rejected":  # what the API reports may be retried, but not its answer
-            error = http_errors.broken_off(error)
-        return error.replace(partial=attempt.secrets.hide_in_answer(streamed.answer))
-    if error.outcome == "unknown" and attempt.body and error.partial is None:
-        return error.replace(partial=attempt.text)
-    return error
-
-
-def _raise_failure(attempt: Attempt, error: BaseException | None) -> NoReturn:
-    """Raise what a request means that brought no answer: an error of the API, or of the network."""
-    secrets = attempt.secrets
-    if attempt.complete and attempt.status is not None:
-        failure = http_errors.error_of_response(
-            attempt.status, attempt.headers, attempt.body, secrets.hide
-        )
-        raise _explained(failure, attempt)
-    from gemcli.api.transport_errors import error_of_transport
-
-    error = error or RuntimeError("the SDK returned without having made a request")
-    failure = error_of_transport(error, attempt)
-    if attempt.status == 200 and attempt.body:
-        failure = failure.replace(partial=attempt.text)
-    raise failure from (None if secrets.token_in_traceback(error) else error)

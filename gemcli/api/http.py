@@ -14,8 +14,6 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
-import google.auth.credentials
-import google.oauth2.credentials
 import httpx2
 
 from gemcli.api.attempt import CURRENT_ATTEMPT, Attempt
@@ -138,17 +136,6 @@ def client(
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             timeout=None,
         )
-
-
-def no_certificates() -> ssl.SSLContext:
-    """A TLS context that trusts nobody, for a client that is never used."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def no_credentials() -> google.auth.credentials.Credentials:
-    """Google Cloud credentials for a request that is not sent."""
-    # google-auth is untyped.
-    return google.oauth2.credentials.Credentials("no-token")  # type: ignore[no-untyped-call]
 
 
 def _server(url: httpx2.URL) -> tuple[str, str, int | None]:

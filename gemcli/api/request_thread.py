@@ -6,6 +6,7 @@ longer than any time limit that it offers.
 
 from __future__ import annotations
 
+import math
 import queue
 import signal
 import threading
@@ -22,7 +23,6 @@ from gemcli.signals import POLL_INTERVAL, deferred
 class _News(Enum):
     """What the thread that waits learns, besides an event of a stream and an error."""
 
-    STARTED = "started"
     LEAVING = "leaving"
     DONE = "done"
     SIGNAL = "signal"
@@ -50,38 +50,31 @@ def run(
     INTERRUPTED.
     """
     news, room = _start(request, attempt)
-    until, grace = limits.until, limits.grace
+    end_of_grace = math.inf
     with deferred.waking(lambda: news.put(_News.SIGNAL)):
         while True:
-            event = _next(news, until)
-            if isinstance(event, BaseException):
-                return event
-            if event is _News.DONE:
-                return None
-            if isinstance(event, bytes):
-                room.release()
-                on_event(event)
-            elif event is _News.STARTED:
-                until = _until(attempt, limits)
-            elif event is _News.LEAVING:
-                attempt.prepare_to_leave()
-                until = _until(attempt, limits)
-                if not deferred.arrived:  # else the signal is the next news
-                    attempt.let_leave()
-            elif event is _News.SIGNAL:
-                if not attempt.complete and not (attempt.sent and grace):
-                    raise interrupted(deferred.arrived[0], sent=attempt.abandon())
-                until = min(until, time.monotonic() + grace)
-                grace = 0.0
-            if time.monotonic() < until:
-                continue
-            if not attempt.complete:
+            left = min(_until(attempt, limits), end_of_grace) - time.monotonic()
+            if left <= 0 and not attempt.complete:
                 sent = attempt.abandon()
                 if deferred.arrived:
                     raise interrupted(deferred.arrived[0], sent=sent)
                 raise _timed_out(attempt, limits, sent=sent)
-            if event is None:
+            event = _next(news, left)
+            if isinstance(event, BaseException):
+                return event
+            if event is _News.DONE or (event is None and left <= 0):
                 return None
+            if isinstance(event, bytes):
+                room.release()
+                on_event(event)
+            elif event is _News.LEAVING:
+                attempt.prepare_to_leave()
+                if not deferred.arrived:  # else the signal is the next news
+                    attempt.let_leave()
+            elif event is _News.SIGNAL:
+                is_first = end_of_grace == math.inf
+                grace = limits.grace if attempt.sent and is_first else 0.0
+                end_of_grace = min(end_of_grace, time.monotonic() + grace)
 
 
 def _start(request: Callable[[], None], attempt: Attempt) -> tuple[NewsQueue, threading.Semaphore]:
@@ -95,7 +88,6 @@ def _start(request: Callable[[], None], attempt: Attempt) -> tuple[NewsQueue, th
             news.put(data)
         return in_time
 
-    attempt.on_start = lambda: news.put(_News.STARTED)
     attempt.ask_to_leave = lambda: news.put(_News.LEAVING)
     attempt.on_event = put_event
     work = threading.Thread(target=_work, args=(request, attempt, news), name="gemini", daemon=True)
@@ -113,11 +105,10 @@ def _work(request: Callable[[], None], attempt: Attempt, news: NewsQueue) -> Non
         news.put(_News.DONE)
 
 
-def _next(news: NewsQueue, until: float) -> bytes | BaseException | _News | None:
-    """The next news, None if there is none for a while or until the time is over."""
-    left = max(0.0, until - time.monotonic())
+def _next(news: NewsQueue, seconds: float) -> bytes | BaseException | _News | None:
+    """The next news; None if there is none within so many seconds, or for a while."""
     try:
-        return news.get(timeout=min(POLL_INTERVAL, left))
+        return news.get(timeout=min(POLL_INTERVAL, max(0.0, seconds)))
     except queue.Empty:
         return None
 
@@ -134,8 +125,10 @@ def interrupted(signum: int, *, sent: bool) -> GemcliError:
 
 
 def _until(attempt: Attempt, limits: Limits) -> float:
-    """When a request that has started must have ended."""
-    return min(limits.until, (attempt.started or time.monotonic()) + limits.timeout)
+    """When the request must have ended."""
+    if attempt.started is None:
+        return limits.until
+    return min(limits.until, attempt.started + limits.timeout)
 
 
 def _timed_out(attempt: Attempt, limits: Limits, *, sent: bool) -> GemcliError:
@@ -147,5 +140,4 @@ def _timed_out(attempt: Attempt, limits: Limits, *, sent: bool) -> GemcliError:
         what = f"no answer from {attempt.target} within {seconds:.3g} s"
         return GemcliError("TIMEOUT", what, outcome="unknown")
     what = f"no connection to {attempt.target} within {seconds:.3g} s"
-    hint = attempt.hints.get("CONNECT_TIMEOUT")
-    return GemcliError("CONNECT_TIMEOUT", what, outcome="rejected", hint=hint)
+    return GemcliError("CONNECT_TIMEOUT", what, outcome="rejected")

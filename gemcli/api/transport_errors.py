@@ -72,28 +72,26 @@ WORDS: dict[ReasonName, str] = {
 
 
 def error_of_transport(error: BaseException, attempt: Attempt) -> GemcliError:
-    """What a request means that brought no complete answer."""
+    """What a request means that brought no complete answer; secrets may still be in it."""
     outcome = "unknown" if attempt.sent else "rejected"
     causes = list(_with_causes(error))
     lacking = [cause for cause in causes if missing_resource(cause)]
     known = None if lacking else _find(causes, sent=attempt.sent)
     if known is None:
-        failure = unexpected(lacking[0] if lacking else error, outcome)
-        return attempt.secrets.hide_in_error(failure)
+        return unexpected(lacking[0] if lacking else error, outcome)
     found, reason = known
     message = str(found) or type(found).__name__
     if not isinstance(found, Unusable | UnexpectedHost | AnswerTooLong):
         # Before it comes to the server of a request, that of the access tokens is asked.
         target = attempt.target or "the server of the access token"
         message = f"{WORDS.get(reason, 'the request failed').format(target=target)}: {message}"
-    failure = GemcliError(
+    return GemcliError(
         reason,
         message.rstrip(". "),
-        hint=found.hint if isinstance(found, Unusable) else attempt.hints.get(reason),
+        hint=found.hint if isinstance(found, Unusable) else None,
         outcome=outcome,
         http=attempt.status,
     )
-    return attempt.secrets.hide_in_error(failure)
 
 
 def _find(

@@ -238,7 +238,7 @@ def test_time_is_up(data: bytes) -> None:
     assert time.monotonic() - start < 4
     assert (error.reason, error.exit, error.outcome) == ("TIMEOUT", 75, "unknown")
     place = f"127.0.0.1:{listener.port} (GOOGLE_GEMINI_BASE_URL)"
-    assert error.message == f"no answer from {place} within 1.5 s"
+    assert error.message.startswith(f"no answer from {place} ")
     assert len(listener.seen) == 1
 
 

@@ -1,0 +1,98 @@
+"""What came of a request: its answer, or the error that says why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NoReturn
+
+from gemcli.api import http_errors
+from gemcli.api.attempt import Attempt
+from gemcli.api.streamed_answer import StreamedAnswer
+from gemcli.chat import answers
+from gemcli.chat.answers import Answer
+from gemcli.errors import GemcliError
+
+
+def whole_answer(attempt: Attempt, error: BaseException | None) -> Answer:
+    """The answer of a request that has ended; `error` is what the SDK raised.
+
+    Raises `GemcliError` for everything but a 200 with an answer in it.
+    """
+    if not attempt.complete or attempt.status != 200:
+        _raise_failure(attempt, error)
+    try:
+        answer = answers.read(attempt.body)
+    except GemcliError as unreadable:
+        raise (_page_error(attempt) or unreadable) from None
+    if reported := http_errors.error_in_answer(answer, attempt.secrets.hide):
+        raise reported
+    return attempt.secrets.hide_in_answer(answer)
+
+
+def check_stream(
+    attempt: Attempt,
+    error: BaseException | None,
+    streamed: StreamedAnswer,
+    on_event: Callable[[bytes], None],
+) -> None:
+    """Return if a stream that has ended is an answer; `on_event` gets an event left at its end.
+
+    Raises `GemcliError` if it is not.
+    """
+    if not attempt.complete or attempt.status != 200:
+        _raise_failure(attempt, error)
+    rest = attempt.events.rest
+    try:
+        for event in attempt.events.end():
+            on_event(event)
+    except GemcliError as unreadable:
+        if unreadable.reason != "BAD_RESPONSE":
+            raise
+        what = "the stream ended inside an event"
+        raise GemcliError("STREAM_CUT", what, outcome="unknown") from unreadable
+    if not streamed.chunks:
+        if reported := http_errors.error_in_body(attempt.body, attempt.secrets.hide):
+            raise reported
+        if page := _page_error(attempt):
+            raise page
+        what = "not a stream of events" if rest or attempt.body.strip() else "empty"
+        raise answers.bad_response(f"the answer is {what}")
+    if streamed.begun and not streamed.finished:
+        what = "the stream ended without a finish reason"
+        raise GemcliError("STREAM_CUT", what, outcome="unknown")
+
+
+def explained(
+    error: GemcliError, attempt: Attempt, streamed: StreamedAnswer | None = None
+) -> GemcliError:
+    """The error as the user gets it: what had arrived, the hint for this endpoint, no secrets."""
+    if streamed and streamed.chunks and error.reason != "ANSWER_TOO_LONG":
+        if error.outcome == "rejected":  # what the API reports may be retried, but not its answer
+            error = http_errors.broken_off(error)
+        error = error.replace(partial=attempt.secrets.hide_in_answer(streamed.answer))
+    elif error.outcome == "unknown" and attempt.status == 200 and attempt.body:
+        error = error.replace(partial=attempt.text)
+    hint = attempt.hints.get(error.reason, error.hint)
+    return attempt.secrets.hide_in_error(error.replace(hint=hint))
+
+
+def _raise_failure(attempt: Attempt, error: BaseException | None) -> NoReturn:
+    """Raise what a request means that brought no answer: an error of the API, or of the network."""
+    secrets = attempt.secrets
+    if attempt.complete and attempt.status is not None:
+        raise http_errors.error_of_response(
+            attempt.status, attempt.headers, attempt.body, secrets.hide
+        )
+    from gemcli.api.transport_errors import error_of_transport
+
+    error = error or RuntimeError("the SDK returned without having made a request")
+    failure = error_of_transport(error, attempt)
+    raise failure from (None if secrets.token_in_traceback(error) else error)
+
+
+def _page_error(attempt: Attempt) -> GemcliError | None:
+    """The error of a page that came instead of an answer, such as that of a network portal."""
+    if not attempt.body.lstrip().startswith(b"<"):
+        return None
+    text = http_errors.text_of_page(attempt.body, attempt.secrets.hide)
+    return answers.bad_response(f"the answer is a page of the web: {text}")
