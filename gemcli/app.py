@@ -20,13 +20,15 @@ from gemcli.sessions.filesystem import FileSystem
 from gemcli.terminal.output import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from gemcli.api.backends import Backend
     from gemcli.api.gemini import Gemini
     from gemcli.sessions.journal import Journal
+    from gemcli.sessions.records import SessionRecord
     from gemcli.sessions.session import Session
     from gemcli.sessions.store import Store
+    from gemcli.settings.config import Config
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,15 @@ class App:
         with self._hint_to_create(session), self.store.open(self.path(session), wait) as opened:
             yield opened
 
+    def tell_destinations(self, header: SessionRecord, configs: Iterable[Config] = ()) -> None:
+        """Say who else gets the conversation of a session that may be somebody else's."""
+        from gemcli.settings.destinations import destinations
+
+        configs = [header["config"], *configs]
+        if found := destinations(header.get("project"), configs, self.environ):
+            what = "by the settings of the session, parts of the conversation can go to"
+            self.output.notice(f"{what} {', '.join(found)}")
+
     @contextmanager
     def _hint_to_create(self, session: str) -> Iterator[None]:
         """Add to the error of a missing session what was meant, and the command that makes it."""
@@ -98,17 +109,13 @@ class App:
 
         The rules of a simulated model are read within so many `seconds`. Raises `GemcliError`.
         """
-        from gemcli.api.backends import note_of_choice
         from gemcli.api.endpoint import endpoint_for, endpoint_without_key
         from gemcli.api.gemini import Gemini
 
         with _rules_within(seconds, backend):
             if dry:
                 return Gemini(endpoint_without_key(backend, self.environ))
-            endpoint = endpoint_for(backend, self.environ, self.output.notice)
-        if note := note_of_choice(backend, self.environ):
-            self.output.notice(note)
-        return Gemini(endpoint)
+            return Gemini(endpoint_for(backend, self.environ, self.output.notice))
 
     def require_endpoint(self, backend: Backend, seconds: float) -> None:
         """Raise `GemcliError` (NO_KEY, BASE_URL, …) if no request to `backend` could be made."""

@@ -41,8 +41,6 @@ from gemcli.sessions import records
 from gemcli.sessions.journal import ANSWERED, Exchange
 from gemcli.sessions.records import AttemptRecord
 from gemcli.sessions.session import Session, Unsaved
-from gemcli.settings.config import Config
-from gemcli.settings.destinations import destinations
 from gemcli.signals import deferred
 
 
@@ -119,7 +117,6 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
         message = "there is no time left for a request before the deadline"
         raise GemcliError("TIMEOUT", message, outcome="rejected", hint="raise --deadline")
     transport.gemini.require_own_project(request.model)
-    _tell_of_destinations(session, request.config, transport.notice)
     entry = _RequestEntry(session, request, transport.backend)
     attempts: list[AttemptRecord] = []
     unsaved: Unsaved | None = None
@@ -154,15 +151,6 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
         unsaved=unsaved,
         notes=request.notes,
     )
-
-
-def _tell_of_destinations(session: Session, config: Config, notice: Callable[[str], None]) -> None:
-    """Say where settings, which may be a stranger's, send a conversation; of a session's, once."""
-    places = destinations(session.journal.header["config"]) if session.untouched else []
-    places += destinations(config)
-    if places:
-        what = "its settings let the API send parts of the conversation"
-        notice(f"{what} to {', '.join(dict.fromkeys(places))}")
 
 
 def stored_result(exchange: Exchange) -> Result:

@@ -26,7 +26,7 @@ from gemcli.create_session import NewOptions, create_if_missing, header, renewed
 from gemcli.errors import GemcliError, counted
 from gemcli.exchange import Result, Transport, WaitEvent
 from gemcli.prepare_request import Request, prepare
-from gemcli.sessions import once
+from gemcli.sessions import names, once
 from gemcli.sessions.journal import Exchange, Journal
 from gemcli.sessions.records import SessionRecord
 from gemcli.settings.config import Config, merge
@@ -80,9 +80,8 @@ def send(
     In the block, request and answer are on disk and the session is unlocked. If the answer could
     not be saved, signals are held back until the block has printed it.
     """
-    if options.create:
-        _create_if_missing(app, options)
-    else:
+    created = options.create and _create_if_missing(app, options)
+    if not created:
         app.require(options.session)
     if options.key is None:
         preload()
@@ -98,6 +97,8 @@ def send(
                 if settings := _new_settings(app, session.journal, options):
                     session.append(settings)
                 request, backend = _request(app, session.journal, options)
+                if names.is_path(options.session) and not created:
+                    app.tell_destinations(session.journal.header)
                 _note_doubt(app, session.journal, options)
                 with closing(app.gemini(backend, options.limits.remaining)) as gemini:
                     transport = Transport(
@@ -146,13 +147,13 @@ def preview(app: App, options: SendOptions) -> dict[str, object]:
     }
 
 
-def _create_if_missing(app: App, options: SendOptions) -> None:
+def _create_if_missing(app: App, options: SendOptions) -> bool:
     """Create the session, unless it exists or the message could not be sent anyway."""
     if app.store.exists(app.path(options.session)):
-        return
+        return False
     _, backend = _request(app, _journal(app, options), options)
     app.require_endpoint(backend, options.limits.remaining)
-    create_if_missing(app, options.session, options.for_new, origin=ORIGIN)
+    return create_if_missing(app, options.session, options.for_new, origin=ORIGIN)
 
 
 def _journal(app: App, options: SendOptions) -> Journal:

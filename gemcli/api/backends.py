@@ -65,26 +65,6 @@ def backend_for(header: Mapping[str, Any], model: str, environ: Mapping[str, str
     return Backend(header["backend"], header.get("project"), header.get("location"))
 
 
-def note_of_choice(backend: Backend, environ: Mapping[str, str]) -> str | None:
-    """What to tell if a session, and not the environment, chooses the credentials or the project.
-
-    Its file may be somebody else's, whose project would then get the conversation.
-    """
-    chosen = backend_of_environment(environ).name
-    if backend.name == "gemini" and chosen == "vertex":
-        return "as the session says, the Gemini API is asked with your API key, not Vertex AI"
-    project = backend.project
-    is_own = chosen == "vertex" and project in (None, environ.get("GOOGLE_CLOUD_PROJECT"))
-    if backend.name != "vertex" or is_own:
-        return None
-    where = f", project {project}," if project else ""
-    also = f" and GOOGLE_CLOUD_PROJECT={project}" if project else ""
-    return (
-        f"as the session says, Vertex AI{where} is asked with your credentials; "
-        f"if that is right, set GOOGLE_GENAI_USE_VERTEXAI=true{also}"
-    )
-
-
 def is_simulator_model(model: str) -> bool:
     """Whether the simulator answers for `model`."""
     return model.startswith("simulator/")

@@ -15,6 +15,7 @@ from gemcli.api.models import DEFAULT_MODEL
 from gemcli.app import App
 from gemcli.create_session import NewOptions
 from gemcli.errors import GemcliError, counted
+from gemcli.sessions import names
 from gemcli.sessions.journal import Journal
 from gemcli.terminal import documents, inputs, options
 from gemcli.terminal.screen import Line, Piece
@@ -105,8 +106,10 @@ def command(
         content = create_session.imported(app, chosen, history_file)
     else:
         content = create_session.empty(app, chosen)
-    backup = create_session.create(app, session, content, force=force, wait=wait)
     journal = Journal(content)
+    if history_file is not None or names.is_path(source or ""):
+        app.tell_destinations(journal.header)
+    backup = create_session.create(app, session, content, force=force, wait=wait)
     if app.output.is_read(as_text=as_text, as_json=as_json):
         app.output.show(in_words(session, app.path(session), journal, backup))
     else:

@@ -132,6 +132,9 @@ def command(
     session, directory = _target(context, session, directory)
     text, texts = _script_text(app, script, limits), _variables(variables)
     suite = read_script.load(text, script, texts, as_lines=as_lines, strict=strict)
+    for one in suite.scripts:
+        if one.header:
+            app.tell_destinations(one.header, [turn.config for turn in one.turns])
     _require_target(suite, session, directory, dry_run=dry_run)
     suite = _override(suite, model, on_fail, on_unknown)
     for warning in suite.warnings:

@@ -84,9 +84,12 @@ class RunContext:
         if name is None:
             raise RuntimeError("only a dry run can do without a session")
         self.app.store.make_directory(os.path.dirname(self.app.path(name)))
-        create_if_missing(self.app, name, self._options(script), script.header, self.origin)
+        options = self._options(script)
+        created = create_if_missing(self.app, name, options, script.header, self.origin)
         wait = min(self.lock_wait, max(0.0, self.limits.remaining))
         with self.app.open(name, wait) as session:
+            if self.directory is None and names.is_path(name) and not created:
+                self.app.tell_destinations(session.journal.header)
             if settings := self._new_settings(script, session.journal):
                 session.append(settings)
             yield session

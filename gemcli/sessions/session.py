@@ -37,11 +37,6 @@ class Session:
         self._size = size
         self._appended: list[bytes] = []
 
-    @property
-    def untouched(self) -> bool:
-        """Whether this process has not tried to append to it yet."""
-        return not self._appended
-
     def append(self, record: Record, *, paid: bool = False) -> None:
         """Append one record to the file and the journal; it is on the disk when this returns.
 

@@ -1,11 +1,11 @@
-"""Where settings let the API send parts of a conversation, beyond the model itself.
+"""Who else gets a conversation: the project that pays for it, and servers that settings name.
 
-The settings of a session may come from somebody else, who should not choose that silently.
+A session may come from somebody else, who should not choose that silently.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gemcli.text.proto_json import camel
@@ -23,9 +23,17 @@ ADDRESSES = {"url", "endpoint", "outputUriPrefix"}
 PLACES = ("tools", "outputConfig")
 
 
-def destinations(config: Mapping[str, Any]) -> list[str]:
-    """The servers and stores that these settings (REST form) name, each once."""
-    found = (place for key in config if camel(key) in PLACES for place in _places(config[key]))
+def destinations(
+    project: str | None, configs: Iterable[Mapping[str, Any]], environ: Mapping[str, str]
+) -> list[str]:
+    """Who gets parts of a conversation besides Google and the user's own project, each once."""
+    found = []
+    if project not in (None, environ.get("GOOGLE_CLOUD_PROJECT")):
+        found.append(f"the Google Cloud project {project}")
+    for config in configs:
+        for key in config:
+            if camel(key) in PLACES:
+                found += _places(config[key])
     return list(dict.fromkeys(found))
 
 

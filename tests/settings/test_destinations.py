@@ -1,4 +1,4 @@
-"""Which settings send a conversation to somebody else than the model."""
+"""Who else gets a conversation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,14 @@ MCP = {"mcpServers": [{"name": "x", "streamableHttpTransport": {"url": "https://
 )  # fmt: skip
 def test_destinations(config: dict[str, Any], places: list[str]) -> None:
     """Addresses and services of tools and of output, each once, whatever the shape of the rest."""
-    assert destinations(config) == places
+    assert destinations(None, [config], {}) == places
+
+
+def test_projects() -> None:
+    """A project is somebody else's unless the environment has it, too."""
+    environ = {"GOOGLE_CLOUD_PROJECT": "mine"}
+    assert destinations("theirs", [], environ) == ["the Google Cloud project theirs"]
+    assert destinations("mine", [], environ) == destinations(None, [], environ) == []
 
 
 def test_the_names_are_the_apis() -> None:

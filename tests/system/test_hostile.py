@@ -23,7 +23,7 @@ from gemcli.cli import main
 from gemcli.errors import GemcliError
 from gemcli.formats import markdown
 from gemcli.terminal import inputs
-from tests.builders import ECHO, api_error, chunk, header, session_file, sse, streaming, turn, write_session
+from tests.builders import ECHO, api_error, chunk, contents, header, session_file, sse, streaming, turn, write_session
 from tests.support import Done, Gemcli, InProcess, Model
 from tests.system.test_terminal import ESCAPES, Terminal, assert_harmless
 
@@ -198,38 +198,26 @@ def test_a_backup_stays_with_the_file(here: InProcess) -> None:
 # A session of somebody else
 
 
-def foreign(model: str = "gemini-flash-latest", config: Any = None, **more: Any) -> None:
+def foreign(model: str = "gemini-flash-latest", config: Any = None, **more: Any) -> Path:
     """A session `a` whose first record a stranger has written."""
-    write_session("a", header(model) | {"backend": "gemini", "config": config or {}} | more)
+    return write_session("a", header(model) | {"backend": "gemini", "config": config or {}} | more)
+
+
+NOTE = "gemcli: note: by the settings of the session, parts of the conversation can go to "
 
 
 @pytest.mark.parametrize(
-    ("place", "environ", "note"),
-    [
-        ({}, {}, "Vertex AI is asked with your credentials; if that is right, set GOOGLE_GENAI_USE_VERTEXAI=true\n"),
-        ({"project": "theirs"}, {"GOOGLE_GENAI_USE_VERTEXAI": "1", "GOOGLE_CLOUD_PROJECT": "mine"},
-            "set GOOGLE_GENAI_USE_VERTEXAI=true and GOOGLE_CLOUD_PROJECT=theirs\n"),
-        ({"project": "mine"}, {"GOOGLE_GENAI_USE_VERTEXAI": "1", "GOOGLE_CLOUD_PROJECT": "mine"}, ""),
-        ({}, {"GOOGLE_GENAI_USE_VERTEXAI": "1", "GOOGLE_CLOUD_PROJECT": "mine"}, ""),
-    ],
-)  # fmt: skip
-def test_a_session_that_chooses_the_cloud(
-    here: InProcess, place: dict[str, str], environ: dict[str, str], note: str
-) -> None:
-    """What credentials and whose project a session uses is told, unless the environment says the same."""
-    foreign(backend="vertex", **place)
-    nowhere = {"GOOGLE_VERTEX_BASE_URL": "http://127.0.0.1:9", "GOOGLE_API_KEY": "k", "GOOGLE_CLOUD_PROJECT": ""}
-    done = here("send", "-s", "a", "hi", env={**nowhere, **environ, "GOOGLE_APPLICATION_CREDENTIALS": "/none"})
-    assert done.err.count("as the session says") == bool(note)
-    assert note in done.err
-
-
-def test_a_session_that_leaves_the_cloud(here: InProcess, model: Model) -> None:
-    """So is a session that asks the Gemini API where the environment says Vertex AI."""
-    foreign(backend="gemini")
-    done = here("send", "-s", "a", "hi", env={**model.env, "GOOGLE_GENAI_USE_VERTEXAI": "true"})
-    assert done.status == 0
-    assert "the Gemini API is asked with your API key, not Vertex AI" in done.err
+    ("session", "project", "told"),
+    [("./a.jsonl", "theirs", True), ("./a.jsonl", "mine", False), ("./a.jsonl", None, False), ("a", "theirs", False)],
+)
+def test_a_session_that_chooses_a_project(here: InProcess, session: str, project: str | None, told: bool) -> None:
+    """A file that lets somebody else's project have the conversation is told; one with a plain name was made here."""
+    place = {"project": project} if project else {}
+    shutil.copy(foreign(backend="vertex", **place), here.directory)
+    environ = {"GOOGLE_VERTEX_BASE_URL": "http://127.0.0.1:9", "GOOGLE_CLOUD_PROJECT": "mine"}
+    done = here("send", "-s", session, "hi", env={**environ, "GOOGLE_APPLICATION_CREDENTIALS": "/none"})
+    assert (NOTE in done.err) == told
+    assert not told or done.err.startswith(f"{NOTE}the Google Cloud project theirs\n")
 
 
 def test_a_model_in_a_strangers_project(here: InProcess) -> None:
@@ -243,29 +231,40 @@ def test_a_model_in_a_strangers_project(here: InProcess) -> None:
     assert len(here.records("a")) == 1
 
 
-def test_settings_that_reach_others(here: InProcess, model: Model) -> None:
-    """Servers and stores that the settings of a session name are told once, whatever the case of their keys."""
-    server = {"name": "x", "streamableHttpTransport": {"url": "https://theirs.example/mcp"}}
-    tools = [{"mcpServers": [server]}, {"url_context": {}}, {"googleSearch": {}}]
-    declared = {"functionDeclarations": [{"name": "f", "parametersJsonSchema": {"url": "no address"}}]}
-    foreign(config={"tools": [*tools, declared]})
+URL_CONTEXT: Any = {"tools": [{"urlContext": {}}]}
+PAGES = NOTE + "the web pages that it names\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("send -s ./a.jsonl hi", True),
+        ("replay s.yaml -s ./a.jsonl", True),
+        ("replay ./a.jsonl -s b", True),
+        ("new -s b --from ./a.jsonl", True),
+        ("new -s b --history ./a.jsonl", True),
+        ("new -s b --history request.json", True),
+        ("send -s a hi", False),
+        ("new -s b --from a", False),
+        ("send -s ./b.jsonl --create --config own.json hi", False),
+    ],
+)
+def test_settings_that_reach_others(here: InProcess, model: Model, command: str, told: bool) -> None:
+    """Who else gets a conversation by the settings of a file is told, once; one's own settings are no news."""
+    first = header("m") | {"backend": "gemini", "config": URL_CONTEXT}
+    shutil.copy(write_session("a", first, *turn(1)), here.directory)
     (here.directory / "s.yaml").write_text("[one, two]\n")
-    for command in (["send", "-s", "a", "hi"], ["replay", "s.yaml", "-s", "b"]):
-        if "b" in command:
-            here("new", "-s", "b", "--from", "a", "--at", "0")
-        done = here(*command, env=model.env)
-        assert done.status == 0, done.err
-        what = "its settings let the API send parts of the conversation to "
-        assert done.err == f"gemcli: note: {what}https://theirs.example/mcp, the web pages that it names\n"
+    (here.directory / "own.json").write_text(json.dumps(URL_CONTEXT))
+    (here.directory / "request.json").write_text(json.dumps({"contents": contents("q", "a"), **URL_CONTEXT}))
+    err = here(*command.split(), env=model.env).err
+    assert (err.startswith(PAGES), err.count(NOTE)) == (told, told)
 
 
 def test_settings_of_a_message_that_reach_others(here: InProcess, model: Model) -> None:
     """A message of a stranger's session that is sent again brings its own settings, which are told too."""
-    asked, told = turn(1)
-    write_session("a", header("m"), asked | {"config": {"tools": [{"urlContext": {}}]}}, told)
-    done = here("replay", str(session_file("a")), "-s", "b", env=model.env)
-    assert done.status == 0
-    assert "send parts of the conversation to the web pages that it names" in done.err
+    asked, answered = turn(1)
+    write_session("a", header("m"), asked | {"config": URL_CONTEXT}, answered)
+    assert here("replay", str(session_file("a")), "-s", "b", env=model.env).err == PAGES
 
 
 def test_a_model_that_names_a_file(here: InProcess) -> None:
