@@ -40,7 +40,7 @@ LAYERS: dict[str, str] = {
     "api": "errors signals text chat sessions terminal simulator",
     "prepare_request": "errors chat settings sessions api",
     "exchange": "errors signals chat settings sessions api prepare_request",
-    "app": "errors sessions terminal api",
+    "app": "errors settings sessions terminal api",
     "create_session": "errors text chat settings sessions formats terminal api app",
     "send_message": "errors signals chat settings sessions api prepare_request exchange app create_session",
     "replay": "errors signals text chat settings sessions terminal api prepare_request exchange app create_session",

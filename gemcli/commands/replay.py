@@ -132,9 +132,7 @@ def command(
     session, directory = _target(context, session, directory)
     text, texts = _script_text(app, script, limits), _variables(variables)
     suite = read_script.load(text, script, texts, as_lines=as_lines, strict=strict)
-    for one in suite.scripts:
-        if one.header:
-            app.tell_destinations(one.header, [turn.config for turn in one.turns])
+    _tell_destinations(app, suite)
     _require_target(suite, session, directory, dry_run=dry_run)
     suite = _override(suite, model, on_fail, on_unknown)
     for warning in suite.warnings:
@@ -254,6 +252,13 @@ def _script_text(app: App, file: str, limits: Limits) -> str:
             hint = f"name a session by its path: {command}"
             raise error.replace(hint=hint) from error.__cause__
         raise
+
+
+def _tell_destinations(app: App, suite: Suite) -> None:
+    """Say who else gets a conversation if a session, which may be somebody else's, is replayed."""
+    for script in suite.scripts:
+        if script.header:
+            app.tell_destinations(script.header, [turn.config for turn in script.turns])
 
 
 def _require_target(
