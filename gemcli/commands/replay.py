@@ -132,11 +132,9 @@ def command(
     session, directory = _target(context, session, directory)
     text, texts = _script_text(app, script, limits), _variables(variables)
     suite = read_script.load(text, script, texts, as_lines=as_lines, strict=strict)
-    _tell_destinations(app, suite)
     _require_target(suite, session, directory, dry_run=dry_run)
     suite = _override(suite, model, on_fail, on_unknown)
-    for warning in suite.warnings:
-        app.output.warning(warning.describe())
+    _tell(app, suite)
     stream = Stream(lambda: deferred.stopping or limits.remaining <= 0)
     emit = _printer(app, stream, in_text=app.output.is_read(as_text=as_text, as_json=as_json))
     run_context = RunContext(
@@ -254,8 +252,10 @@ def _script_text(app: App, file: str, limits: Limits) -> str:
         raise
 
 
-def _tell_destinations(app: App, suite: Suite) -> None:
-    """Say who else gets a conversation if a session, which may be somebody else's, is replayed."""
+def _tell(app: App, suite: Suite) -> None:
+    """Print the warnings about a script, and who else gets the conversation of a session."""
+    for warning in suite.warnings:
+        app.output.warning(warning.describe())
     for script in suite.scripts:
         if script.header:
             app.tell_destinations(script.header, [turn.config for turn in script.turns])
