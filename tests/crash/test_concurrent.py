@@ -102,20 +102,18 @@ def test_a_rewind_waits_for_a_send(gemcli: Gemcli, here: InProcess, model: Model
 
 
 @pytest.mark.parametrize("args", [("send", "-s", "a", "x"), ("rewind", "-s", "a"), ("new", "-s", "a", "--force")])
-def test_a_held_session_is_busy_at_once_without_wait(
-    gemcli: Gemcli, here: InProcess, model: Model, args: tuple[str, ...]
-) -> None:
+def test_a_held_session_is_busy_at_once_without_wait(here: InProcess, model: Model, args: tuple[str, ...]) -> None:
     """With --wait 0 a session in use is 75, SESSION_BUSY, and nothing is sent or changed."""
     assert here("send", "-s", "a", "--create", "first").status == 0
-    before = gemcli.session("a").read_bytes()
-    with held(gemcli.session("a")):
-        done = gemcli(*args, "--wait", "0", "--errors", "json", env=model.env, timeout=20)
-        assert gemcli("history", "-s", "a").status == 0, "readers take no lock"
+    before = here.session("a").read_bytes()
+    with held(here.session("a")):
+        done = here(*args, "--wait", "0", "--errors", "json")
+        assert here("history", "-s", "a").status == 0, "readers take no lock"
     assert (done.status, done.out) == (BUSY, "")
     assert (done.error["reason"], done.error["retryable"]) == ("SESSION_BUSY", True)
-    assert gemcli.session("a").read_bytes() == before
+    assert here.session("a").read_bytes() == before
     assert len(model.requests) == 1
-    assert [file.name for file in gemcli.session("a").parent.iterdir()] == ["a.jsonl"]
+    assert [file.name for file in here.session("a").parent.iterdir()] == ["a.jsonl"]
 
 
 def test_a_waiter_goes_on_with_the_session_that_took_the_place(gemcli: Gemcli, here: InProcess, model: Model) -> None:
@@ -165,7 +163,7 @@ def test_a_session_deleted_while_a_sender_waits_is_missing(gemcli: Gemcli, here:
     assert not gemcli.session("a").exists()
 
 
-def test_the_lock_does_not_outlive_a_killed_sender(gemcli: Gemcli, model: Model) -> None:
+def test_the_lock_does_not_outlive_a_killed_sender(gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """A sender that is killed while the model answers leaves no lock behind."""
     asked, go_on = threading.Event(), threading.Event()
 
@@ -179,8 +177,7 @@ def test_the_lock_does_not_outlive_a_killed_sender(gemcli: Gemcli, model: Model)
     sender.kill()
     ended(sender)
     go_on.set()
-    done = gemcli("send", "-s", "a", "y", "--wait", "0", env=model.env)
-    assert done.status == 0
+    assert here("send", "-s", "a", "y", "--wait", "0").status == 0
     assert texts(read_session(gemcli.session("a")).history[::2]) == ["y"]
 
 

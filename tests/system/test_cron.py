@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from gemcli.simulator.simulated_api import Cut, Reply
-from tests.builders import answer, api_error, quota_failure, slowly
+from tests.builders import answer, api_error, quota_failure
 from tests.support import PROGRAM, Model
 
 ROOT = Path(__file__).parents[2]
@@ -166,13 +167,19 @@ def test_what_could_not_be_finished(cron: Cron, model: Model) -> None:
 def test_overlapping_ticks(cron: Cron, model: Model) -> None:
     """A tick that comes while another one is at work is silent, and the mail of that one is whole."""
     cron.play("- user: Hello\n  expect: {contains: Paris}\n")
-    model.script(slowly(2.0, "Lyon"))
+    model.script(answer("Lyon"))
+    asked, go_on = threading.Event(), threading.Event()
+
+    def wait(number: int) -> None:
+        asked.set()
+        go_on.wait(60)
+
+    model.during = wait
     first = cron.start("nightly.sh")
-    until = time.monotonic() + 20
-    while not model.requests and time.monotonic() < until:
-        time.sleep(0.02)
+    assert asked.wait(60)
     assert cron.mail() == ""
     assert first.poll() is None, "they did not overlap"
+    go_on.set()
     assert first.communicate(timeout=60)[0].count("gemcli: error: ") == 1
     assert cron.mail() == ""
     assert len(model.requests) == 1
