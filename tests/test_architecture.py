@@ -15,7 +15,7 @@ import pytest
 
 import gemcli
 from gemcli import cli
-from tests.support import PROGRAM, Gemcli
+from tests.support import PROGRAM, InProcess
 
 PACKAGE = Path(gemcli.__file__).parent
 
@@ -226,16 +226,16 @@ WITHOUT = {
 
 
 @pytest.mark.parametrize("name", WITHOUT)
-def test_what_is_loaded(gemcli: Gemcli, name: str) -> None:
+def test_what_is_loaded(here: InProcess, name: str) -> None:
     """A command that needs no network loads none of the heavy modules but the one its work needs."""
     history = [{"role": "user", "parts": [{"text": "q"}]}, {"role": "model", "parts": [{"text": "a"}]}]
-    (gemcli.directory / "contents.json").write_text(json.dumps(history))
-    (gemcli.directory / "contents.jsonl").write_text("\n".join(map(json.dumps, history)))
-    (gemcli.directory / "config.yaml").write_text("temperature: 0.5\n")
-    assert gemcli("new", "-s", "a", "--history", "contents.json").status == 0
+    (here.directory / "contents.json").write_text(json.dumps(history))
+    (here.directory / "contents.jsonl").write_text("\n".join(map(json.dumps, history)))
+    (here.directory / "config.yaml").write_text("temperature: 0.5\n")
+    assert here("new", "-s", "a", "--history", "contents.json").status == 0
     args, needed = WITHOUT[name]
     program = LOADED.format(program=PROGRAM, args=json.dumps(args))
-    done = subprocess.run([sys.executable, "-c", program], cwd=gemcli.directory, capture_output=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], cwd=here.directory, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     loaded = set(json.loads(done.stderr.decode().rpartition("LOADED ")[2]))
     assert "gemcli.cli" in loaded

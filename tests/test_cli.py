@@ -19,24 +19,24 @@ from tests.support import Gemcli, InProcess
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_help(gemcli: Gemcli, flag: str) -> None:
+def test_help(here: InProcess, flag: str) -> None:
     """--help lists every command with its summary, on stdout."""
-    done = gemcli(flag)
+    done = here(flag)
     assert (done.status, done.err) == (0, "")
     for name, summary in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(summary)}$", done.out, re.MULTILINE)
 
 
-def test_help_of_a_command(gemcli: Gemcli) -> None:
+def test_help_of_a_command(here: InProcess) -> None:
     """A command's help is printed wherever -h stands, even where the rest is wrong."""
-    done = gemcli("send", "-s", "no such", "-h")
+    done = here("send", "-s", "no such", "-h")
     assert (done.status, done.err) == (0, "")
     assert done.out.startswith("Usage: gemcli send [OPTIONS] [MESSAGE]")
 
 
-def test_no_command(gemcli: Gemcli) -> None:
+def test_no_command(here: InProcess) -> None:
     """Without a command the help goes to stderr, and the status is that of a wrong command line."""
-    done = gemcli()
+    done = here()
     assert (done.status, done.out) == (2, "")
     assert "Commands:" in done.err
 
@@ -50,15 +50,15 @@ def test_no_command(gemcli: Gemcli) -> None:
     ],
     ids=["before", "after", "equals"],
 )
-def test_errors_as_json_anywhere(gemcli: Gemcli, args: list[str]) -> None:
+def test_errors_as_json_anywhere(here: InProcess, args: list[str]) -> None:
     """--errors may stand before or after the command, and wins over the environment."""
-    assert gemcli(*args, env={"GEMCLI_ERRORS": "text"}).error["reason"] == "SESSION_MISSING"
+    assert here(*args, env={"GEMCLI_ERRORS": "text"}).error["reason"] == "SESSION_MISSING"
 
 
-def test_errors_as_text_over_the_environment(gemcli: Gemcli) -> None:
+def test_errors_as_text_over_the_environment(here: InProcess) -> None:
     """`--errors text` is text although GEMCLI_ERRORS says json; after `--` it is a message."""
-    assert gemcli("history", "-s", "no", "--errors", "text", env={"GEMCLI_ERRORS": "json"}).err.startswith("gemcli: ")
-    assert gemcli("send", "-s", "no", "--", "--errors=json").err.startswith("gemcli: error: ")
+    assert here("history", "-s", "no", "--errors", "text", env={"GEMCLI_ERRORS": "json"}).err.startswith("gemcli: ")
+    assert here("send", "-s", "no", "--", "--errors=json").err.startswith("gemcli: error: ")
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ def test_errors_as_text_over_the_environment(gemcli: Gemcli) -> None:
         (["history", "-s", "no"], "1"),
     ],
 )
-def test_debug(gemcli: Gemcli, args: list[str], value: str) -> None:
+def test_debug(here: InProcess, args: list[str], value: str) -> None:
     """--debug and GEMCLI_DEBUG=1 print a traceback before the error; without them there never is one."""
-    done = gemcli(*args, env={"GEMCLI_DEBUG": value})
+    done = here(*args, env={"GEMCLI_DEBUG": value})
     assert done.status == 66
     assert done.err.startswith("Traceback (most recent call last):\n")
     assert done.err.splitlines()[-2].startswith("gemcli: error: there is no session")
-    assert "Traceback" not in gemcli("history", "-s", "no", env={"GEMCLI_DEBUG": "0"}).err
+    assert "Traceback" not in here("history", "-s", "no", env={"GEMCLI_DEBUG": "0"}).err
 
 
 class Bug(FileSystem):

@@ -17,7 +17,7 @@ from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import Lines, fold, scan
 from tests.builders import answer, contents, error_from
-from tests.support import Gemcli
+from tests.support import Gemcli, InProcess
 
 T = "2026-01-01T00:00:00.000Z"
 HEADER = {"kind": "session", "time": T, "format": 1, "id": "s", "model": "m", "backend": "gemini", "config": {}}
@@ -242,12 +242,12 @@ def test_invalid_files(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VALID)
-def test_valid_files_in_the_program(gemcli: Gemcli, name: str) -> None:
+def test_valid_files_in_the_program(here: InProcess, name: str) -> None:
     """The program shows the same history, and its readers change nothing."""
     path = DATA / "valid" / f"{name}.jsonl"
     before = path.read_bytes()
-    shown = gemcli("history", "-s", str(path), "--contents")
+    shown = here("history", "-s", str(path), "--contents")
     assert (shown.status, shown.lines) == (0, VALID[name][0])
-    assert gemcli("history", "-s", str(path), "--check").json["turns"] == len(VALID[name][1])
-    assert gemcli("history", "-s", str(path), "--all").status == 0
+    assert here("history", "-s", str(path), "--check").json["turns"] == len(VALID[name][1])
+    assert here("history", "-s", str(path), "--all").status == 0
     assert path.read_bytes() == before

@@ -240,7 +240,7 @@ COMBINATIONS = [
 
 
 @pytest.mark.parametrize(("name", "closed"), COMBINATIONS)
-def test_every_command_with_missing_streams(name: str, closed: str, gemcli: Gemcli) -> None:
+def test_every_command_with_missing_streams(name: str, closed: str, gemcli: Gemcli, here: InProcess) -> None:
     """Whichever streams are closed: 0, or 74 without stdout, no word of Python's own, and a session that is whole."""
     write_session("a", header(), *turn(1))
     (gemcli.directory / "s.yaml").write_text("- one\n- two\n")
@@ -253,7 +253,7 @@ def test_every_command_with_missing_streams(name: str, closed: str, gemcli: Gemc
     kinds = [record["kind"] for record in gemcli.records("a")]
     added = {"rewind": ["rewind"], "send": ["request", "response"], "send --stream": ["request", "response"]}
     assert kinds == ["session", "request", "response", *added.get(name, [])]
-    assert gemcli("history", "-s", "a", "--check").status == 0
+    assert here("history", "-s", "a", "--check").status == 0
     if name == "replay":
         # With nobody to tell, nothing is sent; with somebody, all of it.
         made = [record["kind"] for record in gemcli.records("n")] if gemcli.session("n").exists() else []
