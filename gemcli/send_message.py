@@ -100,22 +100,33 @@ def send(
                 if names.is_path(options.session) and not created:
                     app.tell_destinations(session.journal.header)
                 _note_doubt(app, session.journal, options)
-                with closing(app.gemini(backend, options.limits.remaining)) as gemini:
-                    transport = Transport(
-                        gemini=gemini,
-                        backend=backend,
-                        limits=options.limits,
-                        retry=RetryPolicy(options.retries, random.random),
-                        notice=app.output.notice,
-                        on_wait=on_wait,
-                        on_chunk=on_chunk,
-                    )
+                with _transport(app, backend, options, on_chunk, on_wait) as transport:
                     signals_held.enter_context(deferred)
                     with app.output.waiting("waiting for the answer"):
                         result = exchange.exchange(session, request, transport)
                     if result.unsaved is None:
                         signals_held.close()  # the answer is safe: a signal may end the program
         yield Reply(result, session.journal, sent=not stored)
+
+
+@contextmanager
+def _transport(
+    app: App,
+    backend: Backend,
+    options: SendOptions,
+    on_chunk: Callable[[Answer], None] | None,
+    on_wait: Callable[[WaitEvent], None] | None,
+) -> Iterator[Transport]:
+    with closing(app.gemini(backend, options.limits.remaining)) as gemini:
+        yield Transport(
+            gemini=gemini,
+            backend=backend,
+            limits=options.limits,
+            retry=RetryPolicy(options.retries, random.random),
+            notice=app.output.notice,
+            on_wait=on_wait,
+            on_chunk=on_chunk,
+        )
 
 
 def _note_doubt(app: App, journal: Journal, options: SendOptions) -> None:

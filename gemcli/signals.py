@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 
@@ -36,6 +36,8 @@ class TimeUp(BaseException):
 POLL_INTERVAL = 0.5
 """Seconds between two looks at signals by code that waits: a signal may not have woken it."""
 
+NAP = 0.1
+"""Seconds between two looks at signals by code that sleeps: no signal wakes it."""
 
 IMPORT_RECHECK = 0.005
 """Seconds until a signal that came during an import is tried again."""
@@ -99,16 +101,10 @@ class _Deferral:
 
     def sleep(self, seconds: float) -> bool:
         """Sleep inside a deferral. Returns whether a signal ended the sleep."""
-        import queue
-
-        woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         until = time.monotonic() + seconds
-        with self.waking(lambda: woken.put(None)):
-            # Polled: a signal that another thread receives, or that comes just before the wait
-            # begins, runs its handler only when this thread wakes up.
-            while not self.arrived and (left := until - time.monotonic()) > 0:
-                with suppress(queue.Empty):
-                    woken.get(timeout=min(left, POLL_INTERVAL))
+        # In short naps, because Python goes on with a sleep after a handler that does not raise.
+        while not self.arrived and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, NAP))
         return bool(self.arrived)
 
 
