@@ -7,10 +7,10 @@ model Contents are kept, unless they look like a slip.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, MergedParts, parts_of, says_something
@@ -36,11 +36,6 @@ DATA = (
 
 REQUIRED = {"Blob": ("mimeType", "data"), "FileData": ("fileUri",)}
 """What media cannot do without."""
-
-MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(;.*)?")
-
-MAX_UNKNOWN = 100
-"""Most different keys that are looked at closely: with more, it is not what it was taken for."""
 
 TYPES = {"text": str, "filled": str, "bytes": str, "flag": bool, "object": dict}
 """The types of JSON values, by the kinds of `api_objects`; those of lists and objects aside."""
@@ -79,15 +74,19 @@ def _is_sound(content: Any) -> bool:
 def check(contents: Sequence[object]) -> tuple[list[Problem], list[str]]:
     """What is wrong with a history, by Content, and the unknown keys that are kept."""
     problems = turn_order.check(contents)
-    fields = _FieldCheck()
+    kept: dict[str, None] = {}
     for index, value in enumerate(contents):
         if any(turn_order.shape_problems(index, value)):
             continue
         content = cast("Content", value)
         problems += _content_problems(index, content)
-        for rule, message, hint in fields.faults(content):
-            problems.append(Problem(rule, message, index, hint=hint))
-    return sorted(problems, key=lambda problem: problem.index or 0), list(fields.kept)
+        for fault in _faults(content, "Content", ""):
+            if fault.rule == "key" and content["role"] == "model" and not fault.hint:
+                kept[fault.path.rpartition(".")[2]] = None
+            else:
+                message = f"`{fault.path}` {fault.what}"
+                problems.append(Problem(fault.rule, message, index, hint=fault.hint))
+    return sorted(problems, key=lambda problem: problem.index or 0), list(kept)
 
 
 def _content_problems(index: int, content: Content) -> Iterator[Problem]:
@@ -107,66 +106,45 @@ def _content_problems(index: int, content: Content) -> Iterator[Problem]:
             yield Problem("data", what, index)
 
 
-Fault = tuple[str, str, str | None]
-"""A rule that is broken, how, and what to do."""
+class _Fault(NamedTuple):
+    """What is wrong with the value at a path."""
+
+    rule: str
+    path: str
+    what: str
+    hint: str | None = None
 
 
-class _FieldCheck:
-    """The check of names and types in Contents; `kept` are the unknown keys that may stand."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, None] = {}
-        self._suggestions: dict[tuple[str, str], str | None] = {}
-        self._is_answer = False
-        self._place = ""
-
-    def faults(self, content: Content) -> Iterator[Fault]:
-        """The names and types in a Content that are not the API's."""
-        self._is_answer, self._place = content["role"] == "model", ""
-        marks = {key: value for key, value in content.items() if key not in ("role", "parts")}
-        yield from self._object(marks, "Content", "")
-        for number, part in enumerate(content["parts"]):
-            self._place = f"part {number}: "
-            yield from self._object(part, "Part", "")
-
-    def _object(self, value: Mapping[str, object], kind: str, path: str) -> Iterator[Fault]:
-        fields = fields_in(kind)
-        for name in REQUIRED.get(kind, ()):
-            if not value.get(name):
-                yield "data", f"{self._place}`{path}{name}` is missing", None
-        for key, inner in value.items():
-            if key in fields:
-                yield from self._value(inner, fields[key], path + key)
-                continue
-            hint = self._suggest(key, kind)
-            if self._is_answer and not hint and len(self._suggestions) < MAX_UNKNOWN:
-                self.kept[key] = None
-            else:
-                yield "key", f"{self._place}`{path}{key[:40]}` is not a key of the API", hint
-
-    def _value(self, value: object, kind: str, path: str) -> Iterator[Fault]:
-        is_list, is_object = kind.endswith("*"), kind in OBJECTS
-        expected = list if is_list else dict if is_object else TYPES.get(kind, object)
-        if not isinstance(value, expected):
-            if path != "functionResponse.response":  # `turn_order` knows what to do about it
-                yield "type", f"{self._place}`{path}` is {turn_order.type_name(value)}", None
-        elif isinstance(value, list) and is_list:
-            for number, item in enumerate(value):
-                yield from self._value(item, kind[:-1], f"{path}[{number}]")
-        elif isinstance(value, dict) and is_object:
-            yield from self._object(value, kind, f"{path}.")
-        elif isinstance(value, str) and kind == "bytes" and not _is_padded_base64(value):
-            yield "base64", f"{self._place}`{path}` is not base64", None
-        elif path.endswith(".mimeType") and value and not MIME_TYPE.fullmatch(str(value)):
-            yield "data", f"{self._place}`{path}` is not like image/png", None
-
-    def _suggest(self, key: str, kind: str) -> str | None:
-        """A hint if a key is nearly one of the fields of an object, or means one."""
-        asked = key, kind
-        if asked not in self._suggestions and len(self._suggestions) < MAX_UNKNOWN:
-            self._suggestions[asked] = did_you_mean(camel(key), fields_in(kind))
-        return self._suggestions.get(asked)
+def _faults(value: object, kind: str, path: str) -> Iterator[_Fault]:
+    """What is wrong with a value that should be of one of the API's kinds, and within it."""
+    is_list, is_object = kind.endswith("*"), kind in OBJECTS
+    expected = list if is_list else dict if is_object else TYPES.get(kind, object)
+    if not isinstance(value, expected):
+        if not path.endswith("functionResponse.response"):  # `turn_order` says what to write
+            yield _Fault("type", path, f"is {turn_order.type_name(value)}")
+    elif isinstance(value, list) and is_list:
+        for number, item in enumerate(value):
+            yield from _faults(item, kind[:-1], f"{path}[{number}]")
+    elif isinstance(value, dict) and is_object:
+        yield from _faults_within(value, kind, f"{path}." if path else "")
+    elif isinstance(value, str) and kind == "bytes" and (len(value) % 4 or not is_base64(value)):
+        yield _Fault("base64", path, "is not base64")
 
 
-def _is_padded_base64(text: str) -> bool:
-    return len(text) % 4 == 0 and is_base64(text)
+def _faults_within(value: Mapping[str, object], kind: str, path: str) -> Iterator[_Fault]:
+    fields = fields_in(kind)
+    for key in REQUIRED.get(kind, ()):
+        if not value.get(key):
+            yield _Fault("data", path + key, "is missing")
+    for key, inner in value.items():
+        if key in fields:
+            yield from _faults(inner, fields[key], path + key)
+        else:
+            hint = _suggestion(key, kind)
+            yield _Fault("key", path + key[:40], "is not a key of the API", hint)
+
+
+@lru_cache(1000)
+def _suggestion(key: str, kind: str) -> str | None:
+    """A hint if a key is nearly that of a field, or means one."""
+    return did_you_mean(camel(key), fields_in(kind))
