@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gemcli.api.limits import Limits
 from gemcli.errors import GemcliError
-from gemcli.sessions import records
+from gemcli.sessions import record_lines, records
 from gemcli.settings.config import Config
 from gemcli.simulator.simulated_api import Reply, json_reply
 
@@ -223,7 +223,7 @@ def write_session(name: str, *content: Any) -> Path:
     """Write a named session, record by record; its file is the result."""
     path = session_file(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"".join(records.encode(record) for record in content))
+    path.write_bytes(b"".join(record_lines.encode(record) for record in content))
     path.chmod(0o600)
     return path
 

@@ -17,7 +17,7 @@ import pytest
 from google.genai import types
 
 from gemcli.replay import checks, script_schema, suites, template
-from gemcli.sessions.records import FIELDS
+from gemcli.sessions.record_lines import FIELDS
 from gemcli.settings.definitions import SETTINGS
 from gemcli.simulator import rules
 from gemcli.simulator.simulated_api import json_reply

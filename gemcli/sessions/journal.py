@@ -15,10 +15,10 @@ from typing import Final, Literal
 from gemcli.chat import turn_order
 from gemcli.chat.answers import USAGE_COUNTERS, Answer, UsageMetadata, content_of, token_count
 from gemcli.chat.contents import Content, as_sent, function_responses
+from gemcli.sessions.record_lines import RecordError
 from gemcli.sessions.records import (
     FailureRecord,
     Record,
-    RecordError,
     RequestRecord,
     ResponseRecord,
     SessionRecord,

@@ -6,9 +6,9 @@ import shlex
 from typing import NamedTuple
 
 from gemcli.errors import GemcliError, ReasonName, counted
-from gemcli.sessions import records
+from gemcli.sessions import record_lines
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import RecordError
+from gemcli.sessions.record_lines import RecordError
 
 
 class Lines(NamedTuple):
@@ -53,10 +53,10 @@ def fold(lines: Lines, path: str) -> Journal:
     journal = Journal([])
     for number, line in enumerate(lines.lines, 1):
         try:
-            record = records.parse(line)
+            record = record_lines.parse(line)
             if number == 1 and record["kind"] != "session":
                 raise ValueError("not a gemcli session: the first line is not a session record")
-            journal.apply(records.check(record))
+            journal.apply(record_lines.check(record))
         except ValueError as error:
             raise _bad_line(path, number, error) from None
     journal.torn_bytes = len(lines.torn)
@@ -87,7 +87,7 @@ def _bad_line(path: str, number: int, error: ValueError) -> GemcliError:
 
 def _is_record(line: bytes) -> bool:
     try:
-        records.parse(line)
+        record_lines.parse(line)
     except ValueError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""The records of a session file: their types, how one is made, and how one becomes a line and back.
+"""The records of a session file: their types, and how each is made.
 
 A session is a journal in JSON Lines, UTF-8, one record a line, only ever appended to. Every record
 has `kind` and `time` (RFC 3339, UTC; information only). Unknown keys are kept.
@@ -8,24 +8,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
-from gemcli.chat import turn_order
-from gemcli.chat.answers import Answer, invalid_response
+from gemcli.chat.answers import Answer
 from gemcli.chat.contents import Content, group_turns
-from gemcli.errors import ReasonName
-from gemcli.text import strict_json
 
 if TYPE_CHECKING:
     from gemcli.settings.config import Config
 
 FORMAT = 1
 """The newest format that this program reads, and the one it writes."""
-
-DEPTH = strict_json.MAX_DEPTH + 16
-"""Nesting allowed in a line: whatever came in within `MAX_DEPTH` must load inside a record too."""
 
 
 class SessionRecord(TypedDict):
@@ -127,124 +120,6 @@ Record = (
     | RewindRecord
     | FormatRecord
 )
-
-# fmt: off
-FIELDS: dict[str, dict[str, type | UnionType]] = {
-    "session":  {"format": int, "id": str, "model": str, "backend": str, "config": dict,
-                 "project": str | None, "location": str | None, "origin": dict | None},
-    "request":  {"turn": int, "id": str, "content": dict, "model": str, "backend": str,
-                 "config": dict | None},
-    "response": {"request": str, "answer": dict, "valid": bool,
-                 "attempts": list | None, "elapsed_ms": int | None},
-    "failure":  {"request": str, "outcome": str, "attempts": list | None},
-    "tool":     {"request": str},
-    "rewind":   {"turns": list},
-    "undo":     {"turns": list},
-    "format":   {"format": int},
-}
-# fmt: on
-"""The fields that are checked when a record is read; those with `None` are optional."""
-
-
-# Reading and writing
-
-
-class RecordError(ValueError):
-    """A record that does not fit; `reason` is the reason of the error that the user gets."""
-
-    def __init__(self, message: str, reason: ReasonName = "CORRUPT") -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-def encode(record: Mapping[str, object]) -> bytes:
-    """The record as one line, newline included."""
-    return strict_json.encode(record) + b"\n"
-
-
-def decode(line: bytes) -> Record:
-    """Read and check one line. Raises `RecordError`, or `ValueError` if it is not a record."""
-    return check(parse(line))
-
-
-def parse(line: bytes) -> dict[str, Any]:
-    """Read one line, with or without its newline. Raises `ValueError` if it is not a record."""
-    record = strict_json.loads(line, DEPTH)
-    if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
-        raise ValueError("not a record: an object with `kind` is expected")
-    return record
-
-
-def check(record: dict[str, Any]) -> Record:
-    """Check the fields of a record. Raises `RecordError` naming the first that is invalid."""
-    kind = record["kind"]
-    if kind not in FIELDS:
-        raise RecordError(f"records of kind {kind!r} are unknown to this version", "NEWER_FORMAT")
-    if "format" in FIELDS[kind]:
-        # Before anything else is checked: a newer format may have other fields.
-        _require_known_format(record.get("format"))
-    for name, expected in FIELDS[kind].items():
-        value = record.get(name)
-        fits = type(value) is expected
-        # To Python a boolean is an integer.
-        if not fits and (type(value) is bool or not isinstance(value, expected)):
-            raise RecordError(f"a {kind} record with a missing or invalid `{name}`")
-        fault = FAULTS[name](value) if name in FAULTS and value is not None else None
-        if fault:
-            raise RecordError(f"a {kind} record with an invalid `{name}`: {fault}")
-    return cast("Record", record)
-
-
-def _require_known_format(number: object) -> None:
-    if type(number) is int and number > FORMAT:
-        what = f"format {number} is newer than {FORMAT}, which this version reads"
-        raise RecordError(what, "NEWER_FORMAT")
-
-
-def _invalid_config(config: dict[str, object]) -> str | None:
-    if not isinstance(config.get("generationConfig", {}), dict):
-        return "`generationConfig` is not an object"
-    if "systemInstruction" in config:
-        fault = turn_order.invalid_content(config["systemInstruction"])
-        return f"`systemInstruction`{fault}" if fault else None
-    return None
-
-
-def _invalid_content(content: object) -> str | None:
-    problem = next(turn_order.shape_problems(0, content), None)
-    return problem.message if problem else None
-
-
-def _invalid_attempts(attempts: list[object]) -> str | None:
-    for attempt in attempts:
-        if not isinstance(attempt, dict) or _invalid_number(attempt.get("elapsed_ms", 0)):
-            return "not objects, each with its time"
-    return None
-
-
-def _invalid_number(number: object) -> str | None:
-    # Nothing is calculated with a larger one.
-    fits = type(number) is int and 0 <= number <= strict_json.MAX_EXACT
-    return None if fits else "not a number that it can be"
-
-
-def _invalid_turns(turns: list[object]) -> str | None:
-    return None if all(type(number) is int for number in turns) else "not numbers"
-
-
-FAULTS: dict[str, Callable[[Any], str | None]] = {
-    "turn": _invalid_number,
-    "elapsed_ms": _invalid_number,
-    "config": _invalid_config,
-    "content": _invalid_content,
-    "answer": invalid_response,
-    "attempts": _invalid_attempts,
-    "turns": _invalid_turns,
-}
-"""What can be wrong with a field beyond its type."""
-
-
-# Making
 
 
 def now() -> str:

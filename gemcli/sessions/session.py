@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from gemcli.errors import GemcliError, ReasonName
-from gemcli.sessions import records
+from gemcli.sessions import record_lines
 from gemcli.sessions.file_operations import io_reason, is_same_file, write_all, write_numbered
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
@@ -44,8 +44,8 @@ class Session:
         a power cut may take it. Raises `Unsaved`: DISK_FULL, IO, or SESSION_CHANGED if the file is
         not what this process loaded (then a paid record is kept in `PATH.lost-<n>`).
         """
-        line = records.encode(record)
-        self.journal.apply(records.decode(line))
+        line = record_lines.encode(record)
+        self.journal.apply(record_lines.decode(line))
         with deferred:
             self._appended.append(line)
             self._require_unchanged(self._size, paid)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
 from gemcli.errors import GemcliError
-from gemcli.sessions import file_operations, records
+from gemcli.sessions import file_operations, record_lines
 from gemcli.sessions.atomic_create import create_file, remove_old_drafts
 from gemcli.sessions.file_operations import io_error, sync_directory
 from gemcli.sessions.filesystem import FileSystem
@@ -92,7 +92,7 @@ class Store:
         self, path: str, content: Iterable[Record], *, force: bool = False, wait: float = 0
     ) -> str | None:
         """Create a session whole or not at all. `force` keeps an old one, and returns its path."""
-        data = b"".join(map(records.encode, content))
+        data = b"".join(map(record_lines.encode, content))
         self._require_no_dangling_link(path)
         target = self.fs.realpath(path)
         directory = os.path.dirname(target)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gemcli.api.models import DEFAULT_MODEL
-from gemcli.sessions import records
+from gemcli.sessions import record_lines
 from gemcli.settings.definitions import OPTIONS
 from tests.builders import (
     CALL,
@@ -309,7 +309,7 @@ def test_records_are_not_shared_with_the_source(here: InProcess) -> None:
     here("new", "-s", "b", "--from", "a")
     assert here("rewind", "-s", "b").status == 0
     assert source.read_bytes() == before
-    assert records.decode(before.splitlines()[1]).get("imported") is None
+    assert record_lines.decode(before.splitlines()[1]).get("imported") is None
 
 
 # Histories from elsewhere

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gemcli.sessions import records
+from gemcli.sessions import record_lines
 from tests.builders import CALL, RESPONSE, failure, header, mixed, request, response, turn, write_session
 from tests.support import Done, InProcess
 
@@ -93,7 +93,7 @@ def test_undo_after_a_failure(here: InProcess) -> None:
     here("rewind", "-s", "a")
     path = Path(here("history", "-s", "a", "--path").out.strip())
     with path.open("ab") as file:
-        file.write(b"".join(map(records.encode, [request(2, "q"), failure(2, "rejected")])))
+        file.write(b"".join(map(record_lines.encode, [request(2, "q"), failure(2, "rejected")])))
     assert here("rewind", "-s", "a", "--undo").json["last_turn"] == 1
     assert live(here) == [1]
 

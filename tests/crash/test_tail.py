@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gemcli.errors import GemcliError
-from gemcli.sessions import records
+from gemcli.sessions import record_lines, records
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.store import Store
@@ -43,7 +43,7 @@ def session(turns: int) -> list[bytes]:
     """The lines of a session with some turns."""
     numbers = range(1, turns + 1)
     made = [header(), *chain.from_iterable(turn(n, f"message {n} äöü", f"answer {n} ☃") for n in numbers)]
-    return [records.encode(record) for record in made]
+    return [record_lines.encode(record) for record in made]
 
 
 def texts(journal: Journal) -> list[str]:
@@ -60,7 +60,7 @@ def test_a_damaged_last_record_is_ignored_and_then_cut_off(
     lines = session(2) if last == "response" else session(2)[:-1]
     *before, line = lines
     whole, path = b"".join(before), tmp_path / "s.jsonl"
-    said = texts(Journal(map(records.decode, before)))
+    said = texts(Journal(map(record_lines.decode, before)))
     for at in range(1, len(line) - 1):
         damaged = KINDS[kind](line, at)
         path.write_bytes(whole + damaged)

@@ -29,7 +29,7 @@ from gemcli.errors import GemcliError
 from gemcli.formats import read_history
 from gemcli.replay import checks, events, plan, read_script
 from gemcli.replay.script import Script
-from gemcli.sessions import names, records
+from gemcli.sessions import names, record_lines, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import fold, scan
 from gemcli.settings import config as settings
@@ -92,8 +92,8 @@ def session(data: bytes) -> bool:
         data[: lines.end],
     )
     journal = fold(lines, "s.jsonl")
-    written = [records.encode(record) for record in journal.records]
-    again = Journal(map(records.decode, written))
+    written = [record_lines.encode(record) for record in journal.records]
+    again = Journal(map(record_lines.decode, written))
     assert same(again.records, journal.records)
     assert shown(again) == shown(journal)
     forked(journal)
@@ -159,7 +159,7 @@ def forked(journal: Journal) -> None:
     """A fork is a session with the same history."""
     with suppress(GemcliError):
         made = create_session.forked(APP, NewOptions(config=CALL), journal, {"kind": "fork", "session": "s"})
-        again = Journal(records.decode(records.encode(record)) for record in made)
+        again = Journal(record_lines.decode(record_lines.encode(record)) for record in made)
         assert same(again.history, journal.history)
         assert again.totals()["requests"] == 0
         printed(documents.session_document("s", "/s", again))
@@ -186,7 +186,7 @@ def gone_on_with(journal: Journal) -> None:
         records.request(number, name, content, model="m", backend="b"),
         records.response(name, answer("yes"), valid=True, attempts=[], elapsed_ms=1),
     ):
-        longer.apply(records.decode(records.encode(record)))
+        longer.apply(record_lines.decode(record_lines.encode(record)))
     assert same(longer.history[:-2], journal.history)
     assert longer.live[-1].number == number
 
@@ -213,7 +213,7 @@ def imported(data: bytes) -> bool:
     loaded = history.contents
     first = records.session(model="m", backend="gemini", config={}, origin=None)
     made = [first, *records.imported(loaded, model="m", backend="gemini")]
-    journal = Journal(records.decode(records.encode(record)) for record in made)
+    journal = Journal(record_lines.decode(record_lines.encode(record)) for record in made)
     assert same(journal.history, [sent(content) for content in loaded])
     if not journal.open_turn and not UNCHECKED.search(text + "".join(history.notes)):
         body = strict_json.encode({"contents": [*journal.history, user_text("next")]})
@@ -381,7 +381,7 @@ def judged(received: Answer) -> None:
     started: list[records.Record] = [records.session(model="m", backend="b", config={}, origin=None)]
     started += [records.request(1, "1.1", user_text("q"), model="m", backend="b")]
     started += [records.response("1.1", received, valid=verdict.valid, attempts=[], elapsed_ms=1)]
-    journal = Journal(records.decode(records.encode(record)) for record in started)
+    journal = Journal(record_lines.decode(record_lines.encode(record)) for record in started)
     assert bool(journal.history) == verdict.valid
     assert turn_order.check(journal.history) == []
     assert not verdict.valid or len(group_turns(journal.history)) == 1

@@ -24,7 +24,7 @@ from gemcli.replay.conversation import Conversation
 from gemcli.replay.events import Event, Outcome
 from gemcli.replay.run import run
 from gemcli.replay.script import Script, Suite
-from gemcli.sessions import records
+from gemcli.sessions import record_lines
 from gemcli.sessions.records import Record
 from gemcli.signals import deferred
 from gemcli.terminal.output import Output
@@ -167,12 +167,12 @@ class World:
 
     def write(self, name: str, *content: Record) -> None:
         """Write a session, record by record."""
-        self.path(name).write_bytes(b"".join(records.encode(record) for record in content))
+        self.path(name).write_bytes(b"".join(record_lines.encode(record) for record in content))
 
     def append(self, *content: Record, name: str = "s") -> None:
         """Add records to a session."""
         with self.path(name).open("ab") as file:
-            file.writelines(records.encode(record) for record in content)
+            file.writelines(record_lines.encode(record) for record in content)
 
 
 def load(document: Any) -> Suite:

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from gemcli.chat import answers, turn_order
 from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
-from gemcli.sessions import read_records, records
+from gemcli.sessions import read_records, record_lines, records
 from gemcli.sessions.journal import ANSWERED, FAILED, IN_DOUBT, PENDING, REFUSED, Journal
 from tests.builders import answer, call, contents, error_from, json_values, model, result, user
 from tests.support import Model as Server
@@ -73,7 +73,7 @@ def live(journal: Journal) -> list[int]:
 
 def reread(journal: Journal) -> Journal:
     """The journal as it comes back from the bytes of a file."""
-    return read_records.fold(read_records.scan(b"".join(map(records.encode, journal.records))), "file")
+    return read_records.fold(read_records.scan(b"".join(map(record_lines.encode, journal.records))), "file")
 
 
 def everything(journal: Journal) -> Any:
@@ -385,7 +385,7 @@ OPTIONAL: dict[str, tuple[Any, ...]] = {
 
 def fold(body: list[Any]) -> Journal:
     """The journal of these records as a file holds them."""
-    return read_records.fold(read_records.scan(b"".join(map(records.encode, body))), "file")
+    return read_records.fold(read_records.scan(b"".join(map(record_lines.encode, body))), "file")
 
 
 @pytest.mark.parametrize(("body", "message"), BROKEN.values(), ids=BROKEN)
@@ -423,7 +423,7 @@ def test_optional(name: str) -> None:
 @pytest.mark.parametrize(("table", "required"), [(REQUIRED, True), (OPTIONAL, False)], ids=["required", "optional"])
 def test_every_field_is_tested(table: dict[str, Any], required: bool) -> None:
     """The tables above name every field that is checked."""
-    fields = [(kind, name, type_) for kind, fields in records.FIELDS.items() for name, type_ in fields.items()]
+    fields = [(kind, name, type_) for kind, fields in record_lines.FIELDS.items() for name, type_ in fields.items()]
     assert table.keys() == {f"{kind}.{name}" for kind, name, type_ in fields if isinstance(type_, type) == required}
 
 
@@ -550,8 +550,8 @@ def test_numbers_of_records(number: int) -> None:
         (told("1.1", elapsed_ms=number), "elapsed_ms"),
         (told("1.1", attempts=[{"elapsed_ms": number}]), "attempts"),
     ):
-        with pytest.raises(records.RecordError, match=f"invalid `{name}`"):
-            records.decode(records.encode(record))
+        with pytest.raises(record_lines.RecordError, match=f"invalid `{name}`"):
+            record_lines.decode(record_lines.encode(record))
 
 
 def test_totals_name_the_counters_of_the_sdk() -> None:

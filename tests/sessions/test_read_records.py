@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
-from gemcli.sessions import records
+from gemcli.sessions import record_lines
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import Lines, fold, scan
 from tests.builders import answer, contents, error_from
@@ -31,7 +31,7 @@ def exchange(number: int) -> list[dict[str, Any]]:
     return [asked | {"backend": "gemini"}, told]
 
 
-WHOLE = [records.encode(record) for record in (HEADER, *exchange(1), *exchange(2))]
+WHOLE = [record_lines.encode(record) for record in (HEADER, *exchange(1), *exchange(2))]
 FILE = b"".join(WHOLE)
 BARE = [line[:-1] for line in WHOLE]
 LAST = len(WHOLE[-1])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, user_text
-from gemcli.sessions import records
+from gemcli.sessions import record_lines, records
 from gemcli.sessions.journal import Journal
 from gemcli.text import strict_json
 from tests.builders import contents, json_values
@@ -22,11 +22,11 @@ from tests.builders import contents, json_values
 def test_round_trip(record: dict[str, Any], kind: str) -> None:
     """Any record is one line and comes back value for value, keys in their order."""
     record = {**record, "kind": kind}
-    line = records.encode(record)
+    line = record_lines.encode(record)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert b"\0" not in line
-    assert repr(records.parse(line)) == repr(records.parse(line[:-1])) == repr(record)
+    assert repr(record_lines.parse(line)) == repr(record_lines.parse(line[:-1])) == repr(record)
 
 
 NO_RECORDS = ["[]", "null", "5", '"kind"', "{}", '{"kind":1}', '{"kind":null}', '{"Kind":"x"}', '{"kind":"x","a":NaN}']
@@ -37,7 +37,7 @@ def test_no_record(line: str) -> None:
     """What is no object with a kind, or no strict JSON, is no record."""
     message = "not a record: an object with `kind` is expected" if "NaN" not in line else "NaN is not JSON"
     with pytest.raises(ValueError, match=rf"\A{message}\Z"):
-        records.parse(line.encode())
+        record_lines.parse(line.encode())
 
 
 def test_depth() -> None:
@@ -45,10 +45,10 @@ def test_depth() -> None:
     deepest = strict_json.loads("[" * strict_json.MAX_DEPTH + "]" * strict_json.MAX_DEPTH)
     content: Content = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"x": deepest}}}]}
     record = records.request(1, "1.1", content, model="m", backend="gemini")
-    assert records.decode(records.encode(record)) == record
+    assert record_lines.decode(record_lines.encode(record)) == record
     answer: Any = {"deep": deepest}
     response = records.response("1.1", answer, valid=False, attempts=[], elapsed_ms=0)
-    assert records.decode(records.encode(response)) == response
+    assert record_lines.decode(record_lines.encode(response)) == response
 
 
 def test_now() -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gemcli.sessions import records
+from gemcli.sessions import record_lines, records
 from gemcli.sessions.filesystem import FileSystem, P, T
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import RecordError
+from gemcli.sessions.record_lines import RecordError
 from gemcli.sessions.session import Session, Unsaved
 from gemcli.sessions.store import Store
 from tests.builders import answer, header
@@ -56,7 +56,7 @@ def test_a_record_is_on_the_disk_when_append_returns(fs: Faulty, path: Path) -> 
             session.append(record)
             look = ["stat", "fstat", "fstat"]
             assert fs.calls == [*look, "write", "fsync", *look]
-            on_disk = [records.decode(line) for line in path.read_bytes().splitlines()]
+            on_disk = [record_lines.decode(line) for line in path.read_bytes().splitlines()]
             assert on_disk == session.journal.records
     assert session.journal.history == Store(fs, print).read(str(path)).history
 
@@ -209,6 +209,6 @@ def test_the_journal_of_a_session_is_the_fold_of_its_file(path: Path) -> None:
     with opened(FileSystem(), path) as session:
         for record in (ASKED, TOLD, records.rewind([1]), records.undo([1])):
             session.append(record)
-        again = Journal([records.decode(line) for line in path.read_bytes().splitlines()])
+        again = Journal([record_lines.decode(line) for line in path.read_bytes().splitlines()])
         assert session.journal.history == again.history
         assert [turn.number for turn in session.journal.live] == [turn.number for turn in again.live] == [1]

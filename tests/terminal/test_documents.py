@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gemcli.errors import GemcliError
 from gemcli.formats import markdown, replay_script
-from gemcli.sessions import read_records, records
+from gemcli.sessions import read_records, record_lines
 from gemcli.sessions.journal import Journal
 from gemcli.terminal import documents
 from tests.builders import answer, json_values
@@ -212,7 +212,7 @@ def test_anything_is_shown_or_refused(data: st.DataObject) -> None:
     record = data.draw(st.sampled_from(body))
     record[data.draw(st.sampled_from(sorted(record.keys() - {"kind"})))] = data.draw(VALUES)
     try:
-        journal = read_records.fold(read_records.scan(b"".join(map(records.encode, body))), "x")
+        journal = read_records.fold(read_records.scan(b"".join(map(record_lines.encode, body))), "x")
     except GemcliError as error:
         assert error.exit == 65  # noqa: PT017 - the rest is shown
         return
