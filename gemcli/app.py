@@ -101,7 +101,10 @@ class App:
                 raise
             near = self.similar(session)
             hint = f"make it: gemcli new -s {shlex.quote(session)}"
-            hint = f"{near} or {hint}" if near else hint
+            if near:
+                hint = f"{near} or {hint}"
+            else:
+                hint = f"{hint}; gemcli history --sessions lists the others"
             raise error.replace(hint=hint) from error.__cause__
 
     def gemini(self, backend: Backend, seconds: float = 60.0, *, dry: bool = False) -> Gemini:

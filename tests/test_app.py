@@ -41,7 +41,7 @@ def test_a_missing_session_tells_how_it_is_made(
     with pytest.raises(GemcliError) as caught:
         use(app, method, session)
     assert caught.value.reason == "SESSION_MISSING"
-    assert caught.value.hint == f"make it: gemcli new -s {shown}"
+    assert caught.value.hint == f"make it: gemcli new -s {shown}; gemcli history --sessions lists the others"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,8 @@ def test_a_similar_session(
     with pytest.raises(GemcliError) as caught:
         app.read(session)
     make = f"make it: gemcli new -s {session}"
-    assert caught.value.hint == (f"did you mean `{meant}`? or {make}" if meant else make)
+    others = "; gemcli history --sessions lists the others"
+    assert caught.value.hint == (f"did you mean `{meant}`? or {make}" if meant else make + others)
 
 
 def test_require_does_not_read(app: App) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -145,5 +144,4 @@ def _source(app: App, source: str, at: int | None) -> Journal:
     try:
         return journal if at is None else journal.at(at)
     except KeyError:
-        hint = f"run gemcli history -s {shlex.quote(source)} --all to see its turns"
-        raise GemcliError("NO_SUCH_TURN", f"{source} has no turn {at}", hint=hint) from None
+        raise GemcliError("NO_SUCH_TURN", f"{source} has no turn {at}") from None

@@ -168,8 +168,11 @@ class Output:
             write_within(0, STDERR, text.encode("utf-8"))
 
     def _status_columns(self) -> int | None:
-        """The columns for a status line; None if nobody sees it, or another program is in front."""
-        if self.errors_json or self.dumb or not is_terminal(STDERR):
+        """The columns for a status line; None if nobody sees it, or another program is in front.
+
+        Whoever reads results in a pipe may be in front too: a pager owns the screen.
+        """
+        if self.errors_json or self.dumb or not (self.on_terminal and is_terminal(STDERR)):
             return None
         return columns(STDERR) if is_in_front(STDERR) else None
 

@@ -51,8 +51,13 @@ def facts(document: Mapping[str, object]) -> Iterator[Line]:
     labels = {key: key.replace("_", " ") for key in document}
     columns = max(map(width, labels.values()))
     for key, value in document.items():
-        shown = f"{value:,}" if type(value) is int else value
-        yield [Piece(padded(labels[key], columns + 2), "faint"), Piece(str(shown))]
+        yield [Piece(padded(labels[key], columns + 2), "faint"), Piece(_in_words(value))]
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def has_colours(environ: Mapping[str, str]) -> bool:

@@ -117,7 +117,7 @@ def test_a_missing_session(here: InProcess, command: list[str], session: str) ->
     """A missing session is 66 with the exact command that makes it, which does; nothing is made before."""
     done = here(*command, "-s", session)
     assert_told(done, 66, "there is no session at")
-    made = re.findall(r"hint: make it: gemcli new -s (.*)\n", done.err)
+    made = re.findall(r"hint: make it: gemcli new -s (.*);", done.err)
     assert made == [session if " " not in session else f"'{session}'"]
     assert os.listdir(here.directory) == []
     assert not here.session(session).exists()

@@ -94,6 +94,7 @@ def test_has_colours(environ: dict[str, str], colours: bool) -> None:
 
 
 def test_facts() -> None:
-    """A small document, one key a line."""
-    lines = [screen.rendered(line, colours=False) for line in screen.facts({"session": "a", "total_tokens": 1234})]
-    assert lines == ["session       a", "total tokens  1,234"]
+    """A small document in words, one key a line."""
+    document = {"session": "a", "ok": True, "total_tokens": 1234}
+    lines = [screen.rendered(line, colours=False) for line in screen.facts(document)]
+    assert lines == ["session       a", "ok            yes", "total tokens  1,234"]

@@ -139,22 +139,23 @@ def test_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("person", "options", "terminal", "in_front"),
+    ("person", "options", "terminals", "in_front"),
     [
-        (True, {"dumb": False}, True, True),
-        (False, {"dumb": True}, True, True),
-        (False, {"dumb": False, "errors_json": True}, True, True),
-        (False, {"dumb": False}, False, True),
-        (False, {"dumb": False}, True, False),
+        (True, {"dumb": False}, {1, 2}, True),
+        (False, {"dumb": True}, {1, 2}, True),
+        (False, {"dumb": False, "errors_json": True}, {1, 2}, True),
+        (False, {"dumb": False}, {1}, True),
+        (False, {"dumb": False}, {2}, True),
+        (False, {"dumb": False}, {1, 2}, False),
     ],
-    ids=["person", "dumb", "errors-json", "no-terminal", "background"],
+    ids=["person", "dumb", "errors-json", "log", "pager", "background"],
 )
 def test_only_a_person_is_told(
-    person: bool, options: dict[str, Any], terminal: bool, in_front: bool, monkeypatch: pytest.MonkeyPatch
+    person: bool, options: dict[str, Any], terminals: set[int], in_front: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody else starts a thread or gets a byte."""
     drawn: list[bytes] = []
-    monkeypatch.setattr(output, "is_terminal", lambda _: terminal)
+    monkeypatch.setattr(output, "is_terminal", lambda fd: fd in terminals)
     monkeypatch.setattr(output, "is_in_front", lambda _: in_front)
     monkeypatch.setattr(output, "write_within", lambda _seconds, _fd, data: drawn.append(data))
     before = set(threading.enumerate())  # threads of other tests may still be about to end
