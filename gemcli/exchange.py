@@ -38,9 +38,9 @@ from gemcli.chat.answers import Answer, Verdict
 from gemcli.errors import GemcliError, unexpected
 from gemcli.prepare_request import Request
 from gemcli.sessions import records
-from gemcli.sessions.journal import ANSWERED, Exchange
 from gemcli.sessions.records import AttemptRecord
 from gemcli.sessions.session import Session, Unsaved
+from gemcli.sessions.turns import ANSWERED, Exchange
 from gemcli.signals import deferred
 
 

@@ -14,7 +14,8 @@ from gemcli.chat import contents, turn_order
 from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError, require_none
 from gemcli.sessions import signatures
-from gemcli.sessions.journal import Exchange, Journal
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.turns import Exchange
 from gemcli.settings import config as settings
 from gemcli.settings.config import Config
 

@@ -27,8 +27,9 @@ from gemcli.errors import GemcliError, counted
 from gemcli.exchange import Result, Transport, WaitEvent
 from gemcli.prepare_request import Request, prepare
 from gemcli.sessions import names, once
-from gemcli.sessions.journal import Exchange, Journal
+from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import SessionRecord
+from gemcli.sessions.turns import Exchange
 from gemcli.settings.config import Config, merge
 from gemcli.signals import deferred
 

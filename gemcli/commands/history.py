@@ -12,7 +12,8 @@ from gemcli.chat import turn_order
 from gemcli.chat.answers import Answer
 from gemcli.errors import GemcliError, require_none
 from gemcli.sessions import names
-from gemcli.sessions.journal import Journal, Turn
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.turns import Turn
 from gemcli.terminal import conversation, documents, options, session_table
 from gemcli.terminal.documents import Document
 from gemcli.terminal.screen import Line, Piece, facts

@@ -14,10 +14,11 @@ from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.replay.script import Script, Turn
 from gemcli.sessions import names, once
-from gemcli.sessions.journal import Exchange, Journal
-from gemcli.sessions.journal import Turn as RecordedTurn
+from gemcli.sessions.journal import Journal
 from gemcli.sessions.once import Message
 from gemcli.sessions.records import SessionRecord
+from gemcli.sessions.turns import Exchange
+from gemcli.sessions.turns import Turn as RecordedTurn
 from gemcli.settings import config as settings
 from gemcli.settings.config import Config
 

@@ -24,7 +24,7 @@ from gemcli.replay.collected_scripts import CollectedScripts
 from gemcli.replay.script import Script, Suite, Turn
 from gemcli.replay.script_schema import MAX_MESSAGES, refuse_so_many
 from gemcli.sessions import read_records
-from gemcli.sessions.journal import Turn as Recorded
+from gemcli.sessions.turns import Turn as Recorded
 from gemcli.settings.config import Config
 from gemcli.text import json_tree, tree, yaml_tree
 from gemcli.text.problems import Problems

@@ -18,8 +18,9 @@ from enum import Enum
 from gemcli.chat import answers
 from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
-from gemcli.sessions.journal import ANSWERED, FAILED, REFUSED, Exchange, Journal, Turn
+from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import RequestRecord, SessionRecord
+from gemcli.sessions.turns import ANSWERED, FAILED, REFUSED, Exchange, Turn
 from gemcli.settings.config import Config, merge
 
 

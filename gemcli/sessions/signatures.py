@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 
 from gemcli.chat.contents import Content, Part, function_responses, is_blank, parts_of
-from gemcli.sessions.journal import Exchange
+from gemcli.sessions.turns import Exchange
 
 STAND_IN = "skip_thought_signature_validator"
 """What the API documents for calls whose signature cannot be had."""

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, cast
 
 from gemcli.chat.answers import Answer, content_of, invalid_response
 from gemcli.chat.contents import Content, Part, is_blank, parts_of
-from gemcli.sessions.journal import ANSWERED, Exchange, Turn
+from gemcli.sessions.turns import ANSWERED, Exchange, Turn
 from gemcli.terminal import documents
 from gemcli.terminal.escapes import as_json
 from gemcli.terminal.screen import Line, Look, Piece, cut, wrapped

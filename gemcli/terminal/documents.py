@@ -15,7 +15,8 @@ from gemcli.chat import turn_order
 from gemcli.chat.answers import Answer, Candidate, content_of, judge_again
 from gemcli.chat.contents import Content, function_calls, is_blank, parts_of, text_of
 from gemcli.errors import GemcliError
-from gemcli.sessions.journal import ANSWERED, Exchange, Journal, Turn
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.turns import ANSWERED, Exchange, Turn
 
 Document = dict[str, object]
 """A JSON object as a command prints it."""

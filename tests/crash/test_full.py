@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from gemcli.sessions.journal import ANSWERED, Journal
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.turns import ANSWERED
 from tests.builders import contents, texts
 from tests.crash.harness import Ran, Runner, environment
 from tests.support import Model, read_session

@@ -22,7 +22,8 @@ from typing import Any
 
 import pytest
 
-from gemcli.sessions.journal import IN_DOUBT, PENDING, Journal
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.turns import IN_DOUBT, PENDING
 from tests.builders import texts
 from tests.crash.faults import Fault
 from tests.crash.harness import CHANGING, Ran, Runner, Sandbox, Seen, kills

@@ -19,7 +19,8 @@ from gemcli.chat import answers, turn_order
 from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.sessions import read_records, record_lines, records
-from gemcli.sessions.journal import ANSWERED, FAILED, IN_DOUBT, PENDING, REFUSED, Journal
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.turns import ANSWERED, FAILED, IN_DOUBT, PENDING, REFUSED
 from tests.builders import answer, call, contents, error_from, json_values, model, result, user
 from tests.support import Model as Server
 from tests.support import examples

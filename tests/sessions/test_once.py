@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
 from gemcli.sessions import once, records
-from gemcli.sessions.journal import Exchange, Journal
+from gemcli.sessions.journal import Journal
 from gemcli.sessions.once import Delivery, Message
 from gemcli.sessions.records import Record
+from gemcli.sessions.turns import Exchange
 from gemcli.settings.config import Config
 from tests.builders import ECHO, SCALARS, answer, failure, header, json_values, request, response, turn
 

@@ -12,8 +12,9 @@ from gemcli.api.backends import Backend
 from gemcli.chat.contents import Content, user_text
 from gemcli.prepare_request import prepare
 from gemcli.sessions import records, signatures
-from gemcli.sessions.journal import Exchange, Journal
+from gemcli.sessions.journal import Journal
 from gemcli.sessions.signatures import STAND_IN, with_stand_ins
+from gemcli.sessions.turns import Exchange
 from tests.builders import answer, model, user
 from tests.support import InProcess, Model
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from gemcli.sessions import records
-from gemcli.sessions.journal import Journal, Turn
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.turns import Turn
 from gemcli.terminal import conversation
 from gemcli.terminal.screen import rendered
 from tests.builders import CALL, RESPONSE, answer, failure, header, mixed, request, response, turn
