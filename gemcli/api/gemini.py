@@ -126,7 +126,7 @@ class Gemini:
         streamed = StreamedAnswer()
 
         def on_event(data: bytes) -> None:
-            chunk = streamed_answer.read(data, attempt.secrets.hide)
+            chunk = streamed_answer.read(data)
             streamed.add(chunk)
             on_chunk(chunk)
 

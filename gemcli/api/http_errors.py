@@ -8,8 +8,9 @@ The conditions are those of the API's documentation of errors
 from __future__ import annotations
 
 import re
+import textwrap
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gemcli.errors import GemcliError, ReasonName
@@ -90,54 +91,48 @@ class _ApiError:
 
 
 def error_of_response(
-    http: int,
-    headers: Mapping[str, str],
-    body: bytes | bytearray,
-    hide: Callable[[str], str] = str,
+    http: int, headers: Mapping[str, str], body: bytes | bytearray
 ) -> GemcliError:
-    """What an HTTP answer other than 200 means; after a 2xx, the outcome is unknown.
-
-    `hide` hides secrets in a text before it is cut, which could leave half of one.
-    """
-    error = _parse(body, hide)
+    """What an HTTP answer other than 200 means; after a 2xx, the outcome is unknown."""
+    error = _parse(body)
     reason = _reason(http, error)
     if reason == "QUOTA_DAILY":  # untrue then, and another time in each answer
         error = replace(error, message=_RETRY_IN.sub("", error.message))
-    message = f"{WORDS[reason]} ({f'HTTP {http} {hide(error.status)[:100]}'.rstrip()})"
+    message = f"{WORDS[reason]} ({f'HTTP {http} {error.status}'.rstrip()})"
     if http // 100 == 3:
-        message += f" to {hide(headers.get('location', 'nowhere'))[:MAX_QUOTE]}"
+        message += f" to {_shortened(headers.get('location', 'nowhere'), MAX_QUOTE)}"
     return GemcliError(
         reason,
-        message + _quoted(error, hide),
+        message + _quoted(error),
         http=http,
         outcome="unknown" if http < 300 else "rejected",
         retry_after=_retry_after(headers, error),
     )
 
 
-def error_in_answer(answer: object, hide: Callable[[str], str] = str) -> GemcliError | None:
+def error_in_answer(answer: object) -> GemcliError | None:
     """The error that a 200, or an event of its stream, brings instead of an answer, if it does."""
     if not isinstance(answer, dict) or answer.get("error") is None or answer.get("candidates"):
         return None
     error = _api_error(answer["error"])
     reason = _reason(error.code, error)
-    reported = f"error {error.code} {hide(error.status)[:100]}".rstrip()
+    reported = f"error {error.code} {error.status}".rstrip()
     return GemcliError(
         reason,
-        f"{WORDS[reason]} ({reported} with HTTP 200){_quoted(error, hide)}",
+        f"{WORDS[reason]} ({reported} with HTTP 200){_quoted(error)}",
         http=200,
         outcome="rejected",
         retry_after=_retry_after({}, error),
     )
 
 
-def error_in_body(body: bytes | bytearray, hide: Callable[[str], str] = str) -> GemcliError | None:
+def error_in_body(body: bytes | bytearray) -> GemcliError | None:
     """`error_in_answer` for the body of a 200 that should have been a stream."""
     try:
         answer = strict_json.loads(body)
     except ValueError:
         return None
-    return error_in_answer(answer[0] if isinstance(answer, list) and answer else answer, hide)
+    return error_in_answer(answer[0] if isinstance(answer, list) and answer else answer)
 
 
 def broken_off(error: GemcliError) -> GemcliError:
@@ -180,12 +175,12 @@ def _is_daily(error: _ApiError) -> bool:
     return False
 
 
-def _parse(body: bytes | bytearray, hide: Callable[[str], str]) -> _ApiError:
+def _parse(body: bytes | bytearray) -> _ApiError:
     """The error object of an answer; the text of a page as its message if there is none."""
     try:
         answer = strict_json.loads(body)
     except ValueError:
-        return _ApiError(message=text_of_page(body, hide))
+        return _ApiError(message=text_of_page(body))
     if isinstance(answer, list) and answer:  # so a stream answers before its first event
         answer = answer[0]
     if isinstance(answer, dict) and isinstance(answer.get("error"), dict | str):
@@ -201,7 +196,7 @@ def _api_error(error: object) -> _ApiError:
         details = []
     return _ApiError(
         code=code if isinstance(code, int) and 400 <= code < 600 else 500,
-        status=" ".join(status.split()) if isinstance(status, str) else "",
+        status=_shortened(status, 100) if isinstance(status, str) else "",
         message=_text_of_json(error.get("message") or error.get("detail")),
         details=[detail for detail in details if isinstance(detail, dict)],
     )
@@ -217,21 +212,27 @@ def _text_of_json(value: object) -> str:
     return strict_json.dumps(value) if value else ""
 
 
-def _quoted(error: _ApiError, hide: Callable[[str], str]) -> str:
+def _quoted(error: _ApiError) -> str:
     """What a server says, to follow our words: on one line, of a limited length, without a stop."""
-    text = hide(error.message)
     # A call of the API is no command of gemcli.
-    text = re.sub(r" ?Call ListModels [^.]*\.", "", text)
-    if len(text) > MAX_QUOTE:
-        text = text[: MAX_QUOTE - 1] + "…"
-    return f": {text.rstrip('. ')}" if text else ""
+    text = re.sub(r" ?Call ListModels [^.]*\.", "", error.message)
+    return f": {_shortened(text, MAX_QUOTE).rstrip('. ')}" if text else ""
 
 
-def text_of_page(body: bytes | bytearray, hide: Callable[[str], str]) -> str:
+def text_of_page(body: bytes | bytearray) -> str:
     """The beginning of a page without its tags: more could keep the pattern busy for minutes."""
-    page = hide(body[:8000].decode("utf-8", "replace"))[:4000]
-    text = re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
-    return " ".join(text.split())[:200]
+    page = body[:4000].decode("utf-8", "replace")
+    words = re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL).split()
+    if len(body) > 4000:
+        words = words[:-1]  # which may be half of a secret
+    return _shortened(" ".join(words), 200)
+
+
+def _shortened(text: str, width: int) -> str:
+    """`text` on one line. Words, which may be secrets that are hidden later, are never cut."""
+    return textwrap.shorten(
+        text, width, placeholder="…", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _retry_after(headers: Mapping[str, str], error: _ApiError) -> float | None:

@@ -24,7 +24,7 @@ def whole_answer(attempt: Attempt, error: BaseException | None) -> Answer:
         answer = answers.read(attempt.body)
     except GemcliError as unreadable:
         raise (_page_error(attempt) or unreadable) from None
-    if reported := http_errors.error_in_answer(answer, attempt.secrets.hide):
+    if reported := http_errors.error_in_answer(answer):
         raise reported
     return attempt.secrets.hide_in_answer(answer)
 
@@ -49,9 +49,9 @@ def check_stream(
         if unreadable.reason != "BAD_RESPONSE":
             raise
         what = "the stream ended inside an event"
-        raise GemcliError("STREAM_CUT", what, outcome="unknown") from unreadable
+        raise GemcliError("STREAM_CUT", what, outcome="unknown", http=200) from unreadable
     if not streamed.chunks:
-        if reported := http_errors.error_in_body(attempt.body, attempt.secrets.hide):
+        if reported := http_errors.error_in_body(attempt.body):
             raise reported
         if page := _page_error(attempt):
             raise page
@@ -59,7 +59,7 @@ def check_stream(
         raise answers.bad_response(f"the answer is {what}")
     if streamed.begun and not streamed.finished:
         what = "the stream ended without a finish reason"
-        raise GemcliError("STREAM_CUT", what, outcome="unknown")
+        raise GemcliError("STREAM_CUT", what, outcome="unknown", http=200)
 
 
 def explained(
@@ -78,21 +78,18 @@ def explained(
 
 def _raise_failure(attempt: Attempt, error: BaseException | None) -> NoReturn:
     """Raise what a request means that brought no answer: an error of the API, or of the network."""
-    secrets = attempt.secrets
     if attempt.complete and attempt.status is not None:
-        raise http_errors.error_of_response(
-            attempt.status, attempt.headers, attempt.body, secrets.hide
-        )
+        raise http_errors.error_of_response(attempt.status, attempt.headers, attempt.body)
     from gemcli.api.transport_errors import error_of_transport
 
     error = error or RuntimeError("the SDK returned without having made a request")
     failure = error_of_transport(error, attempt)
-    raise failure from (None if secrets.token_in_traceback(error) else error)
+    raise failure from (None if attempt.secrets.token_in_traceback(error) else error)
 
 
 def _page_error(attempt: Attempt) -> GemcliError | None:
     """The error of a page that came instead of an answer, such as that of a network portal."""
     if not attempt.body.lstrip().startswith(b"<"):
         return None
-    text = http_errors.text_of_page(attempt.body, attempt.secrets.hide)
+    text = http_errors.text_of_page(attempt.body)
     return answers.bad_response(f"the answer is a page of the web: {text}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from gemcli.api.http_errors import error_in_answer
@@ -15,16 +15,13 @@ Chunk = Answer
 """A piece of a streamed answer has the form of an answer."""
 
 
-def read(data: bytes, hide: Callable[[str], str] = str) -> Chunk:
-    """The chunk in one event. Raises `GemcliError`: BAD_RESPONSE, or the error that it reports.
-
-    `hide` hides secrets in the message of that error.
-    """
+def read(data: bytes) -> Chunk:
+    """The chunk in one event. Raises `GemcliError`: BAD_RESPONSE, or the error that it reports."""
     try:
         chunk = strict_json.loads(data)
     except ValueError as error:
         raise bad_response(f"an event is not JSON ({error})") from None
-    if reported := error_in_answer(chunk, hide):
+    if reported := error_in_answer(chunk):
         raise reported
     if fault := invalid_response(chunk):
         raise bad_response(f"not a chunk of an answer: {fault}")
