@@ -89,8 +89,6 @@ def main(
 
     The whole grammar: gemcli-simulator(1)
     """  # noqa: D301 - \b is click's mark for text that is not wrapped
-    if sys.stdout is None:  # a socket could become its descriptor
-        raise GemcliError("NOT_PRINTED", "standard output is closed: the URL cannot be printed")
     app, answering = _app(models, file)
     # Blocked before any thread starts, so that no thread is interrupted and `sigwait` gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)

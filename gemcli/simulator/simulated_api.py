@@ -34,13 +34,13 @@ class Models(NamedTuple):
     """The models of an application: those in its list, and what makes any other one."""
 
     listed: Mapping[str, Model]
-    others: Callable[[str], Model] | None = None
+    others: Callable[[str], Model] | None
 
     def find(self, name: str) -> Model | None:
         """The model of this name, None if it is not served."""
-        if name in self.listed or self.others is None or not MODEL_NAME.fullmatch(name):
-            return self.listed.get(name)
-        return self.others(name)
+        if name not in self.listed and self.others and MODEL_NAME.fullmatch(name):
+            return self.others(name)
+        return self.listed.get(name)
 
 
 def application(

@@ -674,9 +674,9 @@ def test_merge_of_what_excludes_each_other() -> None:
 def test_large_configs_are_quick() -> None:
     """A config with thousands of tools is read and checked in about a second."""
     started = time.process_time()
-    text = json.dumps({"tools": [{"functionDeclarations": [{"name": f"f{i}"}]} for i in range(5000)]})
+    text = json.dumps({"tools": [{"functionDeclarations": [{"name": f"f{i}"}]} for i in range(2000)]})
     assert check(from_yaml(text)) == []
-    assert time.process_time() - started < 3
+    assert time.process_time() - started < 1.5
 
 
 # Configs within other files
