@@ -69,7 +69,7 @@ OPTIONS = (
 # fmt: on
 
 
-@click.command("history", cls=options.Command, short_help="Show the turns of a session.")
+@click.command("history", cls=options.Command)
 @options.all_of(OPTIONS)
 @click.pass_obj
 def command(

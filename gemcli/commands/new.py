@@ -60,7 +60,7 @@ OPTIONS = (
 # fmt: on
 
 
-@click.command("new", cls=options.Command, short_help="Create a session.")
+@click.command("new", cls=options.Command)
 @options.all_of(OPTIONS)
 @click.pass_obj
 def command(

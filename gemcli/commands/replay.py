@@ -78,9 +78,7 @@ OPTIONS = (
 # fmt: on
 
 
-@click.command(
-    "replay", cls=common_options.Command, short_help="Send the messages of a script, each once."
-)
+@click.command("replay", cls=common_options.Command)
 @common_options.all_of(OPTIONS)
 @click.pass_context
 def command(

@@ -51,7 +51,7 @@ OPTIONS = (
 # fmt: on
 
 
-@click.command("rewind", short_help="Take turns out of the history.")
+@click.command("rewind")
 @options.all_of(OPTIONS)
 @click.pass_obj
 def command(

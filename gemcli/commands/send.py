@@ -85,9 +85,7 @@ OPTIONS = (
 # fmt: on
 
 
-@click.command(
-    "send", cls=common_options.Command, short_help="Send one message and print the answer."
-)
+@click.command("send", cls=common_options.Command)
 @common_options.all_of(OPTIONS)
 @click.pass_obj
 def command(

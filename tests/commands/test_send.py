@@ -92,15 +92,6 @@ def test_a_redirected_file(gemcli: Gemcli) -> None:
         assert file.tell() == 7
 
 
-def test_an_empty_redirected_file(gemcli: Gemcli) -> None:
-    """An empty file says nothing."""
-    write_session("a", header())
-    (gemcli.directory / "f").touch()
-    with (gemcli.directory / "f").open("rb") as file:
-        done = gemcli("send", "-s", "a", "hi", stdin=file.fileno())
-    assert (done.status, done.err, said(gemcli)) == (0, "", "hi")
-
-
 # What is sent
 
 
@@ -298,7 +289,7 @@ def test_wait(gemcli: Gemcli) -> None:
         at_once = gemcli("send", "-s", "a", "--wait", "0", "x")
         assert at_once.status == 75
         with gemcli.start("send", "-s", "a", "waiting") as waiting:
-            time.sleep(1)
+            time.sleep(0.5)
             assert waiting.poll() is None
             fcntl.flock(held, fcntl.LOCK_UN)
             out, _ = waiting.communicate(timeout=60)
@@ -307,40 +298,16 @@ def test_wait(gemcli: Gemcli) -> None:
     assert len(gemcli.records("a")) == 3
 
 
-@pytest.mark.parametrize(
-    "option",
-    [f"{name}={value}" for name in ("--timeout", "--deadline") for value in ("0", "-1", "soon", "", "nan")]
-    + ["--wait=-1", "--wait=nan"],
-)
-def test_invalid_time_limits(here: InProcess, option: str) -> None:
-    """A limit that is not a time is 2, and nothing is written; NaN passes every comparison, but not this."""
+@pytest.mark.parametrize("value", ["0", "-1", "soon", "", "nan", "inf", "1e10"])
+@pytest.mark.parametrize("name", ["--timeout", "--deadline", "--wait"])
+def test_invalid_time_limits(here: InProcess, name: str, value: str) -> None:
+    """A limit that is not a time, or longer than timers can be, is 2; a wait of no time at all is one."""
     path = write_session("a", header())
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert here("send", "-s", "a", "x", "--wait", "0.1", option).status == 2
+        done = here("send", "-s", "a", "x", "--wait", "0", f"{name}={value}")
+    assert done.status == (75 if (name, value) == ("--wait", "0") else 2)
     assert len(here.records("a")) == 1
-
-
-@pytest.mark.parametrize("value", ["inf", "1e10", "1e300"])
-def test_a_limit_beyond_all_time(gemcli: Gemcli, value: str) -> None:
-    """A limit longer than the system can count is either refused or as good as none, and no bug."""
-    write_session("a", header())
-    done = gemcli("send", "-s", "a", "x", "--timeout", value, "--deadline", value)
-    assert done.status in (0, 2), done.err
-    assert [line["state"] for line in gemcli("history", "-s", "a", "--all").lines] in ([], ["answered"])
-
-
-@pytest.mark.parametrize("value", ["inf", "1e10"])
-def test_a_wait_beyond_all_time(gemcli: Gemcli, value: str) -> None:
-    """The same goes for the wait for a session that is in use."""
-    path = write_session("a", header(), *turn(1))
-    with path.open("rb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with gemcli.start("rewind", "-s", "a", "--wait", value) as waiting:
-            time.sleep(0.5)
-            fcntl.flock(held, fcntl.LOCK_UN)
-            _, err = waiting.communicate(timeout=60)
-    assert waiting.returncode in (0, 2), err
 
 
 @pytest.mark.parametrize("options", [[], ["--text"]], ids=["json", "text"])

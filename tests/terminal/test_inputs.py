@@ -132,6 +132,13 @@ def test_a_file_that_was_read_from(tmp_path: Path, rest: str) -> None:
         assert len(notes) == 1
 
 
+def test_an_empty_file(tmp_path: Path) -> None:
+    """It says nothing, and there is nothing to say about it."""
+    (tmp_path / "f").touch()
+    with (tmp_path / "f").open("rb") as file:
+        assert inputs.message("m", leave_stdin=False, notice=pytest.fail, stdin=file.fileno()) == "m"
+
+
 @pytest.mark.parametrize("device", ["/dev/null", "/dev/zero", None], ids=str)
 def test_what_is_not_read(device: str | None) -> None:
     """`/dev/null` and other devices are no input; nor is no stdin at all."""
