@@ -12,7 +12,7 @@ from contextvars import ContextVar
 
 from gemcli.api.secrets import Secrets
 from gemcli.api.sse import Events
-from gemcli.errors import ReasonName
+from gemcli.errors import GemcliError, ReasonName
 
 MiB = 1024 * 1024
 
@@ -37,10 +37,6 @@ _LONGEST_SECRET = 4096
 
 class Abandoned(Exception):
     """Nobody waits for this request any longer."""
-
-
-class AnswerTooLong(Exception):
-    """The answer, or an event of it, is longer than any that the API sends."""
 
 
 class Attempt:
@@ -134,7 +130,7 @@ class Attempt:
     def receive(self, data: bytes) -> bool:
         """Note bytes of the answer's body, decompressed; return whether more are wanted.
 
-        Raises `Abandoned` if nobody waits, `AnswerTooLong` when a limit is passed.
+        Raises `Abandoned` if nobody waits, `GemcliError` (ANSWER_TOO_LONG) when a limit is passed.
         """
         self._require_wanted()
         self._received += len(data)
@@ -142,10 +138,10 @@ class Attempt:
             self.body += data[: MAX_ERROR_BODY - len(self.body)]
             return self._received < MAX_ERROR_BODY
         if self._received > MAX_ANSWER:
-            raise AnswerTooLong(f"the answer is longer than {MAX_ANSWER // MiB} MiB")
+            raise _too_long(f"the answer is longer than {MAX_ANSWER // MiB} MiB")
         self._values += sum(map(data.count, (b"[", b"{", b",")))
         if self._values > MAX_VALUES:
-            raise AnswerTooLong(f"the answer has more than {MAX_VALUES} values")
+            raise _too_long(f"the answer has more than {MAX_VALUES} values")
         if not self.stream:
             self.body += data
             return True
@@ -155,12 +151,17 @@ class Attempt:
             while not self.on_event(event):
                 self._require_wanted()
         if self.events.unread > MAX_EVENT:
-            raise AnswerTooLong(f"an event of the answer is longer than {MAX_EVENT // MiB} MiB")
+            raise _too_long(f"an event of the answer is longer than {MAX_EVENT // MiB} MiB")
         return True
 
     def _leave_at_once(self) -> None:
         self.prepare_to_leave()
         self.let_leave()
+
+
+def _too_long(what: str) -> GemcliError:
+    """The error of an answer that is longer than any that the API sends."""
+    return GemcliError("ANSWER_TOO_LONG", what)
 
 
 CURRENT_ATTEMPT: ContextVar[Attempt] = ContextVar("CURRENT_ATTEMPT")

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from gemcli.api.attempt import CURRENT_ATTEMPT, Attempt
-from gemcli.api.transport_errors import UnexpectedHost, UnusableCertificates, UnusableProxy
+from gemcli.errors import GemcliError
 
 CONNECT_TIMEOUT = 30.0
 """Seconds for the connection alone; the SDK has one time limit for everything."""
@@ -65,14 +65,15 @@ class Client(httpx2.Client):
         return outer
 
     def _require_expected_host(self, url: httpx2.URL) -> None:
-        """Raise `UnexpectedHost` for a URL on another server than the one that was named."""
+        """Raise `GemcliError` (UNEXPECTED_HOST) for a URL on a server that nobody named."""
         if self._server is None:
             expected = url.scheme == "https" and url.host.endswith(".googleapis.com")
         else:
             expected = _server(url) == self._server
         if not expected:
             what = f"the request would go to {url.scheme}://{url.host}"
-            raise UnexpectedHost(f"{what}, which is not the configured server")
+            what += ", which is not the configured server"
+            raise GemcliError("UNEXPECTED_HOST", what)
 
     def _target(self, url: httpx2.URL) -> str:
         """The server of a URL, and the variables that lead there, for messages."""
@@ -120,7 +121,7 @@ def client(
 ) -> Client:
     """A client for one base URL, which `variable` holds (None: the API's own).
 
-    Raises what `transport_errors` knows.
+    Raises `GemcliError` (BASE_URL, TLS) for proxies and certificates that cannot be used.
     """
     # Plain HTTP is for this machine only, so no proxy of the environment may come between.
     local = base_url is not None and urlsplit(base_url).scheme == "http"
@@ -159,19 +160,19 @@ def _proxies_checked() -> Iterator[None]:
         yield
     except ImportError:
         what, hint = "no package for SOCKS proxies is installed", "run: pip install 'httpx2[socks]'"
-        raise UnusableProxy(what, hint) from None
+        raise GemcliError("BASE_URL", what, hint=hint) from None
     except (ValueError, httpx2.InvalidURL):
         what = "the URL of the proxy in the environment is invalid"
         hint = "set ALL_PROXY or HTTPS_PROXY to http://, https:// or socks5://, a host, and a port"
-        raise UnusableProxy(what, hint) from None
+        raise GemcliError("BASE_URL", what, hint=hint) from None
 
 
 def require_bundle() -> None:
-    """Raise `UnusableCertificates` if the library that gets access tokens would find none."""
+    """Raise `GemcliError` (TLS) if the library that gets access tokens would find none."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if path := os.environ.get(name):
             if not os.path.exists(path):
-                raise UnusableCertificates(f"{name}={path} names no file", CERTIFICATES)
+                raise GemcliError("TLS", f"{name}={path} names no file", hint=CERTIFICATES)
             return
 
 
@@ -180,7 +181,8 @@ def _certificates() -> ssl.SSLContext:
     file, directories = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     # OpenSSL does not mind if none of the directories exists; then no server can be trusted.
     if directories and not any(map(os.path.isdir, directories.split(os.pathsep))):
-        raise UnusableCertificates(f"SSL_CERT_DIR={directories} names no directory", CERTIFICATES)
+        what = f"SSL_CERT_DIR={directories} names no directory"
+        raise GemcliError("TLS", what, hint=CERTIFICATES)
     if not file:
         if directories:
             return ssl.create_default_context(capath=directories)
@@ -188,5 +190,5 @@ def _certificates() -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=file, capath=directories or None)
     except OSError as error:  # ssl.SSLError is one, for a file that holds no certificates
-        what = error.strerror or str(error)
-        raise UnusableCertificates(f"SSL_CERT_FILE={file}: {what}", CERTIFICATES) from error
+        what = f"SSL_CERT_FILE={file}: {error.strerror or error}"
+        raise GemcliError("TLS", what, hint=CERTIFICATES) from error

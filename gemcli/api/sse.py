@@ -18,9 +18,7 @@ class Events:
         self._pieces: list[bytes] = []  # of a line that has not ended
         self._data: list[bytes] = []  # of an event that has not ended
         self._begun = False
-        self.unread = (
-            0  # bytes that arrived after the last blank line, up to a piece of the network
-        )
+        self.unread = 0  # bytes since the last blank line
 
     @property
     def rest(self) -> bytes:

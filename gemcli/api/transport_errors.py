@@ -9,35 +9,10 @@ from collections.abc import Iterator, Sequence
 import google.auth.exceptions
 import httpx2
 
-from gemcli.api.attempt import AnswerTooLong, Attempt
+from gemcli.api.attempt import Attempt
 from gemcli.errors import GemcliError, ReasonName, missing_resource, unexpected
 
-
-class Unusable(Exception):
-    """No client can be made with what the environment names; `hint` says what to do."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.hint = hint
-
-
-class UnusableProxy(Unusable):
-    """The environment names a proxy that no client can use."""
-
-
-class UnusableCertificates(Unusable):
-    """The environment names certificates that are none."""
-
-
-class UnexpectedHost(Exception):
-    """A request was about to go where neither the backend nor the base URL sends it."""
-
-
 TRANSPORT_ERRORS: tuple[tuple[type[BaseException], ReasonName], ...] = (
-    (UnusableProxy, "BASE_URL"),
-    (UnusableCertificates, "TLS"),
-    (UnexpectedHost, "UNEXPECTED_HOST"),
-    (AnswerTooLong, "ANSWER_TOO_LONG"),
     (ssl.SSLEOFError, "CONNECT"),
     (ssl.SSLZeroReturnError, "CONNECT"),
     (ssl.SSLError, "TLS"),
@@ -75,23 +50,21 @@ def error_of_transport(error: BaseException, attempt: Attempt) -> GemcliError:
     """What a request means that brought no complete answer; secrets may still be in it."""
     outcome = "unknown" if attempt.sent else "rejected"
     causes = list(_with_causes(error))
-    lacking = [cause for cause in causes if missing_resource(cause)]
-    known = None if lacking else _find(causes, sent=attempt.sent)
+    for cause in causes:
+        if missing_resource(cause):
+            return unexpected(cause, outcome)
+    for cause in causes:
+        if isinstance(cause, GemcliError):  # of our own HTTP client
+            return cause.replace(outcome=outcome, http=attempt.status)
+    known = _find(causes, sent=attempt.sent)
     if known is None:
-        return unexpected(lacking[0] if lacking else error, outcome)
+        return unexpected(error, outcome)
     found, reason = known
-    message = str(found) or type(found).__name__
-    if not isinstance(found, Unusable | UnexpectedHost | AnswerTooLong):
-        # Before it comes to the server of a request, that of the access tokens is asked.
-        target = attempt.target or "the server of the access token"
-        message = f"{WORDS.get(reason, 'the request failed').format(target=target)}: {message}"
-    return GemcliError(
-        reason,
-        message.rstrip(". "),
-        hint=found.hint if isinstance(found, Unusable) else None,
-        outcome=outcome,
-        http=attempt.status,
-    )
+    # Before it comes to the server of a request, that of the access tokens is asked.
+    target = attempt.target or "the server of the access token"
+    what = WORDS.get(reason, "the request failed").format(target=target)
+    message = f"{what}: {str(found) or type(found).__name__}"
+    return GemcliError(reason, message.rstrip(". "), outcome=outcome, http=attempt.status)
 
 
 def _find(

@@ -9,7 +9,8 @@ import httpx2
 import pytest
 
 from gemcli.api.attempt import Attempt
-from gemcli.api.transport_errors import TRANSPORT_ERRORS, UnusableProxy, error_of_transport
+from gemcli.api.transport_errors import TRANSPORT_ERRORS, error_of_transport
+from gemcli.errors import GemcliError
 
 UNMAPPED = {
     "HTTPError": "the base of others",
@@ -52,7 +53,7 @@ def test_every_exception_has_a_reason() -> None:
         (httpx2.UnsupportedProtocol("gopher"), "BASE_URL"),
         (httpx2.InvalidURL("no url"), "BASE_URL"),
         (httpx2.ProxyError("403"), "CONNECT"),
-        (UnusableProxy("no", "yes"), "BASE_URL"),
+        (GemcliError("TLS", "no certificates"), "TLS"),
         (socket.gaierror(-2, "unknown"), "DNS"),
         (httpx2.ConnectError("[Errno 24] Too many open files"), "CONNECT"),
         (OSError(24, "Too many open files"), "OUT_OF_RESOURCES"),
