@@ -19,7 +19,7 @@ from google.genai import types
 from gemcli.replay import checks, script_schema, suites, template
 from gemcli.sessions.record_lines import FIELDS
 from gemcli.settings.definitions import SETTINGS
-from gemcli.simulator import rules
+from gemcli.simulator import read_rules
 from gemcli.simulator.simulated_api import json_reply
 from tests.builders import CALL, answer, contents, failure, header, mixed, request, sse, streaming, write_session
 from tests.support import InProcess, Model
@@ -234,7 +234,7 @@ def script_keys() -> dict[str, set[str]]:
 def rules_keys() -> dict[str, set[str]]:
     """The keys of rules files as they are read, by the heading of their table in gemcli-simulator(1)."""
     titles = ("rule", "when", "answer", "call", "error", "raw", "cut")
-    return {title: {*getattr(rules, title.upper()).keys} for title in titles}
+    return {title: {*getattr(read_rules, title.upper()).keys} for title in titles}
 
 
 @pytest.mark.parametrize(("page", "read"), [("gemcli-script.5.md", script_keys), ("gemcli-simulator.1.md", rules_keys)])

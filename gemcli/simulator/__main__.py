@@ -12,7 +12,7 @@ from contextlib import suppress
 import click
 
 from gemcli.errors import EXIT, GemcliError
-from gemcli.simulator import echo_model, rules, rules_model, server
+from gemcli.simulator import echo_model, read_rules, rules_model, server
 from gemcli.simulator.simulated_api import MODEL_NAME, Model, SimulatedApp, application
 from gemcli.terminal import inputs
 from gemcli.terminal.output import Output
@@ -113,7 +113,7 @@ def _app(names: list[str], file: str | None) -> tuple[SimulatedApp, str]:
     answering = echo_model.NAME
     make: Callable[[str], Model] = _echo
     if file is not None:
-        played = rules_model.RulesModel(rules.load(inputs.document(file), file))
+        played = rules_model.RulesModel(read_rules.load(inputs.document(file), file))
         listed |= {name: played.named(name) for name in (rules_model.NAME, *played.rules.models)}
         answering = rules_model.NAME
         make = played.named

@@ -11,8 +11,9 @@ from gemcli.chat.contents import function_responses, group_turns, text_of
 from gemcli.simulator import echo_model, responses
 from gemcli.simulator.api_errors import invalid_argument
 from gemcli.simulator.read_request import Message
+from gemcli.simulator.read_rules import load
 from gemcli.simulator.replies import Outcome, ScriptedReply
-from gemcli.simulator.rules import Rule, Rules, When, load
+from gemcli.simulator.rules import Rule, Rules, When
 from gemcli.simulator.simulated_api import Model, SimulatedApp, application
 from gemcli.text import patterns, strict_json
 
@@ -73,7 +74,7 @@ class RulesModel:
 
 
 def rules_app(text: str, name: str) -> SimulatedApp:
-    """The API with the one model `simulator/rules`; raises what `rules.load` raises."""
+    """The API with the one model `simulator/rules`; raises what `load` raises."""
     return application({NAME: RulesModel(load(text, name)).named(NAME)})
 
 

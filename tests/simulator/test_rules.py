@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemcli.errors import GemcliError
-from gemcli.simulator import api_errors, rules, tokens
+from gemcli.simulator import api_errors, read_rules, tokens
 from gemcli.simulator.replies import Amount, CutPoint, Reply
 from gemcli.simulator.rules import Answer, Rule, When
 from gemcli.text import schema, tree, yaml_tree
@@ -23,13 +23,13 @@ from tests.builders import error_from
 
 def one(rule: str) -> Rule:
     """The only rule of a file, given as the text behind its dash."""
-    (rule_read,) = rules.load(f"rules:\n  - {rule}\n", "r.yaml").rules
+    (rule_read,) = read_rules.load(f"rules:\n  - {rule}\n", "r.yaml").rules
     return rule_read
 
 
 def problems(text: str) -> list[str]:
     """What is wrong with a file, as users are told."""
-    caught = error_from(rules.load, text, "r.yaml")
+    caught = error_from(read_rules.load, text, "r.yaml")
     assert caught.reason == "SETTINGS"
     count = len(caught.problems)
     assert caught.message == f"r.yaml: {count} problem{'s' if count > 1 else ''}"
@@ -47,7 +47,7 @@ def test_every_problem_has_a_rule() -> None:
     """The names that problems carry are listed, and none of them is YAML's."""
     listed = {rule for case in BAD for rule in re.findall(r"\[([a-z-]+)\]", " ".join(case[1]))}
     notes = {"duplicate", "range", "unknown-value"}
-    assert listed == {*schema.RULES, *rules.RULES, *tree.RULES, "yaml-duplicate"} - notes
+    assert listed == {*schema.RULES, *read_rules.RULES, *tree.RULES, "yaml-duplicate"} - notes
 
 
 def test_an_answer_in_short() -> None:
@@ -90,7 +90,7 @@ def test_conditions() -> None:
     """Every condition is read; a model may be named as the API lists it."""
     when = one("when: {contains: a, matches: b+, turn: 2, after_call: f, model: models/gemini-x}").when
     assert when == When("a", re.compile("b+"), 2, "f", "gemini-x")
-    assert rules.load("rules: [{when: {model: a}}, {when: {model: models/a}}, {}]", "r").models == ("a",)
+    assert read_rules.load("rules: [{when: {model: a}}, {when: {model: models/a}}, {}]", "r").models == ("a",)
 
 
 @pytest.mark.parametrize(
@@ -206,8 +206,8 @@ trees = st.recursive(
 def test_any_text_is_rules_or_an_error(text: str) -> None:
     """Whatever is in a file, it is rules, or an error that says where; never anything else."""
     try:
-        assert rules.load(text, "any").rules
+        assert read_rules.load(text, "any").rules
         found = []
     except GemcliError as error:
         found = [problem.rule for problem in error.problems] or ["none"]
-    assert set(found) <= schema.RULES.keys() | rules.RULES.keys() | yaml_tree.RULES.keys() | tree.RULES.keys()
+    assert set(found) <= schema.RULES.keys() | read_rules.RULES.keys() | yaml_tree.RULES.keys() | tree.RULES.keys()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemcli.errors import GemcliError
-from gemcli.simulator import rules
+from gemcli.simulator import read_rules
 from gemcli.simulator.replies import Cut, Reply
 from gemcli.simulator.rules_model import NAME, RulesModel, choose_rule, incoming, rules_app
 from gemcli.simulator.simulated_api import SimulatedApp, application
@@ -70,7 +70,7 @@ def test_conditions(lines: tuple[str, ...], contents: list[Any], text: str) -> N
 
 def test_condition_on_the_model() -> None:
     """One RulesModel goes by many names, and knows which one was asked."""
-    played = RulesModel(rules.load("rules: [{when: {model: gemini-x}, answer: x}, {answer: other}]", "r"))
+    played = RulesModel(read_rules.load("rules: [{when: {model: gemini-x}, answer: x}, {answer: other}]", "r"))
     where = application({name: played.named(name) for name in (NAME, "gemini-x")})
     answers = [text_of(post({"contents": talk("a")}, model=name, app=where)) for name in (NAME, "gemini-x")]
     assert answers == ["other", "x"]
@@ -87,7 +87,7 @@ def test_times() -> None:
 
 
 def test_no_rule() -> None:
-    """A message that no rule is for is refused, and the error says which; `rules_app` raises what `rules.load` does."""
+    """A message that no rule is for is refused, and the error says which; `rules_app` raises what `load` does."""
     reply = ask(app("{when: {contains: sun}, answer: a}"), *talk("a", "b", 'the "moon"'))
     message = 'No rule of r.yaml takes message 2 to simulator/rules: "the \\"moon\\""'
     assert error_of(reply) == (400, "INVALID_ARGUMENT", message)
@@ -203,7 +203,8 @@ def test_error_before_the_first_chunk() -> None:
 @given(st.text(max_size=20), st.integers(0, 3))
 def test_choosing_is_pure(text: str, used: int) -> None:
     """The same message and the same counts choose the same rule, and nothing is remembered by choosing."""
-    loaded = rules.load("rules: [{when: {contains: a}, times: 2}, {when: {matches: b}}, {times: 1}, {}]", "r").rules
+    text_of_rules = "rules: [{when: {contains: a}, times: 2}, {when: {matches: b}}, {times: 1}, {}]"
+    loaded = read_rules.load(text_of_rules, "r").rules
     counts = [used] * len(loaded)
     message = incoming("m", {"contents": talk(text)})
     expected = 0 if "a" in text and used < 2 else 1 if "b" in text else 2 if used < 1 else 3

@@ -22,8 +22,8 @@ import httpx2
 import pytest
 
 from gemcli.simulator.__main__ import SIGNALS, run
+from gemcli.simulator.read_rules import RULE, WHEN, load
 from gemcli.simulator.replies import Reply, json_reply
-from gemcli.simulator.rules import RULE, WHEN, load
 from gemcli.simulator.server import Server, serve
 
 from .support import ECHO, KEY, scripted
