@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from google.genai import types
 
-from gemcli.replay import checks, script_schema, suites, template
+from gemcli.replay import checks, read_conversation, script_schema, template
 from gemcli.sessions.record_lines import FIELDS
 from gemcli.settings.definitions import SETTINGS
 from gemcli.simulator import read_rules
@@ -227,7 +227,7 @@ def script_keys() -> dict[str, set[str]]:
         "Checks": {*script_schema.EXPECT.keys},
         "Token counts": {*checks.TOKENS},
         "Templates": {*template.FILTERS},
-        "Conversations": {*suites.SHAPES},
+        "Conversations": {*read_conversation.SHAPES},
     }
 
 

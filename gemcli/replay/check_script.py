@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from itertools import islice
 
 from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS
-from gemcli.chat.contents import parts_of
 from gemcli.replay import template
 from gemcli.replay.checks import PATTERNS
 from gemcli.replay.script import Script, Turn
@@ -36,11 +35,10 @@ RULES = {
     "filter": "a template's filter is one of " + ", ".join(template.FILTERS),
     "system-template": "`system` has no templates, which are not filled in there (`--strict`)",
     "refusal-not-last": "only the last message is expected to be refused (`--strict`)",
-    "torn-tail": "a session ends with a whole record (`--strict`)",
     "comment": "no text is lost to a comment (`--strict`)",
     "too-long": f"a conversation's messages have at most {MAX_CHARACTERS:,} characters",
     "too-many": "a file has at most 100,000 messages",
-    "file": "`system` is text, and no @FILE; neither is a message (`--strict`)",
+    "file": "`system` is text, and no @FILE",
 }
 """The rules that only scripts have, by their stable names."""
 
@@ -76,12 +74,6 @@ def template_names(script: Script) -> set[str]:
     texts = [text for turn in script.turns for _, text in expected_texts(turn)]
     texts += [_message(turn) for turn in script.turns if not turn.raw]
     return {name for text in texts for name in template.names(text)}
-
-
-def raw_names(script: Script) -> set[str]:
-    """The names that would be in templates if messages sent as they are could have any."""
-    parts = [part for turn in script.turns if turn.raw for part in parts_of(turn.content)]
-    return {name for part in parts for name in template.names(part.get("text", ""))}
 
 
 def expected_texts(turn: Turn) -> Iterator[tuple[str, Text]]:
@@ -145,9 +137,6 @@ class _Templates:
 
     def check_message(self, turn: Turn) -> None:
         text = _message(turn)
-        if not turn.raw and _FILE.fullmatch(text):
-            message = f"`{shortened(text)}` is sent as it is, and not the text of a file"
-            self.problems.note("file", message, text)
         if not turn.raw and not self._is_defined(text, "; raw: true sends it as it is"):
             return
         self.length += len(text) if turn.raw else template.rendered_length(text, self.vars)

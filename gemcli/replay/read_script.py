@@ -15,14 +15,14 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import chain
 
 from gemcli.chat.contents import function_calls, function_responses, user_text
 from gemcli.errors import GemcliError, Problem, counted, in_order
-from gemcli.replay import recorded_messages, suites
-from gemcli.replay.collected_scripts import CollectedScripts
+from gemcli.replay import read_conversation
+from gemcli.replay.recorded_messages import is_message
 from gemcli.replay.script import Script, Suite, Turn
 from gemcli.replay.script_schema import MAX_MESSAGES, refuse_so_many
+from gemcli.replay.suites import CollectedScripts
 from gemcli.sessions import read_records
 from gemcli.sessions.turns import Turn as Recorded
 from gemcli.settings.config import Config
@@ -49,10 +49,8 @@ def load(
         _read_lines(text, collected)
     elif _is_session(text):
         _read_session(text, file, collected)
-    elif rows := _json_lines(text, file):
-        _read_json_lines(rows, collected)
-    else:
-        _read_document(text, file, collected)
+    elif node := _document(text, file, problems):
+        collected.add(node)
     found = problems.found or collected.unused()
     if strict:
         found = found + problems.notes
@@ -89,9 +87,6 @@ def _read_lines(text: str, collected: CollectedScripts) -> None:
 def _read_session(text: str, file: str, collected: CollectedScripts) -> None:
     """The user messages of a session are sent again with its model and settings."""
     journal = read_records.fold(read_records.scan(text.encode()), file)
-    if journal.torn_bytes:
-        end = Text("", len(journal.records) + 1, 1)
-        collected.problems.note("torn-tail", "a crash tore this record; it is left out", end)
     lines = {id(record): line for line, record in enumerate(journal.records, 1)}
     requests = [(turn, lines[id(turn.exchanges[0].request)]) for turn in journal.live]
     turns = [_recorded(turn, line, collected.problems) for turn, line in requests]
@@ -111,27 +106,14 @@ def _recorded(turn: Recorded, line: int, problems: Problems) -> Turn:
     return Turn("", request["content"], raw=True, config=config, line=line)
 
 
-def _read_document(text: str, file: str, collected: CollectedScripts) -> None:
-    """A YAML or JSON document is one script, or a list of conversations."""
-    node = _json(text, file, collected.problems)
-    if node is None and not collected.problems:
-        node = yaml_tree.load(text, collected.problems)
-    if node is not None and not (isinstance(node, Text) and node.plain and not node):
-        _read_node(node, collected)
-
-
-def _read_node(node: Node, collected: CollectedScripts) -> None:
-    """The root of a document."""
-    if conversations := suites.conversations_of(node):
-        collected.add_suite(conversations)
-    elif isinstance(node, tree.Mapping) and (inner := _conversations_in(node)):
-        header = tree.Mapping(node.line, node.column)
-        header.update((key, value) for key, value in node.items() if key != "conversations")
-        collected.add_suite(inner, header)
-    elif suites.is_recorded(node):
-        collected.add_recorded(node)
-    else:
-        collected.add(node)
+def _document(text: str, file: str, problems: Problems) -> Node | None:
+    """What a text holds that is JSON Lines, JSON or YAML; None if it is wrong, or empty."""
+    if rows := _json_lines(text, file):
+        return _lines(rows, problems)
+    node = _json(text, file, problems)
+    if node is None and not problems:
+        node = yaml_tree.load(text, problems)
+    return None if isinstance(node, Text) and node.plain and not node else node
 
 
 def _json(text: str, file: str, problems: Problems) -> Node | None:
@@ -145,27 +127,35 @@ def _json(text: str, file: str, problems: Problems) -> Node | None:
     return node
 
 
-def _read_json_lines(rows: list[tuple[int, str]], collected: CollectedScripts) -> None:
-    """The messages of one conversation, or a conversation a line."""
-    nodes = _nodes(rows, collected.problems)
-    first = next(nodes, None)
-    header = tree.Mapping()
-    if isinstance(first, tree.Mapping) and list(first) == [Text("script")]:
-        settings = first[Text("script")]
-        if not isinstance(settings, tree.Mapping):
-            message = "`script` must be an object of settings"
-            collected.problems.add("shape", message, settings)
-            return
-        header, first = settings, next(nodes, None)
-    rest = chain([] if first is None else [first], nodes)
-    if first is not None and suites.is_conversation(first):
-        collected.add_suite(rest, header)
-    elif len(rows) > MAX_MESSAGES:
-        refuse_so_many(collected.problems, Text("", rows[MAX_MESSAGES][0], 1))
-    elif len(rows) == 1 and isinstance(first, tree.Sequence):
-        _read_node(first, collected)
-    elif header or first is not None:
-        _read_messages([*rest], header, collected)
+def _lines(rows: list[tuple[int, str]], problems: Problems) -> Node | None:
+    """The document of JSON Lines: a list of its values, or what its settings and they say."""
+    # One message more than a file may have, after the line with the settings.
+    nodes = tree.Sequence(rows[0][0], 1, _nodes(rows[: MAX_MESSAGES + 2], problems))
+    first = nodes[0] if nodes else None
+    if isinstance(first, tree.Mapping) and list(first) == ["script"]:
+        return _with_settings(first[Text("script")], nodes[1:], problems)
+    if len(rows) == 1 and isinstance(first, tree.Sequence):
+        return first
+    return nodes or None
+
+
+def _with_settings(settings: Node, items: list[Node], problems: Problems) -> Node | None:
+    """The lines of a file after its settings, where a mapping has them."""
+    if not isinstance(settings, tree.Mapping):
+        problems.add("shape", "`script` must be an object of settings", settings)
+        return None
+    key = "turns"
+    if items and read_conversation.is_conversation(items[0]):
+        key = "conversations"
+    elif items and is_message(items[0]):
+        key = "messages"
+    own = next((name for name in settings if name in read_conversation.SHAPES), None)
+    if own is not None:
+        problems.add("unknown-key", f"`{own}` are the lines that follow", own)
+    if items or own is None:
+        lines = tree.Sequence(settings.line, settings.column, items)
+        settings[Text(key, settings.line, settings.column)] = lines
+    return settings
 
 
 def _nodes(rows: Iterable[tuple[int, str]], problems: Problems) -> Iterator[Node]:
@@ -178,33 +168,9 @@ def _nodes(rows: Iterable[tuple[int, str]], problems: Problems) -> Iterator[Node
             break
 
 
-def _read_messages(nodes: list[Node], header: tree.Mapping, collected: CollectedScripts) -> None:
-    """One conversation: its messages a line each, after its settings if there are any."""
-    own_turns = [key for key in header if key == "turns"]
-    for key in own_turns:
-        collected.problems.add("unknown-key", "`turns` are the lines that follow", key)
-    recorded = bool(nodes) and recorded_messages.is_message(nodes[0])
-    if nodes or not own_turns:
-        script = tree.Mapping(header.line, header.column)
-        script.update(header)
-        shape = Text("messages" if recorded else "turns", header.line, header.column)
-        script[shape] = tree.Sequence(header.line, header.column, nodes)
-        header = script
-    if recorded:
-        collected.add_recorded(header)
-    else:
-        collected.add(header)
-
-
 def _numbered(turns: list[Turn]) -> tuple[Turn, ...]:
     """The turns, each with its place as its id."""
     return tuple(replace(turn, id=f"t{number}") for number, turn in enumerate(turns, 1))
-
-
-def _conversations_in(node: tree.Mapping) -> tree.Sequence | None:
-    """The conversations of a file with settings for all; ShareGPT has messages under that key."""
-    conversations = node.get(Text("conversations"))
-    return None if conversations is None else suites.conversations_of(conversations)
 
 
 def _is_session(text: str) -> bool:

@@ -53,6 +53,10 @@ class Script:
     on_unknown: str | None = None
     header: SessionRecord | None = None
 
+    def as_raw(self) -> Script:
+        """The script, with messages that are no templates."""
+        return replace(self, turns=tuple(replace(turn, raw=True) for turn in self.turns))
+
 
 @dataclass(frozen=True)
 class Settings:

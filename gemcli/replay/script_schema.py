@@ -139,9 +139,7 @@ SUITE = Schema(_settings, SETTINGS, elsewhere=NOT_IN_SCRIPTS)
 def read(problems: Problems, node: Node, name: str) -> Script | None:
     """The script that a tree holds, None if it is wrong; `name` is for one without a name."""
     if isinstance(node, tree.Sequence):
-        header = tree.Mapping(node.line, node.column)
-        header[Text("turns", node.line, node.column)] = node
-        node = header
+        node = node.under("turns")
     elif isinstance(node, Text):
         hint = "a script is a list of messages, or a mapping with `turns`; --lines sends each line"
         problems.add("shape", "this is text, not a script", node, hint)

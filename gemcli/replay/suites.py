@@ -1,195 +1,122 @@
-"""Conversations in the form of gemcli or of published data sets: one, or many in a file.
-
-    {"turns": ["…", {"user": "…", "expect": …}], …}          a script, as in YAML
-    {"messages": [{"role": "user", "content": "…"}, …]}       Chat Completions
-    {"contents": [{"role": "user", "parts": […]}, …]}         the Gemini API
-    {"history": [{"user": "…", "bot": "…"}, …]}               MT-Bench-101
-    {"conversations": [{"from": "human", "value": "…"}, …]}   ShareGPT
-    {"conversation": [{"role": "user", "content": "…"}, …]}   LMSYS-Chat
-    [{"role": "user", "parts": […]}, …]                       messages of any of these, alone
-
-Of a recorded conversation the user's messages are sent again; what the model answered is left out.
-Recorded messages are never templates, and `turns` are if something is defined for them. Other keys
-are other people's data: they are left alone, unless they are settings or look like a slip.
-"""
+"""The conversations of one file: their names, what holds for all, and what is not used."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections import Counter, abc
 from dataclasses import replace
 
-from gemcli.errors import did_you_mean
-from gemcli.replay import recorded_messages, script_schema
-from gemcli.replay.recorded_messages import Reader, is_message, is_nothing, is_null, reader_of
+from gemcli.errors import Problem, did_you_mean
+from gemcli.replay import read_conversation, script_schema
+from gemcli.replay.check_script import check_script, template_names
 from gemcli.replay.script import Script
-from gemcli.replay.script_hints import CONFIG_KEYS
-from gemcli.replay.script_schema import SCRIPT
-from gemcli.sessions.names import is_session_name
-from gemcli.settings.request_settings import HARMLESS, RequestSettings
+from gemcli.replay.script_schema import MAX_MESSAGES, refuse_so_many
 from gemcli.text.problems import Problems
-from gemcli.text.tree import FLOAT, Mapping, Node, Sequence, Text
-
-SHAPES: dict[str, Reader | None] = {
-    "turns": None,
-    "messages": recorded_messages.message,
-    "contents": recorded_messages.content,
-    "history": recorded_messages.pair,
-    "conversations": recorded_messages.message,
-    "conversation": recorded_messages.message,
-}
-"""What a conversation's messages stand under, and what reads them; None if they are turns."""
-
-NAMES = ("name", "id", "question_id", "conversation_id", "conversation_hash")
-"""The keys that may name a conversation, the first one that is there."""
-
-SYSTEM = ("system_prompt", "system_message")
-"""What data sets call the system instruction of recorded messages."""
-
-OTHER_MODELS = ("history", "conversations", "conversation")
-"""The keys of data sets whose `model` is the one that answered."""
-
-MAX_IGNORED = 1000
-"""Most keys of others that are listed; further ones are taken for data without a look."""
+from gemcli.text.tree import Mapping, Node, Sequence, Text
 
 
-def is_conversation(node: Node) -> bool:
-    """Whether a node is a whole conversation: an object of its own, or recorded messages."""
-    if isinstance(node, Sequence):
-        return bool(node) and is_message(node[0])
-    return isinstance(node, Mapping) and any(key in SHAPES for key in node)
+class CollectedScripts:
+    """Checks scripts and keeps them; `many` says that each needs a session of its own.
 
-
-def is_recorded(node: Node) -> bool:
-    """Whether a node is a conversation, and no script of gemcli."""
-    if isinstance(node, Mapping) and "turns" in node:
-        turns = node[Text("turns")]
-        return isinstance(turns, Sequence) and reader_of(turns, None) is not None
-    return is_conversation(node)
-
-
-def conversations_of(node: Node) -> Sequence | None:
-    """The conversations that a list holds; None if it holds something else."""
-    if not isinstance(node, Sequence) or not node:
-        return None
-    first = node[0]
-    if isinstance(first, Mapping):
-        # `- turns: the tables` is a message that should be in quotes.
-        found = any(isinstance(first[key], Sequence) for key in first if key in SHAPES)
-    else:
-        found = is_conversation(first)
-    return node if found else None
-
-
-def read(problems: Problems, node: Node, ignored: dict[str, None], name: str = "") -> Script | None:
-    """The script that a conversation is, None if it is wrong; keys left alone go into `ignored`.
-
-    One without a name is called `name`, or else after what it says.
+    `name` is what a script without a name is called, `given` are texts for templates.
     """
-    if is_conversation(node) and isinstance(node, Sequence):
-        whole = Mapping(node.line, node.column)
-        whole[Text("messages", node.line, node.column)] = node
-        node = whole
-    items = node.items() if isinstance(node, Mapping) else ()
-    shapes = [key for key, value in items if key in SHAPES and not is_null(value)]
-    if not isinstance(node, Mapping) or not shapes:
-        problems.add("shape", f"a conversation must have one of {', '.join(SHAPES)}", node)
-        return None
-    if len(shapes) > 1:
-        problems.add("exclusive", f"`{shapes[0]}` and `{shapes[1]}` exclude each other", shapes[1])
-        return None
-    return _Conversation(problems, node, shapes[0], ignored).read(name)
 
+    def __init__(self, name: str, given: abc.Mapping[str, str]) -> None:
+        self.name = name
+        self.given = given
+        self.problems = Problems()
+        self.scripts: list[Script] = []
+        self.many = False
+        self.ignored: dict[str, None] = {}
+        self._messages = 0
+        self._used: set[str] = set()
+        self._copies: Counter[str] = Counter()
 
-def own_name(node: Node) -> str | None:
-    """What a conversation calls itself: the first of `NAMES` that it has, if that can be one."""
-    names = (node.get(Text(name)) for name in NAMES) if isinstance(node, Mapping) else ()
-    name = next((name for name in names if not is_null(name)), None)
-    return str(name) if isinstance(name, Text) and is_session_name(name) else None
-
-
-class _Conversation:
-    """Reads one conversation, whose messages stand under the key `shape`."""
-
-    def __init__(
-        self, problems: Problems, node: Mapping, shape: Text, ignored: dict[str, None]
-    ) -> None:
-        self.problems = problems
-        self.node = node
-        self.shape = shape
-        self.ignored = ignored
-        items = node[shape]
-        usual = SHAPES[shape]
-        self.reader = reader_of(items, usual) if isinstance(items, Sequence) else usual
-        self.script = Mapping(node.line, node.column)
-
-    def read(self, name: str) -> Script | None:
-        self._read_keys()
-        self._read_messages()
-        if "turns" not in self.script:
-            return None
-        script = script_schema.read(self.problems, self.script, own_name(self.node) or name)
-        if script is None:
-            return None
-        if self.reader:
-            script = replace(script, turns=tuple(replace(turn, raw=True) for turn in script.turns))
-        return script if script.name else replace(script, name=_digest(script))
-
-    def _read_keys(self) -> None:
-        chat = self.reader is recorded_messages.message
-        settings = RequestSettings(self.problems, self.node.get(Text("config")), chat=chat)
-        for key, value in self.node.items():
-            if key in SHAPES or is_null(value) or (self.reader and is_nothing(value)):
-                continue
-            if self.reader and key in SYSTEM:
-                key = Text("system", key.line, key.column)
-            if key == "model" and self.shape in OTHER_MODELS:
-                self.ignored["model"] = None
-            elif key == "system" and "system" in self.script:
-                self.problems.add("exclusive", "a second system message", key)
-            elif key in SCRIPT.keys:
-                self.script[key] = value
-            elif not (self.reader and settings.take(key, value)):
-                self._leave_alone(key, value)
-        config = settings.config()
-        if not is_null(config) and config is not None:
-            self.script[Text("config", self.node.line, self.node.column)] = config
-
-    def _leave_alone(self, key: Text, value: Node) -> None:
-        """Ignore a key, unless it is nearly one of ours."""
-        if key in self.ignored or key in NAMES or len(self.ignored) >= MAX_IGNORED:
-            return
-        # No key of ours takes a number; LMSYS-Chat has one under `turn`.
-        is_number = isinstance(value, Text) and value.plain and FLOAT.fullmatch(value)
-        is_known = is_number or (self.reader and key in HARMLESS)
-        # Beside recorded messages anything may stand, like `openai_moderation`.
-        known = SCRIPT.keys if self.reader else [*SCRIPT.keys, *SHAPES]
-        near = None if is_known else did_you_mean(key, known)
-        if hint := CONFIG_KEYS.get(key) or near:
-            message = f"`{key[:40]}` is not a key of a conversation"
-            self.problems.add("unknown-key", message, key, hint)
+    def add(self, node: Node) -> None:
+        """Take in a document: one conversation, or a list of them with settings for all."""
+        if suite := _suite(node):
+            self._add_suite(*suite)
+        elif read_conversation.is_recorded(node):
+            self._check(read_conversation.read(self.problems, node, self.ignored, self.name))
         else:
-            self.ignored[str(key)] = None
+            self._check(script_schema.read(self.problems, node, self.name))
 
-    def _read_messages(self) -> None:
-        """Put the messages where a script has them."""
-        value = self.node[self.shape]
-        if not isinstance(value, Sequence):
-            self.problems.add("shape", f"`{self.shape}` must be a list", value)
+    def _add_suite(self, header: Mapping, nodes: Sequence) -> None:
+        self.many = True
+        settings = script_schema.read_settings(self.problems, header)
+        if settings is None:
             return
-        before = len(self.problems)
-        turns = Sequence(value.line, value.column)
-        for item in value:
-            turns += self.reader(self.problems, self.script, item) if self.reader else [item]
-        if turns:
-            self.script[Text("turns", self.shape.line, self.shape.column)] = turns
-        elif len(self.problems) == before:
-            message = f"there is no message of the user in `{self.shape}`"
-            self.problems.add("empty-script", message, value)
+        self.name = settings.name or self.name
+        lines: dict[str, int] = {}
+        for node in nodes:
+            script = read_conversation.read(self.problems, node, self.ignored)
+            if script is not None:
+                script = settings.under(self._with_own_name(script, node, lines))
+                has_texts = script.vars or self.given
+                self._check(script if has_texts else script.as_raw())
+            if self._messages > MAX_MESSAGES:
+                refuse_so_many(self.problems, node)
+                break
+            if self.problems.full:
+                break
+
+    def _with_own_name(self, script: Script, node: Node, lines: dict[str, int]) -> Script:
+        """A conversation with a name that no other has; `lines` are those of the names so far."""
+        name = script.name
+        if name in lines and read_conversation.own_name(node):
+            message = f"the conversation in line {lines[name]} is already called `{name}`"
+            hint = "give each a `name` of its own"
+            self.problems.add("duplicate-name", message, node, hint)
+        elif name in lines:
+            self._copies[name] += 1
+            return replace(script, name=f"{name}-{self._copies[name] + 1}")
+        lines.setdefault(name, node.line)
+        return script
+
+    def _check(self, script: Script | None) -> None:
+        """Keep a script with the given texts, and find what does not go together in it."""
+        if script is None:
+            return
+        self._messages += len(script.turns)
+        self._used |= script.vars.keys() | template_names(script)
+        if self.given:
+            script = replace(script, vars={**script.vars, **self.given})
+        check_script(script, self.problems)
+        self.scripts.append(script)
+
+    def unused(self) -> list[Problem]:
+        """A problem for each given text that no template asks for: it would be ignored silently."""
+        unused = [name for name in self.given if name not in self._used]
+        if not unused:
+            return []
+        found = []
+        for name in unused:
+            hint = "lines of text, recorded messages and turns with raw: true are no templates"
+            near = did_you_mean(name, self._used)
+            found.append(
+                Problem(
+                    "unused", f"no template `{{{{{name}}}}}` for --var {name}", hint=near or hint
+                )
+            )
+        return found
 
 
-def _digest(script: Script) -> str:
-    """A name for what a conversation sends: the same in every order and every file."""
-    turns = [[turn.content, turn.config] for turn in script.turns]
-    said = json.dumps([script.model, script.config, turns], sort_keys=True)
-    return hashlib.sha256(said.encode("ascii")).hexdigest()[:12]
+def _suite(node: Node) -> tuple[Mapping, Sequence] | None:
+    """The settings and the conversations of a suite; None if it is one conversation."""
+    if isinstance(node, Sequence):
+        return (Mapping(), node) if _has_conversations(node) else None
+    # ShareGPT has messages under this key.
+    items = node.get(Text("conversations")) if isinstance(node, Mapping) else None
+    if not isinstance(node, Mapping) or not isinstance(items, Sequence):
+        return None
+    header = Mapping(node.line, node.column)
+    header.update((key, value) for key, value in node.items() if key != "conversations")
+    return (header, items) if _has_conversations(items) else None
+
+
+def _has_conversations(items: Sequence) -> bool:
+    first = items[0] if items else Text("")
+    if not isinstance(first, Mapping):
+        return read_conversation.is_conversation(first)
+    # `- turns: the tables` is a message that should be in quotes.
+    shapes = [(key, value) for key, value in first.items() if key in read_conversation.SHAPES]
+    return any(not key.plain or isinstance(value, Sequence) for key, value in shapes)

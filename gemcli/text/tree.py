@@ -65,6 +65,12 @@ class Sequence(list["Node"]):
         super().__init__(items)
         self.line, self.column = line, column
 
+    def under(self, key: str) -> Mapping:
+        """A mapping that has only this list, under `key`."""
+        mapping = Mapping(self.line, self.column)
+        mapping[Text(key, self.line, self.column)] = self
+        return mapping
+
 
 Node: TypeAlias = Text | Mapping | Sequence
 

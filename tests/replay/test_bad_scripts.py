@@ -15,7 +15,7 @@ import yaml
 
 from gemcli.chat import turn_order
 from gemcli.errors import Problem
-from gemcli.replay import check_script, collected_scripts, read_script, script_schema
+from gemcli.replay import check_script, read_script, script_schema, suites
 from gemcli.replay.script import Suite
 from gemcli.text import json_tree, schema, tree, yaml_tree
 from tests.builders import error_from
@@ -77,7 +77,7 @@ def test_a_script_of_millions_of_characters_is_refused() -> None:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> int:
     """A file has only a few messages in the tests."""
-    for module in (script_schema, collected_scripts, read_script):
+    for module in (script_schema, suites, read_script):
         monkeypatch.setattr(module, "MAX_MESSAGES", 10)
     return 10
 

@@ -6,7 +6,7 @@ import pytest
 
 from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS
 from gemcli.chat.contents import user_text
-from gemcli.replay import check_script, read_script, script_schema, suites
+from gemcli.replay import check_script, read_conversation, read_script, script_schema
 from gemcli.replay.checks import NOTHING, TEXT_CHECKS, Bound, Expected
 from gemcli.replay.script import Script, Turn
 from gemcli.settings.config import Config
@@ -205,4 +205,4 @@ def test_suites_know_the_same_keys() -> None:
     line = "{" + ", ".join(f'"{key}": {value}' for key, value in values.items()) + ', "turns": ["a"]}'
     read = script(line, "s.jsonl")
     assert (read.name, read.model, read.on_fail, read.on_unknown) == ("n", "m", "stop", "fail")
-    assert suites.SHAPES.keys() & {*script_schema.SCRIPT.keys, *script_schema.TURN.keys} == {"turns"}
+    assert {*read_conversation.SHAPES} & {*script_schema.SCRIPT.keys, *script_schema.TURN.keys} == {"turns"}
