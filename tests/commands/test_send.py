@@ -390,7 +390,7 @@ ENDS: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("name", ENDS)
-@pytest.mark.parametrize("options", [(), ("--stream",), ("--text",), ("--once", "k")], ids=" ".join)
+@pytest.mark.parametrize("options", [(), ("--once", "k")], ids=["plain", "once"])
 def test_note_after_a_turn_in_doubt(name: str, options: tuple[str, ...], here: InProcess) -> None:
     """A message goes out although the one before may have been answered, and one note says so; the next has none."""
     write_session("a", header(), *turn(1), request(2, "what?"), *ENDS[name])

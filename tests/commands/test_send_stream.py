@@ -173,7 +173,7 @@ def assert_whole_answer() -> None:
 
 def test_reader_that_never_reads(gemcli: Gemcli, model: Model) -> None:
     """A reader that never reads cannot keep the command beyond its deadline, nor the answer from the disk: 74."""
-    with stuck(gemcli, model, "--deadline", "4", "--errors", "json") as process:
+    with stuck(gemcli, model, "--deadline", "8", "--errors", "json") as process:
         assert process.stderr is not None
         err = process.stderr.read()
         assert process.wait(20) == 74
