@@ -217,15 +217,6 @@ def test_the_deadline_includes_loading(talk: Talk, model: Model, monkeypatch: py
 
 # What goes wrong before the request leaves
 
-LACKING = {
-    "threads": RuntimeError("can't start new thread"),
-    "files": OSError(errno.EMFILE, "Too many open files"),
-    "memory": MemoryError(),
-    "memory-of-the-system": OSError(errno.ENOMEM, "Cannot allocate memory"),
-    "memory-for-a-library": ImportError("x.so: failed to map segment from shared object"),
-}
-"""What this machine lacks, and the error that says so."""
-
 
 def stumbling(error: Exception) -> Callable[..., Any]:
     """A function that raises this error."""
@@ -248,13 +239,16 @@ def without_threads(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     monkeypatch.setattr(threading.Thread, "start", stumble)
 
 
-STAGES: dict[str, Callable[[pytest.MonkeyPatch, Exception], None]] = {
-    "thread": without_threads,
-    "loading": lambda patch, error: patch.setattr(gemini, "_connect", stumbling(error)),
-    "sending": lambda patch, error: patch.setattr(http.Client, "_watch_departure", stumbling(error)),
-    "recording": lambda patch, error: patch.setattr(records, "request", Faltering(error)),
+NO_THREADS = RuntimeError("can't start new thread")
+NO_FILES = OSError(errno.EMFILE, "Too many open files")
+NO_LIBRARY = ImportError("x.so: failed to map segment from shared object")
+STAGES: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
+    "thread": (lambda patch: without_threads(patch, NO_THREADS), "threads"),
+    "loading": (lambda patch: patch.setattr(gemini, "_connect", stumbling(NO_LIBRARY)), "memory"),
+    "sending": (lambda patch: patch.setattr(http.Client, "_watch_departure", stumbling(NO_FILES)), "files"),
+    "recording": (lambda patch: patch.setattr(records, "request", Faltering(MemoryError())), "memory"),
 }
-"""Where an error is raised before the request leaves."""
+"""Where an error is raised before the request leaves, and what this machine lacks then."""
 
 
 class Faltering:
@@ -273,17 +267,20 @@ class Faltering:
 REQUEST = records.request
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("lack", LACKING)
+@pytest.mark.parametrize(("stumble", "lacking"), STAGES.values(), ids=STAGES)
 def test_whatever_is_raised_before_the_request_leaves(
-    lack: str, stage: str, talk: Talk, model: Model, monkeypatch: pytest.MonkeyPatch
+    stumble: Callable[[pytest.MonkeyPatch], None],
+    lacking: str,
+    talk: Talk,
+    model: Model,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is recorded as rejected and says what was missing: nothing was sent, and nothing is in doubt."""
     talk.begin()
-    STAGES[stage](monkeypatch, LACKING[lack])
+    stumble(monkeypatch)
     error = talk.failed("hello")
     assert (error.reason, error.exit, error.outcome) == ("OUT_OF_RESOURCES", 75, "rejected")
-    assert lack.partition("-")[0] in error.message
+    assert lacking in error.message
     assert [record["kind"] for record in talk.records] == ["session", "request", "failure"]
     assert (talk.records[2]["outcome"], talk.records[2]["reason"]) == ("rejected", "OUT_OF_RESOURCES")
     assert model.requests == []
@@ -417,6 +414,3 @@ def test_answer_cannot_be_written(function: Callable[..., Any], talk: Talk, mode
     assert ("power cut" if function is os.fsync else "only in the output") in result.unsaved.hint
     # What did reach the file stays: it was paid for.
     assert len(talk.history) == (2 if function is os.fsync else 0)
-
-
-# Signals

@@ -225,14 +225,9 @@ def dripping(data: bytes) -> Callable[[Listener, socket.socket], None]:
     return handle
 
 
-@pytest.mark.parametrize(
-    "data",
-    [b"", b"HTTP/1.1 200 OK\r\nx: " + b"y" * 500, b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n" + b" " * 500],
-    ids=["silent", "drips-the-head", "drips"],
-)
-def test_time_is_up(data: bytes) -> None:
-    """Whatever a server does slowly, the call ends in time, with an unknown outcome."""
-    with listening(dripping(data)) as listener:
+def test_time_is_up() -> None:
+    """However slowly a server answers, the call ends in time, with an unknown outcome."""
+    with listening(dripping(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n" + b" " * 500)) as listener:
         gemini, start = way(listener.env), time.monotonic()
         error = failed(lambda: gemini.generate("gemini-test", BODY, lasting(1.5)))
     assert time.monotonic() - start < 4
@@ -294,21 +289,6 @@ def interrupted(gemini: Gemini, before: signal.Signals | None = None) -> GemcliE
             gemini.generate("gemini-test", BODY, lasting(20))
 
     return failed(call)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_signal_ends_the_wait(number: signal.Signals, handlers: None) -> None:
-    """A signal ends the wait for an answer; the request had left, so its outcome is unknown."""
-
-    def handle(listener: Listener, connection: socket.socket) -> None:
-        listener.request(connection)
-        os.kill(os.getpid(), number)
-        listener.stop.wait()
-
-    with listening(handle) as listener:
-        error = interrupted(way(listener.env))
-    assert (error.reason, error.exit, error.outcome) == ("INTERRUPTED", 128 + number, "unknown")
-    assert number.name in error.message
 
 
 def test_signal_before_the_call(model: Model, handlers: None) -> None:

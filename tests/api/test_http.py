@@ -8,7 +8,6 @@ import ipaddress
 import json
 import socket
 import ssl
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -207,8 +206,6 @@ EVENT = b"data: " + json.dumps(chunk("x" * 1000)).encode() + b"\n\n"
         (200, b"<p>junk</p>\n", "ANSWER_TOO_LONG", "unknown"),
         (200, EVENT, "ANSWER_TOO_LONG", "unknown"),
         (500, b"<p>junk</p>\n", "SERVER_ERROR", "rejected"),
-        (404, b"[1], ", "MODEL_NOT_FOUND", "rejected"),
-        (302, EVENT, "REDIRECT", "rejected"),
         (204, b"[1], ", "BAD_RESPONSE", "unknown"),
     ],
 )
@@ -226,14 +223,14 @@ def test_endless_answer(
     assert len(error.message) < 300
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "gzip, gzip"])
+@pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip"])
 @pytest.mark.parametrize(("code", "reason"), [(200, "ANSWER_TOO_LONG"), (500, "SERVER_ERROR")])
 def test_decompression_bomb(encoding: str, code: int, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small answer that is a large one once it is decompressed: the large size counts, and it is never there."""
     monkeypatch.setattr(limits, "MAX_ANSWER", 4_000_000)
     body = b" " * 100_000_000
-    for name in encoding.split(", "):
-        body = gzip.compress(body) if name == "gzip" else zlib.compress(body)
+    for _ in encoding.split(", "):
+        body = gzip.compress(body)
     head = b"HTTP/1.1 %d X\r\ncontent-length: %d\r\ncontent-encoding: %b\r\n\r\n"
     sizes, receive = [], Attempt.receive
 

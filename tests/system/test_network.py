@@ -46,10 +46,8 @@ SLOW: dict[str, Handler] = {
     "never-answers": sends(b""),
     "stalls-in-the-head": sends(HEAD),
     "drips-the-head": sends(HEAD + b"x: " + b"y" * 5000, every=1),
-    "stalls-before-the-body": sends(HEAD + b"\r\n"),
     "stalls-in-the-body": sends(HEAD + b'\r\n{"candidates": ['),
-    "drips-the-body": sends(HEAD + b"\r\n" + b" " * 5000, every=1),
-    "drips-the-body-fast": sends(HEAD + b"\r\n" + b" " * 5000, every=0.02),
+    "drips-the-body": sends(HEAD + b"\r\n" + b" " * 5000, every=0.02),
 }
 
 
@@ -161,31 +159,16 @@ def test_session_is_free_after_a_timeout(warm: InProcess, model: Model) -> None:
     assert model.requests[-1]["contents"] == contents("again")
 
 
-# Other servers than the one that was meant
-
-
-@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"])
-def test_proxy_never_sees_plain_http(variable: str, here: InProcess, model: Model) -> None:
-    """Requests to this machine go there, whatever proxy the environment names."""
-    with Model() as proxy:
-        done = here("send", "-s", "s", "--create", "hello", env={variable: proxy.url})
-        assert (done.status, proxy.targets) == (0, [])
-    assert len(model.requests) == 1
-
-
 # The environment
 
 
 @pytest.mark.parametrize(
     "extra",
     [
-        {"GOOGLE_GENAI_CLIENT_MODE": "replay"},
         {"GOOGLE_GENAI_CLIENT_MODE": "record", "GOOGLE_GENAI_REPLAYS_DIRECTORY": "recorded"},
-        {"GOOGLE_GENAI_HTTP_CLIENT": "httpx"},
-        {"GOOGLE_GENAI_USE_VERTEXAI": "false", "GOOGLE_CLOUD_PROJECT": "p", "GOOGLE_CLOUD_LOCATION": "l"},
         {"PYTHONWARNINGS": "always"},
     ],
-    ids=["replay", "record", "httpx", "cloud", "warnings"],
+    ids=["record", "warnings"],
 )
 def test_environment_changes_nothing(extra: dict[str, str], gemcli: Gemcli, model: Model) -> None:
     """Environment that would silently make the SDK another client has no effect, and leaves no file and no word."""
