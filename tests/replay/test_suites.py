@@ -226,18 +226,12 @@ def test_conversations_of_every_kind_in_every_form(kind: str, form: str) -> None
     assert many or suite.scripts[0].name in ("s", "x", "x_0")
 
 
-def test_a_history_alone_is_one_conversation() -> None:
-    """What `export contents` prints, or a file with a Content or a message a line, is one conversation."""
-    for rows in (CONTENTS, CHAT):
-        for text, file in (
-            (json.dumps(rows), "-"),
-            (json.dumps(rows, indent=1), "s.json"),
-            ("\n".join(map(json.dumps, rows)), "s.jsonl"),
-        ):
-            suite = read_script.load(text, file, {})
-            (only,) = suite.scripts
-            assert (suite.many, only.name) == (False, only.name), text
-            assert [text_of(turn.content) for turn in only.turns] == ["a", "{{c}}"]
+@pytest.mark.parametrize("rows", [CONTENTS, CHAT], ids=["Contents", "messages"])
+def test_a_message_a_line_is_one_conversation(rows: list[Any]) -> None:
+    """A file with a Content or a message a line is one conversation, and no suite."""
+    suite = load(*rows)
+    assert suite.many is False
+    assert [text_of(turn.content) for turn in suite.scripts[0].turns] == ["a", "{{c}}"]
 
 
 @pytest.mark.parametrize("text", ["- turns: the tables\n- b\n", '["a", {"messages": []}]'])
