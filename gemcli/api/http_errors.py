@@ -76,7 +76,6 @@ WORDS: dict[ReasonName, str] = {
 MAX_QUOTE = 1000
 """The longest quotation of what a server says, in characters. Messages of the API are shorter."""
 
-
 _RETRY_IN = re.compile(r"\s*(?:Please )?[Rr]etry in ([0-9.]*[0-9]m?s)\.?")
 
 
@@ -133,12 +132,6 @@ def error_in_body(body: bytes | bytearray) -> GemcliError | None:
     except ValueError:
         return None
     return error_in_answer(answer[0] if isinstance(answer, list) and answer else answer)
-
-
-def broken_off(error: GemcliError) -> GemcliError:
-    """The error of a stream that `error` ended after a part of the answer had come."""
-    message = f"the answer broke off: {error.message}"
-    return GemcliError("STREAM_CUT", message, http=200, outcome="unknown")
 
 
 def _reason(http: int, error: _ApiError) -> ReasonName:

@@ -48,8 +48,7 @@ def check_stream(
     except GemcliError as unreadable:
         if unreadable.reason != "BAD_RESPONSE":
             raise
-        what = "the stream ended inside an event"
-        raise GemcliError("STREAM_CUT", what, outcome="unknown", http=200) from unreadable
+        raise _cut("the stream ended inside an event") from unreadable
     if not streamed.chunks:
         if reported := http_errors.error_in_body(attempt.body):
             raise reported
@@ -58,8 +57,7 @@ def check_stream(
         what = "not a stream of events" if rest or attempt.body.strip() else "empty"
         raise answers.bad_response(f"the answer is {what}")
     if streamed.begun and not streamed.finished:
-        what = "the stream ended without a finish reason"
-        raise GemcliError("STREAM_CUT", what, outcome="unknown", http=200)
+        raise _cut("the stream ended without a finish reason")
 
 
 def explained(
@@ -68,12 +66,17 @@ def explained(
     """The error as the user gets it: what had arrived, the hint for this endpoint, no secrets."""
     if streamed and streamed.chunks and error.reason != "ANSWER_TOO_LONG":
         if error.outcome == "rejected":  # what the API reports may be retried, but not its answer
-            error = http_errors.broken_off(error)
+            error = _cut(f"the answer broke off: {error.message}")
         error = error.replace(partial=attempt.secrets.hide_in_answer(streamed.answer))
     elif error.outcome == "unknown" and attempt.status == 200 and attempt.body:
         error = error.replace(partial=attempt.text)
     hint = attempt.hints.get(error.reason, error.hint)
     return attempt.secrets.hide_in_error(error.replace(hint=hint))
+
+
+def _cut(what: str) -> GemcliError:
+    """The error of a stream that ended before the answer did."""
+    return GemcliError("STREAM_CUT", what, outcome="unknown", http=200)
 
 
 def _raise_failure(attempt: Attempt, error: BaseException | None) -> NoReturn:
