@@ -226,7 +226,7 @@ def test_out_with_a_session_in_the_environment(here: InProcess, monkeypatch: pyt
         (["-s", ""], "session"),
         (["-s", "a", "--var", "x"], "--var takes NAME=TEXT"),
         (["-s", "a", "--var", "1=2"], "--var takes NAME=TEXT"),
-        (["-s", "a", "--var", "x=2"], "there is no `{{x}}`"),
+        (["-s", "a", "--var", "x=2"], "no template `{{x}}`"),
         (["-s", "a", "--model", "a b"], "model"),
         (["-s", "a", "--on-fail", "x"], "on-fail"),
         (["-s", "a", "--max-wait", "-1"], "max-wait"),
