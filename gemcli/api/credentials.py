@@ -38,7 +38,7 @@ def gemini_key(environ: Mapping[str, str], notice: Callable[[str], None]) -> Key
             return check_key(key, variable)
     path = key_file.path_of(environ)
     if key := key_file.read(environ):
-        return check_key(key, path)
+        return check_key(key, path, "the file holds only the key, without quotes and NAME=")
     what = f"neither GEMINI_API_KEY nor GOOGLE_API_KEY is set, and there is no file {path}"
     raise GemcliError("NO_KEY", what)
 
@@ -51,10 +51,15 @@ def express_key(environ: Mapping[str, str]) -> Key:
     raise GemcliError("NO_PROJECT", what)
 
 
-def check_key(key: str, source: str) -> Key:
-    """`key` if an HTTP header can hold it: the error of a library would quote any other."""
-    if not re.fullmatch(r"[\x21-\x7e]+", key):
-        raise GemcliError("BAD_KEY", f"{source} holds characters that no key has")
+def check_key(key: str, source: str, hint: str | None = None) -> Key:
+    """`key` if an HTTP header can hold it: the error of a library would quote any other.
+
+    Raises `GemcliError` (BAD_KEY), for a line of a shell or of an env file too.
+    """
+    if re.match(r"(export\s+)?\w*KEY=", key):
+        raise GemcliError("BAD_KEY", f"{source} holds NAME=KEY instead of a key", hint=hint)
+    if not re.fullmatch(r"[\x21-\x7e]+", key) or key[0] in "'\"" or key[-1] in "'\"":
+        raise GemcliError("BAD_KEY", f"{source} holds characters that no key has", hint=hint)
     return Key(key, source)
 
 

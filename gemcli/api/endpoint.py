@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -48,7 +49,12 @@ class Endpoint:
         if self.base_variable:
             where = f"check {self.base_variable} and the network; nothing was sent"
             hints |= {"CONNECT": where, "DNS": where, "CONNECT_TIMEOUT": where}
-        if self.api_version is None and self.backend.name == "gemini":
+        if version := _version_in(self.base_url):
+            # Not refused: there may be a proxy that has its API at such a path.
+            hints["MODEL_NOT_FOUND"] = (
+                f"leave {version} out of {self.base_variable}: the version is added to it"
+            )
+        elif self.api_version is None and self.backend.name == "gemini":
             newer = "set GOOGLE_GENAI_API_VERSION=v1beta for more models"
             hints["MODEL_NOT_FOUND"] = f"check the model's name, or {newer}"
         elif self.api_version:
@@ -116,12 +122,27 @@ def check_base_url(value: str, variable: str) -> str | None:
         parts = urlsplit(url)
         host = parts.hostname or ""
         _ = parts.port  # raises ValueError for an invalid port
+        without_scheme = None if _SCHEME.match(url) else urlsplit(f"//{url.lstrip('/')}")
     except ValueError:
         raise GemcliError("BASE_URL", f"{variable} is not a URL: {shown!r}") from None
     if host and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))):
         return urlunsplit(parts)
+    if without_scheme:
+        scheme = "http" if _is_loopback(without_scheme.hostname or "") else "https"
+        better = f"{scheme}://{shown.lstrip('/')}"
+        hint = f"set {variable}={shlex.quote(better)}"
+        raise GemcliError("BASE_URL", f"{variable}={shown} has no scheme", hint=hint)
     what = f"{variable}={shown} would send the key and the conversation unprotected"
     raise GemcliError("BASE_URL", what)
+
+
+_SCHEME = re.compile(r"https?:|[a-z]+://", re.IGNORECASE)
+
+
+def _version_in(base_url: str | None) -> str | None:
+    """The version of the API that a base URL ends in, if it does."""
+    found = re.search(r"/v[0-9]+(alpha|beta)?[0-9]*(?=/*$)", base_url or "")
+    return found[0] if found else None
 
 
 def _is_loopback(host: str) -> bool:

@@ -64,6 +64,36 @@ def test_base_urls_that_are_refused(backend: Backend, variable: str, url: str) -
     assert variable in error.message
 
 
+@pytest.mark.parametrize(
+    ("url", "better"),
+    [
+        ("127.0.0.1:1234", "http://127.0.0.1:1234"),
+        ("localhost:1234/x", "http://localhost:1234/x"),
+        ("//[::1]:1", "'http://[::1]:1'"),
+        ("example.com", "https://example.com"),
+        ("example.com:8080", "https://example.com:8080"),
+        ("user:PASSW@example.com", "https://example.com"),
+    ],
+)
+@backends
+def test_a_base_url_without_a_scheme(backend: Backend, variable: str, url: str, better: str) -> None:
+    """That is what the error says, and the hint has the scheme that fits."""
+    error = refused(backend, {**KEY, variable: url})
+    assert error.message == f"{variable}={url.removeprefix('user:PASSW@')} has no scheme"
+    assert error.hint == f"set {variable}={better}"
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta", "v1alpha", "v1beta1", None])
+@pytest.mark.parametrize("end", ["", "/"])
+@backends
+def test_a_version_in_the_base_url(backend: Backend, variable: str, version: str | None, end: str) -> None:
+    """A proxy may have such a path, so it is used; where nothing is found there, the hint is to leave it out."""
+    environ = {**KEY, variable: f"http://127.0.0.1:1/{version or 'vertex-v1'}{end}"}
+    hint = endpoint_for(backend, environ, pytest.fail).hints.get("MODEL_NOT_FOUND")
+    expected = f"leave /{version} out of {variable}: the version is added to it"
+    assert (hint == expected) == (version is not None)
+
+
 def test_which_base_url() -> None:
     """An empty variable leaves the address to the SDK, and no backend uses the other's, with the wrong credentials."""
     for url in ("", " "):

@@ -99,6 +99,18 @@ def test_a_key_that_no_header_can_hold(tmp_path: Path) -> None:
         assert (error.reason, error.message.startswith(str(tmp_path / "k"))) == ("BAD_KEY", True)
 
 
+@pytest.mark.parametrize(
+    "content", [f"GEMINI_API_KEY={KEY}", f'export GOOGLE_API_KEY="{KEY}"', f'"{KEY}"\n', f"'{KEY}'\n", '"']
+)
+def test_a_line_of_an_env_file(tmp_path: Path, content: str) -> None:
+    """A name or quotes around the key are no part of it: they are refused, and nothing of them is shown."""
+    error = error_from(gemini_key, written(tmp_path / "k", content), pytest.fail)
+    assert (error.reason, error.hint) == ("BAD_KEY", "the file holds only the key, without quotes and NAME=")
+    assert KEY not in error.message
+    for key in ("abc==", "a'b", "sk-KEY-1="):
+        assert gemini_key(written(tmp_path / "k", key), pytest.fail).text == key
+
+
 def test_the_key_is_kept_secret(tmp_path: Path) -> None:
     """Where keys are hidden, that of the file is hidden too; a file that cannot be used holds none."""
     environ = written(tmp_path / "k", KEY)
