@@ -35,9 +35,12 @@ def turn_line(event: Event) -> str:
 
 
 def summary_line(event: Event) -> str:
-    """A run in one line: its turns by status, its tokens and its time."""
+    """A run in one line: its turns by status, and what was sent: its tokens and its time."""
     turns = event["turns"]
     counts = [f"{turns[name]} {name.replace('_', ' ')}" for name in STATUSES if turns[name]]
+    line = f"{counted(turns['total'], 'turn')}: {', '.join(counts)}"
+    if not turns["sent"]:
+        return line
     tokens = counted(event["usage_metadata"]["total_token_count"], "token")
     seconds = event["elapsed_ms"] / 1000
-    return f"{counted(turns['total'], 'turn')}: {', '.join(counts)}; {tokens}, {seconds:.1f} s"
+    return f"{line}; {tokens}, {seconds:.1f} s"

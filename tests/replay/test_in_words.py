@@ -30,3 +30,4 @@ def test_a_run(tmp_path: Path) -> None:
     assert summary.startswith("2 turns: 1 ok, 1 failed; ")
     again = world.suite({"turns": turns})
     assert words(again.events)[0] == "c1/t1: reused"
+    assert words([again.summary]) == ["2 turns: 1 reused, 1 failed"]
