@@ -42,6 +42,9 @@ SYSTEM_KEYS = ("system_prompt", "system_message")
 OTHER_MODELS = ("history", "conversations", "conversation")
 """The keys of data sets whose `model` is the one that answered."""
 
+OWN_MODELS = ("gemini-", "models/", "simulator/")
+"""How a model beside `messages` begins that is taken over: others are of another service."""
+
 MAX_IGNORED = 1000
 """Most keys of others that are listed; further ones are taken for data without a look."""
 
@@ -119,7 +122,7 @@ class _Conversation:
         for key, value in self.node.items():
             if key in SHAPES or is_null(value) or (self.recorded and is_nothing(value)):
                 continue
-            if key == "model" and self.shape in OTHER_MODELS:
+            if key == "model" and self._is_of_others(value):
                 self.ignored["model"] = None
             elif key == "system" or (self.recorded and key in SYSTEM_KEYS):
                 self._set_system(key, value)
@@ -130,6 +133,12 @@ class _Conversation:
         config = settings.config()
         if config is not None and not is_null(config):
             self.script[Text("config", self.node.line, self.node.column)] = config
+
+    def _is_of_others(self, model: Node) -> bool:
+        """Whether a model is not one to send to, but the one that answered elsewhere."""
+        if self.shape != "messages" or not isinstance(model, Text):
+            return self.shape in OTHER_MODELS
+        return not model.startswith(OWN_MODELS)
 
     def _leave_alone(self, key: Text, value: Node) -> None:
         """Ignore a key, unless it is nearly one of ours."""

@@ -19,7 +19,6 @@ from dataclasses import replace
 from gemcli.chat.contents import function_calls, function_responses, user_text
 from gemcli.errors import GemcliError, Problem, counted, in_order
 from gemcli.replay import read_conversation
-from gemcli.replay.recorded_messages import is_message
 from gemcli.replay.script import Script, Suite, Turn
 from gemcli.replay.script_schema import MAX_MESSAGES, refuse_so_many
 from gemcli.replay.suites import CollectedScripts
@@ -147,8 +146,6 @@ def _with_settings(settings: Node, items: list[Node], problems: Problems) -> Nod
     key = "turns"
     if items and read_conversation.is_conversation(items[0]):
         key = "conversations"
-    elif items and is_message(items[0]):
-        key = "messages"
     own = next((name for name in settings if name in read_conversation.SHAPES), None)
     if own is not None:
         problems.add("unknown-key", f"`{own}` are the lines that follow", own)

@@ -308,11 +308,29 @@ def test_contents_as_the_sdk_dumps_them() -> None:
     assert [text_of(turn.content) for turn in script(body).turns] == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("model", "taken"),
+    [
+        ("gpt-4o", None),
+        ("anthropic/claude-3", None),
+        ("gemini-x", "gemini-x"),
+        ("models/gemini-x", "models/gemini-x"),
+        ("simulator/echo", "simulator/echo"),
+    ],
+)
+def test_the_model_of_another_service_is_not_taken_over(model: str, taken: str | None) -> None:
+    """A request that was made for another API goes to the model of the session, and that is told."""
+    row = {"model": model, "messages": CHAT}
+    assert script(row).model == taken
+    assert load(row).ignored == (() if taken else ("model",))
+    assert load({"script": {"model": model}}, *CHAT).scripts[0].model == model
+
+
 def test_settings_of_chat_completions_are_read() -> None:
     """What has a counterpart is read, empty ones are not there, and what changes no answer is left alone."""
     row = {
         "messages": CHAT,
-        "model": "m",
+        "model": "gemini-x",
         "temperature": 0.5,
         "top_p": 0.9,
         "max_tokens": 9,
@@ -326,7 +344,7 @@ def test_settings_of_chat_completions_are_read() -> None:
         "user": "u",
     }
     read = script(row)
-    assert read.model == "m"
+    assert read.model == "gemini-x"
     assert read.config["generationConfig"] == {
         "temperature": 0.5,
         "topP": 0.9,
