@@ -49,7 +49,8 @@ OPTIONS = (
         click.option("--strict", is_flag=True, help="Treat warnings as errors."),
         click.option("--model", metavar="MODEL", help="Use this model instead of the script's."),
         click.option("--on-fail", type=click.Choice(["stop", "continue"]), help=(
-            "What to do when an expectation is not met.  [default: the script's, continue]")),
+            "What a conversation does when an expectation is not met; the others of a suite go on."
+            "  [default: the script's, continue]")),
         click.option("--on-unknown", type=click.Choice(["fail", "resend"]), help=(
             "What to do when it is unknown whether a message was answered."
             "  [default: the script's, fail]")),
@@ -134,7 +135,8 @@ def command(
     suite = _override(suite, model, on_fail, on_unknown)
     _tell(app, suite)
     stream = Stream(lambda: deferred.stopping or limits.remaining <= 0)
-    emit = _printer(app, stream, in_text=app.output.is_read(as_text=as_text, as_json=as_json))
+    in_text = app.output.is_read(as_text=as_text, as_json=as_json)
+    emit = _printer(app, stream, in_text=in_text)
     run_context = RunContext(
         app=app,
         session=session,
@@ -149,7 +151,7 @@ def command(
     with closing(run_context):
         tally = run(suite, run_context, dry_run=dry_run)
         emit(tally.summary(_next_command(context, session, directory, tally)))
-        _finish(stream, tally)
+        _finish(stream, tally, in_text=in_text)
         if tally.had_nothing_to_send:
             app.output.notice(_nothing_to_send(tally, directory))
 
@@ -176,7 +178,7 @@ def _nothing_to_send(tally: Tally, directory: str | None) -> str:
     return f"{what}; a new run needs a new session, as in {place}"
 
 
-def _finish(stream: Stream, tally: Tally) -> None:
+def _finish(stream: Stream, tally: Tally, *, in_text: bool) -> None:
     """Raise `GemcliError` for the gravest failure of the run, once all events are printed."""
     worst = tally.worst
     try:
@@ -186,9 +188,21 @@ def _finish(stream: Stream, tally: Tally) -> None:
         if worst is None or not (worst.status == "io" or worst.reason == "INTERRUPTED"):
             raise
     if worst is not None:
-        others = len(tally.errors) - 1
-        also = f"; {counted(others, 'other failure')} in the events" if others else ""
-        raise worst.replace(message=worst.message + also)
+        raise _with_others(worst, tally, in_text=in_text)
+
+
+def _with_others(worst: GemcliError, tally: Tally, *, in_text: bool) -> GemcliError:
+    """The error that ends the run, with the number of the others, and how to see them."""
+    others = len(tally.errors) - 1
+    if not others:
+        return worst
+    error = worst.replace(message=f"{worst.message}; {counted(others, 'other failure')}")
+    if in_text:
+        return error
+    see = "standard output has all of them, --text prints a line for each"
+    if all(one.status == "expectation" for one in tally.errors):
+        see = "run it again with --text to see all, nothing is sent"
+    return error.replace(hint=f"{worst.hint}; {see}" if worst.hint else see)
 
 
 def _target(

@@ -277,7 +277,7 @@ def test_one_conversation_fits_one_session(here: InProcess) -> None:
         Path(f"{form}.jsonl").write_text(here("export", form, "-s", "a").out)
         done = here("replay", f"{form}.jsonl", "-s", form)
         sent = [event["user"] for event in done.lines if event["event"] == "turn"]
-        assert (done.status, sent) == (0, ["Hello"])
+        assert (done.status, sent, done.lines[0]["ignored_keys"]) == (0, ["Hello"], [])
 
 
 def test_warnings(here: InProcess) -> None:
@@ -544,13 +544,26 @@ def test_without_a_key(here: InProcess) -> None:
 
 
 def test_several_errors(here: InProcess, model: Model) -> None:
-    """The gravest is printed on stderr, with the number of the others."""
+    """The gravest is printed on stderr, with the number of the others and where they are."""
     Path("q.jsonl").write_text(TWO)
     model.script(answer(""), refusal(500, "INTERNAL"))
     done = here("replay", "q.jsonl", "--out", "runs", "--errors", "json")
     assert (done.status, len(done.err.splitlines())) == (75, 1)
     assert done.error["message"].startswith("y/t1: ")
-    assert done.error["message"].endswith("; 1 other failure in the events")
+    assert done.error["message"].endswith("; 1 other failure")
+    assert done.error["hint"].endswith("; standard output has all of them, --text prints a line for each")
+
+
+def test_several_unmet_expectations(here: InProcess, model: Model) -> None:
+    """How to see the others, which sends nothing; with --text they have been seen."""
+    script = {"turns": ["a", "b"], "expect": {"contains": "x"}}
+    done = run(here, script, "-s", "a", "--errors", "json")
+    assert done.error["message"].endswith("; 1 other failure")
+    assert done.error["hint"].endswith("--turn 1; run it again with --text to see all, nothing is sent")
+    done = run(here, script, "-s", "a", "--errors", "json", "--text")
+    assert done.out.count("failed (") == 2
+    assert done.error["hint"].endswith("--turn 1")
+    assert len(model.requests) == 2
 
 
 # Where the events go
