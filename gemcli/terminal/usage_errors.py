@@ -23,6 +23,26 @@ OTHER_VARIABLES: Mapping[str, Sequence[str]] = {
 }
 """Variables that others than click read, with the options that win over them."""
 
+_LIST = "run gemcli history --sessions"
+_SHOW = "run gemcli history -s NAME"
+_DELETE = 'run rm "$(gemcli history -s NAME --path)"'
+
+_OTHER_WORDS: Mapping[str, str] = {
+    "list": _LIST,
+    "ls": _LIST,
+    "sessions": _LIST,
+    "show": _SHOW,
+    "cat": _SHOW,
+    "delete": _DELETE,
+    "remove": _DELETE,
+    "rm": _DELETE,
+    "undo": "run gemcli rewind -s NAME; with --undo it brings back what it took out",
+    "chat": 'run gemcli send -s NAME --create "your message"',
+    "help": "run gemcli --help",
+    "version": "run gemcli --version",
+}
+"""What other programs call a command, with what to do in gemcli."""
+
 
 def explain(
     error: click.UsageError, words: Sequence[str], commands: Collection[str]
@@ -64,7 +84,7 @@ def _key_option(option: str, command: str) -> tuple[str, str]:
 
 def _other_option(error: NoSuchOption, words: Sequence[str], command: str) -> str | None:
     option, context = error.option_name, error.ctx
-    typed = next((word for word in words if word.startswith(option)), option)
+    typed = next((word for word in words if _may_hold(word, option)), option)
     if command == "send" and (" " in typed or re.match(r"-\d", typed)):
         message = shlex.quote(typed)
         return f"put -- before a message that begins with a dash: gemcli send -s NAME -- {message}"
@@ -72,15 +92,26 @@ def _other_option(error: NoSuchOption, words: Sequence[str], command: str) -> st
         found = context.command.get_command(context, command)
         if found and any(option in parameter.opts for parameter in found.params):
             return f"options of a command follow its name: gemcli {command} {option} …"
+    if command == "history" and option == "--list":
+        return _LIST
     for near in error.possibilities or ():
         if did_you_mean(option.strip("-"), [near.strip("-")]):
             return f"did you mean `{near}`?"
     return None
 
 
+def _may_hold(word: str, option: str) -> bool:
+    """Whether an option may come from this word: `-n` and `- ` come from `-n is what?`."""
+    if word.startswith(option):
+        return True
+    return re.match("-[^-]", word) is not None and option[:2] != "--" and option[1:] in word
+
+
 def _other_command(word: str, commands: Collection[str]) -> str | None:
     if " " in word:
         return f"to send a message: gemcli send -s NAME --create {shlex.quote(word)}"
+    if word in _OTHER_WORDS:
+        return _OTHER_WORDS[word]
     near = did_you_mean(word, commands)
     return near and f"{near} gemcli --help lists the commands"
 
@@ -120,6 +151,10 @@ def _extra_argument(context: click.Context, words: Sequence[str], command: str) 
     with suppress(ValueError, click.UsageError):  # a `--` has cut the command line
         own = list(words[words.index(command) + 1 :])
         _, extra, _ = context.command.make_parser(context).parse_args(own)
+    if extra and command == "replay":
+        return (
+            "replay plays one script at a time; -s names the session: gemcli replay SCRIPT -s NAME"
+        )
     if len(extra) != 1 or _is_given(("-s", "--session"), words):
         return None
     return f"did you mean `-s {shlex.quote(extra[0])}`?"
