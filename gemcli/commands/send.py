@@ -149,7 +149,10 @@ def command(
     if not text.strip():
         if skip_empty:
             return
-        raise GemcliError("EMPTY_MESSAGE", "there is no message: give MESSAGE, or pipe one in")
+        forgotten = message is None and inputs.is_device()
+        hint = f'run gemcli send -s {shlex.quote(session)} "your message"' if forgotten else None
+        what = "there is no message: give MESSAGE, or pipe one in"
+        raise GemcliError("EMPTY_MESSAGE", what, hint=hint)
     with inputs.within(limits.remaining, "a file named by an option"):
         config = common_options.config_from(settings, app.output.notice)
     options = SendOptions(

@@ -55,6 +55,14 @@ def message(
     return text
 
 
+def is_device(fd: int = 0) -> bool:
+    """Whether this is a terminal or `/dev/null`, so that nobody meant it to be the message."""
+    try:
+        return stat.S_ISCHR(os.fstat(fd).st_mode)
+    except OSError:
+        return True
+
+
 def file_text(path: str, notice: Callable[[str], None] | None = None) -> str:
     """The text of a file. Raises `GemcliError` (FILE_MISSING, IO, TOO_LARGE, BAD_TEXT).
 

@@ -185,7 +185,8 @@ def test_bytes_that_are_no_text(here: InProcess, data: bytes, words: str, hint: 
 def test_an_empty_message(here: InProcess, stdin: str | None) -> None:
     """Nothing, or nothing but blanks, is no message: 2, nothing sent; with --skip-empty 0, nothing sent."""
     write_session("a", header())
-    assert_told(here("send", "-s", "a", stdin=stdin), 2, "there is no message", hint="--skip-empty")
+    hint = "--skip-empty" if stdin is not None else 'run gemcli send -s a "your message"'
+    assert_told(here("send", "-s", "a", stdin=stdin), 2, "there is no message", hint=hint)
     skipped = here("send", "-s", "a", "--skip-empty", stdin=stdin)
     assert (skipped.status, skipped.out, skipped.err) == (0, "", "")
     for unset in ("", "  "):  # as from an unset variable
