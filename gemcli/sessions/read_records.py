@@ -55,10 +55,10 @@ def fold(lines: Lines, path: str) -> Journal:
         try:
             record = record_lines.parse(line)
             if number == 1 and record["kind"] != "session":
-                raise ValueError("not a gemcli session: the first line is not a session record")
+                raise ValueError("not a session record")
             journal.apply(record_lines.check(record))
         except ValueError as error:
-            raise _bad_line(path, number, error) from None
+            raise _bad_line(path, number, line, error) from None
     journal.torn_bytes = len(lines.torn)
     return journal
 
@@ -73,16 +73,25 @@ def torn_note(path: str, journal: Journal) -> str | None:
     )
 
 
-def _bad_line(path: str, number: int, error: ValueError) -> GemcliError:
-    # A first line that is no record is some other file's, rather than a damaged session's.
-    reason: ReasonName = "NOT_A_SESSION" if number == 1 else "CORRUPT"
-    if isinstance(error, RecordError):
-        reason = error.reason
+def _bad_line(path: str, number: int, line: bytes, error: ValueError) -> GemcliError:
+    if number == 1 and not isinstance(error, RecordError):
+        # Some other file, rather than a damaged session.
+        what = f"{path} is not a session: line 1: {error}"
+        return GemcliError("NOT_A_SESSION", what, hint=_hint_for_another_file(path, line))
+    reason: ReasonName = error.reason if isinstance(error, RecordError) else "CORRUPT"
     hint = None
     if reason == "CORRUPT" and number > 1:
         whole = f"head -n {number - 1} {shlex.quote(path)} > whole.jsonl"
         hint = f"restore the line from a backup, or keep what is before it: {whole}"
     return GemcliError(reason, f"{path}: line {number}: {error}", hint=hint)
+
+
+def _hint_for_another_file(path: str, first: bytes) -> str | None:
+    if path.endswith((".yaml", ".yml", ".json")):
+        return f"to send what is in a script: gemcli replay {shlex.quote(path)} -s NAME"
+    if first.strip() == b"{":
+        return f"a session has one record a line: jq -c . {shlex.quote(path)} > whole.jsonl"
+    return None
 
 
 def _is_record(line: bytes) -> bool:

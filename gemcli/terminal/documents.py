@@ -153,7 +153,7 @@ def session_document(session: str, path: str, journal: Journal) -> Document:
         "path": path,
         "id": header["id"],
         "time": header.get("time"),
-        "last_time": journal.records[-1].get("time"),
+        "last_time": last_time(journal),
         "model": header["model"],
         "backend": header["backend"],
         "project": header.get("project"),
@@ -163,6 +163,12 @@ def session_document(session: str, path: str, journal: Journal) -> Document:
         "last_turn": journal.live[-1].number if journal.live else None,
         "origin": header.get("origin"),
     }
+
+
+def last_time(journal: Journal) -> str | None:
+    """When the session was changed last. The records of a fork are older than the fork itself."""
+    times = journal.header.get("time"), journal.records[-1].get("time")
+    return max(times, key=lambda time: str(time or ""))  # RFC 3339 in UTC sorts as text
 
 
 def unreadable_session(session: str, error: GemcliError) -> Document:

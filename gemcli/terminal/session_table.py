@@ -8,6 +8,7 @@ from typing import NamedTuple
 from gemcli.chat.contents import text_of
 from gemcli.errors import GemcliError
 from gemcli.sessions.journal import Journal
+from gemcli.terminal import documents
 from gemcli.terminal.screen import Line, Look, Piece, cut, padded, width
 
 GAP = 2
@@ -32,7 +33,7 @@ def row(name: str, journal: Journal) -> Row:
     """The row of a session that was read."""
     first = text_of(journal.live[0].exchanges[0].request["content"]) if journal.live else ""
     model = journal.header["model"]
-    changed = seconds(journal.records[-1].get("time"))
+    changed = seconds(documents.last_time(journal))
     return Row(name, changed, str(len(journal.live)), model, " ".join(first.split()))
 
 

@@ -109,12 +109,12 @@ def test_windows_newlines_and_zeros_in_the_middle() -> None:
 FIRST = {
     "empty": (b"", "CORRUPT", "x is empty"),
     "newlines": (b"\n\n", "CORRUPT", "x is empty"),
-    "torn-header": (WHOLE[0][:30], "NOT_A_SESSION", "x: line 1: "),
-    "zeros": (b"\0" * 20, "NOT_A_SESSION", "x: line 1: "),
-    "text": (b"hello\n", "NOT_A_SESSION", "x: line 1: "),
-    "json": (b'[{"role": "user"}]\n', "NOT_A_SESSION", "x: line 1: not a record"),
-    "other-record": (WHOLE[1], "NOT_A_SESSION", "x: line 1: not a gemcli session"),
-    "byte-order-mark": (b"\xef\xbb\xbf" + FILE, "NOT_A_SESSION", "x: line 1: "),
+    "torn-header": (WHOLE[0][:30], "NOT_A_SESSION", "x is not a session: line 1: "),
+    "zeros": (b"\0" * 20, "NOT_A_SESSION", "x is not a session: line 1: "),
+    "text": (b"hello\n", "NOT_A_SESSION", "x is not a session: line 1: "),
+    "json": (b'[{"role": "user"}]\n', "NOT_A_SESSION", "x is not a session: line 1: not a record"),
+    "other-record": (WHOLE[1], "NOT_A_SESSION", "x is not a session: line 1: not a session record"),
+    "byte-order-mark": (b"\xef\xbb\xbf" + FILE, "NOT_A_SESSION", "x is not a session: line 1: "),
 }
 
 
@@ -206,8 +206,8 @@ INVALID = {
     "blank-line": ("CORRUPT", "line 2: a value is missing (column 1)"),
     "duplicate-key": ("CORRUPT", 'line 2: duplicate key "turn"'),
     "nan": ("CORRUPT", "line 3: NaN is not JSON"),
-    "chat-log": ("NOT_A_SESSION", "line 1: not a record: an object with `kind` is expected"),
-    "no-session-record": ("NOT_A_SESSION", "line 1: not a gemcli session: the first line is not a session record"),
+    "chat-log": ("NOT_A_SESSION", "is not a session: line 1: not a record: an object with `kind` is expected"),
+    "no-session-record": ("NOT_A_SESSION", "is not a session: line 1: not a session record"),
 }
 
 
@@ -238,7 +238,25 @@ def test_invalid_files(name: str) -> None:
     """A broken session is refused with its line and the rule that it breaks."""
     error = error_from(load, "invalid", name)
     reason, message = INVALID[name]
-    assert (error.reason, error.message, error.exit) == (reason, f"{name}: {message}", 65)
+    colon = "" if message.startswith("is") else ":"
+    assert (error.reason, error.message, error.exit) == (reason, f"{name}{colon} {message}", 65)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "hint"),
+    [
+        ("my script.yaml", "- hello\n", "to send what is in a script: gemcli replay 'my script.yaml' -s NAME"),
+        ("a.yml", "- hello\n", "to send what is in a script: gemcli replay a.yml -s NAME"),
+        ("a.json", '["hello"]', "to send what is in a script: gemcli replay a.json -s NAME"),
+        ("a.jsonl", '{\n  "kind": "session"\n}\n', "a session has one record a line: jq -c . a.jsonl > whole.jsonl"),
+        ("passwd", "root:x:0:0:root:/root:/bin/bash\n", None),
+    ],
+)
+def test_other_files(name: str, content: str, hint: str | None) -> None:
+    """A file of another kind is called that, with what can be done with it."""
+    error = error_from(fold, scan(content.encode()), name)
+    assert (error.reason, error.hint) == ("NOT_A_SESSION", hint)
+    assert error.message.startswith(f"{name} is not a session: line 1: ")
 
 
 @pytest.mark.parametrize("name", VALID)

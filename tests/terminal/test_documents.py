@@ -12,7 +12,7 @@ from gemcli.errors import GemcliError
 from gemcli.formats import markdown, replay_script
 from gemcli.sessions import read_records, record_lines
 from gemcli.sessions.journal import Journal
-from gemcli.terminal import documents
+from gemcli.terminal import documents, session_table
 from tests.builders import answer, json_values
 
 T = "2026-01-01T00:00:00.000Z"
@@ -172,6 +172,16 @@ def test_session_document() -> None:
     forked = Journal([HEADER | {"origin": origin}, asked("4.1", "q"), told("4.1", "a"), asked("5.1", "q")])
     plain |= {"last_time": "T5.1"}
     assert documents.session_document("a", "/a.jsonl", forked) == plain | {"turns": 1, "last_turn": 4, "origin": origin}
+
+
+def test_the_last_time_of_a_fork() -> None:
+    """A fork has the records of its source, and is not older than itself; in the table neither."""
+    older: list[Any] = [HEADER | {"time": "2026-02-01T00:00:00.000Z"}, asked("1.1", "q"), told("1.1", "a")]
+    for record in older[1:]:
+        record["time"] = T
+    fork = Journal(older)
+    assert documents.session_document("a", "/a.jsonl", fork)["last_time"] == "2026-02-01T00:00:00.000Z"
+    assert session_table.row("a", fork).changed == session_table.seconds("2026-02-01T00:00:00.000Z")
 
 
 def test_snake_case() -> None:

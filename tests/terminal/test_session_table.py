@@ -18,7 +18,7 @@ NOW = 1_800_000_000.0
 def journal(changed: str, *messages: str) -> Journal:
     """A session with these messages, which was changed last at this time."""
     records: list[Any] = [
-        header("gemini-2.5-flash"),
+        header("gemini-2.5-flash") | {"time": "2019-01-01T00:00:00.000Z"},
         *(each for n, text in enumerate(messages, 1) for each in turn(n, text)),
     ]
     records[-1]["time"] = changed
