@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -109,11 +110,12 @@ def command(
     if history_file is not None or names.is_path(source or ""):
         app.tell_destinations(journal.header)
     backup = create_session.create(app, session, content, force=force, wait=wait)
-    if app.output.is_read(as_text=as_text, as_json=as_json):
-        app.output.show(in_words(session, app.path(session), journal, backup))
-    else:
-        view = documents.session_document(session, app.path(session), journal)
-        app.output.json({**view, "backup": backup})
+    with app.output.after(f"the session is made: gemcli history -s {shlex.quote(session)}"):
+        if app.output.is_read(as_text=as_text, as_json=as_json):
+            app.output.show(in_words(session, app.path(session), journal, backup))
+        else:
+            view = documents.session_document(session, app.path(session), journal)
+            app.output.json({**view, "backup": backup})
 
 
 def in_words(session: str, path: str, journal: Journal, backup: str | None) -> Iterator[Line]:

@@ -91,10 +91,7 @@ def command(
                 opened.append(record)
     numbers = record["turns"] if record else []
     changed = [journal.turns[number] for number in numbers]
-    if app.output.is_read(as_text=as_text, as_json=as_json):
-        verb = VERBS[undo, dry_run]
-        app.output.show(in_words(verb, changed, len(journal.live), app.output.columns))
-        return
+    verb = VERBS[undo, dry_run]
     document = {
         "session": session,
         "restored" if undo else "rewound": [documents.turn_document(turn) for turn in changed],
@@ -102,7 +99,13 @@ def command(
         "last_turn": journal.live[-1].number if journal.live else None,
         "dry_run": dry_run,
     }
-    app.output.json(document)
+    look = f"gemcli history -s {shlex.quote(session)} --all"
+    done = f"the command {verb} {counted(len(changed), 'turn')} nevertheless: {look}"
+    with app.output.after(done if changed and not dry_run else None):
+        if app.output.is_read(as_text=as_text, as_json=as_json):
+            app.output.show(in_words(verb, changed, len(journal.live), app.output.columns))
+        else:
+            app.output.json(document)
 
 
 def in_words(verb: str, changed: Sequence[Turn], left: int, columns: int) -> Iterator[Line]:

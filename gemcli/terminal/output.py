@@ -6,8 +6,8 @@ characters are shown as escapes, in JSON they are escaped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from gemcli.errors import SHOWN_PROBLEMS, GemcliError, counted
 from gemcli.terminal.descriptors import (
@@ -78,6 +78,14 @@ class Output:
         """Print lines for a person, coloured only on a terminal. Raises as `json` does."""
         colours = self.colours and self.on_terminal
         self._write("".join(rendered(line, colours=colours) + "\n" for line in lines))
+
+    @contextmanager
+    def after(self, done: str | None) -> Iterator[None]:
+        """Print results in the block; an error that they cannot be printed has `done` as hint."""
+        try:
+            yield
+        except GemcliError as error:
+            raise error.replace(hint=done) from error.__cause__
 
     @property
     def on_terminal(self) -> bool:

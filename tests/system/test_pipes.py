@@ -72,7 +72,7 @@ def test_a_pipe_that_nobody_reads(gemcli: Gemcli, conversation: Conversation, wo
 
 
 UNPRINTED = [
-    *(f"{command} -s a" for command in ("history", "history --text", "export markdown", "rewind")),
+    *(f"{command} -s a" for command in ("history", "history --text", "export markdown", "rewind --dry-run")),
     *("--help", "--version", "send --help"),
 ]
 
@@ -88,6 +88,25 @@ def test_what_cannot_be_printed(gemcli: Gemcli, command: str, full: str) -> None
     if "help" in command:
         again = gemcli.shell(f"gemcli {command} {full} 2{full}")
         assert (again.status, again.err) == (74, "")
+
+
+DONE = {
+    "new -s b": "the session is made: gemcli history -s b",
+    "new -s b --text": "the session is made: gemcli history -s b",
+    "rewind -s a": "the command took out 1 turn nevertheless: gemcli history -s a --all",
+    "rewind -s a --text": "the command took out 1 turn nevertheless: gemcli history -s a --all",
+}
+
+
+@pytest.mark.parametrize(("command", "hint"), DONE.items(), ids=DONE)
+def test_what_is_done_and_cannot_be_printed(gemcli: Gemcli, command: str, hint: str) -> None:
+    """A command that has changed something says so, where its result cannot be printed."""
+    write_session("a", header(), *turn(1), *turn(2))
+    done = gemcli.shell(f"gemcli {command} > /dev/full")
+    told = ["gemcli: error: cannot write to standard output: No space left on device", f"hint: {hint}"]
+    assert (done.status, done.err.splitlines()) == (74, told)
+    shown = gemcli.shell(hint.partition(": ")[2])
+    assert (shown.status, "rewound" in shown.out) == (0, "rewind" in command)
 
 
 @pytest.mark.parametrize("args", ["", "nope", "send", "history -s missing"])
