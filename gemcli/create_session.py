@@ -114,7 +114,7 @@ def imported(app: App, options: NewOptions, path: str) -> list[Record]:
         if note := torn_note(path, source):
             app.output.notice(note)
         return forked(app, options, source, origin)
-    name = "standard input" if path == "-" else path
+    name = read_history.STANDARD_INPUT if path == "-" else path
     history = read_history.load(text, name)
     chosen = replace(options, config=merge(history.config, options.config))
     first = header(app, chosen, None, origin)

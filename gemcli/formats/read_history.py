@@ -23,11 +23,14 @@ from gemcli.formats import imported_contents, read_chat_completions
 from gemcli.settings.api_objects import wire_form
 from gemcli.settings.config import CONFIG, Config
 from gemcli.settings.request_settings import HARMLESS, RequestSettings
-from gemcli.text import strict_json, tree
+from gemcli.text import outputs, strict_json, tree
 from gemcli.text.problems import Problems
 
 EMPTY = "leave out --history for a session without a history"
 SHAPES = "use a list of Contents, JSON Lines of them, or the body of a request"
+
+STANDARD_INPUT = "standard input"
+"""What messages call the file `-`."""
 
 
 @dataclass
@@ -49,7 +52,10 @@ def load(text: str, name: str) -> History:
     Raises `GemcliError`: BAD_HISTORY if it cannot be read or is empty, TURN_ORDER with every
     breach, by Content and, in JSON Lines, by line; SETTINGS for those of a request.
     """
-    values, lines = _values(text.removeprefix("\ufeff"), name)
+    text = text.removeprefix("\ufeff")
+    if hint := outputs.hint(text):
+        raise GemcliError("BAD_HISTORY", f"{name} is not a history", hint=hint)
+    values, lines = _values(text, name)
     body = values[0] if len(values) == 1 and isinstance(values[0], dict) else {}
     if "messages" in body:
         history = _messages(body["messages"], [], name)
@@ -195,17 +201,20 @@ def _lines(text: str, name: str) -> tuple[list[Any], list[int]]:
         raise GemcliError("BAD_HISTORY", what, problems=problems, hint=SHAPES)
     if isinstance(values[0], dict) and values[0].keys() & {"contents", "messages", "turns"}:
         what = f"each line of {name} is a conversation, and a session has one"
-        hint = f"gemcli replay {shlex.quote(name)} --out DIR sends the messages of each again"
+        hint = f"gemcli replay {_argument(name)} --out DIR sends the messages of each again"
         raise GemcliError("BAD_HISTORY", what, hint=hint)
     return values, lines
 
 
 def _hint(value: object, name: str) -> str | None:
-    """What to do with something that is no history but is known: a script, or Markdown."""
+    """What to do with something that is no history but a script."""
     if isinstance(value, str):
-        if value.startswith("# Conversation with "):
-            return "Markdown is for reading; gemcli export contents -s SESSION can be read back"
         is_script = re.match(r"(- |(model|system|turns):)", value) is not None
     else:
         is_script = isinstance(value, dict) and "turns" in value
-    return f"gemcli replay {shlex.quote(name)} -s NAME sends its messages" if is_script else None
+    return f"gemcli replay {_argument(name)} -s NAME sends its messages" if is_script else None
+
+
+def _argument(name: str) -> str:
+    """The file on a command line, of which messages call `-` standard input."""
+    return "-" if name == STANDARD_INPUT else shlex.quote(name)

@@ -25,7 +25,7 @@ from gemcli.replay.suites import CollectedScripts
 from gemcli.sessions import read_records
 from gemcli.sessions.turns import Turn as Recorded
 from gemcli.settings.config import Config
-from gemcli.text import json_tree, tree, yaml_tree
+from gemcli.text import json_tree, outputs, tree, yaml_tree
 from gemcli.text.problems import Problems
 from gemcli.text.tree import Node, Text
 
@@ -56,9 +56,7 @@ def load(
     if not scripts and not found:
         found = [Problem("empty-script", "there is no message", line=1, column=1)]
     if found:
-        name = "standard input" if file == "-" else file
-        message = f"{name} is not a script: {counted(len(found), 'problem')}; nothing was sent"
-        raise GemcliError("SCRIPT", message, problems=_in_file(file, found))
+        raise _not_a_script(text, file, found)
     return Suite(
         file,
         collected.name if collected.many else scripts[0].name,
@@ -68,6 +66,15 @@ def load(
         warnings=tuple(_in_file(file, problems.notes)),
         ignored=tuple(collected.ignored),
     )
+
+
+def _not_a_script(text: str, file: str, found: list[Problem]) -> GemcliError:
+    """The error for a script with problems, or for something that was never meant to be one."""
+    name = "standard input" if file == "-" else file
+    if hint := outputs.hint(text):
+        return GemcliError("SCRIPT", f"{name} is not a script; nothing was sent", hint=hint)
+    message = f"{name} is not a script: {counted(len(found), 'problem')}; nothing was sent"
+    return GemcliError("SCRIPT", message, problems=_in_file(file, found))
 
 
 def _read_lines(text: str, collected: CollectedScripts) -> None:

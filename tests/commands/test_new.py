@@ -311,6 +311,13 @@ def test_records_are_not_shared_with_the_source(here: InProcess) -> None:
 # Histories from elsewhere
 
 
+def test_a_script_from_a_pipe_is_no_history(here: InProcess) -> None:
+    """The command of the hint reads the same pipe."""
+    done = here("new", "-s", "b", "--history", "-", stdin=b"turns: [a]\n")
+    assert done.status == 65
+    assert done.err.endswith("hint: gemcli replay - -s NAME sends its messages\n")
+
+
 def test_requests_on_standard_input(here: InProcess) -> None:
     """`export request | new --history -` takes the settings along, which options of `new` win over."""
     here.ok("new", "-s", "a", "--model", ECHO, "--system", "Be brief", "--temperature", "0.5", "--seed", "1")

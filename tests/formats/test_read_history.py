@@ -80,6 +80,13 @@ KNOWN = {
         "# Conversation with m\n\n",
         "Markdown is for reading; gemcli export contents -s SESSION can be read back",
     ),
+    "history": (
+        '{"turn": 1, "state": "answered", "user": "q", "text": "a"}\n' * 2,
+        (
+            "this is the output of gemcli history;"
+            " use gemcli export contents -s SESSION, or gemcli history -s SESSION --contents"
+        ),
+    ),
     "suite": ('{"messages": []}\n{"messages": []}\n', "gemcli replay x --out DIR sends the messages of each again"),
 }
 
