@@ -128,15 +128,16 @@ def command(
     app: App = context.obj
     # However near the deadline is, half of the time is for requests to start in.
     limits = Limits(timeout, app.started + deadline, min(grace, deadline / 2))
-    session, directory = _target(context, session, directory)
-    text, texts = _script_text(app, script, limits), _variables(variables)
+    # What is wrong with the command is told before standard input is waited for.
+    session, directory = _target(context, session, directory, dry_run=dry_run)
+    model = None if model is None else check_model(model)
+    texts, text = _variables(variables), _script_text(app, script, limits)
     suite = read_script.load(text, script, texts, as_lines=as_lines, strict=strict)
     _require_target(suite, session, directory, dry_run=dry_run)
     suite = _override(suite, model, on_fail, on_unknown)
     _tell(app, suite)
     stream = Stream(lambda: deferred.stopping or limits.remaining <= 0)
     in_text = app.output.is_read(as_text=as_text, as_json=as_json)
-    emit = _printer(app, stream, in_text=in_text)
     run_context = RunContext(
         app=app,
         session=session,
@@ -145,15 +146,14 @@ def command(
         limits=limits,
         retry=RetryPolicy(retries, random.random, max_wait),
         lock_wait=wait,
-        emit=emit,
+        emit=_printer(app, stream, in_text=in_text),
         output_closed=lambda: stream.broken,
     )
     with closing(run_context):
         tally = run(suite, run_context, dry_run=dry_run)
-        emit(tally.summary(_next_command(context, session, directory, tally)))
+        run_context.emit(tally.summary(_next_command(context, session, directory, tally)))
         _finish(stream, tally, in_text=in_text)
-        if tally.had_nothing_to_send:
-            app.output.notice(_nothing_to_send(tally, directory))
+        _tell_if_nothing_was_sent(app, tally, directory)
 
 
 def _printer(app: App, stream: Stream, *, in_text: bool) -> Callable[[Event], None]:
@@ -171,11 +171,13 @@ def _printer(app: App, stream: Stream, *, in_text: bool) -> Callable[[Event], No
     return print_text if in_text else print_json
 
 
-def _nothing_to_send(tally: Tally, directory: str | None) -> str:
-    """Why nothing was sent, for whoever expected a new run."""
+def _tell_if_nothing_was_sent(app: App, tally: Tally, directory: str | None) -> None:
+    """Tell why nothing was sent, for whoever expected a new run."""
+    if not tally.had_nothing_to_send:
+        return
     place = "--out 'runs/{date}'" if directory else "-s 'runs/{date}.jsonl'"
     what = f"nothing was sent: {tally.all_answered()}"
-    return f"{what}; a new run needs a new session, as in {place}"
+    app.output.notice(f"{what}; a new run needs a new session, as in {place}")
 
 
 def _finish(stream: Stream, tally: Tally, *, in_text: bool) -> None:
@@ -206,14 +208,16 @@ def _with_others(worst: GemcliError, tally: Tally, *, in_text: bool) -> GemcliEr
 
 
 def _target(
-    context: click.Context, session: str | None, directory: str | None
+    context: click.Context, session: str | None, directory: str | None, *, dry_run: bool
 ) -> tuple[str | None, str | None]:
-    """The session and the directory to replay into, as they are called now: one, or neither.
+    """The session or the directory to replay into, as it is called now; a dry run needs neither.
 
     With --out, the session in the environment is ignored.
     """
     now = time.localtime()
     if directory is None:
+        if session is None and not dry_run:
+            raise click.UsageError("no session is given; use -s SESSION or --out DIR")
         return None if session is None else names.filled_in(session, now), None
     if directory == "":
         raise click.UsageError("--out takes a directory; use '.' for this one")
@@ -238,7 +242,6 @@ def _override(
     suite: Suite, model: str | None, on_fail: str | None, on_unknown: str | None
 ) -> Suite:
     """The suite with what the command line says instead of its scripts."""
-    model = None if model is None else check_model(model)
     scripts = [
         replace(
             script,
@@ -278,8 +281,6 @@ def _require_target(
 ) -> None:
     """Raise `click.UsageError` if the conversations cannot have sessions where they should."""
     if directory is None:
-        if session is None and not dry_run:
-            raise click.UsageError("no session is given; use -s SESSION or --out DIR")
         if len(suite.scripts) > 1 and (session is not None or not dry_run):
             what = f"each of the {len(suite.scripts)} conversations needs a session of its own"
             raise click.UsageError(f"{what}; use --out DIR")

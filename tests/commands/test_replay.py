@@ -280,6 +280,24 @@ def test_one_conversation_fits_one_session(here: InProcess) -> None:
         assert (done.status, sent, done.lines[0]["ignored_keys"]) == (0, ["Hello"], [])
 
 
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        (("export", "markdown"), "Markdown is for reading; gemcli export contents "),
+        (("history",), "this is the output of gemcli history; use gemcli export contents"),
+        (("history", "--full", "--turn", "1"), "this is the output of gemcli history; "),
+    ],
+)
+def test_what_is_printed_for_others_is_no_script(here: InProcess, command: tuple[str, ...], hint: str) -> None:
+    """One line tells what to use instead, and no list of problems."""
+    here("new", "-s", "a")
+    here("send", "-s", "a", "Hello")
+    done = run(here, here(*command, "-s", "a").out, "-s", "b", "--errors", "json")
+    assert (done.status, done.error["reason"], done.error["problems"]) == (2, "SCRIPT", [])
+    assert done.error["message"] == "s.yaml is not a script; nothing was sent"
+    assert done.error["hint"].startswith(hint)
+
+
 def test_warnings(here: InProcess) -> None:
     """What may be a slip is a note; with --strict it is 2."""
     done = run(here, "- say # this\n", "-s", "a")
@@ -288,6 +306,21 @@ def test_warnings(here: InProcess) -> None:
 
 
 # Standard input
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [((), 2), (("-s", "a", "--var", "x"), 2), (("-s", "a", "--model", "?"), 2), (("-s", "a", "--out", "b"), 2)],
+)
+def test_a_wrong_command_does_not_wait_for_input(here: InProcess, options: tuple[str, ...], status: int) -> None:
+    """What is wrong without the script is told at once, though a pipe has no end yet."""
+    reader, writer = os.pipe()
+    try:
+        done = here("replay", "-", *options, stdin=reader, timeout=20)
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert (done.status, done.out) == (status, "")
 
 
 @contextmanager
