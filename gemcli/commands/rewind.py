@@ -51,7 +51,7 @@ OPTIONS = (
 # fmt: on
 
 
-@click.command("rewind")
+@click.command("rewind", cls=options.Command)
 @options.all_of(OPTIONS)
 @click.pass_obj
 def command(
