@@ -91,8 +91,9 @@ def command(
 ) -> None:
     """Show the turns of a session, oldest first: one JSON document per line, or text to read.
 
-    On a terminal the conversation is laid out for you to read, and without a session there is a
-    table of all sessions. --json and --text decide it, wherever the output goes.
+    On a terminal the conversation is laid out for you to read; --json and --text decide it,
+    wherever the output goes. --sessions lists all sessions; only on a terminal, so does the command
+    alone.
 
     The history is what the next request will carry; --all and --turn show other turns too. Nothing
     is locked or changed, so this command may run at any time.

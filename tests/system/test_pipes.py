@@ -7,9 +7,11 @@ What counts every time: an answer that was paid for is in the session, and the s
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -133,6 +135,10 @@ SCRIPTS: dict[str, tuple[str, list[str]]] = {
         TWO + ' | while read -r line; do gemcli send -n -s a --text "$line"; done',
         ["one", "two"],
     ),
+    "after -- a line may begin with a dash": (
+        r"printf '%s\n' '- one' '--two'" + ' | while read -r line; do gemcli send -n -s a --text -- "$line"; done',
+        ["- one", "--two"],
+    ),
     "without it the first send takes the rest": (
         TWO + ' | while read -r line; do gemcli send -s a "$line"; done',
         ["one\n\ntwo\n"],
@@ -164,6 +170,19 @@ def test_lines_of_shell(gemcli: Gemcli, conversation: Conversation, name: str) -
     assert (done.status, left_alone) == (0, 2 if "left alone" in name else 0), done.err
     assert done.err == "" or "-n " not in script
     assert conversation() == messages
+
+
+@pytest.mark.parametrize("page", ["README.md", "man/notes/gemcli-send.md"])
+def test_the_documented_loop_takes_any_line(gemcli: Gemcli, page: str) -> None:
+    """The questions may be the items of a Markdown list, or look like options."""
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    loop = re.search(r"^ *while read.*?^ *done < questions.txt$", text, re.MULTILINE | re.DOTALL)
+    assert loop, page
+    write_session("faq", header())
+    (gemcli.directory / "questions.txt").write_text("- one\n--two\n")
+    done = gemcli.shell(loop[0])
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines() == ['Message 1 says: "- one".', 'Message 2 says: "--two". Before it: 1: "- one".']
 
 
 def test_readers_that_leave(gemcli: Gemcli, conversation: Conversation) -> None:
