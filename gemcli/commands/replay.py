@@ -160,11 +160,13 @@ def _printer(app: App, stream: Stream, *, in_text: bool) -> Callable[[Event], No
     """What prints an event: a line or two for a person, or JSON, with progress on a terminal."""
 
     def print_text(event: Event) -> None:
-        for line in in_words(event, app.output.columns):
-            stream.text(one_line(line) + "\n")
+        with app.output.above_status():
+            for line in in_words(event, app.output.columns):
+                stream.text(one_line(line) + "\n")
 
     def print_json(event: Event) -> None:
-        stream.json(event)
+        with app.output.above_status():
+            stream.json(event)
         if event["event"] == "turn":
             app.output.progress(turn_line(event))
 

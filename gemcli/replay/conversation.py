@@ -121,7 +121,8 @@ class Conversation:
         transport = self._context.transport(journal, message.model, partial(self._emit, plan))
         backend, model, key = transport.backend, message.model, message.key
         request = prepare(journal, message.content, backend, model=model, config=config, key=key)
-        return exchange(session, request, transport)
+        with self._context.app.output.waiting(waiting_for):
+            return exchange(session, request, transport)
 
     def _emit(self, plan: Plan, event: WaitEvent) -> None:
         self._context.emit({**event, "id": plan.turn.id, "run": self._script.name})
@@ -192,6 +193,13 @@ class Conversation:
         if outcome.status == "failed" and outcome.result:
             return observe(outcome.result).calls_functions or self._script.on_fail == "stop"
         return outcome.error is not None
+
+
+def waiting_for() -> str:
+    """What a person is told while a request is under way."""
+    if deferred.arrived:
+        return "letting the request finish; Ctrl-C again ends it"
+    return "waiting for the answer"
 
 
 def _with_script_hint(outcome: Outcome) -> Outcome:

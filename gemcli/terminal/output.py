@@ -144,9 +144,13 @@ class Output:
         if not self.errors_json and self.on_terminal and is_terminal(STDERR):
             self._print_stderr(rendered([Piece(line, "faint")], colours=self.colours))
 
-    def waiting(self, what: str) -> AbstractContextManager[None]:
+    def waiting(self, what: str | Callable[[], str]) -> AbstractContextManager[None]:
         """Tell a person, after some seconds of the block, what it waits for."""
         return self._status.waiting(what)
+
+    def above_status(self) -> AbstractContextManager[None]:
+        """Keep the line that tells what is waited for below what the block prints."""
+        return self._status.hidden()
 
     def progress(self, line: str) -> None:
         """Print a line of progress, if stderr is a terminal."""

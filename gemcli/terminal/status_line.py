@@ -34,8 +34,11 @@ class StatusLine:
         self._stopped.set()
 
     @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        """Show what is waited for, from the third second of the block until its end, or `stop`."""
+    def waiting(self, what: str | Callable[[], str]) -> Iterator[None]:
+        """Show what is waited for, from the third second of the block until its end, or `stop`.
+
+        If `what` changes while it is waited for, it is a function, which is called for each line.
+        """
         if self._columns() is None:
             yield
             return
@@ -66,13 +69,14 @@ class StatusLine:
         with self.hidden():
             pass
 
-    def _run(self, what: str, stopped: threading.Event, start: float) -> None:
+    def _run(self, what: str | Callable[[], str], stopped: threading.Event, start: float) -> None:
         pause = PATIENCE
         while not stopped.wait(pause):
             pause = INTERVAL
             with self._lock:
                 columns = self._columns()
                 if columns is not None and not stopped.is_set():
-                    line = f"{what}, {time.monotonic() - start:.0f} s"
+                    words = what() if callable(what) else what
+                    line = f"{words}, {time.monotonic() - start:.0f} s"
                     self._drawn = True
                     self._draw(ERASED + cut(line, columns - 1))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gemcli.errors import GemcliError
+from gemcli.replay.conversation import waiting_for
 from gemcli.replay.events import Outcome
 from gemcli.sessions import records
 from gemcli.signals import Interrupted, deferred
@@ -373,3 +374,10 @@ def test_a_signal(world: World) -> None:
         world.play_into(seen, ["a", {"user": "b", "wait": 60}, "c"], interrupt)
     assert came_to(seen) == ["ok", "skipped INTERRUPTED", "skipped"]
     assert (seen[1].error and seen[1].error.exit, world.history, world.events) == (130, ["a", "A"], [])
+
+
+def test_what_a_person_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After Ctrl-C it is the end of the request, which another one ends."""
+    assert waiting_for() == "waiting for the answer"
+    monkeypatch.setattr(deferred, "arrived", [signal.SIGINT])
+    assert waiting_for() == "letting the request finish; Ctrl-C again ends it"

@@ -19,7 +19,7 @@ import pytest
 
 from gemcli.simulator.simulated_api import json_reply
 from gemcli.terminal.screen import width
-from tests.builders import CALL, ECHO, answer, api_error, header, sse, streaming, turn, write_session
+from tests.builders import CALL, ECHO, answer, api_error, header, slowly, sse, streaming, turn, write_session
 from tests.support import PROGRAM, InProcess, Model
 
 ESCAPES = {
@@ -219,6 +219,18 @@ def test_who_waits_is_told_what_for(terminal: Terminal, model: Model) -> None:
     assert WAITING.fullmatch(line)
     assert erased
     assert rest.startswith("turn 1")
+
+
+def test_who_waits_for_a_replay_is_told_so(terminal: Terminal, model: Model) -> None:
+    """A run tells what it waits for too; the line is gone before the turn is printed."""
+    model.script(slowly(2.4, "at last"))
+    (terminal.directory / "s.yaml").write_text("- hi\n")
+    env = {**model.env, "TERM": "xterm", "NO_COLOR": "1"}
+    status, printed = terminal("replay", "s.yaml", "-s", "a.jsonl", env=env)
+    line, _, rest = printed.partition("\r\x1b[K" + "s/t1: ok, ")
+    assert status == 0
+    assert WAITING.fullmatch(line)
+    assert "  at last\n" in rest
 
 
 def test_who_waits_for_a_session_is_told_so(terminal: Terminal) -> None:

@@ -53,6 +53,15 @@ def test_the_line_comes_and_goes() -> None:
     assert screen.drawn == drawn
 
 
+def test_what_is_waited_for_may_change() -> None:
+    """A function is asked for each line that is drawn."""
+    screen, words = Screen(), [WHAT]
+    with screen.line.waiting(lambda: words[-1]):
+        screen.until(lambda: screen.drawn[-1:] == [f"{ERASED}{WHAT}, 0 s"])
+        words.append("the end")
+        screen.until(lambda: screen.drawn[-1] == f"{ERASED}the end, 0 s")
+
+
 def test_a_short_wait_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who does not wait for long is told nothing, and nothing is erased either."""
     monkeypatch.setattr(status_line, "PATIENCE", 5)
