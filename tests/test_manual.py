@@ -129,7 +129,7 @@ def printed(here: InProcess, model: Model) -> Iterator[tuple[str, Any]]:
         for event in run(*args):
             if event["event"] == "final":  # the rest of it is the answer
                 rest = {key: event.pop(key) for key in list(event) if key not in ("event", "exit", "error")}
-                if rest.keys() != {"session"}:
+                if rest.keys() != {"session", "time"}:
                     yield "answer", rest
             yield f"{event['event']} event", event
 

@@ -208,7 +208,7 @@ def _text_of_json(value: object) -> str:
 def _quoted(error: _ApiError) -> str:
     """What a server says, to follow our words: on one line, of a limited length, without a stop."""
     # A call of the API is no command of gemcli.
-    text = re.sub(r" ?Call ListModels [^.]*\.", "", error.message)
+    text = re.sub(r" ?Call (?:\w+\.)?ListModels [^.]*\.", "", error.message)
     return f": {_shortened(text, MAX_QUOTE).rstrip('. ')}" if text else ""
 
 

@@ -16,7 +16,7 @@ from gemcli.api.limits import Limits
 from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
-from gemcli.errors import GemcliError, counted
+from gemcli.errors import SHOWN_PROBLEMS, GemcliError, counted
 from gemcli.replay import read_script, template
 from gemcli.replay.context import RunContext
 from gemcli.replay.events import Event, Tally
@@ -271,8 +271,10 @@ def _script_text(app: App, file: str, limits: Limits) -> str:
 
 def _tell(app: App, suite: Suite) -> None:
     """Print the warnings about a script, and who else gets the conversation of a session."""
-    for warning in suite.warnings:
+    for warning in suite.warnings[:SHOWN_PROBLEMS]:
         app.output.warning(warning.describe())
+    if len(suite.warnings) > SHOWN_PROBLEMS:
+        app.output.warning(f"{suite.file} has more than {SHOWN_PROBLEMS} such places")
     for script in suite.scripts:
         if script.header:
             app.tell_destinations(script.header, [turn.config for turn in script.turns])

@@ -21,6 +21,7 @@ from gemcli.chat.contents import other_parts, parts_of, user_text
 from gemcli.errors import GemcliError, did_you_mean
 from gemcli.exchange import Result
 from gemcli.send_message import Reply, SendOptions
+from gemcli.sessions import records
 from gemcli.signals import deferred
 from gemcli.terminal import documents, inputs
 from gemcli.terminal import options as common_options
@@ -200,7 +201,8 @@ def run(app: App, options: SendOptions, allowed: Sequence[str], printer: Printer
         if not answered:
             # That the output may be closed matters less than the failure.
             with suppress(GemcliError, BrokenPipeError):
-                printer.fail(Ending({"session": options.session}, {}, failure))
+                nothing: Document = {"session": options.session, "time": records.now()}
+                printer.fail(Ending(nothing, {}, failure))
         raise
 
 

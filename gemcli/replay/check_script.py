@@ -35,6 +35,7 @@ RULES = {
     "filter": "a template's filter is one of " + ", ".join(template.FILTERS),
     "system-template": "`system` has no templates, which are not filled in there (`--strict`)",
     "refusal-not-last": "only the last message is expected to be refused (`--strict`)",
+    "torn-tail": "a session ends with a whole record (`--strict`)",
     "comment": "no text is lost to a comment (`--strict`)",
     "too-long": f"a conversation's messages have at most {MAX_CHARACTERS:,} characters",
     "too-many": "a file has at most 100,000 messages",

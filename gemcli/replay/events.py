@@ -98,7 +98,7 @@ def turn_event(script: Script, session: str | None, index: int, outcome: Outcome
     result, error = outcome.result, outcome.error
     return {
         "event": "turn",
-        "time": outcome.time,
+        "time": outcome.time or records.now(),
         "run": script.name,
         "session": session,
         "index": index,
@@ -142,8 +142,13 @@ def _answer(result: Result) -> Event:
 
 def _no_answer(error: GemcliError | None) -> Event:
     """The same keys for a turn without an answer."""
-    absent: Event = dict.fromkeys(ANSWER_KEYS)
-    return absent | {"attempts": error.attempts if error else None}
+    return {
+        **dict.fromkeys(ANSWER_KEYS),
+        "text": "",
+        "function_calls": [],
+        "usage_metadata": {},
+        "attempts": error.attempts if error else None,
+    }
 
 
 @dataclass

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from gemcli.chat.contents import function_calls, function_responses, user_text
-from gemcli.errors import GemcliError, Problem, counted, in_order
+from gemcli.errors import GemcliError, Problem, in_order
 from gemcli.replay import read_conversation
 from gemcli.replay.script import Script, Suite, Turn
 from gemcli.replay.script_schema import MAX_MESSAGES, refuse_so_many
@@ -26,7 +26,7 @@ from gemcli.sessions import read_records
 from gemcli.sessions.turns import Turn as Recorded
 from gemcli.settings.config import Config
 from gemcli.text import json_tree, outputs, tree, yaml_tree
-from gemcli.text.problems import Problems
+from gemcli.text.problems import Problems, how_many
 from gemcli.text.tree import Node, Text
 
 
@@ -73,7 +73,7 @@ def _not_a_script(text: str, file: str, found: list[Problem]) -> GemcliError:
     name = "standard input" if file == "-" else file
     if hint := outputs.hint(text):
         return GemcliError("SCRIPT", f"{name} is not a script; nothing was sent", hint=hint)
-    message = f"{name} is not a script: {counted(len(found), 'problem')}; nothing was sent"
+    message = f"{name} is not a script: {how_many(found)}; nothing was sent"
     return GemcliError("SCRIPT", message, problems=_in_file(file, found))
 
 
@@ -93,6 +93,9 @@ def _read_lines(text: str, collected: CollectedScripts) -> None:
 def _read_session(text: str, file: str, collected: CollectedScripts) -> None:
     """The user messages of a session are sent again with its model and settings."""
     journal = read_records.fold(read_records.scan(text.encode()), file)
+    if journal.torn_bytes:
+        end = Text("", len(journal.records) + 1, 1)
+        collected.problems.note("torn-tail", "a crash tore this record; it is left out", end)
     lines = {id(record): line for line, record in enumerate(journal.records, 1)}
     requests = [(turn, lines[id(turn.exchanges[0].request)]) for turn in journal.live]
     turns = [_recorded(turn, line, collected.problems) for turn, line in requests]

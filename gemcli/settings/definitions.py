@@ -108,6 +108,20 @@ def _safety_settings(problems: Problems, label: str, node: Node) -> list[dict[st
     return settings
 
 
+def _tools(problems: Problems, label: str, node: Node) -> list[Values] | None:
+    """Tools, whose functions have a name of their own each."""
+    tools = list_of(api_object("Tool"))(problems, label, node)
+    seen = set()
+    for tool in tools or []:
+        for function in (tool or {}).get("functionDeclarations") or []:
+            name = (function or {}).get("name")
+            if name in seen:
+                problems.add("duplicate", f"duplicate function {name} in {label}", node)
+            if name:
+                seen.add(name)
+    return tools
+
+
 def _one(node: Text) -> int:
     if not node.plain or node not in ("1", "1.0"):
         raise ValueError("gemcli records one answer")
@@ -182,7 +196,7 @@ SETTINGS = (
     _generation("routingConfig", "RoutingConfig", "how a model is chosen (Vertex AI)"),
     _generation("modelConfig", "ModelConfig", "what matters when a model is chosen (Vertex AI)",
         alias="model_selection_config"),
-    _body("tools", "Tool*", "what the model may call or look up"),
+    _body("tools", _tools, "what the model may call or look up"),
     _body("toolConfig", "ToolConfig", "when and which tools are called"),
     _body("cachedContent", "filled", "the name of a cache that holds the beginning of the context"),
     _body("labels", "text{}", "names and values for billing reports"),

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from gemcli.errors import (
-    Problem,
-    ReasonName,
-    did_you_mean,
-    in_order,
-    require_none,
-)
+from gemcli.errors import GemcliError, Problem, ReasonName, counted, did_you_mean, in_order
 
 MAX_PROBLEMS = 100
 """Most problems kept of one document: with more, it is not what it was taken for."""
+
+
+def how_many(problems: Sequence[Problem]) -> str:
+    """The number of problems found; of a document with as many as are kept, there may be more."""
+    more = "at least " if len(problems) >= MAX_PROBLEMS else ""
+    return more + counted(len(problems), "problem")
 
 
 class Place(Protocol):
@@ -64,7 +64,9 @@ class Problems:
 
     def require_none(self, name: str, reason: ReasonName = "SETTINGS") -> None:
         """Raise `GemcliError` with every problem if there is one; `name` is the document's."""
-        require_none(in_order(self.found), name, reason)
+        if self.found:
+            found = in_order(self.found)
+            raise GemcliError(reason, f"{name}: {how_many(found)}", problems=found)
 
     def _problem(self, rule: str, message: str, at: Place, hint: str | None) -> Problem:
         line, column = at.line or None, at.column or None

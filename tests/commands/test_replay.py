@@ -768,3 +768,11 @@ def test_slow_patterns_and_a_signal(here: InProcess, model: Model, monkeypatch: 
     assert time.monotonic() - start < 5
     assert (done.status, done.error["reason"], len(model.requests)) == (143, "INTERRUPTED", 1)
     assert statuses(done) == ["error", "skipped"]
+
+
+def test_many_warnings(here: InProcess) -> None:
+    """Nobody reads hundreds of warnings: the first ones, and that there are more."""
+    (here.directory / "w.yaml").write_text("".join(f"- a #{number}\n" for number in range(500)))
+    lines = here("replay", "w.yaml", "--dry-run").err.splitlines()
+    assert len(lines) == 21
+    assert lines[-1] == "gemcli: warning: w.yaml has more than 20 such places"

@@ -82,7 +82,8 @@ def test_every_turn_has_the_same_keys(status: Status, answered: bool) -> None:
     event = told(Outcome(status, PLAN, result=result(answer("hi")) if answered else None, error=error))
     assert list(event) == TURN
     assert list(event["error"]) == ERROR
-    answered_only = ["text", "function_calls", "finish_reason", "usage_metadata", "elapsed_ms", "waited_ms", "saved"]
+    assert (event["text"], event["function_calls"]) == ("hi" if answered else "", [])
+    answered_only = ["finish_reason", "elapsed_ms", "waited_ms", "saved"]
     assert {event[name] is None for name in answered_only} == {not answered}
     assert (event["reason"], event["block_reason"]) == ("IN_DOUBT", None)
     assert event["notes"] == (["a note"] if answered else [])
@@ -110,7 +111,7 @@ def test_other_turns() -> None:
     assert (event["saved"], event["text"]) == (False, "hi")
     lost = GemcliError("UNAVAILABLE", "busy", attempts=3, outcome="rejected")
     event = told(Outcome("error", PLAN, True, 3, error=lost))
-    assert (event["attempts"], event["text"], event["error"]["attempts"]) == (3, None, 3)
+    assert (event["attempts"], event["text"], event["error"]["attempts"]) == (3, "", 3)
     event = told(Outcome("error", PLAN, True, 3, result({"promptFeedback": {"blockReason": "SAFETY"}})))
     assert (event["finish_reason"], event["block_reason"]) == (None, "SAFETY")
     assert (event["text"], event["function_calls"], event["usage_metadata"]) == ("", [], {})
@@ -168,15 +169,15 @@ def test_many_sessions() -> None:
 
 
 def test_times() -> None:
-    """Every event has its time; that of a turn is when its message was sent, and null if it was not."""
+    """Every event has its time; that of a turn is when its message was sent, if it was."""
     error = GemcliError("CORRUPT", "so it goes")
     others = [
+        told(Outcome("planned", PLAN)),
         events.run_event(SUITE, 1, dry_run=True),
         events.error_event(ONE, None, error),
         Tally(SUITE).summary(None),
     ]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.\d{3}Z", event["time"]) for event in others)
-    assert told(Outcome("planned", PLAN))["time"] is None
     assert told(Outcome("in_doubt", PLAN, error=error, time=SENT))["time"] == SENT
 
 

@@ -711,3 +711,13 @@ def test_the_table_is_complete_and_tidy() -> None:
         assert len({*names}) == len(names)
     assert all(bool(one.option) == bool(one.metavar) for one in SETTINGS)
     assert all(0 < len(one.help) < 80 and "\n" not in one.help for one in SETTINGS)
+
+
+def test_a_function_stands_once() -> None:
+    """Functions of the same name are refused, in one tool or in two."""
+    one = "tools: [{function_declarations: [{name: f}, {name: f}]}]"
+    two = "tools: [{function_declarations: [{name: f}]}, {function_declarations: [{name: f}]}]"
+    for text in (one, two):
+        with pytest.raises(GemcliError, match="1 problem") as caught:
+            from_yaml(text)
+        assert "duplicate function f" in caught.value.problems[0].message

@@ -208,7 +208,7 @@ def printed_events(condition: Condition, done: Done) -> None:
         assert final.keys() == {"event", "exit", "error", *SEND}
         assert (final["text"], final["saved"]) == (condition.text, condition.ends != "unsaved")
     else:
-        assert final.keys() == {"event", "session", "exit", "error"}
+        assert final.keys() == {"event", "session", "time", "exit", "error"}
         assert final["error"] == {key: value for key, value in done.error.items() if key != "level"}
 
 
