@@ -93,7 +93,7 @@ OPTIONS = (
 # fmt: on
 
 
-@click.command("export", cls=options.Command)
+@click.command("export")
 @options.all_of(OPTIONS)
 @click.pass_obj
 def command(app: App, /, format_: str, session: str, curl: bool) -> None:

@@ -51,7 +51,7 @@ OPTIONS = (
 # fmt: on
 
 
-@click.command("rewind", cls=options.Command)
+@click.command("rewind")
 @options.all_of(OPTIONS)
 @click.pass_obj
 def command(

@@ -80,19 +80,7 @@ def headed(context: click.Context) -> dict[str, list[click.Option]]:
 
 
 class Command(click.Command):
-    """A command whose help lists its options in groups, and whose options have one value each."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse, and raise `click.UsageError` if an option is given again: click takes the last."""
-        words = [*args]  # click empties the list
-        rest = super().parse_args(ctx, args)
-        _, _, given = self.make_parser(ctx).parse_args(words)
-        for option in given:
-            once = isinstance(option, click.Option) and not (option.is_flag or option.multiple)
-            if once and given.count(option) > 1:
-                name = max(option.opts, key=len)
-                raise click.UsageError(f"option '{name}' is given more than once", ctx)
-        return rest
+    """A command whose help lists its options in groups."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each group of options under its heading."""

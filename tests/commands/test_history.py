@@ -250,12 +250,12 @@ def test_sessions_whose_names_nobody_gave(here: InProcess) -> None:
         (["--turn", "0"], 2, "--turn"),
         (["--turn", "-1"], 2, "--turn"),
         (["--turn", "one"], 2, "--turn"),
-        (["--session=mixed", "--turn", "3", "--raw"], 65, "turn 3 of mixed has no answer"),
+        (["-s", "mixed", "--turn", "3", "--raw"], 65, "turn 3 of mixed has no answer"),
         (["--raw"], 2, "--raw needs --last or --turn"),
         (["--check", "--usage"], 2, "--check and --usage exclude each other"),
         (["--contents", "--path"], 2, "--contents and --path exclude each other"),
         (["--sessions", "--check"], 2, "--check and --sessions exclude each other"),
-        (["--session="], 2, "session"),
+        (["-s", ""], 2, "session"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -263,7 +263,7 @@ def test_what_cannot_be_shown(here: InProcess, args: list[str], status: int, wor
     """What is not there is 65, so that a script does not take "" for an answer; a wrong command line is 2."""
     write_session("empty", header())
     write_session("mixed", *mixed())
-    done = here("history", *args, env={"GEMCLI_SESSION": "empty"})
+    done = here("history", "-s", "empty", *args)
     assert (done.status, done.out) == (status, "")
     assert words in done.err
 

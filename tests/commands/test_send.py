@@ -305,7 +305,7 @@ def test_invalid_time_limits(here: InProcess, name: str, value: str) -> None:
     path = write_session("a", header())
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        done = here("send", "-s", "a", "x", f"{name}={value}", env={"GEMCLI_SEND_WAIT": "0"})
+        done = here("send", "-s", "a", "x", "--wait", "0", f"{name}={value}")
     assert done.status == (75 if (name, value) == ("--wait", "0") else 2)
     assert len(here.records("a")) == 1
 

@@ -38,16 +38,6 @@ WRONG: dict[tuple[str, ...], tuple[str, str]] = {
         "no such option '--why do you ask?'",
         "put -- before a message that begins with a dash: gemcli send -s NAME -- '--why do you ask?'",
     ),
-    ("send", "-s", "a", "hi", "-s", "b"): ("option '--session' is given more than once", "run gemcli send --help"),
-    ("rewind", "--session=a", "-sb"): ("option '--session' is given more than once", "run gemcli rewind --help"),
-    ("export", "markdown", "-s", "a", "-s", "b"): (
-        "option '--session' is given more than once",
-        "run gemcli export --help",
-    ),
-    ("new", "-s", "a", "--model", "m", "--model", "n"): (
-        "option '--model' is given more than once",
-        "run gemcli new --help",
-    ),
     ("send", "-s", "a", "-n is what?"): (
         "no such option '- '",
         "put -- before a message that begins with a dash: gemcli send -s NAME -- '-n is what?'",
