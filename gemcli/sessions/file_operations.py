@@ -126,6 +126,14 @@ def sync_directory(fs: FileSystem, path: str) -> None:
         close(fs, fd)
 
 
+def resolved(fs: FileSystem, path: str) -> str:
+    """The path with its symbolic links followed. Raises `GemcliError` (IO)."""
+    try:
+        return fs.realpath(path)
+    except OSError as error:
+        raise io_error(error, f"cannot find {path}") from error
+
+
 def io_error(error: OSError, what: str) -> GemcliError:
     """A failed system call as an error for the user; `what` is what could not be done."""
     return GemcliError(io_reason(error), f"{what}: {error.strerror or error}")

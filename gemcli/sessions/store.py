@@ -76,7 +76,7 @@ class Store:
     def open(self, path: str, wait: float) -> Iterator[Session]:
         """Lock the session at `path`, load it, repair its tail, and hand it over for appending."""
         # Resolved once: every later step uses that name.
-        given, path = path, self.fs.realpath(path)
+        given, path = path, file_operations.resolved(self.fs, path)
         with self._dangling_link_told(given):
             fd = open_locked(self.fs, path, wait, self.waiting)
         try:
@@ -94,7 +94,7 @@ class Store:
         """Create a session whole or not at all. `force` keeps an old one, and returns its path."""
         data = b"".join(map(record_lines.encode, content))
         self._require_no_dangling_link(path)
-        target = self.fs.realpath(path)
+        target = file_operations.resolved(self.fs, path)
         directory = os.path.dirname(target)
         if directory not in self._swept:
             self._swept.add(directory)
@@ -138,8 +138,8 @@ class Store:
     def _require_no_dangling_link(self, path: str) -> None:
         """Refuse a link to nothing: a file must not appear in a place that was not named."""
         directory, name = os.path.split(path)
-        target = self.fs.realpath(path)
-        itself = os.path.join(self.fs.realpath(directory), name)
+        target = file_operations.resolved(self.fs, path)
+        itself = os.path.join(file_operations.resolved(self.fs, directory), name)
         if itself != target and not self.exists(target):
             what = f"{path} is a symbolic link to {target}, which does not exist"
             hint = f"remove the link: rm {shlex.quote(path)}"

@@ -41,11 +41,6 @@ class Ran:
     err: str
 
     @property
-    def io_status(self) -> int:
-        """The status, in which too few descriptors (75, try again) count as a failed call (74)."""
-        return 74 if self.status == 75 and "no more files can be opened" in self.err else self.status
-
-    @property
     def events(self) -> list[Any]:
         """The documents on stdout that are there whole."""
         return [json.loads(line) for line in self.out.split("\n")[:-1]]

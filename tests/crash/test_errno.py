@@ -25,7 +25,7 @@ def verify(world: World, ran: Ran, fault: object) -> None:
     """What holds after a failed call: the status says what is on the disk, and no answer is lost."""
     undisturbed = world.operation.status
     where = f"{fault}: {ran}"
-    assert ran.io_status in (undisturbed, IO), where
+    assert ran.status in (undisturbed, IO), where
     now = world.verify(ran)
     asked = len(world.model.requests)
     if ran.status == undisturbed:
@@ -35,8 +35,8 @@ def verify(world: World, ran: Ran, fault: object) -> None:
     if world.operation.args[0] == "send" and undisturbed == 0:
         saved = ran.printed["saved"] if ran.printed else None
         # Not asked, or answered and saved, or answered and printed with the word that it is not saved.
-        assert (ran.io_status, asked, saved) in ((IO, 0, None), (0, 1, True), (IO, 1, False)), where
-    elif world.operation.args[0] == "send" and ran.io_status == IO and ran.printed is None:
+        assert (ran.status, asked, saved) in ((IO, 0, None), (0, 1, True), (IO, 1, False)), where
+    elif world.operation.args[0] == "send" and ran.status == IO and ran.printed is None:
         assert asked == 0, where
     told = [ran.printed["saved"]] if ran.printed and "saved" in ran.printed else []
     if world.operation.args[0] == "replay":
@@ -97,7 +97,7 @@ def test_a_write_cut_short_by_a_full_disk_is_taken_back(
     for at in writes:
         fault = Fault(at, "error-half", errno.ENOSPC)
         ran = world.run(fault)
-        assert ran.io_status in (IO, operation.status), ran
+        assert ran.status in (IO, operation.status), ran
         verify(world, ran, fault)
         if world.path.exists() and not operation.damage:
             assert world.path.read_bytes().endswith(b"\n")

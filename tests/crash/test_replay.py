@@ -495,7 +495,7 @@ def test_an_answer_that_cannot_be_saved_stops_the_suite(runner: Runner, model: W
 def verify_failed(world: ReplayWorld, ran: Ran, fault: Fault) -> bool:
     """What holds after a failed call; whether an answer was printed that is not saved."""
     where = f"{fault}: {ran}"
-    assert ran.io_status in (0, IO), where
+    assert ran.status in (0, IO), where
     events = [event for event in ran.events if event["event"] == "turn" and event["sent"]]
     # Every request that was made is told of, with its answer; at most the last one is not saved, which is 74.
     assert [event["user"] for event in events] == [request["contents"][-1]["parts"][0]["text"]
@@ -508,7 +508,7 @@ def verify_failed(world: ReplayWorld, ran: Ran, fault: Fault) -> bool:
         return False
     assert "gemcli: error: " in ran.err, where
     # The real one gives back what it was given rather than fail, so nothing need be told when it does.
-    assert not ran.events or ran.calls[-1] == "realpath" or summary(ran)["exit"] == ran.status, where
+    assert not ran.events or ran.calls[-1] == "realpath" or summary(ran)["exit"] == IO, where
     # A copy of the session is for an answer that could not go into it.
     assert not any(world.sessions.glob("*.lost-*")) or False in saved, where
     return False in saved
