@@ -25,7 +25,7 @@ from gemcli.replay.suites import CollectedScripts
 from gemcli.sessions import read_records
 from gemcli.sessions.turns import Turn as Recorded
 from gemcli.settings.config import Config
-from gemcli.text import json_tree, outputs, tree, yaml_tree
+from gemcli.text import json_or_yaml, json_tree, outputs, tree
 from gemcli.text.problems import Problems, how_many
 from gemcli.text.tree import Node, Text
 
@@ -119,21 +119,7 @@ def _document(text: str, file: str, problems: Problems) -> Node | None:
     """What a text holds that is JSON Lines, JSON or YAML; None if it is wrong, or empty."""
     if rows := _json_lines(text, file):
         return _lines(rows, problems)
-    node = _json(text, file, problems)
-    if node is None and not problems:
-        node = yaml_tree.load(text, problems)
-    return None if isinstance(node, Text) and node.plain and not node else node
-
-
-def _json(text: str, file: str, problems: Problems) -> Node | None:
-    """The tree of a JSON document; what is no JSON may be YAML, but for a file called .json."""
-    if not text.lstrip().startswith(("[", "{")):
-        return None
-    found = Problems()
-    node = json_tree.load(text, found)
-    if node is not None or file.endswith(".json"):
-        problems.include(found)
-    return node
+    return json_or_yaml.load(text, file, problems)
 
 
 def _lines(rows: list[tuple[int, str]], problems: Problems) -> Node | None:
