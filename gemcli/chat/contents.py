@@ -8,7 +8,7 @@ Nothing here knows files, sessions or the SDK.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 Role = Literal["user", "model"]
 
@@ -81,8 +81,37 @@ def other_parts(content: Content | None) -> list[Part]:
         part
         for part in parts_of(content)
         if "functionCall" not in part and not isinstance(part.get("text"), str)
-        if not is_blank(part)
+        if has_data(part)
     ]
+
+
+class ServerSide(NamedTuple):
+    """The keys of a Part of the API's own tools: what it is called by, and what it says."""
+
+    name: str
+    data: str
+
+
+SERVER_SIDE = {
+    "executableCode": ServerSide("language", "code"),
+    "codeExecutionResult": ServerSide("outcome", "output"),
+    "toolCall": ServerSide("toolType", "args"),
+    "toolResponse": ServerSide("toolType", "response"),
+}
+"""The Parts of tools that the API runs itself, such as code execution and searches."""
+
+
+def server_side_data(part: Part) -> object:
+    """What a Part of the API's own tools says: code, its output, or an object; None of others."""
+    for kind, keys in SERVER_SIDE.items():
+        held: object = part.get(kind)
+        if isinstance(held, dict):
+            return held.get(keys.data)
+    return None
+
+
+MARKS = ("thought", "thoughtSignature")
+"""The keys of a Part that only say something about its data."""
 
 
 def is_blank(part: Part) -> bool:
@@ -90,13 +119,14 @@ def is_blank(part: Part) -> bool:
     return not any(value for key, value in part.items() if key != "thought")
 
 
+def has_data(part: Part) -> bool:
+    """Whether a Part carries more than a signature."""
+    return any(value for key, value in part.items() if key not in MARKS)
+
+
 def says_something(content: Content | None) -> bool:
     """Whether a Content can be used: whether any Part is more than a thought or a signature."""
-    for part in parts_of(content):
-        data = [value for key, value in part.items() if key not in ("thought", "thoughtSignature")]
-        if any(data) and not part.get("thought"):
-            return True
-    return False
+    return any(has_data(part) and not part.get("thought") for part in parts_of(content))
 
 
 def as_sent(content: Content) -> Content:

@@ -5,11 +5,20 @@ Both show the same: what was said, calls and their responses, what else came, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple, cast
 
 from gemcli.chat.answers import Answer, content_of, invalid_response
-from gemcli.chat.contents import Content, Part, is_blank, parts_of
+from gemcli.chat.contents import (
+    MARKS,
+    SERVER_SIDE,
+    Content,
+    FunctionResponse,
+    Part,
+    has_data,
+    parts_of,
+    server_side_data,
+)
 from gemcli.sessions.turns import ANSWERED, Exchange, Turn
 from gemcli.terminal import documents
 from gemcli.terminal.escapes import as_json
@@ -21,6 +30,12 @@ INDENT = "  "
 LOOKS: dict[Kind, Look] = {"note": "warning", "part": "faint"}
 ARROWS: dict[Kind, str] = {"call": "→ ", "response": "← "}
 
+UNFINISHED = {"FUNCTION_CALL": "open", "INCOMPLETE": "incomplete"}
+"""What a turn is whose last answer says that more is to come, by its reason."""
+
+MOST_LINES = 20
+"""How many lines of a Part that is no text a terminal shows: pages that were searched are long."""
+
 
 class Said(NamedTuple):
     """Something that is shown of a turn, in order."""
@@ -30,14 +45,17 @@ class Said(NamedTuple):
 
 
 def said(turn: Turn) -> Iterator[Said]:
-    """What is shown of a turn: all its exchanges, and what became of it if it is not answered."""
+    """What is shown of a turn: all its exchanges, and what became of it if it is not finished."""
     for exchange in turn.exchanges:
         yield from said_in(exchange.request["content"], "user")
         yield from said_in(_received(exchange), "model")
         if exchange.state != ANSWERED:
             yield Said("note", _outcome(exchange))
+    failure = documents.failure_of(turn.exchanges[-1])
     if turn.rewound:
         yield Said("note", "rewound")
+    elif turn.exchanges[-1].state == ANSWERED and failure.reason:
+        yield Said("note", f"{UNFINISHED.get(failure.reason, failure.reason)}: {failure.message}")
 
 
 def plain_text(turns: Iterable[Turn]) -> str:
@@ -68,7 +86,10 @@ def lines_of(turn: Turn, columns: int) -> Iterator[Line]:
             yield [Piece(cut(f"{INDENT}{ARROWS[kind]}{text}", columns))]
             continue
         look = LOOKS.get(kind, "plain")
-        for line in wrapped(text, columns - len(INDENT)):
+        lines = list(wrapped(text, columns - len(INDENT)))
+        if kind == "part" and len(lines) > MOST_LINES:
+            lines[MOST_LINES - 1 :] = ["…"]
+        for line in lines:
             yield [Piece(INDENT), Piece(line, look)] if line else []
 
 
@@ -86,17 +107,25 @@ def said_in(content: Content, role: Literal["user", "model"]) -> Iterator[Said]:
             call = part["functionCall"]
             yield Said("call", f"{call.get('name')}({as_json(call.get('args') or {})})")
         elif "functionResponse" in part:
-            response = part["functionResponse"]
-            yield Said("response", f"{response.get('name')}: {as_json(response.get('response'))}")
-        elif not is_blank(part):
-            yield Said("part", part_label(part))
+            yield from _response(part["functionResponse"])
+        elif has_data(part):
+            yield Said("part", part_text(part))
     if text:
         yield Said(role, text)
 
 
-def part_label(part: Part) -> str:
+def _response(response: FunctionResponse) -> Iterator[Said]:
+    """A function response, and the images and files that belong to it."""
+    yield Said("response", f"{response.get('name')}: {as_json(response.get('response'))}")
+    media: object = response.get("parts")
+    for part in media if isinstance(media, list) else []:
+        yield Said("part", part_label(part) if isinstance(part, dict) else as_json(part))
+
+
+def part_label(part: Mapping[str, object]) -> str:
     """A Part that is neither text nor a call, in a few words."""
-    kind, data = next(((key, value) for key, value in part.items() if value), ("empty", None))
+    found = ((key, value) for key, value in part.items() if value and key not in MARKS)
+    kind, data = next(found, ("empty", None))
     if not isinstance(data, dict):
         return kind
     what = data.get("mimeType") or kind
@@ -105,7 +134,18 @@ def part_label(part: Part) -> str:
         return f"{what}, about {size:,} bytes"
     if kind == "fileData":
         return f"{what}, {data.get('fileUri')}"
+    if kind in SERVER_SIDE:
+        return f"{kind} {data.get(SERVER_SIDE[kind].name) or ''}".rstrip()
     return f"{kind}: {as_json(data)}"
+
+
+def part_text(part: Part) -> str:
+    """A Part that is neither text nor a call, with what it says; code stays as it is."""
+    label = part_label(part)
+    said = server_side_data(part)
+    if isinstance(said, str):
+        return f"{label}\n{said.rstrip()}"
+    return label if said is None else f"{label}: {as_json(said)}"
 
 
 def _received(exchange: Exchange) -> Content:

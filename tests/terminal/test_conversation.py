@@ -62,7 +62,7 @@ def test_a_long_call_is_one_line() -> None:
     [
         (IMAGE, "image/png, about 6 bytes"),
         ({"fileData": {"mimeType": "video/mp4", "fileUri": "https://x/y"}}, "video/mp4, https://x/y"),
-        ({"executableCode": {"code": "1"}}, 'executableCode: {"code":"1"}'),
+        ({"new": {"code": "1"}}, 'new: {"code":"1"}'),
         ({"new": 1}, "new"),
     ],
 )
@@ -71,6 +71,62 @@ def test_other_parts(part: Any, label: str) -> None:
     assert conversation.part_label(part) == label
     turn = first_of(request(1, "q"), response(1, "Look", part))
     assert conversation.plain_text([turn]) == f"user: q\nmodel: Look\npart: {label}\n"
+
+
+SERVER_SIDE: list[Any] = [
+    {"executableCode": {"language": "PYTHON", "code": "for n in x:\n  print(n)\n"}},
+    {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "15\n"}},
+    {"codeExecutionResult": {"outcome": "OUTCOME_FAILED"}},
+    {"thoughtSignature": "c2ln", "toolCall": {"toolType": "GOOGLE_SEARCH_WEB", "id": "s1", "args": {"q": 1}}},
+    {"toolResponse": {"toolType": "GOOGLE_SEARCH_WEB", "id": "s1", "response": {"a": 1}}, "thoughtSignature": "c2ln"},
+    {"toolCall": {"id": "s2"}},
+    {"thoughtSignature": "c2ln"},
+]
+
+
+def test_what_the_tools_of_the_api_did() -> None:
+    """Code is shown as code, with its output; calls and results by the tool; a signature is no Part."""
+    turn = first_of(request(1, "q"), response(1, *SERVER_SIDE, "a"))
+    assert conversation.plain_text([turn]) == (
+        "user: q\npart: executableCode PYTHON\nfor n in x:\n  print(n)\npart: codeExecutionResult OUTCOME_OK\n15\n"
+        'part: codeExecutionResult OUTCOME_FAILED\npart: toolCall GOOGLE_SEARCH_WEB: {"q":1}\n'
+        'part: toolResponse GOOGLE_SEARCH_WEB: {"a":1}\npart: toolCall\nmodel: a\n'
+    )
+
+
+def test_a_long_part_is_cut_on_a_terminal() -> None:
+    """Pages that a search found would push the answer off the screen; a pipe gets all of it."""
+    page = {"toolResponse": {"toolType": "URL_CONTEXT", "response": {"page": "word " * 1000}}}
+    turn = first_of(request(1, "q"), response(1, page, "a"))
+    lines = shown(turn)
+    assert len(lines) == 3 + conversation.MOST_LINES + 1
+    assert lines[-2:] == ["  …", "  a"]
+    assert "word " * 1000 in conversation.plain_text([turn])
+
+
+def test_images_of_a_function_response() -> None:
+    """What belongs to a response follows it; the data are not shown."""
+    result = {"functionResponse": {"name": "f", "id": "c1", "response": {"file": {"$ref": "x"}}, "parts": [IMAGE, 1]}}
+    turn = first_of(request(1, "q"), response(1, CALL), request(1, result, ordinal=2), response(1, "a", ordinal=2))
+    assert conversation.plain_text([turn]) == (
+        'user: q\ncall: f({})\nresponse: f: {"file":{"$ref":"x"}}\npart: image/png, about 6 bytes\npart: 1\nmodel: a\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("records_", "note"),
+    [
+        ([response(1, CALL)], "open: the model waits for the responses of f"),
+        ([response(1, "Half", finish="MAX_TOKENS")], "incomplete: the answer was cut off: MAX_TOKENS"),
+        ([response(1, CALL), request(1, RESPONSE, ordinal=2), response(1, "a", ordinal=2)], None),
+        ([response(1, "a")], None),
+        ([response(1, CALL), records.rewind([1])], "rewound"),
+    ],
+)
+def test_a_turn_that_is_not_finished(records_: list[Any], note: str | None) -> None:
+    """It says what it waits for, or that it was cut off, until it is finished or rewound."""
+    said = list(conversation.said(first_of(request(1, "q"), *records_)))
+    assert [each.text for each in said if each.kind == "note"] == ([note] if note else [])
 
 
 @pytest.mark.parametrize(
@@ -120,6 +176,8 @@ def test_answer_text() -> None:
     """The text of the last answer; where there is none, what there is instead."""
     assert conversation.answer_text(first_of(*CALLED)) == "end"
     assert conversation.answer_text(first_of(*CALLED[:2])) == "Let me see"
-    assert conversation.answer_text(first_of(request(1, "q"), response(1, CALL))) == "user: q\ncall: f({})\n"
+    assert conversation.answer_text(first_of(request(1, "q"), response(1, CALL))) == (
+        "user: q\ncall: f({})\nnote: open: the model waits for the responses of f\n"
+    )
     journal = Journal([header(), *turn(1), records.rewind([1])])
     assert conversation.answer_text(journal.turns[1]) == "answer 1"
