@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 import click
 from click.exceptions import Exit, NoArgsIsHelpError
@@ -113,10 +113,12 @@ def main(args: Sequence[str], environ: Mapping[str, str], fs: FileSystem | None 
         errors_json=_wants_json(words, environ), colours=has_colours(environ), dumb=is_dumb(environ)
     )
     app = App(environ, output, fs or FileSystem())
+    known: dict[str, Any] = {}
     with signals.raised():
         try:
             # --help and --version end in `Exit`.
             with suppress(Exit), gemcli.make_context("gemcli", list(args), obj=app) as context:
+                known = context.meta
                 gemcli.invoke(context)
             _flush(sys.stdout)
         except NoArgsIsHelpError as error:
@@ -124,7 +126,7 @@ def main(args: Sequence[str], environ: Mapping[str, str], fs: FileSystem | None 
                 click.echo(error.format_message(), err=True)
             return EXIT["usage"]
         except BaseException as error:  # the last place that can give it a message and a status
-            return _report(error, app, words)
+            return _report(error, app, words, known.get(options.SESSION))
     return EXIT["ok"]
 
 
@@ -150,9 +152,11 @@ def run() -> NoReturn:
     sys.exit(status)
 
 
-def _report(error: BaseException, app: App, words: Sequence[str]) -> int:
+def _report(error: BaseException, app: App, words: Sequence[str], session: str | None) -> int:
     """Print what ended the command, and return the exit status."""
     known = _as_gemcli_error(error, words)
+    if session:
+        known = known.of_session(session)
     if known.status in ("usage", "data", "no_input"):
         known = _with_its_variable(known, words, app.environ)
     if isinstance(error, click.UsageError):

@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import errno
+import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -33,7 +35,7 @@ STATUSES = (
     Status(4, "incomplete", "the answer was cut off (MAX_TOKENS, CONTINUATION); "
            "recorded and printed", "yes", "your choice"),
     Status(5, "function_call", "the model waits for function responses; recorded and printed",
-           "yes, open", "answer it"),
+           "yes, open", "answer it with `send --response`"),
     Status(10, "expectation", "`replay`: the run is complete, and an expectation was not met",
            "yes", "edit the script"),
     Status(12, "budget", "a limit that you set would be passed; nothing was sent", "no",
@@ -68,7 +70,8 @@ EXIT = {status.name: status.code for status in STATUSES}
 
 # fmt: off
 ReasonName = Literal[
-    "USAGE", "SETTINGS", "SCRIPT", "EMPTY_MESSAGE", "MODEL_NAME", "PROJECT_NAME", "LOCATION_NAME",
+    "USAGE", "SETTINGS", "SCRIPT", "EMPTY_MESSAGE", "RESPONSES",
+    "MODEL_NAME", "PROJECT_NAME", "LOCATION_NAME",
     "CORRUPT", "NOT_A_SESSION", "NEWER_FORMAT", "TURN_ORDER", "OPEN_CALL", "TOO_MANY_TURNS",
     "NO_SUCH_TURN", "BAD_TEXT", "BAD_HISTORY", "NOT_EXPRESSIBLE", "CONTEXT_TOO_LONG", "TOO_LARGE",
     "SESSION_MISSING", "FILE_MISSING", "SESSION_EXISTS",
@@ -111,6 +114,7 @@ REASONS: dict[ReasonName, Reason] = {
     "SETTINGS": Reason("usage", "INVALID_ARGUMENT"),
     "SCRIPT": Reason("usage", "INVALID_ARGUMENT"),
     "EMPTY_MESSAGE": Reason("usage", "INVALID_ARGUMENT", "use --skip-empty to exit 0 in this case"),
+    "RESPONSES": Reason("usage", "INVALID_ARGUMENT"),
     "MODEL_NAME": Reason("usage", "INVALID_ARGUMENT", "use letters, digits, '.', '_', '-' and '/'"),
     "PROJECT_NAME": Reason("usage", "INVALID_ARGUMENT", "use the project's id or its number"),
     "LOCATION_NAME": Reason("usage", "INVALID_ARGUMENT", "use global, or one like us-central1"),
@@ -152,7 +156,8 @@ REASONS: dict[ReasonName, Reason] = {
         "send the message again: the next answer may be well-formed", retryable=True),
     "INCOMPLETE": Reason("incomplete", "OUT_OF_RANGE",
         "raise --max-output-tokens, or send 'continue'"),
-    "FUNCTION_CALL": Reason("function_call", "FAILED_PRECONDITION"),
+    "FUNCTION_CALL": Reason("function_call", "FAILED_PRECONDITION",
+        "answer it: gemcli send -s SESSION --response NAME=JSON"),
     # What was sent before
     "EXPECTATION": Reason("expectation", "FAILED_PRECONDITION"),
     "SLOW_PATTERN": Reason("expectation", "DEADLINE_EXCEEDED",
@@ -331,6 +336,13 @@ class GemcliError(Exception):
         other.args = (other.message,)
         other.__cause__ = self.__cause__
         return other.with_traceback(self.__traceback__)
+
+    def of_session(self, session: str) -> Self:
+        """The same error, whose hint names the session where it says SESSION."""
+        if self.hint is None or "SESSION" not in self.hint:
+            return self
+        quoted = shlex.quote(session)
+        return self.replace(hint=re.sub(r"\bSESSION\b", lambda _: quoted, self.hint))
 
     def to_json(self) -> dict[str, object]:
         """The error as one JSON object, as scripts read it. Unknown facts are null."""

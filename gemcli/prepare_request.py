@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gemcli.api.backends import Backend
 from gemcli.chat import contents, turn_order
+from gemcli.chat.call_responses import how_to_answer
 from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError, require_none
 from gemcli.sessions import signatures
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.turns import Exchange
+from gemcli.sessions.turns import ANSWERED, Exchange
 from gemcli.settings import config as settings
 from gemcli.settings.config import Config
 
@@ -47,23 +48,48 @@ def prepare(
 ) -> Request:
     """The request that sends `content` after a session's history.
 
-    `model` and `config` (REST form) are for this call only; `config` is merged over the session's.
-    Raises `GemcliError` (OPEN_CALL, TURN_ORDER, SETTINGS) when the API would refuse the request.
+    `model` and `config` (REST form) are for this call only; `config` is merged over the session's,
+    and over that of the request whose calls `content` answers: `settings_of_turn`. Raises
+    `GemcliError` (OPEN_CALL, TURN_ORDER, SETTINGS) when the API would refuse the request.
     """
-    name = model or journal.header["model"]
+    turn = settings_of_turn(journal)
+    name = model or turn.model
+    config = settings.merge(turn.config, config or {})
     calls = turn_order.open_calls(journal.history)
     if calls and not contents.function_responses(content):
         waiting = ", ".join(str(call.get("name")) for call in calls)
         what = f"the history ends in calls of {waiting} that wait for their responses"
-        hint = "gemcli rewind -s SESSION takes the turn with the calls out of the history"
+        hint = f"{how_to_answer(calls)}; or take its turn out: gemcli rewind -s SESSION"
         raise GemcliError("OPEN_CALL", f"{what}; a message cannot follow them", hint=hint)
-    merged = settings.merge(journal.header["config"], config or {})
+    merged = settings.merge(journal.header["config"], config)
     body, notes = _body(journal.answered, content, name, backend.name, merged)
     breaches = turn_order.check_request(body["contents"])
     require_none(breaches, "the turn order of the session is broken", "TURN_ORDER")
     clashes = settings.check(merged)
     require_none(clashes, "the settings of the session and of this message", "SETTINGS")
-    return Request(name, body, content, config or {}, notes, key)
+    return Request(name, body, content, config, notes, key)
+
+
+class TurnSettings(NamedTuple):
+    """The model of the next request, and the settings that it has beside the session's own."""
+
+    model: str
+    config: Config
+
+
+def settings_of_turn(journal: Journal) -> TurnSettings:
+    """The settings that an open turn goes on with, or a new turn begins with.
+
+    A turn keeps the model and the settings of its message until it ends: those of the request whose
+    answer called. An imported one has the model of its new session.
+    """
+    turn = journal.open_turn
+    if turn is None:
+        return TurnSettings(journal.header["model"], {})
+    answered = [exchange for exchange in turn.exchanges if exchange.state == ANSWERED]
+    request = answered[-1].request
+    model = journal.header["model"] if request.get("imported") else request["model"]
+    return TurnSettings(model, request.get("config") or {})
 
 
 def last_request(journal: Journal) -> Request | None:

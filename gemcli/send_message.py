@@ -20,12 +20,14 @@ from gemcli.api.limits import Limits
 from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
+from gemcli.chat import call_responses, turn_order
 from gemcli.chat.answers import Answer
+from gemcli.chat.call_responses import GivenResponse
 from gemcli.chat.contents import Content
 from gemcli.create_session import NewOptions, create_if_missing, header, renewed_header
 from gemcli.errors import GemcliError, counted
 from gemcli.exchange import Result, Transport, WaitEvent
-from gemcli.prepare_request import Request, prepare
+from gemcli.prepare_request import Request, prepare, settings_of_turn
 from gemcli.sessions import names, once
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import SessionRecord
@@ -39,10 +41,14 @@ ORIGIN = {"kind": "send"}
 
 @dataclass(frozen=True)
 class SendOptions:
-    """What the command line asks for, read and checked. `wait` is for the session, in seconds."""
+    """What the command line asks for, read and checked. `wait` is for the session, in seconds.
+
+    `content` is the message, None if `responses` answer the calls of the last turn.
+    """
 
     session: str
-    content: Content
+    content: Content | None
+    responses: tuple[GivenResponse, ...]
     model: str | None
     config: Config
     create: bool
@@ -187,22 +193,29 @@ def _new_settings(app: App, journal: Journal, options: SendOptions) -> SessionRe
 
 def _request(app: App, journal: Journal, options: SendOptions) -> tuple[Request, Backend]:
     """The request, and its backend."""
-    turns = len(journal.live)
+    content = _content(journal, options)
+    turns = len(journal.live) - (journal.open_turn is not None)
     if options.max_turns is not None and turns >= options.max_turns:
         has = f"{options.session} has {counted(turns, 'turn')}"
         message = f"{has}, and --max-turns is {options.max_turns}; nothing was sent"
         raise GemcliError("TOO_MANY_TURNS", message)
-    model = check_model(journal.header["model"] if options.model is None else options.model)
+    turn = settings_of_turn(journal)
+    model = check_model(turn.model if options.model is None else options.model)
     backend = backends.backend_for(journal.header, model, app.environ)
-    own_model, own_config = journal.header["model"], journal.header["config"]
-    config = {} if merge(own_config, options.config) == own_config else options.config
-    if options.create and (config or model != own_model):
+    usual = merge(journal.header["config"], turn.config)
+    config = {} if merge(usual, options.config) == usual else options.config
+    if options.create and (config or model != journal.header["model"]):
         what = f"{options.session} exists and has other settings"
         app.output.notice(f"{what}: these hold for this message only")
-    request = prepare(
-        journal, options.content, backend, model=model, config=config, key=options.key
-    )
+    request = prepare(journal, content, backend, model=model, config=config, key=options.key)
     return request, backend
+
+
+def _content(journal: Journal, options: SendOptions) -> Content:
+    """The message, or the responses of the calls that wait. Raises `GemcliError` (RESPONSES)."""
+    if options.content is not None:
+        return options.content
+    return call_responses.fit(turn_order.open_calls(journal.history), options.responses)
 
 
 def _sent_before(journal: Journal, options: SendOptions) -> Exchange | None:
@@ -211,7 +224,7 @@ def _sent_before(journal: Journal, options: SendOptions) -> Exchange | None:
         return None
     model = options.model or journal.header["model"]
     config = merge(journal.header["config"], options.config)
-    message = once.Message(options.key, options.content, model, config)
+    message = once.Message(options.key, _content(journal, options), model, config)
     last = once.last_try(journal, message)
     if last is None:
         return None

@@ -22,7 +22,7 @@ from gemcli.api.gemini import IGNORED_ENVIRONMENT
 from gemcli.cli import COMMANDS
 from gemcli.errors import STATUSES
 from gemcli.terminal.environment import ENVIRONMENT
-from tests.builders import contents
+from tests.builders import answer, call, contents
 from tests.support import InProcess, Model
 
 ROOT = Path(__file__).parents[1]
@@ -324,6 +324,9 @@ def test_every_example_runs(line: str, here: InProcess, model: Model) -> None:
         assert here("new", "-s", "old.jsonl", "--history", "history.json", env=world).status == 0
     if "--undo" in line:  # there must be something to undo
         assert here("rewind", "-s", "bug42", env=world).status == 0
+    if "--response" in line:  # there must be a call that waits
+        model.script(answer(call("read_file")))
+        assert here("send", "-s", "bug42", "Read it", env=world).status == 5
     for args in commands:
         done = here(*args, env=world)
         assert done.status == 0, f"gemcli {shlex.join(args)}: {done.err}"

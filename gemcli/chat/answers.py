@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypedDict, cast
 
 from gemcli.chat import turn_order
+from gemcli.chat.call_responses import how_to_answer
 from gemcli.chat.contents import Content, as_sent, function_calls, says_something, text_of
 from gemcli.errors import GemcliError, ReasonName
 from gemcli.text import strict_json
@@ -162,10 +163,12 @@ def judge(answer: Answer) -> Verdict:
     reason, message = _reason(answer, finish, content)
     valid = reason in (None, "INCOMPLETE")
     calls = function_calls(content)
+    hint = None
     if valid and calls:
         names = ", ".join(str(call.get("name")) for call in calls)
         reason, message = "FUNCTION_CALL", f"the model waits for the responses of {names}"
-    error = GemcliError(reason, message) if reason else None
+        hint = how_to_answer(calls)
+    error = GemcliError(reason, message, hint=hint) if reason else None
     return Verdict(valid, error, finish, content)
 
 

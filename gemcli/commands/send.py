@@ -23,7 +23,7 @@ from gemcli.exchange import Result
 from gemcli.send_message import Reply, SendOptions
 from gemcli.sessions import records
 from gemcli.signals import deferred
-from gemcli.terminal import documents, inputs
+from gemcli.terminal import documents, inputs, response_options
 from gemcli.terminal import options as common_options
 from gemcli.terminal.answer_printer import Ending, Printer, printer_for
 from gemcli.terminal.documents import Document
@@ -34,6 +34,7 @@ ALLOWED = ("blocked", "incomplete", "function_call")
 APART = {
     "--text": "--json --full",
     "--dry-run": "--text --full --allow --retries --timeout --wait",
+    "--response": "--once --create --skip-empty --no-stdin",
 }
 """The options that exclude each other: a dry run waits for nobody and has no answer."""
 
@@ -48,6 +49,9 @@ LONGEST_KEY = 256
 OPTIONS = (
     click.argument("message", required=False, help="The message; '-' is standard input."),
     common_options.group("Message",
+        click.option("--response", "responses", metavar="NAME=JSON", multiple=True, help=(
+            "Answer the function call with this name or id; NAME=@FILE reads a file, NAME=- "
+            "standard input.")),
         click.option("-n", "--no-stdin", is_flag=True, help="Do not read standard input."),
         click.option("--skip-empty", is_flag=True, help=(
             "Send nothing and exit 0 if the message is empty.")),
@@ -93,6 +97,7 @@ def command(
     app: App,
     /,
     message: str | None,
+    responses: tuple[str, ...],
     session: str,
     as_text: bool,
     as_json: bool,
@@ -123,7 +128,7 @@ def command(
     anything is printed; with --stream, before the final event is printed.
 
     An answer that is blocked, cut off or a function call is printed too, and has an exit status of
-    its own.
+    its own. After a function call, --response takes the place of MESSAGE: one for each call.
 
     For a loop that may run again, --once gives the message a name: a message that was answered is
     not sent again; one that may have been answered ends with status 13, unless --on-unknown is
@@ -136,29 +141,34 @@ def command(
       gemcli send -s bug42 "In one word?" --temperature 0 | jq -r .text
       gemcli send -s bug42 --stream --text "Now at length"
       gemcli send -s daily --create --once "$(date +%F)" "A word for today?"
+      gemcli send -s bug42 --response read_file='"int main(void);"'
     """
     common_options.require_meaning(APART, NEEDS)
+    if responses and message is not None:
+        raise click.UsageError("MESSAGE and --response exclude each other")
     if key is not None:
         _check_once(key, app.environ)
     allowed = _allowed(allow)
-    piped = message == "-" or (message is None and not no_stdin)
-    reader = inputs.only_one({"MESSAGE": piped, **common_options.stdin_readers(settings)})
+    piped = message == "-" or (message is None and not no_stdin and not responses)
+    other_readers = common_options.stdin_readers(settings) | response_options.readers(responses)
+    reader = inputs.only_one({"MESSAGE": piped, **other_readers})
     no_stdin = no_stdin or (reader is not None and not piped)
     limits = Limits(timeout, app.started + deadline)
-    with inputs.within(limits.remaining, "standard input", "use -n to leave standard input alone"):
-        text = inputs.message(message, leave_stdin=no_stdin, notice=app.output.notice)
-    if not text.strip():
-        if skip_empty:
+    content = None
+    if not responses:
+        hint = "use -n to leave standard input alone"
+        with inputs.within(limits.remaining, "standard input", hint):
+            text = inputs.message(message, leave_stdin=no_stdin, notice=app.output.notice)
+        if skip_empty and not text.strip():
             return
-        forgotten = message is None and inputs.is_device()
-        hint = f'run gemcli send -s {shlex.quote(session)} "your message"' if forgotten else None
-        what = "there is no message: give MESSAGE, or pipe one in"
-        raise GemcliError("EMPTY_MESSAGE", what, hint=hint)
+        content = user_text(_required(text, message, session))
     with inputs.within(limits.remaining, "a file named by an option"):
         config = common_options.config_from(settings, app.output.notice)
+        given = response_options.read(responses, app.output.notice)
     options = SendOptions(
         session=session,
-        content=user_text(text),
+        content=content,
+        responses=given,
         model=model,
         config=config,
         create=create,
@@ -191,19 +201,20 @@ def run(app: App, options: SendOptions, allowed: Sequence[str], printer: Printer
     try:
         with send_message.send(app, options, on_chunk, printer.on_wait) as reply:
             answered = True
-            error = exit_error(reply.result, allowed)
+            error = exit_error(options.session, reply.result, allowed)
             with print_result(options.session, reply.result):
                 content = reply.result.verdict.content
                 printer.finish(Ending(answer_document(options, reply), content, error))
             if error:
                 raise error
-    except GemcliError as failure:
+    except GemcliError as unnamed:
+        failure = unnamed.of_session(options.session)
         if not answered:
             # That the output may be closed matters less than the failure.
             with suppress(GemcliError, BrokenPipeError):
                 nothing: Document = {"session": options.session, "time": records.now()}
                 printer.fail(Ending(nothing, {}, failure))
-        raise
+        raise failure from unnamed.__cause__
 
 
 def answer_document(options: SendOptions, reply: Reply) -> Document:
@@ -235,12 +246,13 @@ def answer_document(options: SendOptions, reply: Reply) -> Document:
     return document
 
 
-def exit_error(result: Result, allowed: Sequence[str]) -> GemcliError | None:
+def exit_error(session: str, result: Result, allowed: Sequence[str]) -> GemcliError | None:
     """The error that ends the command after the answer is printed, if any."""
     error = result.verdict.error
     if error and error.status in allowed:
         error = None
-    return result.unsaved or error
+    error = result.unsaved or error
+    return error.of_session(session) if error else None
 
 
 @contextmanager
@@ -255,6 +267,16 @@ def print_result(session: str, result: Result) -> Iterator[None]:
             raise
         command = f"gemcli history -s {shlex.quote(session)} --last"
         raise error.replace(hint=f"the answer is in the session: {command}") from error
+
+
+def _required(text: str, message: str | None, session: str) -> str:
+    """The text of a message. Raises `GemcliError` (EMPTY_MESSAGE) if there is none."""
+    if text.strip():
+        return text
+    forgotten = message is None and inputs.is_device()
+    hint = f'run gemcli send -s {shlex.quote(session)} "your message"' if forgotten else None
+    what = "there is no message: give MESSAGE, or pipe one in"
+    raise GemcliError("EMPTY_MESSAGE", what, hint=hint)
 
 
 def _check_once(name: str, environ: Mapping[str, str]) -> None:

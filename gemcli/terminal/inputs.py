@@ -64,28 +64,38 @@ def is_device(fd: int = 0) -> bool:
 
 
 def file_text(path: str, notice: Callable[[str], None] | None = None) -> str:
-    """The text of a file. Raises `GemcliError` (FILE_MISSING, IO, TOO_LARGE, BAD_TEXT).
-
-    A note to `notice` says what gemcli waits for if it is a pipe that stays open.
-    """
-    try:
-        with _noted_if_slow(path, notice), open(path, "rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-    except FileNotFoundError:
-        raise GemcliError("FILE_MISSING", f"there is no file {path}") from None
-    except OSError as error:
-        raise GemcliError("IO", f"cannot read {path}: {error.strerror}") from error
-    if len(data) > LARGEST_FILE:
-        raise GemcliError("TOO_LARGE", f"{path} is larger than {LARGEST_FILE:,} bytes")
-    return as_text(data, path)
+    """The text of a file. Notes as `data` does, and raises `GemcliError` (BAD_TEXT) as well."""
+    return as_text(_file_bytes(path, notice), path)
 
 
 def document(path: str, notice: Callable[[str], None] | None = None, *, stdin: int = 0) -> str:
     """The text of a file, or of standard input for `-`. Notes and raises as `file_text` does."""
+    return as_text(data(path, notice, stdin=stdin), "standard input" if path == "-" else path)
+
+
+def data(path: str, notice: Callable[[str], None] | None = None, *, stdin: int = 0) -> bytes:
+    """The bytes of a file, or of standard input for `-`.
+
+    A note to `notice` says what gemcli waits for if it is a pipe that stays open. Raises
+    `GemcliError` (FILE_MISSING, IO, TOO_LARGE).
+    """
     if path != "-":
-        return file_text(path, notice)
+        return _file_bytes(path, notice)
     with _noted_if_slow("standard input", notice):
         return _read_all(stdin)
+
+
+def _file_bytes(path: str, notice: Callable[[str], None] | None) -> bytes:
+    try:
+        with _noted_if_slow(path, notice), open(path, "rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise GemcliError("FILE_MISSING", f"there is no file {path}") from None
+    except OSError as error:
+        raise GemcliError("IO", f"cannot read {path}: {error.strerror}") from error
+    if len(content) > LARGEST_FILE:
+        raise GemcliError("TOO_LARGE", f"{path} is larger than {LARGEST_FILE:,} bytes")
+    return content
 
 
 def only_one(readers: Mapping[str, bool]) -> str | None:
@@ -153,21 +163,21 @@ def _from_stdin(fd: int, required: bool, notice: Callable[[str], None]) -> str:
         return ""
     if not stat.S_ISREG(mode.st_mode) and not select.select([fd], [], [], SILENCE)[0]:
         notice("waiting for the end of standard input; use -n to leave it alone")
-    return _read_all(fd)
+    return as_text(_read_all(fd), "standard input")
 
 
-def _read_all(fd: int) -> str:
-    """The text from a descriptor, to its end. Raises `GemcliError` (IO, BAD_TEXT, TOO_LARGE)."""
-    data = bytearray()
+def _read_all(fd: int) -> bytes:
+    """The bytes from a descriptor, to its end. Raises `GemcliError` (IO, TOO_LARGE)."""
+    content = bytearray()
     try:
         while chunk := _read(fd):
-            data += chunk
-            if len(data) > LARGEST_FILE:
+            content += chunk
+            if len(content) > LARGEST_FILE:
                 what = f"standard input is longer than {LARGEST_FILE:,} bytes"
                 raise GemcliError("TOO_LARGE", what)
     except OSError as error:
         raise GemcliError("IO", f"cannot read standard input: {error.strerror}") from error
-    return as_text(bytes(data), "standard input")
+    return bytes(content)
 
 
 def _read(fd: int) -> bytes:

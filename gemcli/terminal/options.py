@@ -93,10 +93,27 @@ class Command(click.Command):
 def session(*, required: bool = True) -> Callable[[F], F]:
     """`--session`: which session."""
     text = "Session: a name, or a path (with '/' or ending in .jsonl).  [env: GEMCLI_SESSION]"
-    variable = "GEMCLI_SESSION"
     return click.option(
-        "-s", "--session", metavar="SESSION", envvar=variable, required=required, help=text
+        "-s",
+        "--session",
+        metavar="SESSION",
+        envvar="GEMCLI_SESSION",
+        required=required,
+        callback=_remember_session,
+        help=text,
     )
+
+
+SESSION = "gemcli.session"
+"""The key under which a click context, and so the whole program, knows the session."""
+
+
+def _remember_session(
+    context: click.Context, _option: click.Parameter, session: str | None
+) -> str | None:
+    """Keep the session for the hints of errors."""
+    context.meta[SESSION] = session
+    return session
 
 
 def required(session: str | None) -> str:
