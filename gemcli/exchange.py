@@ -33,14 +33,14 @@ from gemcli.api.limits import Limits
 from gemcli.api.models import with_suggestion
 from gemcli.api.request_thread import interrupted
 from gemcli.api.retry import RetryPolicy
-from gemcli.chat import answers
+from gemcli.chat import long_answers
 from gemcli.chat.answers import Answer, Verdict
 from gemcli.errors import GemcliError, unexpected
 from gemcli.prepare_request import Request
 from gemcli.sessions import records
 from gemcli.sessions.records import AttemptRecord
 from gemcli.sessions.session import Session, Unsaved
-from gemcli.sessions.turns import ANSWERED, Exchange
+from gemcli.sessions.turns import Exchange
 from gemcli.signals import deferred
 
 
@@ -131,7 +131,7 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
                 error = with_suggestion(error, request.model, session.journal.models)
             failure = error.replace(attempts=len(attempts))
             raise _record_failure(entry, failure, attempts, transport) from error.__cause__
-        verdict = answers.judge(answer)
+        verdict = long_answers.judge([answer])
         response = records.response(
             entry.id, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed_ms
         )
@@ -163,7 +163,7 @@ def stored_result(exchange: Exchange) -> Result:
         time=exchange.request.get("time"),
         model=exchange.request["model"],
         answer=answer,
-        verdict=answers.judge_again(answer, valid=exchange.state == ANSWERED),
+        verdict=exchange.verdict,
         attempts=response.get("attempts") or [],
         elapsed_ms=response.get("elapsed_ms") or 0,
     )

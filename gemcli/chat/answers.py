@@ -6,7 +6,7 @@ The names of reasons are those of `FinishReason` and `BlockedReason` in google-g
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypedDict, cast
 
 from gemcli.chat import turn_order
@@ -77,6 +77,7 @@ class Candidate(TypedDict, total=False):
     content: Content
     finishReason: str
     finishMessage: str
+    continuationToken: str
     citationMetadata: object
 
 
@@ -156,7 +157,7 @@ def token_count(usage: Mapping[str, object] | None, counter: str) -> int:
 
 
 def judge(answer: Answer) -> Verdict:
-    """Judge an answer that can be read."""
+    """Judge an answer that can be read and is in one piece."""
     candidates = answer.get("candidates") or [{}]
     finish = candidates[0].get("finishReason")
     content = as_sent(content_of(answer))
@@ -170,15 +171,6 @@ def judge(answer: Answer) -> Verdict:
         hint = how_to_answer(calls)
     error = GemcliError(reason, message, hint=hint) if reason else None
     return Verdict(valid, error, finish, content)
-
-
-def judge_again(answer: Answer, *, valid: bool) -> Verdict:
-    """Judge an answer from a session; `valid` says what was decided when it was recorded."""
-    verdict = judge(answer)
-    if valid:
-        # It is in the history already; an imported answer, for one, has no finish reason.
-        return replace(verdict, valid=True, error=verdict.error if verdict.valid else None)
-    return replace(verdict, valid=False)
 
 
 def _reason(answer: Answer, finish: str | None, content: Content) -> tuple[ReasonName | None, str]:

@@ -8,18 +8,20 @@ format raises `RecordError`, and the journal is then of no further use.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from gemcli.chat import turn_order
+from gemcli.chat import long_answers, turn_order
 from gemcli.chat.answers import USAGE_COUNTERS, token_count
 from gemcli.chat.contents import Content, function_responses
 from gemcli.sessions.record_lines import RecordError
 from gemcli.sessions.records import (
+    ContinueRecord,
     FailureRecord,
     Record,
     RequestRecord,
     ResponseRecord,
     SessionRecord,
+    ToolRecord,
 )
 from gemcli.sessions.turns import ANSWERED, FAILED, IN_DOUBT, PENDING, REFUSED, Exchange, Turn
 
@@ -45,6 +47,8 @@ class Journal:
         self.pending: Exchange | None = None
         self.torn_bytes = 0
         self._rewinds: list[list[int]] = []
+        self._newest: Exchange | None = None
+        self._rewinds_before_newest: list[list[int]] = []
         for record in records:
             self.apply(record)
 
@@ -93,9 +97,24 @@ class Journal:
     @property
     def in_doubt(self) -> Exchange | None:
         """The newest exchange, if it is unknown whether it was answered."""
-        newest = next(reversed(self.turns.values()), None)
-        last = newest.exchanges[-1] if newest else None
-        return last if last and last.state in (PENDING, IN_DOUBT) else None
+        newest = self._newest
+        return newest if newest and newest.state in (PENDING, IN_DOUBT) else None
+
+    @property
+    def continuable(self) -> Exchange | None:
+        """The newest exchange, if its answer can go on and the history before it is as it was."""
+        if self._newest is None or self._rewinds != self._rewinds_before_newest:
+            return None
+        return self._newest if long_answers.can_go_on(self._newest.answer or {}) else None
+
+    def tool_runs(self, exchange: str) -> dict[int, ToolRecord]:
+        """The newest record of each tool that was run for the calls of an exchange, by place."""
+        return {
+            record["place"]: record
+            for record in self.records
+            if record["kind"] == "tool" and record["request"] == exchange
+            if record.keys() >= {"place", "call", "state"}
+        }
 
     @property
     def only_rejected(self) -> bool:
@@ -131,17 +150,23 @@ class Journal:
         records: list[Record] = []
         for exchange in self.answered:
             records.append({**exchange.request, "imported": True})
-            if exchange.response:
-                records.append({**exchange.response, "imported": True})
+            asked = {record["hop"]: record for record in exchange.continues}
+            for number, hop in enumerate(exchange.hops, 1):
+                if number > 1:
+                    records.append({**asked[number], "imported": True})
+                records.append({**hop, "imported": True})
         return records
 
     def totals(self) -> dict[str, int]:
         """Live turns, and the requests and tokens that were paid for, answered or not."""
-        own = [exchange for exchange in self.exchanges if not exchange.request.get("imported")]
-        usages = [exchange.usage for exchange in own]
-        totals = {"turns": len(self.live), "requests": len(own)}
-        for counter in USAGE_COUNTERS:
-            totals[counter] = sum(token_count(usage, counter) for usage in usages)
+        totals = {"turns": len(self.live), "requests": 0, **dict.fromkeys(USAGE_COUNTERS, 0)}
+        for record in self.records:
+            if record.get("imported"):
+                continue
+            totals["requests"] += record["kind"] in ("request", "continue")
+            usage = _usage_of(record)
+            for counter in USAGE_COUNTERS:
+                totals[counter] += token_count(usage, counter)
         return totals
 
     # The fold
@@ -150,6 +175,8 @@ class Journal:
         """Take in the next record. Raises `RecordError` if it does not follow what came before."""
         if record["kind"] == "request":
             self._request(record)
+        elif record["kind"] == "continue":
+            self._continue(record)
         elif record["kind"] == "response":
             self._response(record)
         elif record["kind"] == "failure":
@@ -180,6 +207,8 @@ class Journal:
                 f"the id {name!r} does not follow in turn {turn.number}: were two copies merged?"
             )
         self.pending = Exchange(name, turn.number, record)
+        self._newest = self.pending
+        self._rewinds_before_newest = self._rewinds.copy()
         turn.exchanges.append(self.pending)
         self.turns[turn.number] = turn
 
@@ -199,19 +228,38 @@ class Journal:
             raise RecordError(f"turn {number} is repeated or out of order: were two copies merged?")
         return Turn(number)
 
+    def _continue(self, record: ContinueRecord) -> None:
+        name, hop = record["request"], record["hop"]
+        exchange = self._newest
+        unchanged = self._rewinds == self._rewinds_before_newest
+        if exchange is None or exchange.id != name or not unchanged:
+            raise RecordError(f"goes on with the answer to request {name!r}, which is not the last")
+        if not long_answers.resume_token(exchange.answer or {}):
+            raise RecordError(f"goes on with the answer to request {name!r}, which left no token")
+        if hop != len(exchange.hops) + 1:
+            raise RecordError(f"hop {hop} of request {name!r} is repeated or out of order")
+        exchange.continues.append(record)
+        exchange.failure = None
+        self.pending = exchange
+
     def _response(self, record: ResponseRecord) -> None:
         exchange = self._take_pending(record)
-        exchange.response = record
-        exchange.state = ANSWERED if record["valid"] else REFUSED
+        exchange.hops.append(record)
         if record["valid"]:
+            exchange.state = ANSWERED
             self._rewinds.clear()
+            self._rewinds_before_newest.clear()
             if not self.live or self.live[-1].number != exchange.turn:
                 self.live.append(self.turns[exchange.turn])
+        elif exchange.state != ANSWERED:
+            exchange.state = REFUSED
 
     def _failure(self, record: FailureRecord) -> None:
         exchange = self._take_pending(record)
+        exchange.failures.append(record)
         exchange.failure = record
-        exchange.state = FAILED if record["outcome"] == "rejected" else IN_DOUBT
+        if not exchange.hops:
+            exchange.state = FAILED if record["outcome"] == "rejected" else IN_DOUBT
 
     def _rewind(self, numbers: list[int]) -> None:
         self._give_up_pending()
@@ -233,9 +281,9 @@ class Journal:
 
     def _give_up_pending(self) -> None:
         """Mark the pending request as in doubt: a record follows it that is not its outcome."""
-        if self.pending:
+        if self.pending and not self.pending.hops:
             self.pending.state = IN_DOUBT
-            self.pending = None
+        self.pending = None
 
     def _take_pending(self, record: ResponseRecord | FailureRecord) -> Exchange:
         """The request that an outcome belongs to, which is the last record before it."""
@@ -249,6 +297,14 @@ class Journal:
 def _ordinal(name: str) -> int:
     """The place of an exchange in its turn: 2 for the id `7.2`."""
     return int(name.partition(".")[2])
+
+
+def _usage_of(record: Record) -> Mapping[str, object] | None:
+    """The tokens that a record tells of: those of an answer, or of the part that arrived."""
+    if record["kind"] == "response":
+        return record["answer"].get("usageMetadata")
+    received = record.get("partial") if record["kind"] == "failure" else None
+    return received.get("usageMetadata") if isinstance(received, dict) else None
 
 
 def _turn_of(record: Record) -> str | None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from gemcli.chat import answers
+from gemcli.chat import long_answers
 from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.sessions.journal import Journal
@@ -29,6 +29,7 @@ class Delivery(Enum):
 
     UNSENT = "never sent, or rejected, or its answer was rewound"
     ANSWERED = "its answer is in the history"
+    UNFINISHED = "answered in part, and the answer can go on"
     REFUSED = "answered with a refusal that sending again would not change"
     RETRYABLE = "answered with a refusal that sending again may change"
     IN_DOUBT = "sent, and the outcome is unknown"
@@ -80,13 +81,19 @@ def delivery(journal: Journal, exchange: Exchange | None) -> Delivery:
     """What `exchange`, the last try of a message, means for sending it now."""
     if exchange is None or exchange.state == FAILED:
         return Delivery.UNSENT
+    if journal.continuable is exchange and exchange.hop_in_doubt:
+        return Delivery.IN_DOUBT
+    unfinished = long_answers.goes_on(exchange.answer or {})
+    if journal.continuable is exchange and unfinished:
+        return Delivery.UNFINISHED
     if exchange.state == ANSWERED:
         return Delivery.ANSWERED if _in_history(journal, exchange) else Delivery.UNSENT
     if exchange.state == REFUSED:
         if _history_changed_since(journal, exchange):
             return Delivery.UNSENT
-        error = answers.judge(exchange.answer or {}).error
-        return Delivery.RETRYABLE if error is None or error.retryable else Delivery.REFUSED
+        error = exchange.verdict.error
+        retryable = error is None or error.retryable or unfinished
+        return Delivery.RETRYABLE if retryable else Delivery.REFUSED
     return Delivery.IN_DOUBT
 
 

@@ -24,7 +24,9 @@ FIELDS: dict[str, dict[str, type | UnionType]] = {
     "response": {"request": str, "answer": dict, "valid": bool,
                  "attempts": list | None, "elapsed_ms": int | None},
     "failure":  {"request": str, "outcome": str, "attempts": list | None},
-    "tool":     {"request": str},
+    "continue": {"request": str, "hop": int, "token": str, "config": dict | None},
+    "tool":     {"request": str, "place": int | None, "call": dict | None, "state": str | None,
+                 "response": dict | None, "parts": list | None, "elapsed_ms": int | None},
     "rewind":   {"turns": list},
     "undo":     {"turns": list},
     "format":   {"format": int},
@@ -112,12 +114,19 @@ def _invalid_number(number: object) -> str | None:
     return None if fits else "not a number that it can be"
 
 
+def _invalid_state(state: str) -> str | None:
+    return None if state in ("started", "ended") else "neither started nor ended"
+
+
 def _invalid_turns(turns: list[object]) -> str | None:
     return None if all(type(number) is int for number in turns) else "not numbers"
 
 
 FAULTS: dict[str, Callable[[Any], str | None]] = {
     "turn": _invalid_number,
+    "hop": _invalid_number,
+    "place": _invalid_number,
+    "state": _invalid_state,
     "elapsed_ms": _invalid_number,
     "config": _invalid_config,
     "content": _invalid_content,

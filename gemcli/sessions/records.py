@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 from gemcli.chat.answers import Answer
-from gemcli.chat.contents import Content, group_turns
+from gemcli.chat.contents import Content, FunctionCall, group_turns
 
 if TYPE_CHECKING:
     from gemcli.settings.config import Config
@@ -60,8 +60,26 @@ class AttemptRecord(TypedDict):
     wait_s: NotRequired[float]
 
 
+class ContinueRecord(TypedDict):
+    """The next hop of a long answer, about to be asked for, from the token that the last one left.
+
+    `config` is what this hop adds to the session's, if that is not what the request added.
+    """
+
+    kind: Literal["continue"]
+    time: str
+    request: str
+    hop: int
+    token: str
+    config: NotRequired[Config]
+    imported: NotRequired[bool]
+
+
 class ResponseRecord(TypedDict):
-    """The API's answer to a request, whole and as received."""
+    """The API's answer to a request, or to one hop of it, whole and as received.
+
+    `valid` says whether the history takes it, and with it the hops before it.
+    """
 
     kind: Literal["response"]
     time: str
@@ -88,11 +106,20 @@ class FailureRecord(TypedDict):
 
 
 class ToolRecord(TypedDict):
-    """A tool that was run for the model."""
+    """A tool that is run for the model: written when it starts, and when it has ended.
+
+    `request` is the exchange whose answer has the `call`, `place` the call's among that answer's.
+    """
 
     kind: Literal["tool"]
     time: str
     request: str
+    place: int
+    call: FunctionCall
+    state: Literal["started", "ended"]
+    response: NotRequired[dict[str, Any]]
+    parts: NotRequired[list[Any]]
+    elapsed_ms: NotRequired[int]
 
 
 class RewindRecord(TypedDict):
@@ -114,6 +141,7 @@ class FormatRecord(TypedDict):
 Record = (
     SessionRecord
     | RequestRecord
+    | ContinueRecord
     | ResponseRecord
     | FailureRecord
     | ToolRecord
@@ -184,10 +212,26 @@ def request(
     return record
 
 
+def continuation(
+    exchange: str, hop: int, token: str, *, config: Config | None = None
+) -> ContinueRecord:
+    """The next hop of the answer to request `exchange`, about to be asked for."""
+    record: ContinueRecord = {
+        "kind": "continue",
+        "time": now(),
+        "request": exchange,
+        "hop": hop,
+        "token": token,
+    }
+    if config is not None:
+        record["config"] = config
+    return record
+
+
 def response(
     exchange: str, answer: Answer, *, valid: bool, attempts: list[AttemptRecord], elapsed_ms: int
 ) -> ResponseRecord:
-    """The API's answer to request `exchange`, whole and as received."""
+    """The API's answer to request `exchange`, or the next hop of it, whole and as received."""
     return {
         "kind": "response",
         "time": now(),
@@ -222,6 +266,37 @@ def failure(
     }
     if partial is not None:
         record["partial"] = partial
+    return record
+
+
+def tool_started(exchange: str, place: int, call: FunctionCall) -> ToolRecord:
+    """A tool is about to run for a call of the answer to request `exchange`."""
+    return {
+        "kind": "tool",
+        "time": now(),
+        "request": exchange,
+        "place": place,
+        "call": call,
+        "state": "started",
+    }
+
+
+def tool_ended(
+    exchange: str,
+    place: int,
+    call: FunctionCall,
+    *,
+    response: dict[str, Any],
+    parts: list[Any] | None = None,
+    elapsed_ms: int,
+) -> ToolRecord:
+    """A tool has run: `response` and `parts` are what the functionResponse will hold."""
+    record = tool_started(exchange, place, call)
+    record["state"] = "ended"
+    record["response"] = response
+    if parts:
+        record["parts"] = parts
+    record["elapsed_ms"] = elapsed_ms
     return record
 
 

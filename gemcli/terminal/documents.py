@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from gemcli.chat import turn_order
-from gemcli.chat.answers import Answer, Candidate, content_of, judge_again
+from gemcli.chat.answers import Answer, Candidate, content_of
 from gemcli.chat.contents import Content, function_calls, is_blank, parts_of, text_of
 from gemcli.errors import GemcliError
 from gemcli.sessions.journal import Journal
@@ -120,7 +120,7 @@ def failure_of(exchange: Exchange) -> Failure:
         return Failure(exchange.failure.get("reason"), exchange.failure.get("message"))
     if exchange.answer is None:
         return Failure(None, None)
-    error = judge_again(exchange.answer, valid=exchange.state == ANSWERED).error
+    error = exchange.verdict.error
     return Failure(error.reason, error.message) if error else Failure(None, None)
 
 

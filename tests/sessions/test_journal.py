@@ -57,6 +57,19 @@ def failed(name: str, outcome: str = "rejected") -> Any:
     return plain | {"reason": "UNAVAILABLE", "message": "no", "attempts": []}
 
 
+def goes_on(name: str, hop: int, token: str = "t", **more: Any) -> Any:
+    """The record of a further hop of the answer to request `name`."""
+    return {"kind": "continue", "time": T, "request": name, "hop": hop, "token": token, **more}
+
+
+def part(name: str, *parts: Any, token: str | None = "t", finish: str | None = "CONTINUATION", **more: Any) -> Any:
+    """A hop of the answer to request `name` that left a token."""
+    body = answer(*(parts or ("part ",)), finish=finish)
+    if token:
+        body["candidates"][0]["continuationToken"] = token
+    return told(name, **{"answer": body, **more})
+
+
 def rewound(*numbers: Any) -> Any:
     """A rewind of these turns."""
     return {"kind": "rewind", "time": T, "turns": list(numbers)}
@@ -231,6 +244,15 @@ STATES = {
     "rejected": ([asked("1.1"), failed("1.1")], [FAILED]),
     "unknown-outcome": ([asked("1.1"), failed("1.1", "unknown")], [IN_DOUBT]),
     "no-outcome-yet": ([asked("1.1")], [PENDING]),
+    "hops": ([asked("1.1"), part("1.1"), goes_on("1.1", 2), told("1.1")], [ANSWERED]),
+    "hop-pending": ([asked("1.1"), part("1.1"), goes_on("1.1", 2)], [ANSWERED]),
+    "hop-never-answered": ([asked("1.1"), part("1.1"), goes_on("1.1", 2), asked("2.1")], [ANSWERED, PENDING]),
+    "hop-failed": ([asked("1.1"), part("1.1"), goes_on("1.1", 2), failed("1.1")], [ANSWERED]),
+    "hop-in-doubt": ([asked("1.1"), part("1.1"), goes_on("1.1", 2), failed("1.1", "unknown")], [ANSWERED]),
+    "hop-blocked": ([asked("1.1"), part("1.1"), goes_on("1.1", 2), told("1.1", valid=False)], [ANSWERED]),
+    "nothing-said-yet": ([asked("1.1"), part("1.1", valid=False)], [REFUSED]),
+    "said-at-last": ([asked("1.1"), part("1.1", valid=False), goes_on("1.1", 2), part("1.1")], [ANSWERED]),
+    "never-said": ([asked("1.1"), part("1.1", valid=False), goes_on("1.1", 2), failed("1.1", "unknown")], [REFUSED]),
     "next-request": ([asked("1.1"), asked("2.1")], [IN_DOUBT, PENDING]),
     "next-rewind": ([asked("1.1"), told("1.1"), asked("2.1"), rewound(1)], [ANSWERED, IN_DOUBT]),
     "next-undo": ([asked("1.1"), told("1.1"), rewound(1), asked("2.1"), undone(1)], [ANSWERED, IN_DOUBT]),
@@ -291,8 +313,43 @@ BREACHES: dict[str, dict[str, list[Any]]] = {
         "response-too-late": [asked("1.1"), asked("2.1"), told("1.1")],
         "failure-without-request": [failed("1.1")],
         "failure-after-response": [*turn("1.1"), failed("1.1")],
+        "hop-that-nobody-asked-for": [asked("1.1"), part("1.1"), told("1.1")],
+        "hop-after-a-failed-hop": [asked("1.1"), part("1.1"), goes_on("1.1", 2), failed("1.1"), told("1.1")],
     },
     "an outcome for request '2.1', which is not pending": {"response-to-another": [asked("1.1"), told("2.1")]},
+    "goes on with the answer to request '1.1', which is not the last": {
+        "continue-without-request": [goes_on("1.1", 2)],
+        "continue-after-another-request": [asked("1.1"), part("1.1"), asked("2.1"), goes_on("1.1", 2)],
+        "continue-after-rewind": [asked("1.1"), part("1.1"), rewound(1), goes_on("1.1", 2)],
+        "continue-after-a-rewind-of-others": [
+            *turn("1.1"),
+            asked("2.1"),
+            part("2.1", {"text": "hm", "thought": True}, valid=False),
+            rewound(1),
+            goes_on("1.1", 2),
+        ],
+    },
+    "goes on with the answer to request '2.1', which is not the last": {
+        "continue-of-what-another-history-had": [
+            *turn("1.1"),
+            asked("2.1"),
+            part("2.1", {"text": "hm", "thought": True}, valid=False),
+            rewound(1),
+            goes_on("2.1", 2),
+        ],
+    },
+    "goes on with the answer to request '1.1', which left no token": {
+        "continue-while-pending": [asked("1.1"), goes_on("1.1", 2)],
+        "continue-after-failure": [asked("1.1"), failed("1.1", "unknown"), goes_on("1.1", 2)],
+        "continue-without-token": [*turn("1.1"), goes_on("1.1", 2)],
+        "continue-after-the-end": [asked("1.1"), part("1.1"), goes_on("1.1", 2), told("1.1"), goes_on("1.1", 3)],
+    },
+    "hop 3 of request '1.1' is repeated or out of order": {
+        "continue-too-far": [asked("1.1"), part("1.1"), goes_on("1.1", 3)],
+    },
+    "hop 2 of request '1.1' is repeated or out of order": {
+        "continue-twice": [asked("1.1"), part("1.1"), goes_on("1.1", 2), part("1.1"), goes_on("1.1", 2)],
+    },
     "rewinds turns [], which are not the last of the history": {"rewind-nothing": [rewound()]},
     "rewinds turns [1], which are not the last of the history": {
         "rewind-of-empty": [rewound(1)],
@@ -341,13 +398,16 @@ def lacking(record: Any, key: str, *wrong: Any) -> list[Any]:
 
 BEFORE: dict[str, list[Any]] = {
     "session": [], "response": [header(), asked("1.1")], "failure": [header(), asked("1.1")],
+    "continue": [header(), asked("1.1"), part("1.1")],
     "rewind": [header(), *turn("1.1")], "undo": [header(), *turn("1.1"), rewound(1)],
 }  # fmt: skip
 """What stands before a record of each kind, where a header is not enough, or too much."""
 
 KINDS: dict[str, Any] = {
     "session": header(), "request": asked("1.1"), "response": told("1.1"), "failure": failed("1.1"),
-    "tool": {"kind": "tool", "time": T, "request": "1.1"}, "rewind": rewound(1), "undo": undone(1),
+    "continue": goes_on("1.1", 2), "rewind": rewound(1), "undo": undone(1),
+    "tool": {"kind": "tool", "time": T, "request": "1.1", "place": 0, "call": {"name": "f"}, "state": "ended",
+             "response": {}, "parts": [], "elapsed_ms": 1},
     "format": {"kind": "format", "time": T, "format": 1},
 }  # fmt: skip
 """A sound record of each kind."""
@@ -369,6 +429,9 @@ REQUIRED: dict[str, tuple[Any, ...]] = {
     "failure.request": (1.1, None),
     "failure.outcome": (5, None),
     "tool.request": (1.1, None),
+    "continue.request": (1.1, None),
+    "continue.hop": ("2", True, 2.0, None),
+    "continue.token": (5, None),
     "rewind.turns": (1, "1", None),
     "undo.turns": (1, "1", None),
     "format.format": ("1", True, None),
@@ -381,6 +444,13 @@ OPTIONAL: dict[str, tuple[Any, ...]] = {
     "response.elapsed_ms": ("1", True),
     "response.attempts": ({}, "x", [1], [{"elapsed_ms": "1"}]),
     "failure.attempts": ({}, "x", [1], [{"elapsed_ms": "1"}]),
+    "continue.config": (5, []),
+    "tool.place": ("0", True, -1),
+    "tool.call": ([], "f"),
+    "tool.state": (1, "over"),
+    "tool.response": ([], "x"),
+    "tool.parts": ({}, "x"),
+    "tool.elapsed_ms": ("1", True),
 }
 
 
