@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from gemcli.api.backends import Backend
 from gemcli.chat import contents, turn_order
-from gemcli.chat.call_responses import how_to_answer
 from gemcli.chat.contents import Content
+from gemcli.chat.open_calls import how_to_answer
 from gemcli.errors import GemcliError, require_none
 from gemcli.sessions import signatures
 from gemcli.sessions.journal import Journal

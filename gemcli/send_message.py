@@ -20,9 +20,8 @@ from gemcli.api.limits import Limits
 from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
-from gemcli.chat import call_responses, turn_order
+from gemcli.chat import turn_order
 from gemcli.chat.answers import Answer
-from gemcli.chat.call_responses import GivenResponse
 from gemcli.chat.contents import Content
 from gemcli.create_session import NewOptions, create_if_missing, header, renewed_header
 from gemcli.errors import GemcliError, counted
@@ -34,6 +33,8 @@ from gemcli.sessions.records import SessionRecord
 from gemcli.sessions.turns import Exchange
 from gemcli.settings.config import Config, merge
 from gemcli.signals import deferred
+from gemcli.tools import given_responses
+from gemcli.tools.given_responses import GivenResponse
 
 ORIGIN = {"kind": "send"}
 """The origin of a session that --create makes."""
@@ -215,7 +216,7 @@ def _content(journal: Journal, options: SendOptions) -> Content:
     """The message, or the responses of the calls that wait. Raises `GemcliError` (RESPONSES)."""
     if options.content is not None:
         return options.content
-    return call_responses.fit(turn_order.open_calls(journal.history), options.responses)
+    return given_responses.fit(turn_order.open_calls(journal.history), options.responses)
 
 
 def _sent_before(journal: Journal, options: SendOptions) -> Exchange | None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TypedDict, cast
 
 from gemcli.chat import turn_order
-from gemcli.chat.call_responses import how_to_answer
 from gemcli.chat.contents import Content, as_sent, function_calls, says_something, text_of
+from gemcli.chat.open_calls import how_to_answer
 from gemcli.errors import GemcliError, ReasonName
 from gemcli.text import strict_json
 

@@ -23,10 +23,11 @@ from gemcli.exchange import Result
 from gemcli.send_message import Reply, SendOptions
 from gemcli.sessions import records
 from gemcli.signals import deferred
-from gemcli.terminal import documents, inputs, response_options
+from gemcli.terminal import documents, inputs
 from gemcli.terminal import options as common_options
 from gemcli.terminal.answer_printer import Ending, Printer, printer_for
 from gemcli.terminal.documents import Document
+from gemcli.tools import given_responses
 
 ALLOWED = ("blocked", "incomplete", "function_call")
 """The statuses that --allow can turn into success."""
@@ -150,7 +151,7 @@ def command(
         _check_once(key, app.environ)
     allowed = _allowed(allow)
     piped = message == "-" or (message is None and not no_stdin and not responses)
-    other_readers = common_options.stdin_readers(settings) | response_options.readers(responses)
+    other_readers = common_options.stdin_readers(settings) | given_responses.readers(responses)
     reader = inputs.only_one({"MESSAGE": piped, **other_readers})
     no_stdin = no_stdin or (reader is not None and not piped)
     limits = Limits(timeout, app.started + deadline)
@@ -164,7 +165,7 @@ def command(
         content = user_text(_required(text, message, session))
     with inputs.within(limits.remaining, "a file named by an option"):
         config = common_options.config_from(settings, app.output.notice)
-        given = response_options.read(responses, app.output.notice)
+        given = given_responses.read(responses, app.output.notice)
     options = SendOptions(
         session=session,
         content=content,

@@ -61,12 +61,17 @@ def of_bytes(data: bytes, name: str) -> Result:
 
     `name` is what the response calls a file. Raises `UnicodeDecodeError` for what is none of them.
     """
+    return of_file(data, name) or of_text(data.decode("utf-8"))
+
+
+def of_file(data: bytes, name: str) -> Result | None:
+    """The result that is an image or a PDF; None for other data."""
     for beginning, mime_type in FILES.items():
         if re.match(beginning, data, re.DOTALL):
             encoded = base64.b64encode(data).decode("ascii")
             blob = {"mimeType": mime_type, "data": encoded, "displayName": name}
             return Result({"file": {"$ref": name}}, ({"inlineData": blob},))
-    return of_text(data.decode("utf-8"))
+    return None
 
 
 def of_text(text: str) -> Result:

@@ -1,0 +1,141 @@
+"""Responses that the user gives: read from the values of `--response`, and fitted to the calls.
+
+A call is named by the name of its function, or by its id. What is given is JSON, or an image or PDF
+from a file.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import click
+
+from gemcli.chat.contents import Content, FunctionCall, Part
+from gemcli.chat.open_calls import option_for, short_name
+from gemcli.errors import GemcliError, Problem, did_you_mean, require_none
+from gemcli.terminal import inputs
+from gemcli.text import strict_json
+from gemcli.tools import results
+
+STDIN = ("-", "@-")
+"""The values that stand for standard input."""
+
+
+@dataclass(frozen=True)
+class GivenResponse:
+    """What was given for the call with this name or id; `file` names the file it was read from."""
+
+    call: str
+    data: bytes
+    file: str | None = None
+
+
+# Reading
+
+
+def readers(values: Iterable[str]) -> dict[str, bool]:
+    """Which of these values read standard input."""
+    return {f"--response {value}": value.partition("=")[2] in STDIN for value in values}
+
+
+def read(values: Iterable[str], notice: Callable[[str], None]) -> tuple[GivenResponse, ...]:
+    """The responses that `--response` gives. Raises what `inputs.data` raises."""
+    return tuple(_read(value, notice) for value in values)
+
+
+def _read(given: str, notice: Callable[[str], None]) -> GivenResponse:
+    call, equals, value = given.partition("=")
+    if not call or not equals:
+        what = f"--response takes NAME=JSON, NAME=@FILE or NAME=-; not {given!r}"
+        raise click.UsageError(what)
+    if value in STDIN:
+        return GivenResponse(call, inputs.data("-", notice), "standard input")
+    if value.startswith("@"):
+        path = value[1:]
+        return GivenResponse(call, inputs.data(path, notice), os.path.basename(path))
+    return GivenResponse(call, value.encode("utf-8", "surrogateescape"))
+
+
+# Fitting
+
+
+def fit(calls: Sequence[FunctionCall], given: Sequence[GivenResponse]) -> Content:
+    """The user Content that answers every call, in the order of the calls.
+
+    Calls with one name are told apart by their ids; those without ids are answered in order. Raises
+    `GemcliError` RESPONSES with everything that is wrong.
+    """
+    if not calls:
+        hint = "run gemcli history -s SESSION --last to see the last answer"
+        raise GemcliError("RESPONSES", "no function call waits for a response", hint=hint)
+    problems: list[Problem] = []
+    parts: dict[int, Part] = {}
+    for one in given:
+        place = _place(calls, one, parts, problems)
+        # What is given for no call is looked at, too: everything is told at once.
+        part = _part(calls[place or 0], one, problems)
+        if place is not None:
+            parts[place] = part
+    problems += _missing(calls, parts)
+    require_none(problems, "the responses do not fit the calls", "RESPONSES")
+    return results.content(parts[place] for place in range(len(calls)))
+
+
+def _place(
+    calls: Sequence[FunctionCall],
+    one: GivenResponse,
+    taken: dict[int, Part],
+    problems: list[Problem],
+) -> int | None:
+    """Which call a response is for; None, with a problem, if that cannot be told."""
+    ids = [place for place, call in enumerate(calls) if call.get("id") == one.call]
+    places = ids or [place for place, call in enumerate(calls) if call.get("name") == one.call]
+    label = f"--response {one.call}"
+    if not places:
+        names = [word for call in calls for word in (call.get("name"), call.get("id")) if word]
+        hint = did_you_mean(one.call, names) or f"the calls are {', '.join(map(_shown, calls))}"
+        problems.append(Problem("unknown-call", f"{label}: no such call waits", hint=hint))
+        return None
+    if len(places) > 1 and all("id" in calls[place] for place in places):
+        several = ", ".join(short_name(calls[place], calls) for place in places)
+        message = f"{label}: {len(places)} calls have this name"
+        problems.append(Problem("ambiguous-call", message, hint=f"use an id: {several}"))
+        return None
+    free = [place for place in places if place not in taken]
+    if not free:
+        problems.append(Problem("duplicate", f"{label}: this call has a response already"))
+        return None
+    return free[0]
+
+
+def _part(call: FunctionCall, one: GivenResponse, problems: list[Problem]) -> Part:
+    """The Part with a response; a problem if it is neither JSON nor a file that the API takes."""
+    name = one.file or "file"
+    if file := results.of_file(one.data, name):
+        return file.part(call)
+    try:
+        value = strict_json.loads(one.data, results.MAX_DEPTH)
+    except ValueError as error:
+        hint = "give a JSON value, or a PNG, JPEG, WebP or PDF file"
+        if one.file is None:
+            hint = f"put text in double quotes: --response {shlex.quote(one.call)}='\"…\"'"
+        message = f"--response {one.call}: not JSON: {error}"
+        problems.append(Problem("value", message, hint=hint))
+        return {}
+    return results.of_value(value).part(call)
+
+
+def _missing(calls: Sequence[FunctionCall], parts: dict[int, Part]) -> Iterator[Problem]:
+    """A problem for each call without a response."""
+    for place, call in enumerate(calls):
+        if place not in parts:
+            hint = f"add {option_for(call, calls)}"
+            yield Problem("missing", f"no response for the call of {_shown(call)}", hint=hint)
+
+
+def _shown(call: FunctionCall) -> str:
+    """A call in a message."""
+    return f"{call.get('name')} (id {call['id']})" if "id" in call else str(call.get("name"))
