@@ -16,7 +16,7 @@ from gemcli.errors import GemcliError
 from gemcli.settings.api_objects import aliases, fields_in, kind_of
 from gemcli.text import json_or_yaml, schema, tree
 from gemcli.text.problems import Problems
-from gemcli.text.schema import COUNT, FILLED_TEXT, FLAG, Kind, Schema, list_of, matching
+from gemcli.text.schema import COUNT, FLAG, Kind, Schema, list_of, matching
 from gemcli.text.tree import Node, Text
 
 RULES = {"duplicate-function": "each function is declared once"}
@@ -160,13 +160,19 @@ def _seconds(node: Text) -> float:
     return float(node)
 
 
+def _word(node: Text) -> str:
+    if not node or "\0" in node:
+        raise ValueError
+    return str(node)
+
+
 def _command(problems: Problems, label: str, node: Node) -> tuple[str, ...] | None:
     if isinstance(node, Text):
         message = f"{label} must be a list of words: there is no shell that would split it"
         problems.add("shape", message, node, 'with a shell it is ["sh", "-c", "…"]')
         return None
-    words = list_of(FILLED_TEXT, least=1)(problems, label, node) or []
-    return tuple(map(str, words))
+    words = list_of(schema.scalar("text", _word), least=1)(problems, label, node)
+    return None if words is None else tuple(words)
 
 
 NAME = matching(

@@ -1,0 +1,184 @@
+"""A process that works for a tool: spoken to within limits, and ended with all that it started."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, Self
+
+POLL_INTERVAL = 0.1
+"""Seconds between two looks at whether the process has ended, or has to."""
+
+GRACE = 1.0
+"""Seconds between SIGTERM and SIGKILL for a process that has to end."""
+
+CHUNK = 1 << 16
+
+LONGEST_LINE = 2_000
+"""Bytes of a line of stderr; a longer one is passed on in pieces."""
+
+
+LAST_WORDS = 1_000
+"""Bytes kept of the end of stderr."""
+
+
+class Stopped(Exception):
+    """Nobody waits for the process any longer; what it has done is unknown."""
+
+
+class TooSlow(Exception):
+    """The process has not answered in time."""
+
+
+class TooLong(Exception):
+    """The process has printed more than it may; the argument is how that begins."""
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What all runs of a turn share.
+
+    `environ` is for the tools, and `tell` gets what they write to stderr, line by line. `stop` ends
+    all runs; `until`, on the monotonic clock, is when the last one must have ended.
+    """
+
+    environ: Mapping[str, str]
+    tell: Callable[[str], None]
+    stop: threading.Event
+    until: float
+
+
+class Child:
+    """A running process: the first of a session of its own, without a terminal.
+
+    It is used as a context manager: at the end of the block nothing is left of it.
+    """
+
+    def __init__(self, command: Sequence[str], name: str, context: RunContext) -> None:
+        """Start it; `name` stands before lines of its stderr. Raises `OSError`, `ValueError`."""
+        self._name = name
+        self._context = context
+        self._unsent = memoryview(b"")
+        self._is_last = False
+        self._output = bytearray()
+        self._line = b""
+        self.last_words = b""
+        self._process = subprocess.Popen(  # noqa: S603 (the user has named it, and there is no shell)
+            command,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=context.environ,
+            start_new_session=True,
+        )
+        os.set_blocking(self._pipe("stdin").fileno(), False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._end()
+
+    def _pipe(self, name: str) -> IO[bytes]:
+        pipe: IO[bytes] = getattr(self._process, name)
+        return pipe
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def ask(self, data: bytes, timeout: float, limit: int, *, for_line: bool = False) -> bytes:
+        """Write `data`; return what is printed until the process ends, or a line of it does.
+
+        Raises `TooSlow`, `TooLong`, `Stopped`; the process is still there then.
+        """
+        end = time.monotonic() + timeout
+        self._unsent, self._output = memoryview(data), bytearray()
+        self._is_last = not for_line
+        with selectors.DefaultSelector() as pipes:
+            pipes.register(self._pipe("stdin"), selectors.EVENT_WRITE, self._send)
+            pipes.register(self._pipe("stdout"), selectors.EVENT_READ, self._receive)
+            pipes.register(self._pipe("stderr"), selectors.EVENT_READ, self._hear)
+            while True:
+                ready = self._wait(pipes, end)
+                for key in ready:
+                    if not key.data():
+                        pipes.unregister(key.fileobj)
+                if len(self._output) > limit:
+                    raise TooLong(bytes(self._output[:limit]))
+                # What went to stderr before the line was ready together with it.
+                in_line = for_line and self._output.endswith(b"\n") and len(ready) < 2
+                if in_line or (not ready and self.status is not None):
+                    self._tell(b"\n")
+                    return bytes(self._output)
+
+    def _wait(self, pipes: selectors.BaseSelector, end: float) -> list[selectors.SelectorKey]:
+        """The pipes that are ready, after a nap if none is. Raises `Stopped`, `TooSlow`."""
+        now = time.monotonic()
+        if self._context.stop.is_set() or now >= self._context.until:
+            raise Stopped
+        if now >= end:
+            raise TooSlow
+        nap = min(POLL_INTERVAL, end - now)
+        if pipes.get_map():
+            return [key for key, _ in pipes.select(nap)]
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(nap)
+        return []
+
+    # What to do with a pipe that is ready; each tells whether there may be more to do.
+
+    def _send(self) -> bool:
+        stdin = self._pipe("stdin")
+        try:
+            self._unsent = self._unsent[stdin.write(self._unsent) or 0 :]
+        except BrokenPipeError:  # it does not read its input, or not to the end
+            self._unsent = memoryview(b"")
+        if not self._unsent and self._is_last:
+            stdin.close()
+        return bool(self._unsent)
+
+    def _receive(self) -> bool:
+        data = self._pipe("stdout").read(CHUNK)
+        self._output += data
+        return bool(data)
+
+    def _hear(self) -> bool:
+        data = self._pipe("stderr").read(CHUNK)
+        self._tell(data)
+        return bool(data)
+
+    def _tell(self, data: bytes) -> None:
+        """Pass on what it wrote to stderr, as far as the lines are whole."""
+        self.last_words = (self.last_words + data)[-LAST_WORDS:]
+        *lines, self._line = (self._line + data).split(b"\n")
+        if len(self._line) > LONGEST_LINE:
+            lines.append(self._line)
+            self._line = b""
+        for line in lines:
+            if text := line.decode("utf-8", "replace").rstrip():
+                self._context.tell(f"{self._name}: {text}")
+
+    def _end(self) -> None:
+        """Kill it, politely first, and whatever it has left behind."""
+        if self.status is None:
+            self._signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE)
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        for name in ("stdin", "stdout", "stderr"):
+            self._pipe(name).close()
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # nobody is left
+            os.killpg(self._process.pid, number)
