@@ -83,7 +83,7 @@ def main(
         - {drip: 200ms, cut: {after: 2 chunks, how: reset}}
 
     \b
-    when    contains, matches, turn, after_call, model; all must hold
+    when    contains, matches, turn, after_call, model, hop; all must hold
     reply   answer, block, error or raw; without one the echo answers
     how     delay, drip, cut; times limits how often the rule is used
 

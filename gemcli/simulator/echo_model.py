@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gemcli.chat.contents import Content, Part, function_responses, group_turns, parts_of
-from gemcli.simulator import responses, tokens
+from gemcli.simulator import continuation, responses, tokens
+from gemcli.simulator.continuation import Place
 from gemcli.simulator.read_request import Message
 from gemcli.simulator.request_fields import PART_DATA
 from gemcli.simulator.responses import Response
@@ -23,10 +24,27 @@ ENDS = 3
 """Earlier messages that are repeated, first ones and last ones; those between are counted."""
 
 
+HOP = 65536
+"""Most tokens of one hop; an answer that may have more goes on in another."""
+
+
 def answer(request: Message) -> Response:
     """The GenerateContentResponse to a checked request."""
-    text, finish = _limited(_text(request), request.get("generationConfig", {}))
-    return responses.answer(request, NAME, [{"text": text}], finish)
+    return answer_from(continuation.place_of(request), request)
+
+
+def answer_from(place: Place, request: Message) -> Response:
+    """The response from a place in the answer on; a place counts characters."""
+    settings = request.get("generationConfig", {})
+    text = _until_stop(_text(request), settings.get("stopSequences", []))
+    end, finish = _end(place.sent, len(text), settings.get("maxOutputTokens"))
+    said: list[Part] = [{"text": text[place.sent : end]}]
+    token = None
+    if finish != "STOP":
+        output = place.output + tokens.of_parts(said)
+        after = place._replace(hop=place.hop + 1, sent=end, output=output)
+        token = continuation.token(request, after, finish)
+    return responses.answer(request, NAME, said, finish, before=place.output, token=token)
 
 
 def _text(request: Message) -> str:
@@ -85,12 +103,19 @@ def _shortened(text: str, limit: int | None) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-def _limited(text: str, settings: Message) -> tuple[str, str]:
-    """`text` up to the first stop sequence and within the token limit, and the finish reason."""
-    stops = [text.find(stop) for stop in settings.get("stopSequences", []) if stop in text]
-    text = text[: min(stops, default=None)]
-    if "maxOutputTokens" in settings:
-        limit = settings["maxOutputTokens"] * tokens.CHARACTERS
-        if len(text) > limit:
-            return text[:limit], "MAX_TOKENS"
-    return text, "STOP"
+def _until_stop(text: str, stops: Sequence[str]) -> str:
+    """`text` up to the first stop sequence."""
+    return text[: min((text.find(stop) for stop in stops if stop in text), default=None)]
+
+
+def _end(start: int, length: int, limit: int | None) -> tuple[int, str]:
+    """Where a hop that begins at `start` ends, and its finish reason.
+
+    As in the API, the limit is one for all hops, and without one above `HOP` there are no more.
+    """
+    if limit is None:
+        return length, "STOP"
+    ends = [(length, "STOP"), (limit * tokens.CHARACTERS, "MAX_TOKENS")]
+    if limit > HOP:
+        ends.append((start + HOP * tokens.CHARACTERS, "CONTINUATION"))
+    return min(ends, key=lambda end: end[0])

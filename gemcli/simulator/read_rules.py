@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS
 from gemcli.chat.contents import FunctionCall, Part
-from gemcli.simulator import api_errors
+from gemcli.simulator import api_errors, long_answers
 from gemcli.simulator.api_errors import STATUSES, ApiError
 from gemcli.simulator.replies import NOTHING, Amount, CutPoint, Reply
-from gemcli.simulator.rules import Answer, Rule, Rules, When
+from gemcli.simulator.rules import Answer, Carrier, Rule, Rules, When
 from gemcli.simulator.tokens import COUNTS
 from gemcli.text import schema, tree, yaml_tree
 from gemcli.text.problems import Problems
@@ -36,19 +37,32 @@ RULES = {"unreachable": "no rule follows one that takes every message"}
 """The rule that only rules files have, by its stable name."""
 
 
-def _answer(
+def _hop(
     *,
     text: str = "",
     thoughts: str = "",
     calls: Sequence[Part] = (),
     signature: str | None = None,
     parts: Sequence[Part] | None = None,
+    token: Carrier | None = None,
     **ending: Any,
 ) -> Answer:
     if parts is None:
         parts = [{"text": thoughts, "thought": True}, {"text": text}, *_signed(calls, signature)]
         parts = [part for part in parts if part.get("text") != "" or "thoughtSignature" in part]
-    return Answer(tuple(parts), **ending)
+    return Answer(tuple(parts), carrier=token, **ending)
+
+
+def _answer(
+    *,
+    hops: int = 1,
+    next_hops: Sequence[Answer] = (),
+    checkpoints: int | None = None,
+    **said: Any,
+) -> Answer:
+    """The answer of these keys, cut into so many hops, or with the next ones given."""
+    first, *others = long_answers.cut(_hop(**said), hops)
+    return replace(first, next_hops=(*others, *next_hops), checkpoints=checkpoints)
 
 
 def _signed(calls: Sequence[Part], signature: str | None) -> list[Part]:
@@ -124,12 +138,14 @@ def _rules(problems: Problems, label: str, node: Node) -> tuple[Rule, ...]:
     rules = list_of(_rule, least=1)(problems, label, node)
     if rules is None or not isinstance(node, tree.Sequence):
         return ()
-    for (rule, _), (_, following) in pairwise(zip(rules, node, strict=False)):
-        if rule is not None and rule.when == When() and rule.times is None:
+    found = [(rule, where) for rule, where in zip(rules, node, strict=False) if rule is not None]
+    begun = [(rule, where) for rule, where in found if rule.when.hop == 1]
+    for (rule, _), (_, following) in pairwise(begun):
+        if rule.when == When() and rule.times is None:
             message = f"never reached: the rule in line {rule.line} takes every message"
             problems.add("unreachable", message, following)
             break
-    return tuple(rule for rule in rules if rule is not None)
+    return tuple(rule for rule, _ in found)
 
 
 def _amount(match: re.Match[str]) -> Amount:
@@ -159,6 +175,7 @@ TIME = matching("a time like 0.5, 2s or 500ms", _DURATION, _seconds)
 DELAY = matching("a time like 2.5s", _DURATION, lambda match: match[1] + (match[2] or "s"))
 AMOUNT = matching("an amount like 30 bytes or 2 chunks", _AMOUNT, _amount)
 TOKENS = matching("a whole number", "[0-9]{1,9}", lambda match: int(match[0]))
+HOPS = matching("a number from 1 to 999", "[1-9][0-9]{0,2}", lambda match: int(match[0]))
 STATUS = matching("an HTTP status from 200 to 599", "[2-5][0-9]{2}", lambda match: int(match[0]))
 MODEL = matching("a model's name", _MODEL, lambda match: match[1])
 HEADER = scalar("a header's name", _header)
@@ -167,22 +184,33 @@ HEADERS = map_of(HEADER, HEADER_VALUE)
 
 WHEN = Schema(
     When,
-    {"contains": TEXT, "matches": REGEX, "turn": COUNT, "after_call": TEXT, "model": MODEL},
+    {
+        "contains": TEXT,
+        "matches": REGEX,
+        "turn": COUNT,
+        "after_call": TEXT,
+        "model": MODEL,
+        "hop": COUNT,
+    },
 )
 CALL = Schema(_call, {"name": TEXT, "args": schema.any_object, "id": TEXT}, required=("name",))
+HOP_KEYS: dict[str, schema.Kind[object]] = {
+    "text": TEXT,
+    "thoughts": TEXT,
+    "calls": list_of(CALL, least=1),
+    "signature": BASE64,
+    "parts": list_of(_part, least=1),
+    "finish": choice("a finish reason of the API", FINISH_REASONS),
+    "finish_message": TEXT,
+    "usage": Schema(_usage, dict.fromkeys(COUNTS, TOKENS)),
+    "token": choice("last, early, repeated or none", get_args(Carrier)),
+}
+PARTS_ALONE = [("parts", other) for other in ("text", "thoughts", "calls", "signature")]
+HOP = Schema(_hop, HOP_KEYS, exclusive=PARTS_ALONE, short="text")
 ANSWER = Schema(
     _answer,
-    {
-        "text": TEXT,
-        "thoughts": TEXT,
-        "calls": list_of(CALL, least=1),
-        "signature": BASE64,
-        "parts": list_of(_part, least=1),
-        "finish": choice("a finish reason of the API", FINISH_REASONS),
-        "finish_message": TEXT,
-        "usage": Schema(_usage, dict.fromkeys(COUNTS, TOKENS)),
-    },
-    exclusive=[("parts", other) for other in ("text", "thoughts", "calls", "signature")],
+    {**HOP_KEYS, "hops": HOPS, "next_hops": list_of(HOP, least=1), "checkpoints": COUNT},
+    exclusive=[*PARTS_ALONE, ("hops", "next_hops")],
     short="text",
 )
 ERROR = Schema(

@@ -7,12 +7,12 @@ asks for them with a `ScriptedReply`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from gemcli.simulator.api_errors import ApiError
 from gemcli.simulator.responses import Response
-from gemcli.simulator.streams import Framing, chunks, framed
+from gemcli.simulator.streams import Checkpoints, Framing, chunks, framed
 from gemcli.text import strict_json
 
 JSON = "application/json; charset=UTF-8"
@@ -81,6 +81,7 @@ class ScriptedReply:
     delay: float = 0.0
     drip: float = 0.0
     cut: CutPoint | None = None
+    checkpoints: Checkpoints = field(default_factory=dict)
 
 
 def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
@@ -98,10 +99,10 @@ def build_reply(scripted: ScriptedReply, framing: Framing) -> Reply:
     """The reply that acts out `scripted`, its body in this framing."""
     cut = scripted.cut
     if cut is not None and cut.error is not None:
-        reply = _failing_reply(scripted.outcome, cut.after.size, cut.error, framing)
+        reply = _failing_reply(scripted, cut.after.size, cut.error, framing)
         cut = None
     else:
-        reply = _whole_reply(scripted.outcome, framing)
+        reply = _whole_reply(scripted, framing)
     pieces = [step for step in reply.steps if isinstance(step, bytes)]
     if cut is not None:
         pieces = _first(pieces, cut.after)
@@ -111,19 +112,22 @@ def build_reply(scripted: ScriptedReply, framing: Framing) -> Reply:
     return reply._replace(steps=tuple(steps))
 
 
-def _whole_reply(outcome: Outcome, framing: Framing) -> Reply:
+def _whole_reply(scripted: ScriptedReply, framing: Framing) -> Reply:
+    outcome = scripted.outcome
     if isinstance(outcome, Reply):
         return outcome
     if isinstance(outcome, ApiError):
         return error_reply(outcome, framing)
-    return _body_of([outcome] if framing == "json" else chunks(outcome), framing)
+    if framing == "json":
+        return _body_of([outcome], framing)
+    return _body_of(chunks(outcome, scripted.checkpoints), framing)
 
 
-def _failing_reply(outcome: Outcome, count: int, error: ApiError, framing: Framing) -> Reply:
+def _failing_reply(scripted: ScriptedReply, count: int, error: ApiError, framing: Framing) -> Reply:
     """The reply of a model that fails after `count` chunks: before the first, a plain error."""
     begun: list[Response] = []
-    if isinstance(outcome, dict) and framing != "json":
-        begun = chunks(outcome)[:count]
+    if isinstance(scripted.outcome, dict) and framing != "json":
+        begun = chunks(scripted.outcome, scripted.checkpoints)[:count]
     return _body_of([*begun, error.body()], framing) if begun else error_reply(error, framing)
 
 

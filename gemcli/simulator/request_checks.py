@@ -19,9 +19,12 @@ NO_INSTRUCTION = (
 )
 
 
-def generate_request(body: bytes) -> Message:
-    """The GenerateContentRequest in `body`; raises the `ApiError` that the API would reply."""
-    request = read_message("GenerateContentRequest", body)
+def generate_request(body: bytes, model: str) -> Message:
+    """The GenerateContentRequest to `model` in `body`; raises what the API would reply.
+
+    As to the API, the model of the path is a field of the request.
+    """
+    request = read_message("GenerateContentRequest", body) | {"model": f"models/{model}"}
     _require_contents(request, "GenerateContentRequest")
     contents_checks.check_each(request["contents"])
     contents_checks.check_order(request["contents"])

@@ -20,7 +20,7 @@ _MESSAGES = {
         generationConfig: GenerationConfig, tools: Tool*, toolConfig: ToolConfig,
         safetySettings: SafetySetting*, cachedContent, labels: data, serviceTier: ServiceTier,
         store: boolean,
-        continuationToken: data""",
+        continuationToken: bytes""",
     "CountTokensRequest": """model, contents: Content*,
         generateContentRequest: GenerateContentRequest""",
     "Content": "role, parts: Part*",

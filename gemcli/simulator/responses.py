@@ -23,8 +23,14 @@ def answer(
     *,
     finish_message: str | None = None,
     usage: Mapping[str, int] | None = None,
+    before: int = 0,
+    token: str | None = None,
 ) -> Response:
-    """The answer of the model `version`; `usage` replaces counts, by their names on the wire."""
+    """The answer of the model `version`; `usage` replaces counts, by their names on the wire.
+
+    A hop of a long answer has the tokens that were put out `before` it, and the `token` that
+    resumes the answer after it.
+    """
     parts = joined(parts)
     candidate: dict[str, object] = {
         # The API leaves role and parts out of an empty answer; so do we.
@@ -33,20 +39,22 @@ def answer(
     }
     if finish_message is not None:
         candidate["finishMessage"] = finish_message
+    if token is not None:
+        candidate["continuationToken"] = token
     candidate["index"] = 0
     return {
         "candidates": [candidate],
-        "usageMetadata": tokens.usage(request, parts, usage or {}),
+        "usageMetadata": tokens.usage(request, parts, usage or {}, before),
         "modelVersion": version,
         "responseId": _response_id(request, parts),
     }
 
 
-def blocked(request: Message, version: str, reason: str) -> Response:
+def blocked(request: Message, version: str, reason: str, before: int = 0) -> Response:
     """The response to a prompt that was blocked: no candidates, and only the prompt is counted."""
     return {
         "promptFeedback": {"blockReason": reason},
-        "usageMetadata": tokens.usage(request, (), {}),
+        "usageMetadata": tokens.usage(request, (), {}, before),
         "modelVersion": version,
         "responseId": _response_id(request, reason),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gemcli.chat.contents import Part
 from gemcli.simulator.api_errors import ApiError
@@ -20,16 +21,28 @@ class When:
     turn: int | None = None
     after_call: str | None = None
     model: str | None = None
+    hop: int = 1
+
+
+Carrier = Literal["last", "early", "repeated", "none"]
+"""Which chunk of a hop carries its token: the last one, or the one before it. Or the token is that
+of the request again, or there is none."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a rule makes the model say: Parts in wire form, and how the answer ends."""
+    """What a rule makes the model say: Parts in wire form, and how the answer ends.
+
+    A long answer has more hops than this one, and perhaps a token after each so many chunks.
+    """
 
     parts: tuple[Part, ...]
-    finish: str = "STOP"
+    finish: str | None = None
     finish_message: str | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
+    carrier: Carrier | None = None
+    next_hops: tuple[Answer, ...] = ()
+    checkpoints: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,11 @@ class Rule:
     delay: float = 0.0
     drip: float = 0.0
     cut: CutPoint | None = None
+
+    @property
+    def replies(self) -> bool:
+        """Whether the rule says what is replied, and not only how."""
+        return any((self.answer, self.block, self.error, self.raw))
 
 
 @dataclass(frozen=True)

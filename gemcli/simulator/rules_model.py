@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 from gemcli.chat.contents import function_responses, group_turns, text_of
-from gemcli.simulator import echo_model, responses
+from gemcli.simulator import continuation, echo_model, long_answers, responses
 from gemcli.simulator.api_errors import invalid_argument
+from gemcli.simulator.continuation import Place
 from gemcli.simulator.read_request import Message
 from gemcli.simulator.read_rules import load
-from gemcli.simulator.replies import Outcome, ScriptedReply
+from gemcli.simulator.replies import ScriptedReply
 from gemcli.simulator.rules import Rule, Rules, When
 from gemcli.simulator.simulated_api import Model, SimulatedApp, application
 from gemcli.text import patterns, strict_json
@@ -30,13 +32,15 @@ class Incoming(NamedTuple):
     """The number of the user's message, from 1."""
     answered: tuple[str, ...]
     """The functions whose responses the Content carries."""
+    hop: int = 1
+    """The number of the hop that is asked for."""
 
 
-def incoming(model: str, request: Message) -> Incoming:
+def incoming(model: str, request: Message, hop: int = 1) -> Incoming:
     """What a checked request asks of this model."""
     contents = request["contents"]
     answered = tuple(response["name"] for response in function_responses(contents[-1]))
-    return Incoming(model, text_of(contents[-1]), len(group_turns(contents)), answered)
+    return Incoming(model, text_of(contents[-1]), len(group_turns(contents)), answered, hop)
 
 
 def choose_rule(rules: Sequence[Rule], message: Incoming, used: Sequence[int]) -> int | None:
@@ -61,16 +65,34 @@ class RulesModel:
         return partial(self._answer, name)
 
     def _answer(self, name: str, request: Message) -> ScriptedReply:
-        message = incoming(name, request)
+        place = continuation.place_of(request)
+        message = incoming(name, request, place.hop)
+        index = self._take(message)
+        if index is not None:
+            rule = self.rules.rules[index]
+            if place.hop == 1 or rule.replies:
+                place = Place(place.hop, index, output=place.output)
+        elif place.hop == 1:
+            what = f"message {message.turn} to {name}: {strict_json.dumps(message.text[:60])}"
+            raise invalid_argument(f"No rule of {self.rules.name} takes {what}")
+        else:
+            rule = replace(self._begun(place), cut=None)
+        scripted = _reply(self._begun(place), place, request)
+        return replace(scripted, delay=rule.delay, drip=rule.drip, cut=rule.cut)
+
+    def _take(self, message: Incoming) -> int | None:
+        """The index of the rule that takes the message, and count it as used."""
         with self._lock:
             index = choose_rule(self.rules.rules, message, self.used)
             if index is not None:
                 self.used[index] += 1
-        if index is None:
-            what = f"message {message.turn} to {name}: {strict_json.dumps(message.text[:60])}"
-            raise invalid_argument(f"No rule of {self.rules.name} takes {what}")
-        rule = self.rules.rules[index]
-        return ScriptedReply(_outcome(rule, request), rule.delay, rule.drip, rule.cut)
+        return index
+
+    def _begun(self, place: Place) -> Rule:
+        """The rule whose answer goes on at a place."""
+        if place.rule >= len(self.rules.rules):  # the rules were changed since
+            raise invalid_argument(continuation.NOT_VALID)
+        return self.rules.rules[place.rule]
 
 
 def rules_app(text: str, name: str) -> SimulatedApp:
@@ -81,7 +103,8 @@ def rules_app(text: str, name: str) -> SimulatedApp:
 def _is_met(when: When, message: Incoming) -> bool:
     """Whether every condition that is given is met."""
     return (
-        (when.contains is None or when.contains in message.text)
+        when.hop == message.hop
+        and (when.contains is None or when.contains in message.text)
         and (when.matches is None or _matches(when.matches.pattern, message.text))
         and (when.turn is None or when.turn == message.turn)
         and (when.after_call is None or when.after_call in message.answered)
@@ -98,17 +121,10 @@ def _matches(pattern: str, text: str) -> bool:
         raise invalid_argument(what) from None
 
 
-def _outcome(rule: Rule, request: Message) -> Outcome:
-    """What a rule replies; one without a reply lets the echo answer."""
+def _reply(rule: Rule, place: Place, request: Message) -> ScriptedReply:
+    """What a rule replies from a place on; one without a reply lets the echo answer."""
     if rule.answer is not None:
-        return responses.answer(
-            request,
-            NAME,
-            rule.answer.parts,
-            rule.answer.finish,
-            finish_message=rule.answer.finish_message,
-            usage=rule.answer.usage,
-        )
+        return long_answers.reply(rule.answer, place, request, NAME)
     if rule.block is not None:
-        return responses.blocked(request, NAME, rule.block)
-    return rule.error or rule.raw or echo_model.answer(request)
+        return ScriptedReply(responses.blocked(request, NAME, rule.block, place.output))
+    return ScriptedReply(rule.error or rule.raw or echo_model.answer_from(place, request))

@@ -114,21 +114,21 @@ def _route(models: Models, method: str, path: str, body: bytes) -> ScriptedReply
                 f"or is not supported for {verb}. Call ModelService.ListModels to see "
                 "the list of available models and their supported methods.",
             )
-        return VERBS[verb](model, body)
+        return VERBS[verb](model, name, body)
     raise ApiError("NOT_FOUND", "Requested entity was not found.")
 
 
-def _generate(model: Model, body: bytes) -> ScriptedReply:
-    answer = model(request_checks.generate_request(body))
+def _generate(model: Model, name: str, body: bytes) -> ScriptedReply:
+    answer = model(request_checks.generate_request(body, name))
     return answer if isinstance(answer, ScriptedReply) else ScriptedReply(answer)
 
 
-def _count_tokens(_model: Model, body: bytes) -> ScriptedReply:
+def _count_tokens(_model: Model, _name: str, body: bytes) -> ScriptedReply:
     count = tokens.of_request(request_checks.count_request(body))
     return ScriptedReply({"totalTokens": count, "promptTokensDetails": tokens.by_modality(count)})
 
 
-VERBS: dict[str, Callable[[Model, bytes], ScriptedReply]] = {
+VERBS: dict[str, Callable[[Model, str, bytes], ScriptedReply]] = {
     "generateContent": _generate,
     "streamGenerateContent": _generate,  # the same answer in another framing
     "countTokens": _count_tokens,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from gemcli.chat.contents import Part, parts_of
@@ -19,25 +19,38 @@ Framing = Literal["json", "sse", "array"]
 _PIECE = re.compile(r".{1,12}\S{0,8}\s?", re.DOTALL)
 
 
-def chunks(answer: Response) -> list[Response]:
+Checkpoints = Mapping[int, str]
+"""Continuation tokens by the number of the chunk that carries them, from 1."""
+
+
+def chunks(answer: Response, checkpoints: Checkpoints | None = None) -> list[Response]:
     """The chunks of an answer: at least one, one Part in each, prose cut at ends of words.
 
     As in the API, all else about the candidate is on the last chunk only, and what is not about the
-    candidate, such as the usage, on each. Joined again they are `answer`, value for value.
+    candidate, such as the usage, on each. Joined again they are `answer`, value for value, but for
+    the checkpoints; the last chunk does not repeat the token of the one before it.
     """
     candidates = answer.get("candidates") or [{}]
     content = candidates[0].get("content")
-    pieces = [piece for part in parts_of(content) for piece in _pieces(part)]
-    if len(candidates) != 1 or len(pieces) < 2:
+    *begun, ending = pieces(parts_of(content)) or [{}]
+    if len(candidates) != 1 or not begun:
         return [answer]
+    checkpoints = checkpoints or {}
     found = []
     characters = 0
-    for piece in pieces[:-1]:
+    for number, piece in enumerate(begun, 1):
         if not piece.get("thought"):
             characters += len(piece.get("text", ""))
-        found.append(_chunk(answer, piece, characters))
-    last = {**candidates[0], "content": {**content, "parts": pieces[-1:]}}
+        found.append(_chunk(answer, piece, characters, checkpoints.get(number)))
+    last = {**candidates[0], "content": {**content, "parts": [ending]}}
+    if last.get("continuationToken") == checkpoints.get(len(begun)):
+        last.pop("continuationToken", None)
     return [*found, {**answer, "candidates": [last]}]
+
+
+def pieces(parts: Iterable[Part]) -> list[Part]:
+    """The Parts of an answer as its chunks have them, one in each."""
+    return [piece for part in parts for piece in _pieces(part)]
 
 
 def framed(values: Sequence[object], framing: Framing) -> list[bytes]:
@@ -60,12 +73,14 @@ def _pieces(part: Part) -> list[Part]:
     return [{**part, "text": text} for text in _PIECE.findall(part["text"])]
 
 
-def _chunk(answer: Response, piece: Part, characters: int) -> Response:
+def _chunk(answer: Response, piece: Part, characters: int, token: str | None) -> Response:
     """A chunk before the last one; `characters` of the answer are out with it."""
     whole = answer["candidates"][0]
-    candidate = {"content": {**whole["content"], "parts": [piece]}}
+    candidate: Response = {"content": {**whole["content"], "parts": [piece]}}
     if "index" in whole:
         candidate["index"] = whole["index"]
+    if token is not None:
+        candidate["continuationToken"] = token
     chunk = {**answer, "candidates": [candidate]}
     if "usageMetadata" in answer:
         chunk["usageMetadata"] = tokens.usage_so_far(answer["usageMetadata"], characters)

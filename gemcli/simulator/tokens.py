@@ -34,9 +34,19 @@ def by_modality(count: int) -> list[dict[str, object]]:
     return [{"modality": "TEXT", "tokenCount": count}]
 
 
-def usage(request: Message, parts: Sequence[Part], given: Mapping[str, int]) -> dict[str, object]:
-    """The `usageMetadata` of an answer; what is `given` replaces what is counted here."""
-    counts = {"promptTokenCount": of_request(request)}
+def of_parts(parts: Sequence[Part]) -> int:
+    """Tokens of what a model says."""
+    return sum(_of_part(part) for part in parts)
+
+
+def usage(
+    request: Message, parts: Sequence[Part], given: Mapping[str, int], before: int = 0
+) -> dict[str, object]:
+    """The `usageMetadata` of a hop; what is `given` replaces what is counted here.
+
+    To the API, what the hops `before` put out belongs to the prompt of this one.
+    """
+    counts = {"promptTokenCount": of_request(request) + before}
     for name, is_thought in (("candidatesTokenCount", False), ("thoughtsTokenCount", True)):
         count = sum(_of_part(part) for part in parts if bool(part.get("thought")) is is_thought)
         if count:  # like the API, leave a count out while it is zero

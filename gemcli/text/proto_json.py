@@ -29,10 +29,15 @@ def fields_of(written: str) -> dict[str, str]:
 
 def is_base64(text: str) -> bool:
     """Whether `text` is base64, in the standard or the URL-safe alphabet, padded or not."""
-    digits = text.rstrip("=").translate(_STANDARD_ALPHABET)
-    padding = "=" * (-len(digits) % 4)
     try:
-        base64.b64decode(digits + padding, validate=True)
+        decode_base64(text)
     except ValueError:
         return False
     return True
+
+
+def decode_base64(text: str) -> bytes:
+    """The bytes of base64 that `is_base64` takes; raises `ValueError` for other text."""
+    digits = text.rstrip("=").translate(_STANDARD_ALPHABET)
+    padding = "=" * (-len(digits) % 4)
+    return base64.b64decode(digits + padding, validate=True)

@@ -259,7 +259,7 @@ def test_valid_turns(made: list[list[Content]], data: st.DataObject) -> None:
 def simulated(contents: list[Any]) -> bool:
     """Whether the simulator takes a request with these contents."""
     try:
-        request_checks.generate_request(strict_json.encode({"contents": contents}))
+        request_checks.generate_request(strict_json.encode({"contents": contents}), "m")
     except ApiError:
         return False
     return True

@@ -28,6 +28,11 @@ rules:
     answer: The quick brown fox jumps over the lazy dog.
   - when: {contains: quota}
     error: {status: RESOURCE_EXHAUSTED, retry_delay: 2.5s}
+  - when: {contains: endless}
+    answer: {text: The quick brown fox jumps over the lazy dog., hops: 2, token: early}
+  - when: {contains: broken}
+    cut: {after: 1 chunk, how: close}
+    answer: {text: The quick brown fox jumps over the lazy dog., hops: 2, checkpoints: 1, token: early}
   - {}
 """
 FOX = ["The quick brown ", "fox jumps over ", "the lazy dog."]
@@ -135,6 +140,37 @@ def test_streamed_signatures(rules: genai.Client) -> None:
         "It is sunny in Boston.", b"sig",
     )  # fmt: skip
     assert last.candidates[0].finish_reason == types.FinishReason.STOP
+
+
+def test_continuation(rules: genai.Client) -> None:
+    """A long answer is asked for hop by hop, its token coming early, and usage is summed; a chat keeps it whole."""
+    chat = rules.chats.create(model=NAME)
+    answer = chat.send_message("endless")
+    assert answer.text == "".join(FOX)
+    assert answer.usage_metadata
+    assert (answer.usage_metadata.prompt_token_count, answer.usage_metadata.candidates_token_count) == (10, 12)
+    assert len(chat.get_history(curated=True)) == 2
+    assert chat.send_message("Hello").text == 'Message 2 says: "Hello". Before it: 1: "endless".'
+
+
+def test_streamed_continuation(rules: genai.Client) -> None:
+    """A stream that breaks is resumed at its checkpoint, and goes on in the next hop, as one stream."""
+    chunks = list(rules.models.generate_content_stream(model=NAME, contents="broken"))
+    assert "".join(chunk.text or "" for chunk in chunks) == "".join(FOX)
+    reasons = [chunk.candidates[0].finish_reason for chunk in chunks if chunk.candidates]
+    assert reasons == [None] * (len(chunks) - 1) + [types.FinishReason.STOP]
+
+
+def test_continuing_by_hand(echo: genai.Client) -> None:
+    """What MAX_TOKENS cut goes on with the token and more tokens; the SDK does not do that by itself."""
+    config = types.GenerateContentConfig(max_output_tokens=2)
+    first = echo.models.generate_content(model=ECHO, contents="Hello", config=config)
+    assert first.candidates
+    token = first.candidates[0].continuation_token
+    more = config.model_copy(update={"continuation_token": token, "max_output_tokens": 100})
+    assert echo.models.generate_content(model=ECHO, contents="Hello", config=more).text == '1 says: "Hello".'
+    with pytest.raises(errors.ClientError, match="The continuation token is not valid for this request"):
+        echo.models.generate_content(model=ECHO, contents="Hallo", config=more)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gemcli.simulator import echo_model
+
 from .support import PNG, call, json_of, post, response, says, talk, text_of
 
 CALLED = [says("user", "Time?"), says("model", call("now")), says("user", response("now", {"h": 12}), "Hurry")]
@@ -105,3 +107,32 @@ def test_conversation_goes_on(turns: Any, message: str, following: str) -> None:
     reply = post({"contents": [*contents, answer, says("user", following)]})
     assert reply.status == 200
     assert text_of(reply).startswith(f'Message {len(turns) + 2} says: "{following}". Before it: 1: ')
+
+
+def test_more_of_it() -> None:
+    """What the limit of tokens cut goes on from its token with a larger limit, which is one for all hops."""
+    body: dict[str, Any] = {"contents": talk("Hello, echo")}
+    whole = text_of(post(body))
+    said, hops = "", []
+    for limit in (2, 5, 100):
+        hops.append(json_of(post(body | {"generationConfig": {"maxOutputTokens": limit}})))
+        candidate = hops[-1]["candidates"][0]
+        said += candidate["content"]["parts"][0]["text"]
+        assert said == whole[: 4 * limit]
+        body["continuationToken"] = candidate.get("continuationToken")
+    assert [hop["candidates"][0]["finishReason"] for hop in hops] == ["MAX_TOKENS", "MAX_TOKENS", "STOP"]
+    assert [hop["usageMetadata"]["promptTokenCount"] for hop in hops] == [3, 5, 8]
+    assert body["continuationToken"] is None
+
+
+def test_hops() -> None:
+    """Where more tokens are asked for than a hop has, a longer answer goes on in the next one."""
+    body: dict[str, Any] = {
+        "contents": talk("long " * 60000),
+        "generationConfig": {"maxOutputTokens": echo_model.HOP + 1},
+    }
+    first = json_of(post(body))
+    assert (first["candidates"][0]["finishReason"], len(text_of(post(body)))) == ("CONTINUATION", 4 * echo_model.HOP)
+    body["continuationToken"] = first["candidates"][0]["continuationToken"]
+    last = json_of(post(body))
+    assert (last["candidates"][0]["finishReason"], len(text_of(post(body)))) == ("MAX_TOKENS", 4)

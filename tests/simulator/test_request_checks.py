@@ -340,7 +340,8 @@ def test_data_of_the_user() -> None:
         "tools": [{"function_declarations": [{"name": "f", "parameters_json_schema": data}]}],
         "generation_config": {"response_json_schema": data},
     }
-    assert request_checks.generate_request(json.dumps(body).encode()) == {
+    assert request_checks.generate_request(json.dumps(body).encode(), "m") == {
+        "model": "models/m",
         "contents": [HELLO[0], says("model", call("f", args=data)), says("user", response("f", data))],
         "tools": [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": data}]}],
         "generationConfig": {"responseJsonSchema": data},

@@ -120,7 +120,10 @@ def test_models() -> None:
 
 
 def test_own_models() -> None:
-    """`application` takes models by name, each a function from a checked request to an answer."""
+    """`application` takes models by name, each a function from a checked request to an answer.
+
+    The request names the model, as the path does.
+    """
     seen: list[dict[str, Any]] = []
 
     def model(request: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +133,7 @@ def test_own_models() -> None:
     app = application({"gemini-x": model})
     body = HELLO | {"generation_config": {"top_p": 0.5}}
     assert json_of(post(body, model="gemini-x", app=app)) == {"candidates": []}
-    assert seen == [HELLO | {"generationConfig": {"topP": 0.5}}]
+    assert seen == [HELLO | {"generationConfig": {"topP": 0.5}, "model": "models/gemini-x"}]
     assert post(HELLO, app=app).status == 404
 
 
