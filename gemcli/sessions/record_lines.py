@@ -87,13 +87,25 @@ def _require_known_format(number: object) -> None:
         raise RecordError(what, "NEWER_FORMAT")
 
 
-def _invalid_config(config: dict[str, object]) -> str | None:
+def _invalid_config(config: dict[str, Any]) -> str | None:
     if not isinstance(config.get("generationConfig", {}), dict):
         return "`generationConfig` is not an object"
+    if not _are_objects(tools := config.get("tools") or []):
+        return "`tools` is not a list of objects"
+    if not all(_are_objects(tool.get("functionDeclarations") or []) for tool in tools):
+        return "`functionDeclarations` is not a list of objects"
+    if not isinstance(tool_config := config.get("toolConfig") or {}, dict):
+        return "`toolConfig` is not an object"
+    if not isinstance(tool_config.get("functionCallingConfig") or {}, dict):
+        return "`functionCallingConfig` is not an object"
     if "systemInstruction" in config:
         fault = turn_order.invalid_content(config["systemInstruction"])
         return f"`systemInstruction`{fault}" if fault else None
     return None
+
+
+def _are_objects(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(value, dict) for value in values)
 
 
 def _invalid_content(content: object) -> str | None:

@@ -378,6 +378,19 @@ BREACHES: dict[str, dict[str, list[Any]]] = {
     "a request record with an invalid `config`: `generationConfig` is not an object": {
         "config-is-list": [asked("1.1", config={"generationConfig": []})],
     },
+    "a request record with an invalid `config`: `tools` is not a list of objects": {
+        "tools-are-names": [asked("1.1", config={"tools": ["f"]})],
+        "tools-are-one": [asked("1.1", config={"tools": {"googleSearch": {}}})],
+    },
+    "a request record with an invalid `config`: `functionDeclarations` is not a list of objects": {
+        "functions-are-names": [asked("1.1", config={"tools": [{"functionDeclarations": ["f"]}]})],
+    },
+    "a request record with an invalid `config`: `toolConfig` is not an object": {
+        "tool-config-is-mode": [asked("1.1", config={"toolConfig": "ANY"})],
+    },
+    "a request record with an invalid `config`: `functionCallingConfig` is not an object": {
+        "calling-is-mode": [asked("1.1", config={"toolConfig": {"functionCallingConfig": "ANY"}})],
+    },
     "a request record with an invalid `config`: `systemInstruction` is not an object": {
         "instruction-is-text": [asked("1.1", config={"systemInstruction": "Be brief."})],
     },
