@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from gemcli.chat.contents import Content, Part, parts_of, text_of
+from gemcli.chat.contents import MARKS, Content, Part, parts_of, server_side_data, text_of
 from gemcli.formats import Header
 from gemcli.text import strict_json
 
 HEADINGS = {"user": "User", "model": "Model"}
-HIDDEN = ("thought", "thoughtSignature")
 
 _FENCE = re.compile(
     r"(?P<indent> {0,3})(?P<fence>`{3,}(?=[^`]*\Z)|~{3,})\s*(?P<language>[\w+#.-]*).*"
@@ -24,15 +23,16 @@ _SINGLE_BACKTICK = re.compile(_BACKSLASHES + r"(?<!`)(`)(?!`)")
 def dump(history: Sequence[Content], header: Header) -> str:
     """The history as one Markdown document, headed by the model and its system instruction.
 
-    Text is quoted, and other data is in blocks of code: nothing in a message can leave its place,
-    look like a part of the document, or hide what follows.
+    Text is quoted, calls and other data are in blocks of code: nothing in a message can leave its
+    place, look like a part of the document, or hide what follows.
     """
     blocks = [f"# Conversation with {_without_html(' '.join(header['model'].split()))}"]
     instruction = text_of(header["config"].get("systemInstruction"))
     if instruction:
         blocks += ["## System", *_quotes(instruction)]
     for content in history:
-        blocks.append(f"## {HEADINGS[content['role']]}")
+        responses = all("functionResponse" in part for part in parts_of(content))
+        blocks.append(f"## {'Functions' if responses else HEADINGS[content['role']]}")
         for part in parts_of(content):
             blocks += _blocks(part)
     return "\n\n".join(blocks) + "\n"
@@ -45,15 +45,30 @@ def _blocks(part: Part) -> list[str]:
         if part.get("thought"):
             return _quotes(f"*Thought:*\n\n{text}")
         return _quotes(text) if text else []
-    shown = {key: _without_data(value) for key, value in part.items() if key not in HIDDEN}
+    if "functionCall" in part:
+        call = part["functionCall"]
+        return [_fenced(f"{call.get('name')}({strict_json.dumps(call.get('args') or {})})")]
+    code = server_side_data(part)
+    if isinstance(code, str):
+        return [_fenced(code.rstrip(), "python" if "executableCode" in part else "")]
+    if "functionResponse" in part and not part["functionResponse"].get("parts"):
+        response = part["functionResponse"]
+        return [_fenced(f"{response.get('name')}: {strict_json.dumps(response.get('response'))}")]
+    shown = _without_data({key: value for key, value in part.items() if key not in MARKS})
     return [_fenced(strict_json.dumps(shown), "json")] if shown else []
 
 
 def _without_data(value: object) -> object:
-    """A value with its base64 data, which nobody reads, replaced by its length."""
-    if isinstance(value, dict) and isinstance(value.get("data"), str):
-        return {**value, "data": f"({len(value['data'])} characters of base64)"}
-    return value
+    """A value in which base64 data, which nobody reads, are replaced by their length."""
+    if isinstance(value, list):
+        return [_without_data(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    blob = value.get("inlineData")
+    if isinstance(blob, dict) and isinstance(blob.get("data"), str):
+        size = f"({len(blob['data'])} characters of base64)"
+        return {**value, "inlineData": {**blob, "data": size}}
+    return {key: _without_data(inner) for key, inner in value.items()}
 
 
 def _quotes(text: str) -> list[str]:
@@ -113,7 +128,7 @@ def _quoted(block: str) -> str:
     return "\n".join(f"> {line}" if line else ">" for line in block.split("\n"))
 
 
-def _fenced(text: str, language: str) -> str:
+def _fenced(text: str, language: str = "") -> str:
     """A block of code whose fence is longer than any run of backticks inside."""
     runs = re.findall("`+", text)
     longest = max(map(len, runs), default=0)

@@ -13,14 +13,14 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from gemcli.formats.markdown import dump
-from tests.builders import contents
+from tests.builders import contents, parts_of
 
 HEADER: Any = {"model": "m", "config": {}}
 
 
 def model(*parts: Any) -> list[Any]:
     """A history of one turn that was answered with these Parts."""
-    return [*contents("q"), {"role": "model", "parts": list(parts)}]
+    return [*contents("q"), {"role": "model", "parts": parts_of(*parts)}]
 
 
 def answered(*parts: Any) -> str:
@@ -38,13 +38,38 @@ def test_document() -> None:
 
 
 def test_parts() -> None:
-    """Calls are JSON in a block, thoughts are quoted, files are told by their size, signatures are not shown."""
+    """Calls are in a block, thoughts are quoted, files are told by their size, signatures are not shown."""
     image = {"inlineData": {"mimeType": "image/png", "data": "aGk="}}
     call = {"functionCall": {"name": "f", "args": {"é": 1}}, "thoughtSignature": "cw=="}
     assert answered({"text": "hm\n\nso", "thought": True}, call, image, {"text": "", "thoughtSignature": "cw=="}) == (
         "> *Thought:*\n>\n> hm\n>\n> so\n\n"
-        '```json\n{"functionCall":{"name":"f","args":{"é":1}}}\n```\n\n'
+        '```\nf({"é":1})\n```\n\n'
         '```json\n{"inlineData":{"mimeType":"image/png","data":"(4 characters of base64)"}}\n```\n'
+    )
+
+
+def test_responses_of_functions() -> None:
+    """They are not what the user says; an image that belongs to one is told by its size."""
+    image = {"inlineData": {"mimeType": "image/png", "data": "aGk="}}
+    plain, with_image = ({"name": "f", "response": {"a": 1}} | more for more in ({}, {"parts": [image]}))
+    history = model({"functionCall": {"name": "f"}}, {"functionCall": {"name": "f"}})
+    history.append({"role": "user", "parts": [{"functionResponse": plain}, {"functionResponse": with_image}]})
+    assert dump(history, HEADER).partition("## Model\n\n")[2] == (
+        '```\nf({})\n```\n\n```\nf({})\n```\n\n## Functions\n\n```\nf: {"a":1}\n```\n\n'
+        '```json\n{"functionResponse":{"name":"f","response":{"a":1},"parts":[{"inlineData":{"mimeType":"image/png",'
+        '"data":"(4 characters of base64)"}}]}}\n```\n'
+    )
+    history[-1]["parts"].append({"text": "and this"})
+    assert "## User" in dump(history, HEADER).partition("## Model")[2]
+
+
+def test_code_that_the_api_ran() -> None:
+    """Code is code, and so is its output; what a search did is data."""
+    search = {"toolCall": {"toolType": "GOOGLE_SEARCH_WEB", "args": {}}, "thoughtSignature": "cw=="}
+    code = {"executableCode": {"language": "PYTHON", "code": "print(1)\n"}}
+    assert answered(code, {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1\n"}}, search, "a") == (
+        "```python\nprint(1)\n```\n\n```\n1\n```\n\n"
+        '```json\n{"toolCall":{"toolType":"GOOGLE_SEARCH_WEB","args":{}}}\n```\n\n> a\n'
     )
 
 
@@ -205,6 +230,7 @@ def test_a_model_with_a_name_of_html() -> None:
 PARTS: dict[str, Any] = {
     "call": lambda text: {"functionCall": {"name": text, "args": {text: text}}},
     "code": lambda text: {"executableCode": {"code": text}},
+    "output": lambda text: {"codeExecutionResult": {"output": text}},
     "unknown": lambda text: {"later": text},
     "key": lambda text: {text: 1},
     "data": lambda text: {"inlineData": {"mimeType": text, "data": text}},
