@@ -42,12 +42,13 @@ def _script(journal: Journal, notice: Notice) -> object:
 def _openai(journal: Journal, notice: Notice) -> object:
     from gemcli.formats import chat_completions
 
+    document = chat_completions.dump(journal.history, journal.header)
     left_out = chat_completions.left_out(journal.history, journal.header)
     if _other_models(journal) or any(one.request.get("config") for one in journal.answered):
         left_out.append("the settings and models of single messages")
     if left_out:
         notice(f"left out: {', '.join(left_out)}")
-    return chat_completions.dump(journal.history, journal.header)
+    return document
 
 
 def _markdown(journal: Journal, _notice: Notice) -> object:

@@ -1,8 +1,9 @@
 """A conversation as the messages of OpenAI's Chat Completions API, which many other tools read.
 
 Text, images, function calls and their results are carried over, and the settings that both APIs
-have. Thoughts, signatures and other settings are the Gemini API's own: they are left out, and
-`left_out` names them. A Part that has no counterpart is an error, not a loss.
+have, declarations of functions among them. Thoughts, signatures, what the API's own tools did and
+other settings are the Gemini API's own: they are left out, and `left_out` names them. Another Part
+that has no counterpart is an error, not a loss.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gemcli.chat.contents import (
+    SERVER_SIDE,
     Content,
     FunctionCall,
     Part,
@@ -21,7 +23,7 @@ from gemcli.chat.contents import (
 )
 from gemcli.chat.turn_order import Identity, identity
 from gemcli.errors import GemcliError
-from gemcli.formats import Header
+from gemcli.formats import Header, chat_completion_tools
 from gemcli.text import strict_json
 
 if TYPE_CHECKING:
@@ -68,7 +70,8 @@ PARAMETERS = {
 
 def _parameters(config: Config) -> dict[str, object]:
     generation = config.get("generationConfig", {})
-    return {name: generation[key] for key, name in PARAMETERS.items() if key in generation}
+    found = {name: generation[key] for key, name in PARAMETERS.items() if key in generation}
+    return {**found, **chat_completion_tools.parameters(config)}
 
 
 def left_out(history: Sequence[Content], header: Header) -> list[str]:
@@ -82,7 +85,8 @@ def left_out(history: Sequence[Content], header: Header) -> list[str]:
             found |= dict.fromkeys(sorted(marks - {"text", "thought"}))
     generation = header["config"].get("generationConfig", {})
     found |= dict.fromkeys(key for key in generation if key not in PARAMETERS)
-    own = ("systemInstruction", "generationConfig")
+    found |= dict.fromkeys(chat_completion_tools.left_out(header["config"]))
+    own = ("systemInstruction", "generationConfig", "tools", "toolConfig")
     return [*found, *(key for key in header["config"] if key not in own)]
 
 
@@ -98,8 +102,8 @@ def _system(instruction: Content | None) -> list[Message]:
 def _assistant(number: int, content: Content, call_ids: Sequence[str]) -> Message:
     """A model Content as one message."""
     for part in parts_of(content):
-        shown = "text" in part or "functionCall" in part or part.get("thought")
-        if not shown and set(part) != {"thoughtSignature"}:
+        known = part.keys() & {"text", "functionCall", *SERVER_SIDE} or part.get("thought")
+        if not known and set(part) != {"thoughtSignature"}:
             raise _not_expressible(f"content {number}", part)
     message: Message = {"role": "assistant", "content": text_of(content) or None}
     tool_calls = []
@@ -122,7 +126,7 @@ def _tool_results(
     messages: list[Message] = []
     for response in function_responses(content):
         if response.get("parts"):
-            raise _not_expressible(f"content {number}", {"functionResponse": response})
+            raise _not_expressible(f"content {number}", {"functionResponse.parts": response})
         call_id = waiting[identity(response)].pop(0)
         text = strict_json.dumps(response.get("response") or {})
         messages.append({"role": "tool", "tool_call_id": call_id, "content": text})

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemcli.chat import turn_order
-from gemcli.chat.contents import Content
+from gemcli.chat.contents import SERVER_SIDE, Content
 from gemcli.errors import GemcliError
-from gemcli.formats.chat_completions import dump
+from gemcli.formats.chat_completions import dump, left_out
 from gemcli.text import strict_json
 from tests.builders import call, error_from, model, result, user
 
@@ -128,18 +128,16 @@ def test_images() -> None:
         ([user({"inlineData": {"mimeType": "audio/wav", "data": "AAAA"}})], "content 0 holds inlineData"),
         ([user({"inlineData": {"data": "AAAA"}})], "content 0 holds inlineData"),
         ([user("q", {"fileData": {"fileUri": "gs://b/f"}})], "content 0 holds fileData"),
-        ([user("q"), model({"executableCode": {"code": "1"}}, "a")], "content 1 holds executableCode"),
-        ([user("q"), model({"codeExecutionResult": {"output": "1"}})], "content 1 holds codeExecutionResult"),
         ([user("q"), model({"inlineData": {"mimeType": "image/png", "data": "AAAA"}})], "content 1 holds inlineData"),
-        ([user("q"), model({"toolCall": {}, "thoughtSignature": "c2ln"}, "a")], "content 1 holds toolCall"),
+        ([user("q"), model({"later": {}, "thoughtSignature": "c2ln"}, "a")], "content 1 holds later"),
         ([user({"inlineData": "AAAA"})], "content 0 holds inlineData"),
         (
             [user("q"), model(call()), user(result(parts=[{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]))],
-            "content 2 holds functionResponse",
+            "content 2 holds functionResponse.parts",
         ),
     ],
     ids=[
-        "audio", "no-type", "file", "code", "code-result", "model-image", "signed-tool", "malformed", "result-image",
+        "audio", "no-type", "file", "model-image", "signed", "malformed", "result-image",
     ],
 )  # fmt: skip
 def test_what_has_no_counterpart(history: list[Content], what: str) -> None:
@@ -149,6 +147,19 @@ def test_what_has_no_counterpart(history: list[Content], what: str) -> None:
     assert (caught.reason, caught.exit) == ("NOT_EXPRESSIBLE", 65)
     assert caught.message.startswith(what)
     assert "export contents" in str(caught.hint)
+
+
+def test_what_the_tools_of_the_api_did() -> None:
+    """A search or code that ran at Google is no call of these messages: the answer's text stands without it."""
+    parts = [{kind: {"id": "s1"}, "thoughtSignature": "c2ln"} for kind in SERVER_SIDE]
+    history = [user("q"), model(*parts, "a", call("f", id="c1")), user(result("f", id="c1")), model("b")]
+    said = messages(*history)
+    assert (said[1]["content"], called(said)) == ("a", ["c1"])
+    assert left_out(history, {"model": "m", "config": {}}) == [
+        "executableCode",
+        "thoughtSignature",
+        *list(SERVER_SIDE)[1:],
+    ]
 
 
 def test_a_system_instruction_that_is_no_text() -> None:

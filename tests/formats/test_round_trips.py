@@ -79,10 +79,27 @@ CONFIGS = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@given(histories(), CONFIGS, st.none() | TEXT)
-def test_chat_completions(history: list[Content], generation: dict[str, Any], system: str | None) -> None:
+SCHEMAS: list[Any] = [{}, {"parametersJsonSchema": {"type": "object", "properties": {"a": {"type": "string"}}}}]
+TOOLS = st.fixed_dictionaries(
+    {},
+    optional={
+        "tools": st.lists(
+            st.builds(lambda name, more: {"name": name, "description": "d"} | more, st.sampled_from("fgh"),
+                st.sampled_from(SCHEMAS)), min_size=1, max_size=3, unique_by=lambda one: str(one["name"]),
+        ).map(lambda functions: [{"functionDeclarations": functions}]),
+        "toolConfig": st.sampled_from([
+            {"functionCallingConfig": {"mode": "NONE"}},
+            {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"]}},
+        ]),
+    },
+)  # fmt: skip
+"""Functions that are declared, and which are called."""
+
+
+@given(histories(), CONFIGS, st.none() | TEXT, TOOLS)
+def test_chat_completions(history: list[Content], generation: dict[str, Any], system: str | None, tools: Any) -> None:
     """Messages come back with what they can say, and the settings that both APIs have."""
-    config: Any = {"generationConfig": generation} if generation else {}
+    config: Any = ({"generationConfig": generation} if generation else {}) | tools
     if system:
         config["systemInstruction"] = {"parts": [{"text": system}]}
     document = chat_completions.dump(history, {"model": "m", "config": config})
@@ -99,7 +116,7 @@ def test_what_chat_completions_leave_out() -> None:
     ]
     config: Any = {"generationConfig": {"topK": 3, "seed": 1}, "tools": [], "systemInstruction": {"parts": []}}
     header: Any = {"model": "m", "config": config}
-    assert chat_completions.left_out(said * 2, header) == ["mediaResolution", "thoughts", "later", "topK", "tools"]
+    assert chat_completions.left_out(said * 2, header) == ["mediaResolution", "thoughts", "later", "topK"]
     assert chat_completions.left_out([user("q"), model("a")], {"model": "m", "config": {}}) == []
 
 
