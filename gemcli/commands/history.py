@@ -133,7 +133,7 @@ def command(
         elif to_read and not full:
             print_to_read(app, selected, last=last)
         else:
-            app.output.jsonl(documents.turn_document(turn, full=full) for turn in selected)
+            app.output.jsonl(documents.turn_document(turn, journal, full=full) for turn in selected)
 
 
 def print_to_read(app: App, selected: list[Turn], *, last: bool) -> None:

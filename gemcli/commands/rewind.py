@@ -94,7 +94,9 @@ def command(
     verb = VERBS[undo, dry_run]
     document = {
         "session": session,
-        "restored" if undo else "rewound": [documents.turn_document(turn) for turn in changed],
+        "restored" if undo else "rewound": [
+            documents.turn_document(turn, journal) for turn in changed
+        ],
         "turns": len(journal.live),
         "last_turn": journal.live[-1].number if journal.live else None,
         "dry_run": dry_run,

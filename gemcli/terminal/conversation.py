@@ -150,7 +150,7 @@ def part_text(part: Part) -> str:
 
 def _received(exchange: Exchange) -> Content:
     """The model Content, or what had arrived of one before the answer broke off."""
-    partial = exchange.failure.get("partial") if exchange.failure else None
+    partial = exchange.failure.get("partial") if exchange.failure and not exchange.hops else None
     if partial is not None and invalid_response(partial) is None:
         return content_of(cast("Answer", partial))
     return documents.answer_content(exchange)

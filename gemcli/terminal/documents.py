@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from gemcli.chat import turn_order
-from gemcli.chat.answers import Answer, Candidate, content_of
+from gemcli.chat.answers import Answer, Candidate, content_of, token_count
 from gemcli.chat.contents import Content, function_calls, is_blank, parts_of, text_of
 from gemcli.errors import GemcliError
 from gemcli.sessions.journal import Journal
+from gemcli.sessions.records import ResponseRecord
 from gemcli.sessions.turns import ANSWERED, Exchange, Turn
 
 Document = dict[str, object]
@@ -57,7 +58,7 @@ def chunk_events(chunk: Answer) -> Iterator[Document]:
             yield {"event": "part", "part": part}
 
 
-def turn_document(turn: Turn, *, full: bool = False) -> Document:
+def turn_document(turn: Turn, journal: Journal, *, full: bool = False) -> Document:
     """One turn: the user's message, and the final answer; with `full` every exchange."""
     first, final = turn.exchanges[0], final_exchange(turn)
     document = {
@@ -69,6 +70,8 @@ def turn_document(turn: Turn, *, full: bool = False) -> Document:
         "model": final.request["model"],
         "user": text_of(first.request["content"]),
         **answer_fields(final.answer, answer_content(final)),
+        **hop_facts(final),
+        "resumable": journal.continuable in turn.exchanges,
         **durations(final),
     }
     if full:
@@ -92,8 +95,16 @@ def exchange_document(exchange: Exchange) -> Document:
         "parts": parts_of(answer_content(exchange)),
         "partial": exchange.failure.get("partial") if exchange.failure else None,
         **answer_facts(exchange.answer),
+        **hop_facts(exchange),
         **durations(exchange),
     }
+
+
+def hop_facts(exchange: Exchange) -> Document:
+    """In how many hops an answer came, and the size of the context that the first of them had."""
+    first = exchange.hops[0]["answer"].get("usageMetadata") if exchange.hops else None
+    tokens = token_count(first, "promptTokenCount") or None
+    return {"hops": len(exchange.hops), "context_token_count": tokens}
 
 
 def final_exchange(turn: Turn) -> Exchange:
@@ -116,24 +127,35 @@ class Failure(NamedTuple):
 
 def failure_of(exchange: Exchange) -> Failure:
     """Why an exchange has no answer, or why its answer is not a plain success."""
-    if exchange.failure:
-        return Failure(exchange.failure.get("reason"), exchange.failure.get("message"))
-    if exchange.answer is None:
+    failure = exchange.failure
+    if failure and not exchange.hops:
+        return Failure(failure.get("reason"), failure.get("message"))
+    error = exchange.verdict.error if exchange.hops else None
+    if error is None:
         return Failure(None, None)
-    error = exchange.verdict.error
-    return Failure(error.reason, error.message) if error else Failure(None, None)
+    # What became of a further hop is why the answer is not finished.
+    why = failure.get("message") if failure else None
+    if why is None and exchange.hop_in_doubt:
+        why = f"whether hop {len(exchange.hops) + 1} was answered is unknown"
+    return Failure(error.reason, f"{error.message}: {why}" if why else error.message)
 
 
 def durations(exchange: Exchange) -> Document:
     """How often an exchange was tried, and how long its answer took; null if it is not known."""
-    outcome = exchange.response or exchange.failure
-    attempts = (outcome.get("attempts") or []) if outcome else []
-    elapsed_ms = exchange.response.get("elapsed_ms") if exchange.response else None
-    waited_ms = None
-    if elapsed_ms is not None:  # the last attempt is the one that was answered
-        last_ms = attempts[-1].get("elapsed_ms", elapsed_ms) if attempts else elapsed_ms
-        waited_ms = max(0, elapsed_ms - last_ms)
+    outcomes = [*exchange.hops, *exchange.failures]
+    attempts = [attempt for outcome in outcomes for attempt in outcome.get("attempts") or []]
+    times = [hop["elapsed_ms"] for hop in exchange.hops if hop.get("elapsed_ms") is not None]
+    elapsed_ms = sum(times) if times else None
+    waited_ms = sum(map(_waited_ms, exchange.hops)) if times else None
     return {"attempts": len(attempts), "elapsed_ms": elapsed_ms, "waited_ms": waited_ms}
+
+
+def _waited_ms(hop: ResponseRecord) -> int:
+    """The part of a hop's time that went into failed attempts; the last one was answered."""
+    elapsed_ms = hop.get("elapsed_ms") or 0
+    attempts = hop.get("attempts") or []
+    last_ms = attempts[-1].get("elapsed_ms", elapsed_ms) if attempts else elapsed_ms
+    return max(0, elapsed_ms - last_ms)
 
 
 def turn_state(turn: Turn) -> str:

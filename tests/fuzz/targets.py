@@ -107,7 +107,7 @@ def session(data: bytes) -> bool:
 
 def shown(journal: Journal) -> str:
     """Everything that commands show of a session."""
-    everything = [documents.turn_document(turn, full=True) for turn in journal.turns.values()]
+    everything = [documents.turn_document(turn, journal, full=True) for turn in journal.turns.values()]
     told: list[Any] = [*everything, documents.session_document("s", "/s", journal), documents.session_totals(journal)]
     told.append(journal.history)
     texts = [conversation.plain_text([turn]) for turn in journal.turns.values()]

@@ -163,6 +163,19 @@ def test_the_part_of_an_answer_that_arrived() -> None:
     )
 
 
+def test_an_answer_in_hops() -> None:
+    """It is one text; of a hop that broke off nothing is shown but that it did: the next one may repeat it."""
+    first = response(1, "Once ", finish="CONTINUATION")
+    first["answer"]["candidates"][0]["continuationToken"] = "t"
+    second = {**first, "answer": first["answer"] | answer("upon", finish="CONTINUATION")}
+    second["answer"]["candidates"][0]["continuationToken"] = "u"
+    broken = failure(1, "unknown") | {"partial": answer(" a ti", finish=None)}
+    hops = [first, records.continuation("1.1", 2, "t"), second, records.continuation("1.1", 3, "u"), broken]
+    assert conversation.plain_text([first_of(request(1, "q"), *hops)]) == (
+        "user: q\nmodel: Once upon\nnote: incomplete: the answer is not finished: overloaded\n"
+    )
+
+
 def test_the_heading_has_the_number_and_the_time() -> None:
     """In the time of this place; a time that is none is left out."""
     records_ = turn(1)

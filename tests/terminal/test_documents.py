@@ -73,11 +73,12 @@ def test_answer_fields_of_nothing(body: Any, block_reason: str | None) -> None:
 def test_turn_document() -> None:
     """A turn is shown with exactly these keys; what it ended in is its last answer, what began it its message."""
     body = [HEADER, asked("1.1", "q", "?"), told("1.1", CALL), asked("1.2", RESULT, model="n"), told("1.2", "a", {})]
-    turn = Journal(body).turns[1]
-    assert documents.turn_document(turn) == {
+    journal = Journal(body)
+    assert documents.turn_document(journal.turns[1], journal) == {
         "turn": 1, "time": "T1.1", "state": "answered", "reason": None, "key": None, "model": "n",
         "user": "q?", "text": "a", "function_calls": [], "finish_reason": "STOP", "block_reason": None,
         "usage_metadata": USAGE, "model_version": "gemini-test-001", "response_id": None,
+        "hops": 1, "context_token_count": 3, "resumable": False,
         "attempts": 0, "elapsed_ms": None, "waited_ms": None,
     }  # fmt: skip
 
@@ -88,8 +89,8 @@ def test_a_turn_in_full() -> None:
     attempts = [{"http": 503, "elapsed_ms": 20, "reason": "UNAVAILABLE"}, {"http": 200, "elapsed_ms": 300}]
     timed = told("1.2", "a", {}, responseId="r") | {"attempts": attempts, "elapsed_ms": 1000}
     own = asked("1.2", RESULT, model="n") | {"config": config, "key": "k"}
-    turn = Journal([HEADER, asked("1.1", "q", "?"), told("1.1", CALL), own, timed]).turns[1]
-    lean, full = documents.turn_document(turn), documents.turn_document(turn, full=True)
+    journal = Journal([HEADER, asked("1.1", "q", "?"), told("1.1", CALL), own, timed])
+    lean, full = (documents.turn_document(journal.turns[1], journal, full=full) for full in (False, True))
     exchanges: Any = full.pop("exchanges")
     assert full == lean
     assert exchanges == [
@@ -98,14 +99,14 @@ def test_a_turn_in_full() -> None:
             "message": "the model waits for the responses of f", "key": None, "model": "m", "config": {},
             "user_parts": [{"text": "q"}, {"text": "?"}], "parts": [CALL], "partial": None,
             "finish_reason": "STOP", "block_reason": None, "usage_metadata": USAGE,
-            "model_version": "gemini-test-001", "response_id": None,
+            "model_version": "gemini-test-001", "response_id": None, "hops": 1, "context_token_count": 3,
             "attempts": 0, "elapsed_ms": None, "waited_ms": None,
         },
         {
             "id": "1.2", "time": "T1.2", "state": "answered", "reason": None, "message": None,
             "key": "k", "model": "n", "config": config, "user_parts": [RESULT], "parts": [{"text": "a"}],
             "partial": None, "finish_reason": "STOP", "block_reason": None, "usage_metadata": USAGE,
-            "model_version": "gemini-test-001", "response_id": "r",
+            "model_version": "gemini-test-001", "response_id": "r", "hops": 1, "context_token_count": 3,
             "attempts": 2, "elapsed_ms": 1000, "waited_ms": 700,
         },
     ]  # fmt: skip
@@ -116,20 +117,77 @@ def test_turns_without_an_answer() -> None:
     cut = FAILURE | {"request": "1.1", "partial": answer("Half an", finish=None), "attempts": [{"elapsed_ms": 3}]}
     refused = told("2.1", "half", valid=False, finish="SAFETY")
     journal = Journal([HEADER, asked("1.1", "q"), cut, asked("2.1", "q"), refused])
-    view: Any = documents.turn_document(journal.turns[1], full=True)
+    view: Any = documents.turn_document(journal.turns[1], journal, full=True)
     exchange = view.pop("exchanges")[0]
     assert view == {
         "turn": 1, "time": "T1.1", "state": "failed", "reason": "DNS", "key": None, "model": "m",
         "user": "q", "text": "", "function_calls": [], "finish_reason": None, "block_reason": None,
         "usage_metadata": {}, "model_version": None, "response_id": None,
+        "hops": 0, "context_token_count": None, "resumable": False,
         "attempts": 1, "elapsed_ms": None, "waited_ms": None,
     }  # fmt: skip
     assert (exchange["parts"], exchange["reason"], exchange["message"]) == ([], "DNS", "no such host")
     assert exchange["partial"] == cut["partial"]
-    view = documents.turn_document(journal.turns[2], full=True)
+    view = documents.turn_document(journal.turns[2], journal, full=True)
     assert (view["state"], view["text"], view["finish_reason"]) == ("refused", "half", "SAFETY")
     assert view["reason"] == "ANSWER_BLOCKED"
     assert view["exchanges"][0]["parts"] == [{"text": "half"}]
+
+
+def hop(name: str, text: str, finish: str = "CONTINUATION", token: str | None = "t") -> Any:
+    """A hop of the answer to request `name`, in 1000 ms after one attempt of 100 ms that failed."""
+    body = answer(text, finish=finish)
+    if token:
+        body["candidates"][0]["continuationToken"] = token
+    attempts = [{"http": 503, "elapsed_ms": 100}, {"http": 200, "elapsed_ms": 600}]
+    record = {"kind": "response", "time": T, "request": name, "valid": True, "answer": body}
+    return record | {"attempts": attempts, "elapsed_ms": 1000}
+
+
+def goes_on(name: str, number: int) -> Any:
+    """The record of a further hop."""
+    return {"kind": "continue", "time": T, "request": name, "hop": number, "token": "t"}
+
+
+HOPS = [asked("1.1", "q"), hop("1.1", "Once "), goes_on("1.1", 2), hop("1.1", "upon ")]
+
+
+def test_an_answer_in_hops() -> None:
+    """It is one answer: tokens, attempts and times are those of all hops; the context is that of the first."""
+    journal = Journal([HEADER, *HOPS, goes_on("1.1", 3), hop("1.1", "a time.", "STOP", None)])
+    view: Any = documents.turn_document(journal.turns[1], journal, full=True)
+    (exchange,) = view.pop("exchanges")
+    assert (view["text"], view["finish_reason"], view["reason"]) == ("Once upon a time.", "STOP", None)
+    assert exchange["parts"] == [{"text": "Once upon a time."}]
+    for document in (view, exchange):
+        assert document["usage_metadata"]["total_token_count"] == 21
+        assert (document["hops"], document["context_token_count"]) == (3, 3)
+        assert (document["attempts"], document["elapsed_ms"], document["waited_ms"]) == (6, 3000, 1200)
+    assert view["resumable"] is False
+
+
+FAILED_HOP: Any = [goes_on("1.1", 3), FAILURE | {"request": "1.1", "attempts": [{"elapsed_ms": 5}]}]
+
+
+@pytest.mark.parametrize(
+    ("after", "why", "resumable"),
+    [
+        ([], "", True),
+        (FAILED_HOP, ": no such host", True),
+        ([goes_on("1.1", 3)], ": whether hop 3 was answered is unknown", True),
+        ([{"kind": "rewind", "time": T, "turns": [1]}], "", False),
+        ([asked("2.1", "q"), told("2.1", "a")], "", False),
+    ],
+    ids=["unfinished", "failed", "in-doubt", "rewound", "not-the-last"],
+)
+def test_an_unfinished_answer(after: list[Any], why: str, resumable: bool) -> None:
+    """It says that it is not finished, why if that is known, and whether `send --continue` can go on with it."""
+    journal = Journal([HEADER, *HOPS, *after])
+    view: Any = documents.turn_document(journal.turns[1], journal, full=True)
+    assert (view["text"], view["hops"], view["reason"]) == ("Once upon ", 2, "INCOMPLETE")
+    assert view["resumable"] is resumable
+    assert view["exchanges"][0]["message"] == f"the answer is not finished{why}"
+    assert view["attempts"] == (5 if after is FAILED_HOP else 4)
 
 
 ANSWERED = [asked("1.1", "q"), told("1.1", "a")]
@@ -207,7 +265,7 @@ def shown(journal: Journal) -> None:
     documents.session_document("a", "/a", journal)
     documents.session_totals(journal)
     for turn in journal.turns.values():
-        documents.turn_document(turn, full=True)
+        documents.turn_document(turn, journal, full=True)
     for write in (markdown.dump, replay_script.dump):
         try:
             write(journal.history, journal.header)
