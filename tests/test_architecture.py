@@ -125,7 +125,10 @@ FILE_CALLS = (
 )
 """Functions of `os` that reach the file system or a descriptor."""
 
-TOUCHING = {"sessions.filesystem", "terminal.inputs", "terminal.descriptors", "api.key_file", "api.http", "cli"}
+TOUCHING = {
+    "sessions.filesystem", "terminal.inputs", "terminal.descriptors", "api.key_file", "api.http", "cli",
+    "tools.function_host",
+}  # fmt: skip
 """Who makes such calls: the first for sessions, the others for standard streams, and what the user names."""
 
 
@@ -169,14 +172,18 @@ HEAVY = ("google", "httpx2", "pydantic", "yaml", "jsonlines", "platformdirs", "a
 """What is slow to load: at the top of a module only where the module itself is loaded late."""
 
 
-LATE = {"api.http", "api.transport_errors", "simulator.transport"}
-"""Modules that load a heavy one at their top, and so are imported inside functions themselves."""
+LATE = {"api.http", "api.transport_errors", "simulator.transport", "tools.function_host"}
+"""Modules that load a heavy one at their top, and so are imported inside functions themselves, or a process apart."""
 
 
 def test_the_sdk_has_one_door() -> None:
-    """Only `gemini` knows google-genai; the errors of transport know the library for credentials."""
+    """Only `gemini` asks a model; the errors of transport know the library for credentials.
+
+    Python functions are declared and called by the SDK, too, but not in the process that asks.
+    """
     doors = {m for m, tree in TREES.items() if any(name.split(".")[0] == "google" for name, _ in imports(tree))}
-    assert doors == {"api.gemini", "api.transport_errors"}
+    assert doors == {"api.gemini", "api.transport_errors", "tools.function_host"}
+    assert not any("tools.function_host" in own_imports(tree) for tree in TREES.values())
 
 
 def test_heavy_modules_are_loaded_late() -> None:

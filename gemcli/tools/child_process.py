@@ -85,7 +85,7 @@ class Child:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._end()
+        self.end()
 
     def _pipe(self, name: str) -> IO[bytes]:
         pipe: IO[bytes] = getattr(self._process, name)
@@ -120,6 +120,17 @@ class Child:
                 if in_line or (not ready and self.status is not None):
                     self._tell(b"\n")
                     return bytes(self._output)
+
+    def end(self) -> None:
+        """Kill it, politely first, and whatever it has left behind."""
+        if self.status is None:
+            self._signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE)
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        for name in ("stdin", "stdout", "stderr"):
+            self._pipe(name).close()
 
     def _wait(self, pipes: selectors.BaseSelector, end: float) -> list[selectors.SelectorKey]:
         """The pipes that are ready, after a nap if none is. Raises `Stopped`, `TooSlow`."""
@@ -167,17 +178,6 @@ class Child:
         for line in lines:
             if text := line.decode("utf-8", "replace").rstrip():
                 self._context.tell(f"{self._name}: {text}")
-
-    def _end(self) -> None:
-        """Kill it, politely first, and whatever it has left behind."""
-        if self.status is None:
-            self._signal(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(GRACE)
-        self._signal(signal.SIGKILL)
-        self._process.wait()
-        for name in ("stdin", "stdout", "stderr"):
-            self._pipe(name).close()
 
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):  # nobody is left

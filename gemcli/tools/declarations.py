@@ -18,6 +18,7 @@ from gemcli.text import json_or_yaml, schema, tree
 from gemcli.text.problems import Problems
 from gemcli.text.schema import COUNT, FLAG, Kind, Schema, list_of, matching
 from gemcli.text.tree import Node, Text
+from gemcli.tools.results import Result
 
 RULES = {"duplicate-function": "each function is declared once"}
 """Every rule by its stable name, the name that problems carry; those of schemas come on top."""
@@ -39,14 +40,14 @@ OUTPUT_LIMIT = 1_000_000
 class Tool:
     """A function that the model may call. `declaration` is what the model is told of it.
 
-    `command` runs it, or the function of that name in the Python file `module`; without both, it is
-    for the user to answer. `idempotent` tools may be run again if nobody knows whether they ran.
+    `command` runs it, or else `function` does; without both, its calls are for the user to answer.
+    `idempotent` tools may be run again if nobody knows whether they ran.
     """
 
     name: str
     declaration: Declaration
     command: tuple[str, ...] = ()
-    module: str | None = None
+    function: Callable[[Tool, dict[str, Any]], Result] | None = None
     timeout: float = TIMEOUT
     output_limit: int = OUTPUT_LIMIT
     idempotent: bool = False
@@ -54,7 +55,7 @@ class Tool:
     @property
     def runs(self) -> bool:
         """Whether there is something that runs it."""
-        return bool(self.command or self.module)
+        return bool(self.command or self.function)
 
 
 class Toolbox:
