@@ -185,6 +185,16 @@ def response(
     return records.response(f"{turn}.{ordinal}", answer(*parts, finish=finish), valid=valid, attempts=[], elapsed_ms=1)
 
 
+def hop(
+    turn: int, *parts: str | dict[str, Any], token: str | None = "t", finish: str = "CONTINUATION", valid: bool = True
+) -> Any:
+    """A hop of the answer to it, which left a token."""
+    record = response(turn, *parts, valid=valid, finish=finish)
+    if token:
+        record["answer"]["candidates"][0]["continuationToken"] = token
+    return record
+
+
 def failure(turn: int, outcome: str) -> Any:
     """The end of a request without an answer."""
     return records.failure(

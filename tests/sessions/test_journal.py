@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import hypothesis
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gemcli.chat import answers, turn_order
+from gemcli.chat.answers import content_of
 from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.sessions import read_records, record_lines, records
@@ -92,7 +95,10 @@ def reread(journal: Journal) -> Journal:
 
 def everything(journal: Journal) -> Any:
     """All that a journal knows, for comparison."""
-    exchanges = [(one.id, one.turn, one.state, one.request, one.response, one.failure) for one in journal.exchanges]
+    exchanges = [
+        (one.id, one.turn, one.state, one.request, one.hops, one.continues, one.failures, one.failure)
+        for one in journal.exchanges
+    ]
     numbers = [(number, turn.number, turn.rewound) for number, turn in journal.turns.items()]
     pending = journal.pending and journal.pending.id
     return journal.records, journal.header, exchanges, numbers, live(journal), pending, journal.undoable
@@ -102,13 +108,40 @@ def everything(journal: Journal) -> Any:
 
 OUTCOMES = st.sampled_from(["valid", "valid", "valid", "refused", "rejected", "unknown", "crash"])
 TOKENS = st.integers(0, 50)
+CALLS = st.lists(st.sampled_from("fg"), max_size=2)
+HOP_ENDS = st.sampled_from(["goes on", "goes on", "ended", "blocked", "rejected", "unknown", "crash"])
+THOUGHT = {"text": "hm", "thought": True}
+PIECES = st.sampled_from([model("some "), model("more "), model(THOUGHT), model(), model("call", call("f"))])
+
+
+@dataclass
+class LongAnswer:
+    """What the model knows of an answer that can go on: its hops so far, and how many the history takes."""
+
+    number: int
+    question: Content
+    stack: list[int]
+    hops: list[Content] = field(default_factory=list)
+    taken: int = 0
+
+    @property
+    def content(self) -> Content:
+        """What is in the history: Parts in a row, plain neighbours of the same kind joined."""
+        parts: list[Any] = []
+        for piece in itertools.chain.from_iterable(hop["parts"] for hop in self.hops[: self.taken]):
+            if parts and "text" in piece and "text" in parts[-1] and piece.keys() == parts[-1].keys():
+                parts[-1] = parts[-1] | {"text": parts[-1]["text"] + piece["text"]}
+            else:
+                parts.append(piece)
+        return {"role": "model", "parts": parts}
 
 
 class Conversation(RuleBasedStateMachine):
     """A journal, and beside it plain lists that say what it should tell.
 
     `spoken` has the Contents of each turn that was ever answered, `stack` the numbers of the live ones, `taken`
-    the rewinds that can be undone, `moments` the history as it was after the last record of each turn.
+    the rewinds that can be undone, `moments` the history as it was after the last record of each turn, `long` the
+    answers that left a token, by exchange.
     """
 
     @initialize()
@@ -122,36 +155,127 @@ class Conversation(RuleBasedStateMachine):
         self.waiting: list[Any] = []
         self.sums = {"requests": 0, "promptTokenCount": 0, "totalTokenCount": 0}
         self.number = 0
+        self.long: dict[str, LongAnswer] = {}
+        self.newest = ""
         self.journal = Journal([header()])
 
     def history(self) -> list[Content]:
         """The model's history."""
         return [content for number in self.stack for content in self.spoken[number]]
 
+    def ask(self, number: int, question: Content) -> str:
+        """One request in turn `number`, in the journal and in the model; its id is the result."""
+        self.exchanges[number] = place = self.exchanges.get(number, 0) + 1
+        self.newest = f"{number}.{place}"
+        assert self.journal.next_exchange(question) == (number, self.newest)
+        self.journal.apply(records.request(number, self.newest, question, model="m", backend="gemini"))
+        self.sums["requests"] += 1
+        return self.newest
+
+    def fail(self, name: str, outcome: str, usage: dict[str, int]) -> None:
+        """The end of a request, or of a further hop of one, without an answer, or without even a record of that."""
+        if outcome == "crash":
+            return
+        why = {"code": "UNAVAILABLE", "reason": "UNAVAILABLE", "message": "no"}
+        partial = {"usageMetadata": usage} if outcome == "unknown" else None
+        self.journal.apply(records.failure(name, outcome=outcome, attempts=[], **why, partial=partial))
+        if partial:
+            self.pay(usage)
+
+    def pay(self, usage: dict[str, int]) -> None:
+        """Add up the tokens that were told of."""
+        self.sums = {key: value + usage.get(key, 0) for key, value in self.sums.items()}
+
     def exchange(self, number: int, question: Content, reply: Content, outcome: str, tokens: int) -> None:
         """One request in turn `number`, and what becomes of it, in the journal and in the model."""
-        self.exchanges[number] = place = self.exchanges.get(number, 0) + 1
-        name = f"{number}.{place}"
-        assert self.journal.next_exchange(question) == (number, name)
-        self.journal.apply(records.request(number, name, question, model="m", backend="gemini"))
-        self.sums["requests"] += 1
+        name = self.ask(number, question)
         usage = {"promptTokenCount": tokens, "totalTokenCount": 2 * tokens}
         body: Any = {"candidates": [{"content": reply, "finishReason": "STOP"}], "usageMetadata": usage}
         if outcome in ("valid", "refused"):
             self.journal.apply(records.response(name, body, valid=outcome == "valid", attempts=[], elapsed_ms=1))
-            self.sums = {key: value + usage.get(key, 0) for key, value in self.sums.items()}
-        elif outcome in ("rejected", "unknown"):
-            why = {"code": "UNAVAILABLE", "reason": "UNAVAILABLE", "message": "no"}
-            self.journal.apply(records.failure(name, outcome=outcome, attempts=[], **why))
+            self.pay(usage)
+        else:
+            self.fail(name, outcome, usage)
         if outcome == "valid":
             self.spoken.setdefault(number, []).extend([question, reply])
             self.stack += [number] if number not in self.stack else []
             self.taken = []
-            self.waiting = [part["functionCall"]["name"] for part in reply["parts"] if "functionCall" in part]
+            self.wait()
         self.moments[number] = self.history()
 
+    def hop(self, name: str, piece: Content, outcome: str, tokens: int) -> None:
+        """What becomes of the next hop of a long answer, in the journal and in the model."""
+        long = self.long[name]
+        usage = {"promptTokenCount": tokens, "totalTokenCount": 2 * tokens}
+        if outcome in ("rejected", "unknown", "crash"):
+            self.fail(name, outcome, usage)
+        else:
+            long.hops.append(piece)
+            said = any("thought" not in part for hop in long.hops for part in hop["parts"])
+            valid = said and outcome != "blocked"
+            ends = {"goes on": "CONTINUATION", "ended": "STOP", "blocked": "SAFETY"}
+            candidate = {"content": piece, "finishReason": ends[outcome]}
+            if outcome == "goes on":
+                candidate["continuationToken"] = f"t{len(long.hops)}"
+            else:
+                del self.long[name]
+            body: Any = {"candidates": [candidate], "usageMetadata": usage}
+            self.journal.apply(records.response(name, body, valid=valid, attempts=[], elapsed_ms=1))
+            self.pay(usage)
+            if valid:
+                self.say(long)
+        self.moments[long.number] = self.history()
+
+    def say(self, long: LongAnswer) -> None:
+        """A long answer enters the history, or grows there."""
+        if long.taken:
+            del self.spoken[long.number][-2:]
+        long.taken = len(long.hops)
+        self.spoken.setdefault(long.number, []).extend([long.question, long.content])
+        self.stack += [long.number] if long.number not in self.stack else []
+        long.stack = self.stack.copy()
+        self.taken = []
+        self.wait()
+
+    @property
+    def unfinished(self) -> str:
+        """The exchange whose answer can go on: the newest, and what it followed is still the history."""
+        long = self.long.get(self.newest)
+        return self.newest if long and long.stack == self.stack else ""
+
     @precondition(lambda self: not self.waiting)
-    @rule(outcome=OUTCOMES, tokens=TOKENS, calls=st.lists(st.sampled_from("fg"), max_size=2))
+    @rule(piece=PIECES, tokens=TOKENS)
+    def long_message(self, piece: Content, tokens: int) -> None:
+        """A new turn, whose answer goes on."""
+        self.number += 1
+        question = user(f"q{self.number}")
+        name = self.ask(self.number, question)
+        self.long[name] = LongAnswer(self.number, question, self.stack.copy())
+        self.hop(name, piece, "goes on", tokens)
+
+    @precondition(lambda self: self.waiting)
+    @rule(piece=PIECES, tokens=TOKENS)
+    def long_answer_to_responses(self, piece: Content, tokens: int) -> None:
+        """The responses to the open calls, and an answer that goes on."""
+        question = user(*map(result, self.waiting))
+        name = self.ask(self.stack[-1], question)
+        self.long[name] = LongAnswer(self.stack[-1], question, self.stack.copy())
+        self.hop(name, piece, "goes on", tokens)
+
+    @precondition(lambda self: self.unfinished)
+    @rule(piece=PIECES, outcome=HOP_ENDS, tokens=TOKENS)
+    def go_on(self, piece: Content, outcome: str, tokens: int) -> None:
+        """The next hop of the newest answer, and what becomes of it."""
+        name = self.unfinished
+        hop = len(self.long[name].hops) + 1
+        self.journal.apply(records.continuation(name, hop, f"t{hop - 1}"))
+        self.sums["requests"] += 1
+        self.hop(name, piece, outcome, tokens)
+        exchange = self.journal.turns[int(name.partition(".")[0])].exchanges[-1]
+        assert exchange.hop_in_doubt == (outcome in ("unknown", "crash"))
+
+    @precondition(lambda self: not self.waiting)
+    @rule(outcome=OUTCOMES, tokens=TOKENS, calls=CALLS)
     def message(self, outcome: str, tokens: int, calls: list[str]) -> None:
         """A new turn, answered with text or with function calls, or not answered."""
         self.number += 1
@@ -159,7 +283,7 @@ class Conversation(RuleBasedStateMachine):
         self.exchange(self.number, user(f"q{self.number}"), reply, outcome, tokens)
 
     @precondition(lambda self: self.waiting)
-    @rule(outcome=OUTCOMES, tokens=TOKENS, calls=st.lists(st.sampled_from("fg"), max_size=2))
+    @rule(outcome=OUTCOMES, tokens=TOKENS, calls=CALLS)
     def responses(self, outcome: str, tokens: int, calls: list[str]) -> None:
         """The responses to the open calls: the same turn goes on, also after a try that failed."""
         reply = model(*map(call, calls)) if calls else model("done")
@@ -203,6 +327,12 @@ class Conversation(RuleBasedStateMachine):
         self.exchanges = {n: int(self.journal.turns[n].exchanges[-1].id.partition(".")[2]) for n in numbers}
         self.number = max(numbers, default=0)
         self.sums = dict.fromkeys(self.sums, 0)
+        self.newest = f"{self.number}.{self.exchanges[self.number]}" if numbers else ""
+        self.long = {
+            name: replace(long, stack=numbers.copy())
+            for name, long in self.long.items()
+            if long.taken and long.number in numbers
+        }
         self.wait()
 
     def wait(self) -> None:
@@ -218,6 +348,7 @@ class Conversation(RuleBasedStateMachine):
         assert journal.history == self.history()
         assert live(journal) == self.stack
         assert journal.last_number == self.number
+        assert (journal.continuable.id if journal.continuable else "") == self.unfinished
         assert journal.undoable == (self.taken[-1] if self.taken else [])
         assert (journal.open_turn.number if journal.open_turn else None) == (self.stack[-1] if self.waiting else None)
         totals = journal.totals()
@@ -232,7 +363,7 @@ class Conversation(RuleBasedStateMachine):
 
 TestConversation = Conversation.TestCase
 TestConversation.settings = settings(
-    max_examples=examples(250), stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(200), stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
@@ -588,6 +719,114 @@ def test_fork_keeps_records() -> None:
     body += [asked("2.2", result()), failed("2.2"), asked("2.3", result()), told("2.3"), asked("4.1"), told("4.1")]
     kept = [asked("2.1"), told("2.1", call()), asked("2.3", result()), told("2.3")]
     assert Journal([*body, rewound(4)]).fork() == [record | {"imported": True} for record in kept]
+
+
+LONG = [asked("2.1"), part("2.1", token="t1"), goes_on("2.1", 2, "t1"), part("2.1", token="t2")]
+"""An answer of two hops that can go on."""
+
+
+def test_fork_of_a_long_answer() -> None:
+    """The hops come along, each with the record that asked for it last; tries that failed stay behind."""
+    body = [header(), *turn("1.1"), *LONG, goes_on("2.1", 3, "t2"), failed("2.1"), goes_on("2.1", 3, "t2", config={})]
+    body += [part("2.1", token=None, finish="STOP"), *turn("3.1")]
+    fork = Journal(body).fork()
+    kept = [*turn("1.1"), *LONG, goes_on("2.1", 3, "t2", config={}), part("2.1", token=None, finish="STOP")]
+    assert fork == [record | {"imported": True} for record in [*kept, *turn("3.1")]]
+    assert Journal([header(), *fork]).history == Journal(body).history
+    assert Journal([header(), *fork]).totals()["requests"] == 0
+
+
+def test_going_back_to_a_long_answer() -> None:
+    """A session at the turn of a long answer has its hops, and can go on there; one before that turn has none."""
+    journal = Journal([header(), *turn("1.1"), *LONG, *turn("3.1")])
+    assert journal.continuable is None
+    assert (journal.at(1).continuable, live(journal.at(1))) == (None, [1])
+    then = journal.at(2)
+    assert then.continuable is then.turns[2].exchanges[0]
+    assert then.history == [user("q1.1"), model("a1.1"), user("q2.1"), model("part part ")]
+
+
+CONTINUABLE = {
+    "goes-on": (LONG, True),
+    "max-tokens": ([asked("2.1"), part("2.1", finish="MAX_TOKENS")], True),
+    "nothing-said-yet": ([asked("2.1"), part("2.1", valid=False)], True),
+    "hop-pending": ([*LONG, goes_on("2.1", 3)], True),
+    "hop-failed": ([*LONG, goes_on("2.1", 3), failed("2.1")], True),
+    "hop-in-doubt": ([*LONG, goes_on("2.1", 3), failed("2.1", "unknown")], True),
+    "rewound": ([*LONG, rewound(2)], False),
+    "brought-back": ([*LONG, rewound(2), undone(2)], True),
+    "stopped-with-a-token": ([asked("2.1"), part("2.1", finish="STOP")], False),
+    "blocked-with-a-token": ([*LONG, goes_on("2.1", 3), part("2.1", finish="SAFETY", valid=False)], False),
+    "no-token": ([asked("2.1"), part("2.1", token=None)], False),
+    "ended": ([*LONG, goes_on("2.1", 3), told("2.1")], False),
+    "another-message-after-it": ([*LONG, asked("3.1"), failed("3.1")], False),
+    "tool-run-after-it": ([*LONG, {"kind": "tool", "time": T, "request": "2.1"}], True),
+    "pending": ([asked("2.1")], False),
+    "failed": ([asked("2.1"), failed("2.1", "unknown")], False),
+}
+
+
+@pytest.mark.parametrize(("body", "expected"), CONTINUABLE.values(), ids=CONTINUABLE)
+def test_continuable(body: list[Any], expected: bool) -> None:
+    """The newest answer can go on if it left a token for that, and stands after the same history as when it came."""
+    exchange = Journal([header(), *turn("1.1"), *body]).continuable
+    assert (exchange and exchange.id) == ("2.1" if expected else None)
+
+
+HOPS_IN_DOUBT = {
+    "no-hop-asked-for": ([*LONG[:2]], False),
+    "all-answered": (LONG, False),
+    "pending": ([*LONG, goes_on("2.1", 3)], True),
+    "rejected": ([*LONG, goes_on("2.1", 3), failed("2.1")], False),
+    "unknown": ([*LONG, goes_on("2.1", 3), failed("2.1", "unknown")], True),
+    "asked-for-again": ([*LONG, goes_on("2.1", 3), failed("2.1", "unknown"), goes_on("2.1", 3), failed("2.1")], False),
+    "answered-at-last": ([*LONG, goes_on("2.1", 3), goes_on("2.1", 3), told("2.1")], False),
+}
+
+
+@pytest.mark.parametrize(("body", "expected"), HOPS_IN_DOUBT.values(), ids=HOPS_IN_DOUBT)
+def test_hops_in_doubt(body: list[Any], expected: bool) -> None:
+    """A further hop is in doubt if it was asked for, and its newest try has no certain outcome."""
+    exchange = Journal([header(), *body]).turns[2].exchanges[0]
+    assert exchange.hop_in_doubt == expected
+    assert exchange.state == ANSWERED
+
+
+def test_a_blocked_hop_leaves_the_earlier_ones_in_the_history() -> None:
+    """What the history has of a long answer are its hops up to the last valid one; the whole answer has them all."""
+    body = [header(), *LONG, goes_on("2.1", 3), part("2.1", "bad", finish="SAFETY", token=None, valid=False)]
+    journal = Journal(body)
+    exchange = journal.turns[2].exchanges[0]
+    assert journal.history == [user("q2.1"), model("part part ")]
+    assert content_of(exchange.answer) == model("part ", "part ", "bad")
+    assert (exchange.verdict.valid, exchange.verdict.text) == (True, "part part ")
+    assert exchange.verdict.error is not None
+    assert exchange.verdict.error.message == "the answer was cut off at hop 3: the answer ended with SAFETY"
+
+
+def test_the_bill_of_a_long_answer() -> None:
+    """Each hop was paid for, and what arrived of the tries that failed; each try is a request."""
+    partial = {"usageMetadata": {"totalTokenCount": 5}}
+    body = [header(), *LONG, goes_on("2.1", 3), failed("2.1", "unknown") | {"partial": partial}]
+    journal = Journal([*body, goes_on("2.1", 3), failed("2.1", "unknown") | {"partial": partial}])
+    totals = journal.totals()
+    assert (totals["requests"], totals["totalTokenCount"], totals["turns"]) == (4, 7 + 7 + 5 + 5, 1)
+    exchange = journal.turns[2].exchanges[0]
+    assert exchange.usage == {"promptTokenCount": 6, "candidatesTokenCount": 8, "totalTokenCount": 24}
+    fork = Journal([header(), *journal.fork(), goes_on("2.1", 3), told("2.1")])
+    assert (fork.totals()["requests"], fork.totals()["totalTokenCount"]) == (1, 7)
+
+
+def test_tool_runs() -> None:
+    """Of each call of an exchange the newest record counts; records without what one needs to know do not."""
+    calls: list[Any] = [call("f")["functionCall"], call("g")["functionCall"]]
+    started = [records.tool_started("1.1", place, calls[place]) for place in (0, 1)]
+    ended = records.tool_ended("1.1", 1, calls[1], response={"result": 1}, elapsed_ms=3)
+    other = records.tool_started("2.1", 0, calls[0])
+    body = [header(), *ANSWERED_CALL, *started, ended, {"kind": "tool", "time": T, "request": "1.1"}, other]
+    journal = reread(Journal(body))
+    assert journal.tool_runs("1.1") == {0: started[0], 1: ended}
+    assert journal.tool_runs("3.1") == {}
 
 
 def test_totals_count_what_was_billed() -> None:

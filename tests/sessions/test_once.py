@@ -17,7 +17,7 @@ from gemcli.sessions.once import Delivery, Message
 from gemcli.sessions.records import Record
 from gemcli.sessions.turns import Exchange
 from gemcli.settings.config import Config
-from tests.builders import ECHO, SCALARS, answer, failure, header, json_values, request, response, turn
+from tests.builders import ECHO, SCALARS, answer, failure, header, hop, json_values, request, response, turn
 
 K = "a key"
 
@@ -56,6 +56,14 @@ def message(key: str = K, text: str = "q", model: str = ECHO, config: Any = None
     """A message to send."""
     return Message(key, user_text(text), model, config or Config())
 
+
+def unfinished(*more: Record, **how: Any) -> list[Record]:
+    """A first turn in which it got an answer that goes on, and what came after it."""
+    return [*under(K, request(1, "q")), hop(1, "a", **how), *more]
+
+
+NEXT_HOP = records.continuation("1.1", 2, "t")
+THOUGHTS: Any = {"text": "hm", "thought": True}
 
 # Chains
 
@@ -167,6 +175,25 @@ DELIVERIES = {
         Delivery.UNSENT),
     "blocked-and-what-was-out-is-out-again": (
         [*turn(1), records.rewind([1]), *refused(2), records.undo([1]), records.rewind([1])], Delivery.REFUSED),
+    "unfinished": (unfinished(), Delivery.UNFINISHED),
+    "unfinished-and-nothing-said": (
+        [*under(K, request(1, "q")), hop(1, THOUGHTS, valid=False)], Delivery.UNFINISHED),
+    "a-later-hop-rejected": (unfinished(NEXT_HOP, failure(1, "rejected")), Delivery.UNFINISHED),
+    "a-later-hop-unknown": (unfinished(NEXT_HOP, failure(1, "unknown")), Delivery.IN_DOUBT),
+    "a-later-hop-without-outcome": (unfinished(NEXT_HOP), Delivery.IN_DOUBT),
+    "all-hops-answered": (unfinished(NEXT_HOP, response(1, "b")), Delivery.ANSWERED),
+    "a-later-hop-blocked": (
+        unfinished(NEXT_HOP, response(1, "b", valid=False, finish="SAFETY")), Delivery.ANSWERED),
+    # More is only asked for if the user allows more tokens.
+    "used-up": (unfinished(finish="MAX_TOKENS"), Delivery.ANSWERED),
+    "used-up-and-more-in-doubt": (unfinished(NEXT_HOP, finish="MAX_TOKENS"), Delivery.IN_DOUBT),
+    # After another message, an answer cannot go on: it is what there is.
+    "unfinished-and-gone-on": (unfinished(*turn(2)), Delivery.ANSWERED),
+    "a-later-hop-unknown-and-gone-on": (unfinished(NEXT_HOP, *turn(2)), Delivery.ANSWERED),
+    "nothing-said-and-gone-on": (
+        [*under(K, request(1, "q")), hop(1, THOUGHTS, valid=False), *turn(2)], Delivery.RETRYABLE),
+    "unfinished-and-rewound": (unfinished(records.rewind([1])), Delivery.UNSENT),
+    "unfinished-and-brought-back": (unfinished(records.rewind([1]), records.undo([1])), Delivery.UNFINISHED),
 }  # fmt: skip
 
 

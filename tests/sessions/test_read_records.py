@@ -169,6 +169,11 @@ RESULT: Content = {
 SIGNED: Content = {"role": "model", "parts": [{"text": "It is sunny.", "thoughtSignature": "c2ln"}]}
 LATER: Any = {"role": "model", "parts": [{"text": "hello", "mood": {"warm": True}}], "later": None}
 
+COUNTED: Content = {
+    "role": "model",
+    "parts": [{"text": "hm", "thought": True}, {"text": "one two"}, {"text": "", "thoughtSignature": "c2ln"}],
+}
+
 # file: history, numbers of the live turns, requests, total tokens, open turn
 VALID: dict[str, tuple[list[Content], list[int], int, int, int | None]] = {
     "plain": (contents("hi", "hello", "and é 😀?", "fine\n"), [1, 2], 2, 14, None),
@@ -182,6 +187,8 @@ VALID: dict[str, tuple[list[Content], list[int], int, int, int | None]] = {
     "no-final-newline": (contents("hi", "hello"), [1], 1, 7, None),
     "unknown-keys": ([*contents("hi"), LATER], [1], 1, 7, None),
     "torn": (contents("hi", "hello"), [1], 2, 7, None),
+    "long-answer": ([*contents("count"), COUNTED, *contents("more", "three")], [1, 2], 6, 61, None),
+    "long-answer-in-doubt": (contents("count", "one "), [1], 2, 9, None),
 }
 
 INVALID = {
@@ -193,6 +200,7 @@ INVALID = {
     "rewind-not-last": ("CORRUPT", "line 6: rewinds turns [1], which are not the last of the history"),
     "message-while-open": ("CORRUPT", "line 4: a new message while turn 1 waits for function responses"),
     "responses-without-call": ("CORRUPT", "line 2: function responses for turn 1, which has no open call"),
+    "continue-of-nothing": ("CORRUPT", "line 4: goes on with the answer to request '1.1', which left no token"),
     "unknown-kind": ("NEWER_FORMAT", "line 2: records of kind 'note' are unknown to this version"),
     "newer-format": ("NEWER_FORMAT", "line 1: format 2 is newer than 1, which this version reads"),
     "newer-format-later": ("NEWER_FORMAT", "line 4: format 2 is newer than 1, which this version reads"),

@@ -66,6 +66,11 @@ TOLD: Any = {"answer": {"a": 1}, "valid": True, "attempts": [{}], "elapsed_ms": 
 FAILED: Any = {"outcome": "rejected", "code": "UNAVAILABLE", "reason": "DNS", "message": "no", "attempts": []}
 FAILURE = {"kind": "failure", "request": "3.2", **FAILED}
 
+CONTINUE = {"kind": "continue", "request": "3.2", "hop": 2, "token": "t"}
+CALL: Any = {"name": "f"}
+TOOL = {"kind": "tool", "request": "3.2", "place": 0, "call": CALL}
+RAN: Any = {"response": {"result": 1}, "elapsed_ms": 3}
+
 CONFIG: Any = {"a": 1}
 
 MADE: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -73,12 +78,18 @@ MADE: dict[str, tuple[Any, dict[str, Any]]] = {
     "request-config": (records.request(3, "3.2", CONTENT, **SENT, config=CONFIG), {**ASKED, "config": {"a": 1}}),
     "request-empty-config": (records.request(3, "3.2", CONTENT, **SENT, config={}), ASKED),
     "request-key": (records.request(3, "3.2", CONTENT, **SENT, key=""), {**ASKED, "key": ""}),
+    "continue": (records.continuation("3.2", 2, "t"), CONTINUE),
+    "continue-config": (records.continuation("3.2", 2, "t", config=CONFIG), CONTINUE | {"config": {"a": 1}}),
+    "tool-started": (records.tool_started("3.2", 0, CALL), {**TOOL, "state": "started"}),
+    "tool-ended": (records.tool_ended("3.2", 0, CALL, **RAN), {**TOOL, "state": "ended", **RAN}),
+    "tool-ended-parts": (records.tool_ended("3.2", 0, CALL, **RAN, parts=[1]),
+        {**TOOL, "state": "ended", **RAN, "parts": [1]}),
     "response": (records.response("3.2", **TOLD), {"kind": "response", "request": "3.2", **TOLD}),
     "failure": (records.failure("3.2", **FAILED), FAILURE),
     "failure-partial": (records.failure("3.2", **FAILED, partial=[]), {**FAILURE, "partial": []}),
     "rewind": (records.rewind((1, 2)), {"kind": "rewind", "turns": [1, 2]}),
     "undo": (records.undo((1, 2)), {"kind": "undo", "turns": [1, 2]}),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("made", "expected"), MADE.values(), ids=MADE)
