@@ -19,6 +19,7 @@ from gemcli.sessions import names
 from gemcli.sessions.journal import Journal
 from gemcli.terminal import documents, inputs, options
 from gemcli.terminal.screen import Line, Piece
+from gemcli.tools import read_tools
 
 APART = {"--from": "--history", "--text": "--json"}
 """The options that exclude each other."""
@@ -55,6 +56,7 @@ OPTIONS = (
             "Google Cloud location for Vertex AI.  [default: $GOOGLE_CLOUD_LOCATION or global]")),
     ),
     options.group("Generation", options.generation),
+    options.group("Tools", options.tools),
     options.group("Output", options.forms("Print what was made in words, as on a terminal.")),
     options.everywhere(),
 )
@@ -77,6 +79,7 @@ def command(
     at: int | None,
     force: bool,
     wait: float,
+    tools_files: tuple[str, ...],
     as_text: bool,
     as_json: bool,
     **settings: Any,
@@ -96,8 +99,10 @@ def command(
     options.require_meaning(APART, NEEDS)
     if (project or location) and backend not in (None, "vertex"):
         raise click.UsageError("--project and --location are for Vertex AI")
-    inputs.only_one({"--history": history_file == "-", **options.stdin_readers(settings)})
-    config = options.config_from(settings, app.output.notice)
+    readers = options.stdin_readers(settings) | read_tools.readers(tools_files)
+    inputs.only_one({"--history": history_file == "-", **readers})
+    toolbox = read_tools.read(tools_files, app.output.notice)
+    config = options.config_from(settings, app.output.notice, toolbox.declarations)
     chosen = NewOptions(model, _backend(backend, project, location), config)
     if source is not None:
         origin = {"kind": "fork", "session": source}

@@ -27,7 +27,7 @@ from gemcli.terminal import documents, inputs
 from gemcli.terminal import options as common_options
 from gemcli.terminal.answer_printer import Ending, Printer, printer_for
 from gemcli.terminal.documents import Document
-from gemcli.tools import given_responses
+from gemcli.tools import given_responses, read_tools
 
 ALLOWED = ("blocked", "incomplete", "function_call")
 """The statuses that --allow can turn into success."""
@@ -85,6 +85,7 @@ OPTIONS = (
             "Model for this message; with --create, of the session if it is new.")),
         common_options.generation,
     ),
+    common_options.group("Tools", common_options.tools),
     common_options.group("Limits and retries", common_options.limits(deadline=600)),
     common_options.everywhere(),
 )
@@ -117,6 +118,7 @@ def command(
     allow: str,
     skip_empty: bool,
     dry_run: bool,
+    tools_files: tuple[str, ...],
     **settings: Any,
 ) -> None:
     """Send one message and print the answer: as one JSON document, or on a terminal as text.
@@ -151,8 +153,14 @@ def command(
         _check_once(key, app.environ)
     allowed = _allowed(allow)
     piped = message == "-" or (message is None and not no_stdin and not responses)
-    other_readers = common_options.stdin_readers(settings) | given_responses.readers(responses)
-    reader = inputs.only_one({"MESSAGE": piped, **other_readers})
+    reader = inputs.only_one(
+        {
+            "MESSAGE": piped,
+            **common_options.stdin_readers(settings),
+            **read_tools.readers(tools_files),
+            **given_responses.readers(responses),
+        }
+    )
     no_stdin = no_stdin or (reader is not None and not piped)
     limits = Limits(timeout, app.started + deadline)
     content = None
@@ -164,7 +172,8 @@ def command(
             return
         content = user_text(_required(text, message, session))
     with inputs.within(limits.remaining, "a file named by an option"):
-        config = common_options.config_from(settings, app.output.notice)
+        toolbox = read_tools.read(tools_files, app.output.notice)
+        config = common_options.config_from(settings, app.output.notice, toolbox.declarations)
         given = given_responses.read(responses, app.output.notice)
     options = SendOptions(
         session=session,

@@ -6,7 +6,7 @@ is what a session stores and what is sent. `definitions` says what there is to s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict, cast
 
@@ -23,6 +23,12 @@ from gemcli.settings.definitions import (
     RIVALS,
     SETTINGS,
     THINKING,
+)
+from gemcli.settings.tool_settings import (
+    TOOL_OPTIONS,
+    are_mixed,
+    merge_tool_config,
+    tool_problems,
 )
 from gemcli.text import tree, yaml_tree
 from gemcli.text.problems import Problems
@@ -51,21 +57,37 @@ Notice = Callable[[str], None]
 """Tells the user about something that is unusual but accepted."""
 
 
-def from_options(values: Mapping[str, object], notice: Notice) -> Config:
-    """The Config of command-line options, given by `Setting.name`.
+def from_options(
+    values: Mapping[str, object], notice: Notice, functions: Sequence[dict[str, object]] = ()
+) -> Config:
+    """The Config of command-line options, given by `Setting.name`, and of declared functions.
 
     A value is text as typed, a number, or a tuple of texts; None and () mean absent. Raises
     `GemcliError` SETTINGS with every problem.
     """
     given = tree.Mapping()
-    for setting in OPTIONS:
+    for setting in (*OPTIONS, *TOOL_OPTIONS):
         value = values.get(setting.name)
         if isinstance(value, tuple) and value:
             items = [Text(str(item)) for item in value]
             given[Text(setting.option)] = tree.Sequence(items=items)
         elif value is not None and value != ():
             given[Text(setting.option)] = Text(str(value))
-    return _read(_OPTIONS, given, "options", notice)
+    config = _read(_OPTIONS, given, "options", notice)
+    if functions:
+        config["tools"] = [{"functionDeclarations": [*functions]}, *config.get("tools", [])]
+    return config
+
+
+def with_tools_allowed(config: Config) -> Config:
+    """The Config that allows its tools to go together, unless it says otherwise.
+
+    The API wants to be told if functions go together with its own tools.
+    """
+    if not are_mixed(config.get("tools") or []):
+        return config
+    together = {"includeServerSideToolInvocations": True}
+    return {**config, "toolConfig": {**together, **config.get("toolConfig", {})}}
 
 
 def from_yaml(text: str, name: str, notice: Notice) -> Config:
@@ -83,16 +105,17 @@ def from_yaml(text: str, name: str, notice: Notice) -> Config:
 def check(config: object) -> list[Problem]:
     """What is wrong with a stored Config, whose keys are the API's own."""
     problems = Problems()
-    _STORED(problems, "the config", tree.from_value(config))
-    return problems.found
+    found = _STORED(problems, "the config", tree.from_value(config))
+    return problems.found if found is None else [*tool_problems(found)]
 
 
 def merge(session: Config, call: Config) -> Config:
     """The session's Config with that of one call over it. Neither is changed.
 
-    The keys of `generationConfig` and `thinkingConfig` are replaced one by one, safety settings by
-    category, all else whole, and of two `RIVALS` the session's. Other settings that exclude each
-    other are kept, for `check` to find: a call must not switch off the session's Model Armor.
+    The keys of `generationConfig`, `thinkingConfig` and `toolConfig` are replaced one by one,
+    safety settings by category, all else whole, and of two `RIVALS` the session's. Other settings
+    that exclude each other are kept, for `check` to find: a call must not switch off the session's
+    Model Armor.
     """
     merged: Config = {**session, **call}
     old, new = session.get("generationConfig"), call.get("generationConfig")
@@ -104,6 +127,8 @@ def merge(session: Config, call: Config) -> Config:
     if "safetySettings" in session and "safetySettings" in call:
         safety = _merge_by_category(session["safetySettings"], call["safetySettings"])
         merged["safetySettings"] = safety
+    if "toolConfig" in session and "toolConfig" in call:
+        merged["toolConfig"] = merge_tool_config(session["toolConfig"], call["toolConfig"])
     return merged
 
 
@@ -202,7 +227,7 @@ CONFIG = Schema(
 """A config file, and the `config` of a replay script."""
 
 _OPTIONS = Schema(
-    _config_at({setting.option: setting.path for setting in OPTIONS}),
-    {setting.option: setting.kind for setting in OPTIONS},
+    _config_at({setting.option: setting.path for setting in (*OPTIONS, *TOOL_OPTIONS)}),
+    {setting.option: setting.kind for setting in (*OPTIONS, *TOOL_OPTIONS)},
     exclusive=(("--thinking-budget", "--thinking-level"),),
 )

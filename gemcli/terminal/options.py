@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from gemcli.settings.config import Config
+    from gemcli.settings.definitions import Setting
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -180,7 +181,22 @@ def generation(function: F) -> F:
     from gemcli.settings.definitions import OPTIONS
 
     text = "Read settings from a YAML file; options win over it."
-    options = [
+    options = _options_of(OPTIONS)
+    options.append(click.option("--config", "config_file", metavar="FILE", help=text))
+    return all_of(options)(function)
+
+
+def tools(function: F) -> F:
+    """`--tools FILE`, and one option for each of `TOOL_OPTIONS`."""
+    from gemcli.settings.tool_settings import TOOL_OPTIONS
+
+    text = "Declare the functions in a YAML or JSON file, - for standard input."
+    files = click.option("--tools", "tools_files", metavar="FILE", multiple=True, help=text)
+    return all_of([files, *_options_of(TOOL_OPTIONS)])(function)
+
+
+def _options_of(settings: Sequence[Setting]) -> list[Callable[[Any], Any]]:
+    return [
         click.option(
             setting.option,
             setting.name,
@@ -188,10 +204,8 @@ def generation(function: F) -> F:
             multiple=setting.repeatable,
             help=setting.help[0].upper() + setting.help[1:] + ".",
         )
-        for setting in OPTIONS
+        for setting in settings
     ]
-    options.append(click.option("--config", "config_file", metavar="FILE", help=text))
-    return all_of(options)(function)
 
 
 def stdin_readers(values: Mapping[str, Any]) -> dict[str, bool]:
@@ -200,11 +214,15 @@ def stdin_readers(values: Mapping[str, Any]) -> dict[str, bool]:
     return {"--config": config == "-", "--system": system == "@-"}
 
 
-def config_from(values: Mapping[str, Any], notice: Callable[[str], None]) -> Config:
-    """The Config of the options that `generation` adds, those of `--config` under the others.
+def config_from(
+    values: Mapping[str, Any],
+    notice: Callable[[str], None],
+    functions: Sequence[dict[str, object]] = (),
+) -> Config:
+    """The Config of the options that `generation` and `tools` add, `--config` under the others.
 
-    What is unusual but accepted goes to `notice`. Raises `GemcliError` (SETTINGS) with every
-    problem, and what `inputs.document` raises.
+    `functions` are the declarations that `--tools` names. What is unusual but accepted goes to
+    `notice`. Raises `GemcliError` (SETTINGS) with every problem, and what `inputs.document` raises.
     """
     from gemcli.settings import config
     from gemcli.terminal import inputs
@@ -213,12 +231,12 @@ def config_from(values: Mapping[str, Any], notice: Callable[[str], None]) -> Con
     instruction = given.get("system_instruction")
     if instruction and instruction.startswith("@"):
         given["system_instruction"] = inputs.document(instruction[1:], notice)
-    asked = config.from_options(given, notice)
+    asked = config.from_options(given, notice, functions)
     if name := given.get("config_file"):
         text = inputs.document(name, notice)
         shown = "standard input" if name == "-" else name
-        return config.merge(config.from_yaml(text, shown, notice), asked)
-    return asked
+        asked = config.merge(config.from_yaml(text, shown, notice), asked)
+    return config.with_tools_allowed(asked)
 
 
 Table = Mapping[str, str]
