@@ -151,4 +151,5 @@ def _source(app: App, source: str, at: int | None) -> Journal:
     try:
         return journal if at is None else journal.at(at)
     except KeyError:
-        raise GemcliError("NO_SUCH_TURN", f"{source} has no turn {at}") from None
+        missing = GemcliError("NO_SUCH_TURN", f"{source} has no turn {at}")
+        raise missing.of_session(source) from None

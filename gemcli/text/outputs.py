@@ -12,11 +12,11 @@ def hint(text: str) -> str | None:
     """What to use instead of a text that gemcli has printed; None if it is anything else."""
     first, _, _ = text.partition("\n")
     if first.startswith(MARKDOWN):
-        return "Markdown is for reading; gemcli export contents -s SESSION can be read back"
+        return "Markdown is for reading; gemcli export contents -s NAME can be read back"
     if _is_turn(first):
         return (
             "this is the output of gemcli history;"
-            " use gemcli export contents -s SESSION, or gemcli history -s SESSION --contents"
+            " use gemcli export contents -s NAME, or gemcli history -s NAME --contents"
         )
     return None
 

@@ -190,7 +190,7 @@ def test_a_fork_at_no_turn(here: InProcess) -> None:
     done = here("new", "-s", "b", "--from", "a", "--at", "9")
     assert (done.status, done.out) == (65, "")
     assert "a has no turn 9" in done.err
-    assert "hint: run gemcli history -s SESSION --all to see its turns" in done.err
+    assert "hint: run gemcli history -s a --all to see its turns" in done.err
     assert not here.session("b").exists()
 
 

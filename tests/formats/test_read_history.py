@@ -78,13 +78,13 @@ KNOWN = {
     "json-script": ('{"turns": ["a"]}', "gemcli replay x -s NAME sends its messages"),
     "markdown": (
         "# Conversation with m\n\n",
-        "Markdown is for reading; gemcli export contents -s SESSION can be read back",
+        "Markdown is for reading; gemcli export contents -s NAME can be read back",
     ),
     "history": (
         '{"turn": 1, "state": "answered", "user": "q", "text": "a"}\n' * 2,
         (
             "this is the output of gemcli history;"
-            " use gemcli export contents -s SESSION, or gemcli history -s SESSION --contents"
+            " use gemcli export contents -s NAME, or gemcli history -s NAME --contents"
         ),
     ),
     "suite": ('{"messages": []}\n{"messages": []}\n', "gemcli replay x --out DIR sends the messages of each again"),
