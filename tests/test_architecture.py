@@ -45,7 +45,8 @@ LAYERS: dict[str, str] = {
     "create_session": "errors text chat settings sessions formats terminal api app",
     "send_message": "errors signals chat settings sessions api prepare_request exchange tools app create_session",
     "replay": (
-        "errors signals text chat settings sessions terminal api prepare_request exchange tools app create_session"
+        "errors signals text chat settings sessions formats terminal api prepare_request exchange tools app "
+        "create_session"
     ),
     "commands": (
         "errors signals text chat settings sessions formats terminal api prepare_request exchange tools app "

@@ -110,6 +110,15 @@ turns:
 - Two
 """
 
+CALLING = """
+name: calling
+model: gemini-test
+tools: [{name: f}]
+turns:
+- {user: One, tool_results: [{name: f, result: 1}], expect: {calls: [f]}}
+- {user: Two, expect: {no_calls: true}}
+"""
+
 SUITE = '{"id": "q1", "mine": 1, "turns": ["One"]}\n{"id": "q2", "turns": ["Two"]}\n'
 
 
@@ -140,6 +149,7 @@ def printed(here: InProcess, model: Model) -> Iterator[tuple[str, Any]]:
     (here.directory / "all.yaml").write_text(SCRIPT)
     (here.directory / "more.yaml").write_text(SCRIPT.replace("- Two", "- Three"))
     (here.directory / "suite.jsonl").write_text(SUITE)
+    (here.directory / "calling.yaml").write_text(CALLING)
     write_session("mixed", *mixed())
     write_session("doubtful", header(), request(1, "Is anybody there?"), failure(1, "unknown"))
     write_session("corrupt", header(), {"kind": "response", "request": "7.1"})
@@ -173,6 +183,8 @@ def printed(here: InProcess, model: Model) -> Iterator[tuple[str, Any]]:
     yield from events("replay", "more.yaml", "-s", "r.jsonl")
     yield from events("replay", "all.yaml", "-s", "corrupt")
     yield from events("replay", "suite.jsonl", "--out", "out")
+    model.script(json_reply(answer(CALL)))
+    yield from events("replay", "calling.yaml", "-s", "called.jsonl")
     # What goes wrong, and what is told of it.
     run("new", "-s", "bad", "--history", "broken.json")
     run("send", "-s", "nobody", "Hello", "--debug")
@@ -226,6 +238,7 @@ def script_keys() -> dict[str, set[str]]:
         "Keys of a turn": {*script_schema.TURN.keys},
         "Checks": {*script_schema.EXPECT.keys},
         "Token counts": {*checks.TOKENS},
+        "Functions": {*script_schema.TOOL_RESULT.keys},
         "Templates": {*template.FILTERS},
         "Conversations": {*read_conversation.SHAPES},
     }

@@ -12,6 +12,7 @@ from itertools import islice
 
 from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS
 from gemcli.replay import template
+from gemcli.replay.check_functions import check_functions
 from gemcli.replay.checks import PATTERNS
 from gemcli.replay.script import Script, Turn
 from gemcli.settings import config
@@ -37,6 +38,8 @@ RULES = {
     "refusal-not-last": "only the last message is expected to be refused (`--strict`)",
     "torn-tail": "a session ends with a whole record (`--strict`)",
     "comment": "no text is lost to a comment (`--strict`)",
+    "undeclared": "what is said of a function is said of one that `tools` declare",
+    "result-template": "`args` and `result` have no templates, which stay as they are (`--strict`)",
     "too-long": f"a conversation's messages have at most {MAX_CHARACTERS:,} characters",
     "too-many": "a file has at most 100,000 messages",
     "file": "`system` is text, and no @FILE",
@@ -56,6 +59,7 @@ def check_script(script: Script, problems: Problems) -> None:
     """Find what does not go together in a script."""
     _check_configs(script, problems)
     _check_ids(script, problems)
+    check_functions(script, problems)
     for turn in script.turns[:-1]:
         if turn.expect.finish and REFUSALS.issuperset(turn.expect.finish):
             message = "a message after a refused one is never sent"

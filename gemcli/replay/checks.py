@@ -8,12 +8,15 @@ they can be changed and run again without sending anything.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NotRequired, TypedDict
 
+from gemcli.chat.answered_calls import shown
 from gemcli.chat.answers import Verdict, token_count
+from gemcli.chat.contents import FunctionCall
 from gemcli.exchange import Result
+from gemcli.replay.calls import Called, are_made
 from gemcli.text import patterns, strict_json
 from gemcli.text.patterns import TooSlow
 
@@ -86,6 +89,8 @@ class Expected(NamedTuple):
     texts: Mapping[str, tuple[str, ...]] = {}
     finish: tuple[str, ...] | None = None
     bounds: Mapping[str, Bound] = {}
+    calls: tuple[Called, ...] = ()
+    no_calls: bool | None = None
 
 
 NOTHING = Expected()
@@ -99,6 +104,8 @@ class Observation(NamedTuple):
     finish: str | None
     latency_ms: int
     tokens: Mapping[str, int | None]
+    calls: Sequence[FunctionCall] = ()
+    """Every call of the turn, answered or not."""
 
     @property
     def calls_functions(self) -> bool:
@@ -131,15 +138,15 @@ def bound(text: str) -> Bound:
     raise ValueError
 
 
-def observe(result: Result) -> Observation:
-    """What checks look at in an answered exchange."""
+def observe(result: Result, calls: Sequence[FunctionCall] = ()) -> Observation:
+    """What checks look at in the last exchange of a turn that led to these `calls`."""
     usage = result.answer.get("usageMetadata")
     tokens: dict[str, int | None] = dict.fromkeys(TOKENS)
     if isinstance(usage, dict):
         tokens = {name: token_count(usage, counter) for name, counter in TOKENS.items()}
     block_reason = (result.answer.get("promptFeedback") or {}).get("blockReason")
     finish = result.verdict.finish_reason or block_reason
-    return Observation(result.verdict, finish, result.latency_ms, tokens)
+    return Observation(result.verdict, finish, result.latency_ms, tokens, calls)
 
 
 def run_checks(
@@ -148,6 +155,7 @@ def run_checks(
     """Every check of an answer, in order, whether or not the ones before it hold."""
     return [
         *_check_finish(expected, observation),
+        *_check_calls(expected, observation.calls),
         *_check_texts(expected, observation.verdict.text, find),
         *_check_bounds(expected, observation),
     ]
@@ -162,6 +170,10 @@ def unmet(check: Check, text: str) -> str:
     if one := TEXT_CHECKS.get(check["check"]):
         quoted = " or ".join(map(_quoted, choices))
         return f"the answer should {one.says} {quoted}, it is {_quoted(text)}"
+    if check["check"] == "calls":
+        return f"the model should call {choices[0]}, it called {_shortened(check.get('got'))}"
+    if check["check"] == "no_calls":
+        return f"the model should call nothing, it called {_shortened(check.get('got'))}"
     name = "the finish reason" if check["check"] == "finish" else f"`{check['check']}`"
     got = check.get("got")
     return f"{name} should be {' or '.join(choices)}, not {'unknown' if got is None else got}"
@@ -169,8 +181,12 @@ def unmet(check: Check, text: str) -> str:
 
 def _quoted(text: str) -> str:
     """A text as one of a message, not too long."""
-    shown = text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "…"
-    return strict_json.dumps(shown)
+    return strict_json.dumps(_shortened(text))
+
+
+def _shortened(text: object) -> str:
+    shown = str(text)
+    return shown if len(shown) <= MAX_QUOTED else shown[:MAX_QUOTED] + "…"
 
 
 def _check_finish(expected: Expected, observation: Observation) -> Iterator[Check]:
@@ -188,6 +204,15 @@ def _check_finish(expected: Expected, observation: Observation) -> Iterator[Chec
 def is_too_slow(check: Check) -> bool:
     """Whether a check failed because its regular expression was given up."""
     return check["check"] in PATTERNS and check.get("got") == TOO_SLOW
+
+
+def _check_calls(expected: Expected, calls: Sequence[FunctionCall]) -> Iterator[Check]:
+    """The checks of a turn's calls; what is found is all of them."""
+    found = ", ".join(map(shown, calls)) or "nothing"
+    for called, ok in zip(expected.calls, are_made(expected.calls, calls), strict=True):
+        yield {"check": "calls", "want": str(called), "got": found, "ok": ok}
+    if expected.no_calls:
+        yield {"check": "no_calls", "got": found, "ok": not calls}
 
 
 def _check_texts(expected: Expected, text: str, find: Find) -> Iterator[Check]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from gemcli.chat.answers import USAGE_COUNTERS, token_count
-from gemcli.chat.contents import text_of
+from gemcli.chat.contents import FunctionCall, FunctionResponse, text_of
 from gemcli.errors import GemcliError, counted
 from gemcli.exchange import Result
 from gemcli.replay.checks import Check
@@ -63,7 +63,8 @@ MOST_SESSIONS = 20
 class Outcome:
     """What came of a turn, `number` in the session. With an `error` it has not passed.
 
-    `time` is when its request was recorded, None if there was none.
+    `time` is when its request was recorded, None if there was none. `paid` are the answers that
+    were received now, of which `result`, the last one, may be one.
     """
 
     status: Status
@@ -74,6 +75,7 @@ class Outcome:
     checks: Sequence[Check] = ()
     error: GemcliError | None = None
     time: str | None = None
+    paid: Sequence[Result] = ()
 
 
 def run_event(suite: Suite, resuming: int, *, dry_run: bool) -> Event:
@@ -114,6 +116,16 @@ def turn_event(script: Script, session: str | None, index: int, outcome: Outcome
         "notes": list(result.notes) if result else [],
         "checks": list(outcome.checks),
         "error": error.to_json() if error else None,
+    }
+
+
+def tool_event(call: FunctionCall, response: FunctionResponse) -> Event:
+    """The result of a call, which is about to be sent."""
+    return {
+        "event": "tool",
+        "time": records.now(),
+        "function_call": call,
+        "function_response": response,
     }
 
 
@@ -172,8 +184,8 @@ class Tally:
         self.counts[outcome.status] += 1
         self.sent += outcome.sent
         self.newest = max(self.newest, outcome.time or "")
-        if outcome.sent and outcome.result:
-            usage = outcome.result.answer.get("usageMetadata")
+        for result in outcome.paid:
+            usage = result.answer.get("usageMetadata")
             for counter in USAGE_COUNTERS:
                 self.usage[counter] += token_count(usage, counter)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
@@ -17,7 +17,7 @@ from gemcli.sessions import names, once
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.once import Message
 from gemcli.sessions.records import SessionRecord
-from gemcli.sessions.turns import Exchange
+from gemcli.sessions.turns import ANSWERED, Exchange
 from gemcli.sessions.turns import Turn as RecordedTurn
 from gemcli.settings import config as settings
 from gemcli.settings.config import Config
@@ -30,6 +30,11 @@ class Plan:
     turn: Turn
     message: Message
     call_config: Config
+
+    def following(self, message: Message, content: Content) -> Message:
+        """The message that brings the results of calls, after another one of the same turn."""
+        key = once.next_key(message.key, message.model, message.config, content)
+        return replace(message, key=key, content=content)
 
 
 def plans(script: Script, journal: Journal) -> Iterator[Plan]:
@@ -95,16 +100,31 @@ class RecordedTurns:
         self._session = session
         self._turns = played_turns(script, journal)
 
-    def stored_answer(self, place: int, message: Message, *, resend: bool) -> Exchange | None:
-        """The exchange that answers the turn at `place` (from 0); None if it must be sent."""
-        if place < len(self._turns):
-            exchange = self._turns[place].exchanges[0]
+    def stored_answer(
+        self, place: int, message: Message, *, resend: bool, round_: int = 0
+    ) -> Exchange | None:
+        """The exchange that answers a message; None if it must be sent.
+
+        It is that of the turn at `place` or, from `round_` 1, brings results of calls to it.
+        """
+        answered, hint = self._answered(place), self._hint(place)
+        if round_ < len(answered):
+            exchange = answered[round_]
+            if round_ and exchange.request["content"] != message.content:
+                what = f"turn {exchange.turn} was answered with other tool results"
+                raise GemcliError("DIVERGED", f"{what}; nothing was sent", hint=hint)
         elif last := once.last_try(self._journal, message):
             exchange = last
         else:
             return None
-        hint = self._hint(place)
         return once.stored_answer(self._journal, exchange, message, resend=resend, hint=hint)
+
+    def require_no_more_rounds(self, place: int, count: int) -> None:
+        """Raise `GemcliError` (DIVERGED) if a turn has more than `count` answered exchanges."""
+        answered = self._answered(place)
+        if len(answered) > count:
+            what = f"the script lacks tool results that turn {answered[0].turn} was answered with"
+            raise GemcliError("DIVERGED", what, hint=self._hint(place))
 
     def require_no_more(self) -> None:
         """Raise `GemcliError` (DIVERGED) if more turns were answered than the script has."""
@@ -112,6 +132,12 @@ class RecordedTurns:
         if len(self._turns) > length:
             what = f"the script has no message for turn {self._turns[length].number} of the session"
             raise GemcliError("DIVERGED", what, hint=self._hint(length))
+
+    def _answered(self, place: int) -> list[Exchange]:
+        """The exchanges of the turn at `place` that are in the history."""
+        turn = self._turns[place] if place < len(self._turns) else None
+        exchanges = turn.exchanges if turn else ()
+        return [exchange for exchange in exchanges if exchange.state == ANSWERED]
 
     def _hint(self, place: int) -> str:
         """How to go on where the script and the session part: at `place`, from 0."""

@@ -9,7 +9,8 @@
     [{"role": "user", "parts": […]}, …]                       messages of any of these, alone
 
 Each message tells its format by itself. What the user said is sent again, a system message is the
-system instruction, answers are left out. Recorded messages are never templates. Other keys are
+system instruction, answers are left out; what functions returned becomes the turn's `tool_results`,
+should the model call them again. Recorded messages are never templates. Other keys are
 other people's data: they are left alone, unless they are settings or look like a slip.
 """
 
@@ -126,7 +127,7 @@ class _Conversation:
                 self.ignored["model"] = None
             elif key == "system" or (self.recorded and key in SYSTEM_KEYS):
                 self._set_system(key, value)
-            elif key in SCRIPT.keys:
+            elif key in SCRIPT.keys and not (self.recorded and key == "tools"):
                 self.script[key] = value
             elif not (self.recorded and settings.take(key, value)):
                 self._leave_alone(key, value)
@@ -171,15 +172,32 @@ class _Conversation:
             self.problems.add("empty-script", message, items)
 
     def _sent_again(self, items: Sequence) -> Sequence:
-        """The user's texts of recorded messages; a system message becomes the script's."""
-        turns = Sequence(items.line, items.column)
+        """The user's messages of recorded ones; a system message becomes the script's."""
+        texts: list[Text] = []
+        functions: dict[int, list[Mapping]] = {}
         for item in items:
             said = recorded_messages.read(self.problems, item)
             if said and said.system is not None:
                 self._set_system(said.system, said.text)
+            elif said and said.function is not None and texts:
+                functions.setdefault(len(texts), []).append(said.function)
+            elif said and said.function is None:
+                texts.append(said.text)
             elif said:
-                turns.append(said.text)
-        return turns
+                message = "a function is called before the first message"
+                self.problems.add("function-call", message, item)
+        turns = [self._turn(text, functions.get(n, [])) for n, text in enumerate(texts, 1)]
+        return Sequence(items.line, items.column, turns)
+
+    def _turn(self, text: Text, functions: list[Mapping]) -> Node:
+        """A message, with the results of the calls that it led to."""
+        results = recorded_messages.tool_results(self.problems, functions)
+        if not results:
+            return text
+        turn = Mapping(text.line, text.column)
+        turn[Text("user", text.line, text.column)] = text
+        turn[Text("tool_results", results.line, results.column)] = results
+        return turn
 
     def _set_system(self, at: Text, value: Node) -> None:
         if "system" in self.script:

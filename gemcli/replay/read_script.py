@@ -16,9 +16,11 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from gemcli.chat.contents import function_calls, function_responses, user_text
+from gemcli.chat.answered_calls import answered_calls
+from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError, Problem, in_order
 from gemcli.replay import read_conversation
+from gemcli.replay.calls import recorded_result
 from gemcli.replay.script import Script, Suite, Turn
 from gemcli.replay.script_schema import MAX_MESSAGES, refuse_so_many
 from gemcli.replay.suites import CollectedScripts
@@ -97,22 +99,19 @@ def _read_session(text: str, file: str, collected: CollectedScripts) -> None:
         end = Text("", len(journal.records) + 1, 1)
         collected.problems.note("torn-tail", "a crash tore this record; it is left out", end)
     lines = {id(record): line for line, record in enumerate(journal.records, 1)}
-    requests = [(turn, lines[id(turn.exchanges[0].request)]) for turn in journal.live]
-    turns = [_recorded(turn, line, collected.problems) for turn, line in requests]
+    turns = [_recorded(turn, lines[id(turn.exchanges[0].request)]) for turn in journal.live]
     header = journal.header
     if turns:
         script = Script(collected.name, _numbered(turns), header["model"], header["config"])
         collected.scripts.append(replace(script, header=header))
 
 
-def _recorded(turn: Recorded, line: int, problems: Problems) -> Turn:
-    """A turn of a session, whose request is in `line`, to be sent again."""
+def _recorded(turn: Recorded, line: int) -> Turn:
+    """A turn of a session, whose request is in `line`, to be sent again; its calls are answered."""
     request = turn.exchanges[0].request
-    if any(function_calls(content) or function_responses(content) for content in turn.contents):
-        message = f"turn {turn.number} of the session calls functions"
-        problems.add("function-call", message, Text("", line, 1), "a script cannot answer them")
     config: Config = request.get("config") or {}
-    return Turn("", request["content"], raw=True, config=config, line=line)
+    results = tuple(map(recorded_result, answered_calls(turn.contents)))
+    return Turn("", request["content"], True, config=config, line=line, tool_results=results)
 
 
 def _document(text: str, file: str, problems: Problems) -> Node | None:

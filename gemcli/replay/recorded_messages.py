@@ -6,28 +6,34 @@ Every format is told by the message: Contents have `parts`, others `role` and `c
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeGuard
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeGuard, cast
 
 from gemcli.chat import turn_order
-from gemcli.chat.contents import Content, function_responses
+from gemcli.chat.answered_calls import answered_calls
+from gemcli.chat.contents import Content, function_calls, function_responses
+from gemcli.formats.read_chat_completions import Reader
 from gemcli.settings.api_objects import wire_form
 from gemcli.text import tree
 from gemcli.text.problems import Problems
-from gemcli.text.tree import Literal, Mapping, Node, Sequence, Text
+from gemcli.text.tree import Literal, Mapping, Node, Text
 
 USER = ("user", "human")
 SYSTEM = ("system", "developer")
 MODEL = ("assistant", "model", "gpt", "bot", "chatgpt", "bing", "bard")
-FUNCTION = ("tool", "function", "function_call", "function_response", "observation")
-
-NO_CALLS = "a conversation with function calls cannot be replayed"
+RESULT = ("tool", "function")
+OTHER_FUNCTION = ("function_call", "function_response", "observation")
 
 
 class Said(NamedTuple):
-    """What a message contributes: a text of the user, or with a `system` key the instruction."""
+    """What a message contributes: a text of the user, or with a `system` key the instruction.
 
-    text: Text
+    A `function` message calls functions, or has what they returned.
+    """
+
+    text: Text = Text("")
     system: Text | None = None
+    function: Mapping | None = None
 
 
 def is_message(node: Node) -> bool:
@@ -63,8 +69,11 @@ def _message(problems: Problems, item: Mapping, role: Text, value: Node | None) 
             return Said(text, role if role in SYSTEM else None)
         message = "`content` must be text, or a list of text parts"
         problems.add("value", message, item if value is None else value)
-    elif role in FUNCTION or not all(map(is_nothing, calls)):
-        problems.add("function-call", NO_CALLS, role)
+    elif role in RESULT or not all(map(is_nothing, calls)):
+        return Said(function=item)
+    elif role in OTHER_FUNCTION:
+        hint = "write it as Chat Completions have it, with `tool_calls` and the role `tool`"
+        problems.add("function-call", f"`{role}` is no role that can be replayed", role, hint)
     elif role not in MODEL:
         message = f"`role` must be user, assistant, system or developer, not `{role[:40]}`"
         problems.add("value", message, role)
@@ -75,7 +84,7 @@ def _joined(value: Node | None) -> Text | None:
     """The text of a message's content; None if it is not all text."""
     if _is_text(value):
         return value
-    if not isinstance(value, Sequence):
+    if not isinstance(value, tree.Sequence):
         return None
     texts = [part.get(Text("text")) if isinstance(part, Mapping) else None for part in value]
     if not all(map(_is_text, texts)):
@@ -93,16 +102,47 @@ def _content(problems: Problems, item: Mapping) -> Said | None:
     faults = shape_problems or list(turn_order.content_problems(0, value))
     for fault in faults:
         problems.add(fault.rule, fault.message, item, fault.hint)
-    if faults or value["role"] == "model":
+    if faults:
         return None
-    if function_responses(value):
-        problems.add("function-call", NO_CALLS, item)
-    elif any(set(part) != {"text"} for part in value["parts"]):
-        problems.add("value", "a message must consist of text", item)
+    if function_calls(value) or all("functionResponse" in part for part in value["parts"]):
+        return Said(function=item)
+    if value["role"] == "model":
+        return None
+    if any(set(part) != {"text"} for part in value["parts"]):
+        problems.add("value", "a message must consist of text, or of function responses", item)
     else:
         text = "".join(part["text"] for part in value["parts"])
         return Said(Text(text, item.line, item.column, plain=False))
     return None
+
+
+def tool_results(problems: Problems, messages: Sequence[Mapping]) -> tree.Sequence | None:
+    """What functions returned in the `function` messages of one turn, as a script has it."""
+    if not messages:
+        return None
+    contents = list(_contents(problems, messages))
+    found = answered_calls(contents)
+    if len(found) < sum(len(function_responses(content)) for content in contents):
+        problems.add(
+            "function-call", "a result belongs to none of the calls before it", messages[0]
+        )
+    line, column = messages[0].line, messages[0].column
+    results = tree.Sequence(line, column)
+    for one in found:
+        result = cast("Mapping", tree.from_value(one))
+        result[Text("name")] = Text(one["name"], line, column, plain=False)
+        results.append(result)
+    return results
+
+
+def _contents(problems: Problems, messages: Sequence[Mapping]) -> Iterator[Content]:
+    """The messages as Contents; those of Chat Completions are read as `new --history` does."""
+    values = [tree.plain_value(message, problems) for message in messages]
+    reader = Reader([value for value in values if "parts" not in value])
+    for fault in reader.problems:
+        problems.add("function-call", fault.message, messages[fault.index or 0], fault.hint)
+    yield from cast("list[Content]", reader.contents)
+    yield from (wire_form(value) for value in values if "parts" in value)
 
 
 def _is_text(node: Node | None) -> TypeGuard[Text]:
@@ -116,6 +156,6 @@ def is_null(node: Node | None) -> bool:
 
 def is_nothing(node: Node | None) -> bool:
     """Whether it is one of the ways in which data says that there is nothing."""
-    empty = isinstance(node, Mapping | Sequence) and not node
+    empty = isinstance(node, Mapping | tree.Sequence) and not node
     # Data sets also have lists that were written as text.
     return is_null(node) or empty or (_is_text(node) and node in ("", "[]"))

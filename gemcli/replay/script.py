@@ -8,6 +8,7 @@ from typing import Any
 
 from gemcli.chat.contents import Content, Part, parts_of
 from gemcli.errors import Problem
+from gemcli.replay.calls import ToolResult
 from gemcli.replay.checks import NOTHING, Expected
 from gemcli.replay.template import render
 from gemcli.sessions.records import SessionRecord
@@ -19,7 +20,8 @@ class Turn:
     """One message of a script.
 
     `raw` messages are sent as they are, the others are templates. `wait` is the pause in seconds
-    before it, `config` what it adds to the script's, `line` where it begins.
+    before it, `config` what it adds to the script's, `line` where it begins. Calls are answered by
+    its own `tool_results` first.
     """
 
     id: str
@@ -29,6 +31,7 @@ class Turn:
     config: Config = field(default_factory=Config)
     expect: Expected = NOTHING
     line: int = 1
+    tool_results: tuple[ToolResult, ...] = ()
 
     def rendered(self, texts: Mapping[str, str]) -> Content:
         """The user Content to send, with `texts` in the place of templates."""
@@ -52,6 +55,7 @@ class Script:
     on_fail: str | None = None
     on_unknown: str | None = None
     header: SessionRecord | None = None
+    tool_results: tuple[ToolResult, ...] = ()
 
     def as_raw(self) -> Script:
         """The script, with messages that are no templates."""
@@ -67,6 +71,7 @@ class Settings:
     config: Config = field(default_factory=Config)
     vars: Mapping[str, str] = field(default_factory=dict)
     expect: Expected = NOTHING
+    tool_results: tuple[ToolResult, ...] = ()
     on_fail: str | None = None
     on_unknown: str | None = None
 
@@ -81,6 +86,7 @@ class Settings:
             model=script.model or self.model,
             config=merge(self.config, script.config),
             vars={**self.vars, **script.vars},
+            tool_results=(*script.tool_results, *self.tool_results),
             on_fail=script.on_fail or self.on_fail,
             on_unknown=script.on_unknown or self.on_unknown,
         )
@@ -92,6 +98,8 @@ def _over(own: Expected, usual: Expected) -> Expected:
         {**usual.texts, **own.texts},
         usual.finish if own.finish is None else own.finish,
         {**usual.bounds, **own.bounds},
+        own.calls or usual.calls,
+        usual.no_calls if own.no_calls is None else own.no_calls,
     )
 
 

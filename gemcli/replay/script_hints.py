@@ -21,6 +21,14 @@ _IN_BOTH = CONFIG_KEYS | {
     **_meant("config", "settings options params parameters generationConfig generation_config"),
 }
 
+NOT_IN_TOOL_RESULTS = {
+    **_meant("name", "function tool call function_name"),
+    **_meant("args", "arguments parameters params input"),
+    **_meant("result", "response output content return value results error"),
+    **_meant("times", "count repeat uses"),
+    "id": "calls are told apart by `name` and `args`: ids are new each time",
+}
+
 NOT_IN_TURNS = _IN_BOTH | {
     **_meant("user", "text message msg input prompt content say send ask question query human"),
     **_meant("id", "name key title"),
@@ -31,7 +39,7 @@ NOT_IN_TURNS = _IN_BOTH | {
         "the model answers; `expect` says what its answer must be like",
     ),
     **dict.fromkeys(
-        ("model", "system", "vars", "on_fail", "on_unknown", "turns"),
+        ("model", "system", "tools", "vars", "on_fail", "on_unknown", "turns"),
         "it belongs to the script, beside `turns`",
     ),
     **dict.fromkeys(

@@ -5,14 +5,15 @@ A message is text whatever it looks like: `- yes`, `- 12:30` and `- null` say ju
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from gemcli.chat.contents import user_text
+from gemcli.replay.calls import Called, ToolResult
 from gemcli.replay.checks import PATTERNS, TEXT_CHECKS, TOKENS, Bound, Expected
 from gemcli.replay.script import Script, Settings, Turn
-from gemcli.replay.script_hints import NOT_IN_SCRIPTS, NOT_IN_TURNS
+from gemcli.replay.script_hints import NOT_IN_SCRIPTS, NOT_IN_TOOL_RESULTS, NOT_IN_TURNS
 from gemcli.replay.script_values import (
     BOUND,
     FINISH,
@@ -27,19 +28,78 @@ from gemcli.replay.script_values import (
     WORDS,
     one_or_more,
 )
+from gemcli.settings.api_objects import kind_of
 from gemcli.settings.config import CONFIG, Config
 from gemcli.text import tree
 from gemcli.text.problems import Place, Problems
-from gemcli.text.schema import Kind, Schema, Values, choice, list_of, map_of
+from gemcli.text.schema import (
+    COUNT,
+    Kind,
+    Schema,
+    Values,
+    any_object,
+    any_value,
+    choice,
+    list_of,
+    map_of,
+)
 from gemcli.text.tree import Node, Text
+from gemcli.tools import declarations, results
+from gemcli.tools.declarations import Tool
 
 
 def _expected(
-    *, finish: tuple[str, ...] | None = None, tokens: Mapping[str, Bound] | None = None, **more: Any
+    *,
+    finish: tuple[str, ...] | None = None,
+    tokens: Mapping[str, Bound] | None = None,
+    calls: Sequence[Called] = (),
+    no_calls: bool | None = None,
+    **more: Any,
 ) -> Expected:
     texts = {name: more.pop(name) for name in [*more] if name in TEXT_CHECKS}
     bounds = more | {f"tokens.{name}": bound for name, bound in (tokens or {}).items()}
-    return Expected(texts, finish, bounds)
+    return Expected(texts, finish, bounds, tuple(calls), no_calls)
+
+
+def _function(problems: Problems, label: str, node: Node) -> Text | None:
+    """The name of a function, which knows its place."""
+    name = declarations.NAME(problems, label, node)
+    return node if name and isinstance(node, Text) else None
+
+
+CALLED = Schema(Called, {"name": _function, "args": any_object}, required=("name",), short="name")
+
+
+def _tool_result(
+    *,
+    name: Text,
+    result: Any,
+    args: Mapping[str, Any] | None = None,
+    parts: Sequence[Any] = (),
+    times: int | None = None,
+) -> ToolResult:
+    answer = replace(results.of_value(result), parts=tuple(parts))
+    return ToolResult(Called(name, args or {}), answer, times)
+
+
+TOOL_RESULT = Schema(
+    _tool_result,
+    {
+        **CALLED.keys,
+        "result": any_value,
+        "parts": list_of(kind_of("FunctionResponsePart")),
+        "times": COUNT,
+    },
+    required=("name", "result"),
+    elsewhere=NOT_IN_TOOL_RESULTS,
+)
+
+_TOOL_RESULTS = list_of(TOOL_RESULT)
+
+
+def _tool_results(problems: Problems, label: str, node: Node) -> tuple[ToolResult, ...] | None:
+    items = _TOOL_RESULTS(problems, label, node)
+    return None if items is None else tuple(item for item in items if item is not None)
 
 
 EXPECT = Schema(
@@ -47,16 +107,27 @@ EXPECT = Schema(
     {
         **{name: one_or_more(PATTERN if name in PATTERNS else WORDS) for name in TEXT_CHECKS},
         "finish": one_or_more(FINISH),
+        "calls": list_of(CALLED, least=1),
+        "no_calls": FLAG,
         "words": BOUND,
         "chars": BOUND,
         "latency_ms": BOUND,
         "tokens": Schema(dict, dict.fromkeys(TOKENS, BOUND)),
     },
+    exclusive=(("calls", "no_calls"),),
 )
 
 TURN: Schema[Values] = Schema(
     dict,
-    {"id": ID, "user": WORDS, "raw": FLAG, "wait": SECONDS, "config": CONFIG, "expect": EXPECT},
+    {
+        "id": ID,
+        "user": WORDS,
+        "raw": FLAG,
+        "wait": SECONDS,
+        "config": CONFIG,
+        "expect": EXPECT,
+        "tool_results": _tool_results,
+    },
     required=("user",),
     elsewhere=NOT_IN_TURNS,
 )
@@ -105,11 +176,14 @@ def _turns(problems: Problems, label: str, node: Node) -> tuple[Turn, ...] | Non
     return None if turns is None else tuple(turn for turn in turns if turn is not None)
 
 
-def _settings(*, system: str | None = None, **values: Any) -> Settings:
+def _settings(*, system: str | None = None, tools: Sequence[Tool] = (), **values: Any) -> Settings:
+    config: Config = {}
     if system is not None:
-        instruction: Config = {"systemInstruction": {"parts": [{"text": system}]}}
-        values["config"] = {**instruction, **values.get("config", {})}
-    return Settings(**values)
+        config["systemInstruction"] = {"parts": [{"text": system}]}
+    if tools:
+        # What runs them stays behind: a script answers the calls itself.
+        config["tools"] = [{"functionDeclarations": [tool.declaration for tool in tools]}]
+    return Settings(config={**config, **values.pop("config", {})}, **values)
 
 
 def _script(*, turns: tuple[Turn, ...], **values: Any) -> tuple[Settings, tuple[Turn, ...]]:
@@ -120,9 +194,11 @@ SETTINGS: dict[str, Kind[object]] = {
     "name": NAME,
     "model": MODEL,
     "system": SYSTEM,
+    "tools": declarations.read,
     "config": CONFIG,
     "vars": map_of(VARIABLE, WORDS),
     "expect": EXPECT,
+    "tool_results": _tool_results,
     "on_fail": choice("stop or continue", ("stop", "continue")),
     "on_unknown": choice("fail or resend", ("fail", "resend")),
 }
@@ -145,7 +221,7 @@ def read(problems: Problems, node: Node, name: str) -> Script | None:
         problems.add("shape", "this is text, not a script", node, hint)
         return None
     values = SCRIPT(problems, "a script", node)
-    if values is None or not _has_one_instruction(problems, node):
+    if values is None or not _says_once(problems, node):
         return None
     settings, turns = values
     numbered = enumerate(turns, 1)
@@ -156,17 +232,21 @@ def read(problems: Problems, node: Node, name: str) -> Script | None:
 def read_settings(problems: Problems, node: Node) -> Settings | None:
     """The settings that a file has for all of its conversations, None if they are wrong."""
     settings = SUITE(problems, "a suite", node)
-    return settings if settings and _has_one_instruction(problems, node) else None
+    return settings if settings and _says_once(problems, node) else None
 
 
-def _has_one_instruction(problems: Problems, node: Node) -> bool:
-    """Whether a mapping does not have both `system` and the setting of the same meaning."""
-    if not isinstance(node, tree.Mapping) or "system" not in node:
+IN_CONFIG = {"system": ("system_instruction", "systemInstruction"), "tools": ("tools",)}
+"""Keys of a script that are short for a setting, with the names of that."""
+
+
+def _says_once(problems: Problems, node: Node) -> bool:
+    """Whether a mapping does not have both a key and the setting of the same meaning."""
+    if not isinstance(node, tree.Mapping):
         return True
-    system, config = node[Text("system")], node.get(Text("config"))
-    names = config.keys() if isinstance(config, tree.Mapping) else ()
-    if "systemInstruction" not in names and "system_instruction" not in names:
-        return True
-    message = "`system` and `config.system_instruction` exclude each other"
-    problems.add("exclusive", message, system)
-    return False
+    config = node.get(Text("config"))
+    settings = {*config} if isinstance(config, tree.Mapping) else set[Text]()
+    twice = [key for key, names in IN_CONFIG.items() if key in node and settings & {*names}]
+    for key in twice:
+        message = f"`{key}` and `config.{IN_CONFIG[key][0]}` exclude each other"
+        problems.add("exclusive", message, node[Text(key)])
+    return not twice

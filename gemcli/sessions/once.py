@@ -74,7 +74,8 @@ def last_try(journal: Journal, message: Message) -> Exchange | None:
         for exchange in journal.exchanges
         if exchange.request.get("key") == message.key and not exchange.request.get("imported")
     ]
-    return max(tries, key=rank, default=None)
+    # Of several in one turn, the newest.
+    return max(reversed(tries), key=rank, default=None)
 
 
 def delivery(journal: Journal, exchange: Exchange | None) -> Delivery:

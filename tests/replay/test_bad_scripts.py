@@ -18,6 +18,7 @@ from gemcli.errors import Problem
 from gemcli.replay import check_script, read_script, script_schema, suites
 from gemcli.replay.script import Suite
 from gemcli.text import json_tree, schema, tree, yaml_tree
+from gemcli.tools import declarations
 from tests.builders import error_from
 
 FOLDER = Path(__file__).with_name("bad_scripts")
@@ -54,7 +55,7 @@ def test_every_script_has_its_expectation() -> None:
 
 def test_every_rule_is_broken() -> None:
     """Each rule that a script can break is broken by one of them, and problems carry no other names."""
-    own = {*check_script.RULES, *schema.RULES, *tree.RULES, *json_tree.RULES, *yaml_tree.RULES}
+    own = {*check_script.RULES, *declarations.RULES, *schema.RULES, *tree.RULES, *json_tree.RULES, *yaml_tree.RULES}
     seen = {problem.rule for command in CASES.values() for problem in problems(command.partition("\n")[0])}
     # Files of millions of characters are made in tests of their own; the others are notes.
     assert own - seen == {"yaml-size", "too-long", "too-many", "torn-tail", "range", "unknown-value"}

@@ -123,7 +123,7 @@ MALFORMED = {"promptTokenCount": "5", "candidatesTokenCount": True, "totalTokenC
 @pytest.mark.parametrize("usage", [None, "many", [], MALFORMED], ids=str)
 def test_malformed_usage(usage: Any) -> None:
     """Whatever an answer has in the place of its tokens, the sums go on."""
-    outcome = Outcome("ok", PLAN, True, 3, result(answer("hi", usageMetadata=usage)))
+    outcome = Outcome("ok", PLAN, True, 3, paid=[result(answer("hi", usageMetadata=usage))])
     tally = Tally(SUITE)
     tally.add(outcome)
     assert tally.summary(None)["usage_metadata"] == tokens(total_token_count=7 if usage == MALFORMED else 0)
@@ -146,7 +146,7 @@ def test_summary_counts() -> None:
     """Turns by what they came to; tokens are those of what was sent now; the rest of the turns was skipped."""
     tally = Tally(SUITE)
     tally.add(Outcome("reused", PLAN, False, 1, result(answer("hi"))))
-    tally.add(Outcome("ok", PLAN, True, 2, result(answer("hi"))))
+    tally.add(Outcome("ok", PLAN, True, 2, result(answer("hi")), paid=[result(answer("hi"))]))
     tally.add(Outcome("error", PLAN, True, 3, error=GemcliError("RATE_LIMIT", "slow down")))
     tally.errors.append(GemcliError("RATE_LIMIT", "slow down"))
     tally.sessions.append("one.jsonl")

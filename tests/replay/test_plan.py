@@ -75,6 +75,8 @@ SAME: dict[str, Any] = {
     "name-of-a-setting": turn_with(FULL, 1, config={"topK": 3}),
     "system-in-config": {name: value for name, value in FULL.items() if name != "system"}
     | {"config": {"temperature": 0, "system_instruction": "You are a clerk."}},
+    "tool_results": FULL | {"tool_results": [{"name": "f", "result": 1}]},
+    "turn-tool_results": turn_with(FULL, 0, tool_results=[{"name": "f", "result": 1}]),
     "more": FULL | {"turns": [*FULL["turns"], "fourth"]},
     "order-of-keys": dict(reversed(FULL.items())),
     "comment": "# for the night\n" + json.dumps(FULL),
@@ -99,6 +101,7 @@ CHANGED: dict[str, tuple[int, Document]] = {
     "system": (0, FULL | {"system": "You are a judge."}),
     "config": (0, FULL | {"config": {"temperature": 1}}),
     "no-config": (0, {name: value for name, value in FULL.items() if name != "config"}),
+    "tools": (0, FULL | {"tools": [{"name": "f"}]}),
     "vars": (0, FULL | {"vars": {"city": "Paris"}}),
     "raw": (0, turn_with(FULL, 0, raw=True)),
     "user": (1, turn_with(FULL, 1, user="Second")),

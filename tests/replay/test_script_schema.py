@@ -11,6 +11,7 @@ from gemcli.replay.checks import NOTHING, TEXT_CHECKS, Bound, Expected
 from gemcli.replay.script import Script, Turn
 from gemcli.settings.config import Config
 from gemcli.text import json_tree, schema, tree, yaml_tree
+from gemcli.tools.results import Result
 from tests.builders import error_from
 
 
@@ -37,7 +38,8 @@ def problems(text: str, file: str = "s.yaml") -> list[str]:
 
 def test_the_checks_are_those_of_the_table() -> None:
     """`expect` takes every check there is, and nothing else."""
-    assert script_schema.EXPECT.keys.keys() == {*TEXT_CHECKS, "finish", "words", "chars", "latency_ms", "tokens"}
+    others = {"finish", "words", "chars", "latency_ms", "tokens", "calls", "no_calls"}
+    assert script_schema.EXPECT.keys.keys() == {*TEXT_CHECKS, *others}
 
 
 def test_no_two_tables_give_a_rule_another_meaning() -> None:
@@ -76,6 +78,24 @@ def test_a_script_of_nothing_else() -> None:
     read = script("turns: [hello]")
     assert (read.model, read.config, read.vars, read.on_fail, read.on_unknown) == (None, {}, {}, None, None)
     assert read.turns == (Turn("t1", user_text("hello"), False, 0.0, {}, NOTHING, 1),)
+
+
+def test_functions() -> None:
+    """`tools` are what a tools file declares, without what runs them; results and expected calls are data."""
+    read = script(
+        "tools: [{name: find, parameters: {type: object}, command: [rm, -r]}]\n"
+        "tool_results:\n- {name: find, args: {n: 3}, result: 7, times: 2}\n- {name: find, result: {error: gone}}\n"
+        "turns:\n- user: a\n  tool_results: [{name: find, result: [yes, '1'], parts: [{inline_data: {data: AAAA}}]}]\n"
+        "  expect: {calls: [find, {name: find, args: {n: 3}}]}\n- {user: b, expect: {no_calls: true}}"
+    )
+    parameters = {"type": "OBJECT"}
+    assert read.config == {"tools": [{"functionDeclarations": [{"name": "find", "parameters": parameters}]}]}
+    found = [(one.called, one.result.response, one.times) for one in read.tool_results]
+    assert found == [(("find", {"n": 3}), {"output": 7}, 2), (("find", {}), {"error": "gone"}, None)]
+    (own,) = read.turns[0].tool_results
+    assert own.result == Result({"output": ["yes", "1"]}, ({"inlineData": {"data": "AAAA"}},))
+    assert [turn.expect.calls for turn in read.turns] == [(("find", {}), ("find", {"n": 3})), ()]
+    assert [turn.expect.no_calls for turn in read.turns] == [None, True]
 
 
 def test_names() -> None:
@@ -201,6 +221,7 @@ def test_suites_know_the_same_keys() -> None:
     """A line of a suite takes every key of a script, and no name of a shape is one of them."""
     values = {"name": '"n"', "model": '"m"', "system": '"s"', "config": '{"seed": 1}', "on_fail": '"stop"'}
     values |= {"on_unknown": '"fail"', "vars": '{"x": "1"}', "expect": '{"words": "<9"}'}
+    values |= {"tools": '[{"name": "f"}]', "tool_results": '[{"name": "f", "result": 1}]'}
     assert values.keys() == script_schema.SCRIPT.keys.keys() - {"turns"} == script_schema.SUITE.keys.keys()
     line = "{" + ", ".join(f'"{key}": {value}' for key, value in values.items()) + ', "turns": ["a"]}'
     read = script(line, "s.jsonl")

@@ -80,19 +80,81 @@ def test_contents_of_the_gemini_api() -> None:
     assert said(row) == ["a", "c{{d}}"]
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        {"role": "assistant", "tool_calls": [{"id": "1"}]},
-        {"role": "assistant", "function_call": {"name": "f"}},
-        {"role": "tool", "content": "a"},
-        {"role": "function", "content": "a"},
+CALLS = {
+    "chat": [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": None, "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"n": 1}'}},
+            {"id": "c2", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+        ]},
+        {"role": "tool", "tool_call_id": "c2", "content": "fine"},
+        {"role": "tool", "tool_call_id": "c1", "content": '{"x": true}'},
+        {"role": "assistant", "content": "done"},
+        {"role": "user", "content": "b"},
+        {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}, "content": ""},
+        {"role": "function", "name": "f", "content": "1"},
+        {"role": "user", "content": "c"},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c9", "function": {"name": "f"}}]},
     ],
-)
-def test_function_calls_cannot_be_played(message: dict[str, Any]) -> None:
-    """A conversation that needs the responses of functions is refused rather than sent with holes."""
+    "contents": [
+        user_text("a"),
+        {"role": "model", "parts": [
+            {"functionCall": {"name": "f", "id": "c1", "args": {"n": 1}}},
+            {"function_call": {"name": "g", "id": "c2"}, "thought_signature": "c2ln"},
+        ]},
+        {"role": "user", "parts": [
+            {"functionResponse": {"name": "g", "id": "c2", "response": {"output": "fine"}}},
+            {"functionResponse": {"name": "f", "id": "c1", "response": {"x": True}}},
+        ]},
+        {"role": "model", "parts": [{"text": "done"}]},
+        user_text("b"),
+        {"role": "model", "parts": [{"functionCall": {"name": "f"}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"output": "1"}}}]},
+        {"role": "model", "parts": [{"text": "done"}]},
+        user_text("c"),
+        {"role": "model", "parts": [{"functionCall": {"name": "f"}}]},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "messages"), [("messages", CALLS["chat"]), ("contents", CALLS["contents"])])
+def test_what_functions_returned(key: str, messages: Any) -> None:
+    """It answers the calls of the same turn when they are made again; a call that nobody answered has no result."""
+    row = {key: messages}
+    assert said(row) == ["a", "b", "c"]
+    results = [[(one.called, one.result.response) for one in turn.tool_results] for turn in script(row).turns]
+    first, second, third = results
+    assert first == [(("f", {"n": 1}), {"x": True}), (("g", {}), {"output": "fine"})]
+    assert ([called for called, _ in second], third) == ([("f", {})], [])
+
+
+@pytest.mark.parametrize(
+    ("message", "problem"),
+    [
+        ({"role": "assistant", "tool_calls": [{"id": "1"}]}, "a tool call must have a `function` with its `name`"),
+        ({"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "["}}]},
+            "the arguments of f are not a JSON object"),
+        ({"role": "tool", "content": "a", "tool_call_id": "c7"}, "no call before it has the id 'c7'"),
+        ({"role": "function", "content": "a", "name": "f"}, "a result belongs to none of the calls before it"),
+        ({"from": "observation", "value": "a"}, "`observation` is no role that can be replayed"),
+        ({"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]},
+            "a result belongs to none of the calls before it"),
+    ],
+)  # fmt: skip
+def test_calls_that_cannot_be_played(message: dict[str, Any], problem: str) -> None:
+    """A conversation whose calls and results do not fit is refused rather than sent with holes."""
     row = {"messages": [{"role": "user", "content": "a"}, message]}
-    assert problems(row) == ["a conversation with function calls cannot be replayed [function-call]"]
+    assert problem in problems(row)[0]
+    assert problems(row)[0].partition(" (")[0].endswith("[function-call]")
+
+
+def test_the_tools_of_recorded_messages() -> None:
+    """They are read in the words of their format; a call of something else is the model's own affair."""
+    chat = {"type": "function", "function": {"name": "g", "parameters": {"type": "object"}}}
+    expected = {"functionDeclarations": [{"name": "g", "parametersJsonSchema": {"type": "object"}}]}
+    assert script({"messages": CALLS["chat"], "tools": [chat]}).config["tools"] == [expected]
+    declared = {"functionDeclarations": [{"name": "g"}]}
+    assert script({"contents": CALLS["contents"], "tools": [declared]}).config["tools"] == [declared]
 
 
 def test_turns_may_be_whole_turns() -> None:

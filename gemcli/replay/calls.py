@@ -1,0 +1,96 @@
+"""Function calls in scripts: which calls are meant, and what they are answered with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from gemcli.chat.answered_calls import AnsweredCall, is_among, shown
+from gemcli.chat.contents import FunctionCall, Part
+from gemcli.errors import GemcliError
+from gemcli.tools.results import Result
+
+MAX_ROUNDS = 8
+"""How often the calls of one turn are answered: a model that goes on calling is stopped."""
+
+
+class Called(NamedTuple):
+    """The calls of a function that have at least these arguments."""
+
+    name: str
+    args: Mapping[str, Any] = {}
+
+    def fits(self, call: FunctionCall) -> bool:
+        """Whether a call is one of them."""
+        return call.get("name") == self.name and is_among(self.args, call.get("args") or {})
+
+    def __str__(self) -> str:
+        return shown(FunctionCall(name=self.name, args={**self.args}))
+
+
+def are_made(wanted: Sequence[Called], calls: Sequence[FunctionCall]) -> list[bool]:
+    """For each wanted call whether it was made; none of the calls counts for two of them."""
+    taken: dict[int, int] = {}  # the wanted call that each call counts for
+
+    def take(number: int, seen: set[int]) -> bool:
+        """Find a call for a wanted one, if need be by finding others for those that have one."""
+        for place, call in enumerate(calls):
+            if place not in seen and wanted[number].fits(call):
+                seen.add(place)
+                if place not in taken or take(taken[place], seen):
+                    taken[place] = number
+                    return True
+        return False
+
+    return [take(number, set()) for number in range(len(wanted))]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ToolResult:
+    """What a script answers calls with, at most `times` times."""
+
+    called: Called
+    result: Result
+    times: int | None = None
+
+
+def recorded_result(one: AnsweredCall) -> ToolResult:
+    """What a recorded call is answered with when it is made again."""
+    result = Result(one["result"], tuple(one.get("parts") or ()))
+    return ToolResult(Called(one["name"], one["args"]), result, one.get("times"))
+
+
+@dataclass
+class ToolResults:
+    """The results of one conversation; those for all of its turns are `shared`."""
+
+    shared: Sequence[ToolResult]
+    _used: Counter[ToolResult] = field(default_factory=Counter)
+
+    def answer(self, calls: Sequence[FunctionCall], own: Sequence[ToolResult]) -> list[Part]:
+        """The Parts that answer the calls of one answer; the turn's `own` results go first.
+
+        Raises `GemcliError` (NO_TOOL_RESULT) if a call has none; then nothing is used up.
+        """
+        used = self._used.copy()
+        parts, missing = [], []
+        for call in calls:
+            found = next((one for one in (*own, *self.shared) if _is_for(one, call, used)), None)
+            if found is None:
+                missing.append(shown(call))
+                continue
+            used[found] += 1
+            parts.append(found.result.part(call))
+        if missing:
+            what = f"the script has no tool result for {', '.join(missing)}"
+            raise GemcliError("NO_TOOL_RESULT", what)
+        self._used = used
+        return parts
+
+
+def _is_for(result: ToolResult, call: FunctionCall, used: Counter[ToolResult]) -> bool:
+    """Whether a result is for a call, and not used up."""
+    is_left = result.times is None or used[result] < result.times
+    return is_left and result.called.fits(call)
