@@ -58,7 +58,7 @@ class WaitEvent(TypedDict):
 class Transport:
     """How a request reaches the model: the client, its limits and retries, and who is informed.
 
-    With `on_chunk` the answer is streamed to it. Waits go to `on_wait`, or else to `notice`.
+    `on_chunk` gets the answer as it arrives. Waits go to `on_wait`, or else to `notice`.
     """
 
     gemini: Gemini
@@ -229,12 +229,10 @@ def _call(
 
 
 def _send(request: Request, transport: Transport, attempt: Attempt) -> Answer:
-    """One HTTP request to the model, streamed if the caller wants chunks. Raises `GemcliError`."""
-    gemini, model, body, limits = transport.gemini, request.model, request.body, transport.limits
+    """One HTTP request to the model. Raises `GemcliError`."""
+    gemini, limits, on_chunk = transport.gemini, transport.limits, transport.on_chunk
     try:
-        if transport.on_chunk:
-            return gemini.stream(model, body, limits, transport.on_chunk, attempt)
-        return gemini.generate(model, body, limits, attempt)
+        return gemini.ask(request.model, request.body, limits, on_chunk, attempt)
     except GemcliError:
         raise
     except Exception as error:  # whatever it is, what is known of the request is recorded

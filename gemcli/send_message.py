@@ -83,7 +83,7 @@ def send(
     on_chunk: Callable[[Answer], None] | None = None,
     on_wait: Callable[[WaitEvent], None] | None = None,
 ) -> Iterator[Reply]:
-    """Send the message, streamed if there is `on_chunk`; the block prints what came of it.
+    """Send the message; `on_chunk` gets the answer as it arrives, and the block prints the result.
 
     In the block, request and answer are on disk and the session is unlocked. If the answer could
     not be saved, signals are held back until the block has printed it.
@@ -161,7 +161,7 @@ def preview(app: App, options: SendOptions) -> dict[str, object]:
         "session": options.session,
         "model": request.model,
         "backend": backend.name,
-        **gemini.preview(request.model, request.body, stream=options.stream),
+        **gemini.preview(request.model, request.body),
         "notes": request.notes,
     }
 

@@ -105,7 +105,7 @@ def raw(code: int, body: bytes, **headers: str) -> Reply:
 
 def slowly(seconds: float, text: str = "hi") -> Reply:
     """An answer that takes a while."""
-    return Reply(200, {"content-type": "application/json"}, (seconds, json.dumps(answer(text)).encode()))
+    return streaming(seconds, sse(answer(text)))
 
 
 # Whatever JSON can hold

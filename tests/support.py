@@ -25,6 +25,7 @@ from gemcli.cli import main
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.store import Store
+from gemcli.simulator.replies import JSON
 from gemcli.simulator.server import serve
 from gemcli.simulator.simulated_api import Reply, json_reply, simulate
 from tests.builders import records_of, session_file
@@ -224,6 +225,15 @@ def read_session(path: Path) -> Journal:
     return journal
 
 
+def as_asked(reply: Reply, target: str) -> Reply:
+    """An answer in JSON as a stream of one event, if the request to `target` asked for a stream."""
+    is_answer = reply.status == 200 and reply.headers.get("content-type") == JSON
+    if not is_answer or not target.endswith(":streamGenerateContent?alt=sse"):
+        return reply
+    steps = tuple(b"data: " + step + b"\r\n\r\n" if isinstance(step, bytes) else step for step in reply.steps)
+    return reply._replace(headers={**reply.headers, "content-type": "text/event-stream"}, steps=steps)
+
+
 @dataclass
 class Model:
     """A scripted model on loopback: each request takes the next of `replies`; after the last one it echoes.
@@ -269,7 +279,7 @@ class Model:
         if self.during:
             self.during(len(self.requests))
         if self.replies:
-            return self.replies.pop(0)
+            return as_asked(self.replies.pop(0), target)
         # Whatever the model is called, the simulator's echo answers.
         head, _, verb = target.rpartition(":")
         version = head.split("/")[1]

@@ -20,7 +20,7 @@ MAX_ANSWER = 128 * MiB
 """The longest answer in bytes, decompressed. The longest real ones hold images, and a few tens."""
 
 MAX_EVENT = 64 * MiB
-"""The longest event of a streamed answer in bytes: an image comes in one."""
+"""The longest event of an answer in bytes: an image comes in one."""
 
 MAX_VALUES = 2_000_000
 """How many values an answer, or an event of one, has at most, counted as brackets and commas:
@@ -43,19 +43,17 @@ class Attempt:
     """What is known of one request: whether it was sent, and the answer's status, headers, bytes.
 
     `before_leaving` is called by the thread that waits, when the server is connected and nothing is
-    left to do but to send; if it raises, nothing is sent. With `stream` the answer is requested as
-    a stream of events, and `body` is only its beginning; `on_event` gets the data of each event as
-    it arrives, and again as long as it returns False. `started` is when the request was ready to be
-    sent, on the monotonic clock. `target` names the server, `hints` what to do about some errors.
-    `sent` tells that it began to leave this machine, `complete` that the answer has been read, as
-    far as it matters.
+    left to do but to send; if it raises, nothing is sent. `on_event` gets the data of each event of
+    the answer as it arrives, and again as long as it returns False; `body` is only the beginning of
+    the answer. `started` is when the request was ready to be sent, on the monotonic clock. `target`
+    names the server, `hints` what to do about some errors. `sent` tells that it began to leave this
+    machine, `complete` that the answer has been read, as far as it matters.
     """
 
     def __init__(self, before_leaving: Callable[[], object] = lambda: None) -> None:
         self.secrets = Secrets()
         self.hints: Mapping[ReasonName, str] = {}
         self.target = ""
-        self.stream = False
         self.before_leaving = before_leaving
         self.ask_to_leave: Callable[[], object] = self._leave_at_once
         self.on_event: Callable[[bytes], bool] = lambda _data: True
@@ -142,9 +140,6 @@ class Attempt:
         self._values += sum(map(data.count, (b"[", b"{", b",")))
         if self._values > MAX_VALUES:
             raise _too_long(f"the answer has more than {MAX_VALUES} values")
-        if not self.stream:
-            self.body += data
-            return True
         self.body += data[: MAX_KEPT + _LONGEST_SECRET - len(self.body)]
         for event in self.events.feed(data):
             self._values = 0  # each event is parsed for itself

@@ -14,6 +14,9 @@ What it would do to a conversation is avoided by a tunnel through its public int
   answer twice. The place is the client and not the transport, where the bytes are still compressed,
   and where a transport of our own would turn off proxies and certificates.
 - The limits. What a server sends is bounded where it arrives (`Attempt.receive`).
+- Streams only, whatever is printed. A connection shows signs of life, what has arrived is kept when
+  it breaks, and a streamed answer may be twice as long as one that comes whole. Where a server
+  answers with one JSON object all the same, that is the answer.
 - One request in each call. Retries, redirects, continuation and function calling of the SDK are
   off. An `Attempt` refuses a second request, because a resend that nobody sees is paid for twice.
 - Threads. No time limit of the SDK covers everything that can block, so each request runs in a
@@ -88,57 +91,42 @@ class Gemini:
             hint = f"if it is yours: gemcli new -s NAME --project {shlex.quote(project or '')}"
             raise GemcliError("PROJECT_NAME", what, hint=hint)
 
-    def generate(
+    def ask(
         self,
         model: str,
         body: Mapping[str, object],
         limits: Limits,
+        on_chunk: Callable[[Chunk], None] | None = None,
         attempt: Attempt | None = None,
     ) -> Answer:
-        """Make one generateContent request with `body`, and return the answer as received.
+        """Make one streamGenerateContent request with `body`, and return the answer it brings.
 
-        Ends within `limits`, whatever the network does. A signal that arrives while signals are
-        deferred leaves the grace for the answer to a request that was sent. Raises `GemcliError`
-        for everything but a 200 with an answer in it; its `outcome` tells whether the request may
-        have been answered. More about the request is in `attempt`, if one is given.
+        `on_chunk` gets each chunk as it arrives. Ends within `limits`, whatever the network does. A
+        signal that arrives while signals are deferred leaves the grace for the answer to a request
+        that was sent. More about the request is in `attempt`, if one is given.
+
+        Raises `GemcliError` for everything but a 200 with an answer in it; its `outcome` tells
+        whether the request may have been answered, its `partial` is what had arrived of a stream
+        that broke. A stream that breaks after its finish reason is an answer.
         """
-        attempt = self._attempt(attempt, stream=False)
-        try:
-            error = self._perform(attempt, model, body, limits)
-            return outcome.whole_answer(attempt, error)
-        except GemcliError as failure:
-            raise outcome.explained(failure, attempt) from failure.__cause__
-
-    def stream(
-        self,
-        model: str,
-        body: Mapping[str, object],
-        limits: Limits,
-        on_chunk: Callable[[Chunk], None],
-        attempt: Attempt | None = None,
-    ) -> Answer:
-        """`generate` as streamGenerateContent: `on_chunk` gets each chunk as it arrives.
-
-        A stream that breaks raises `GemcliError` with what had arrived in `partial`; a stream that
-        breaks after its finish reason is an answer.
-        """
-        attempt = self._attempt(attempt, stream=True)
+        attempt = self._attempt(attempt)
         streamed = StreamedAnswer()
 
         def on_event(data: bytes) -> None:
             chunk = streamed_answer.read(data)
             streamed.add(chunk)
-            on_chunk(chunk)
+            if on_chunk:
+                on_chunk(chunk)
 
         try:
             error = self._perform(attempt, model, body, limits, on_event)
-            outcome.check_stream(attempt, error, streamed, on_event)
+            outcome.check(attempt, error, streamed, on_event)
         except GemcliError as failure:
             if not streamed.finished:
                 raise outcome.explained(failure, attempt, streamed) from failure.__cause__
         return attempt.secrets.hide_in_answer(streamed.answer)
 
-    def preview(self, model: str, body: Mapping[str, object], *, stream: bool) -> dict[str, Any]:
+    def preview(self, model: str, body: Mapping[str, object]) -> dict[str, Any]:
         """The request as it would be sent, for the user to see: `method`, `url` and `body`."""
         import httpx2
         from google.oauth2.credentials import Credentials
@@ -152,8 +140,8 @@ class Gemini:
         transport = httpx2.MockTransport(remember)
         unused = Credentials("no-token")  # type: ignore[no-untyped-call]
         self._client, self._http = _connect(self._endpoint, transport, unused)
-        CURRENT_ATTEMPT.set(self._attempt(None, stream=stream))
-        self._request(model, body, 1.0, stream=stream)
+        CURRENT_ATTEMPT.set(self._attempt(None))
+        self._request(model, body, 1.0)
         (request,) = requests
         return {
             "method": request.method,
@@ -161,13 +149,12 @@ class Gemini:
             "body": json.loads(request.content),
         }
 
-    def _attempt(self, given: Attempt | None, *, stream: bool) -> Attempt:
+    def _attempt(self, given: Attempt | None) -> Attempt:
         attempt = given or Attempt()
         # The key of the simulator is no secret.
         attempt.secrets = Secrets(None if self._endpoint.simulator else self._endpoint.key)
         attempt.hints = self._endpoint.hints
         attempt.target = "the simulator" if self._endpoint.simulator else ""
-        attempt.stream = stream
         return attempt
 
     def _perform(
@@ -176,12 +163,12 @@ class Gemini:
         model: str,
         body: Mapping[str, object],
         limits: Limits,
-        on_event: Callable[[bytes], None] = lambda _data: None,
+        on_event: Callable[[bytes], None],
     ) -> BaseException | None:
         """Make the request in a thread of its own; return what the SDK raised, if anything."""
 
         def request() -> None:
-            self._request(model, body, limits.request_timeout, stream=attempt.stream)
+            self._request(model, body, limits.request_timeout)
 
         try:
             return request_thread.run(request, attempt, on_event, limits)
@@ -191,25 +178,20 @@ class Gemini:
                 self._client = self._http = None  # they may be stuck in the request
             raise
 
-    def _request(
-        self, model: str, body: Mapping[str, object], seconds: float, *, stream: bool
-    ) -> None:
+    def _request(self, model: str, body: Mapping[str, object], seconds: float) -> None:
         """Call the SDK. What comes back is in the attempt of this thread."""
         if self._client is None:
             self._client, self._http = _connect(self._endpoint)
-        models = self._client.models
         options: Any = {
             "automatic_function_calling": {"disable": True},
             "automatic_continuation": False,
             "http_options": {"timeout": max(1, int(seconds * 1000)), "extra_body": dict(body)},
         }
-        arguments = {"model": model_in_url(model), "contents": ".", "config": options}
-        if stream:
-            for _ in models.generate_content_stream(**arguments):
-                pass
-        else:
-            options["should_return_http_response"] = True
-            models.generate_content(**arguments)
+        chunks = self._client.models.generate_content_stream(
+            model=model_in_url(model), contents=".", config=options
+        )
+        for _ in chunks:
+            pass
 
 
 def _connect(

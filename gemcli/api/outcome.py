@@ -9,35 +9,18 @@ from gemcli.api import http_errors
 from gemcli.api.attempt import Attempt
 from gemcli.api.streamed_answer import StreamedAnswer
 from gemcli.chat import answers
-from gemcli.chat.answers import Answer
 from gemcli.errors import GemcliError
 
 
-def whole_answer(attempt: Attempt, error: BaseException | None) -> Answer:
-    """The answer of a request that has ended; `error` is what the SDK raised.
-
-    Raises `GemcliError` for everything but a 200 with an answer in it.
-    """
-    if not attempt.complete or attempt.status != 200:
-        _raise_failure(attempt, error)
-    try:
-        answer = answers.read(attempt.body)
-    except GemcliError as unreadable:
-        raise (_page_error(attempt) or unreadable) from None
-    if reported := http_errors.error_in_answer(answer):
-        raise reported
-    return attempt.secrets.hide_in_answer(answer)
-
-
-def check_stream(
+def check(
     attempt: Attempt,
     error: BaseException | None,
     streamed: StreamedAnswer,
     on_event: Callable[[bytes], None],
 ) -> None:
-    """Return if a stream that has ended is an answer; `on_event` gets an event left at its end.
+    """Return if what came of a request that has ended is an answer; raise `GemcliError` if not.
 
-    Raises `GemcliError` if it is not.
+    `error` is what the SDK raised; `on_event` gets an event that is left at the end of the stream.
     """
     if not attempt.complete or attempt.status != 200:
         _raise_failure(attempt, error)
@@ -46,7 +29,7 @@ def check_stream(
         for event in attempt.events.end():
             on_event(event)
     except GemcliError as unreadable:
-        if unreadable.reason != "BAD_RESPONSE":
+        if unreadable.reason != "BAD_RESPONSE" or attempt.events.is_object:
             raise
         raise _cut("the stream ended inside an event") from unreadable
     if not streamed.chunks:
@@ -60,11 +43,9 @@ def check_stream(
         raise _cut("the stream ended without a finish reason")
 
 
-def explained(
-    error: GemcliError, attempt: Attempt, streamed: StreamedAnswer | None = None
-) -> GemcliError:
+def explained(error: GemcliError, attempt: Attempt, streamed: StreamedAnswer) -> GemcliError:
     """The error as the user gets it: what had arrived, the hint for this endpoint, no secrets."""
-    if streamed and streamed.chunks and error.reason != "ANSWER_TOO_LONG":
+    if streamed.chunks and error.reason != "ANSWER_TOO_LONG":
         if error.outcome == "rejected":  # what the API reports may be retried, but not its answer
             error = _cut(f"the answer broke off: {error.message}")
         error = error.replace(partial=attempt.secrets.hide_in_answer(streamed.answer))

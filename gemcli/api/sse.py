@@ -1,9 +1,10 @@
 """Server-Sent Events as they come over the wire: bytes in, the data of each event out.
 
 More tolerant than the SDK's reader, because what is refused here was paid for: comments, `[DONE]`,
-a missing space after the colon, a byte order mark, CRLF, an event cut anywhere by the network. The
-format is that of the HTML standard (html.spec.whatwg.org/multipage/server-sent-events.html), as far
-as answers of the API use it.
+a missing space after the colon, a byte order mark, CRLF, an event cut anywhere by the network. An
+answer that is one JSON object, as from a proxy that cannot stream, counts as one event. The format
+is that of the HTML standard (html.spec.whatwg.org/multipage/server-sent-events.html), as far as
+answers of the API use it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ class Events:
         self._pieces: list[bytes] = []  # of a line that has not ended
         self._data: list[bytes] = []  # of an event that has not ended
         self._begun = False
+        self.is_object = False  # whether a JSON object came in place of events
         self.unread = 0  # bytes since the last blank line
 
     @property
@@ -38,18 +40,31 @@ class Events:
 
     def end(self) -> list[bytes]:
         """End the stream; return the data of a last event whose blank line was left out."""
-        return self.feed(b"\n\n") if self.rest else []
+        if not self.rest:
+            return []
+        last_line = b"".join(self._pieces).rstrip(b"\r")
+        self._pieces = []
+        events = [self._take(last_line), self._end_event()]
+        return [event for event in events if event is not None]
 
     def _take(self, line: bytes) -> bytes | None:
         """Take in one line; return the data of the event that it ends, if any."""
-        if not self._begun:
+        if line.strip() and not self._begun:
             self._begun = True
             line = line.removeprefix(BYTE_ORDER_MARK)
+            self.is_object = line.lstrip().startswith(b"{")
+        if self.is_object:
+            self._data.append(line)
+            return None
         if line:
             name, _, value = line.partition(b":")
             if name == b"data":
                 self._data.append(value.removeprefix(b" "))
             return None
+        return self._end_event()
+
+    def _end_event(self) -> bytes | None:
+        """End an event; return its data, if any."""
         self.unread = 0
         data = b"\n".join(self._data)
         self._data = []

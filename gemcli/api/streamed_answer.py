@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import cast
 
 from gemcli.api.http_errors import error_in_answer
-from gemcli.chat.answers import Answer, Candidate, bad_response, invalid_response
+from gemcli.chat import answers
+from gemcli.chat.answers import Answer, Candidate
 from gemcli.chat.contents import Content, MergedParts, parts_of
-from gemcli.text import strict_json
 
 Chunk = Answer
 """A piece of a streamed answer has the form of an answer."""
@@ -17,15 +16,10 @@ Chunk = Answer
 
 def read(data: bytes) -> Chunk:
     """The chunk in one event. Raises `GemcliError`: BAD_RESPONSE, or the error that it reports."""
-    try:
-        chunk = strict_json.loads(data)
-    except ValueError as error:
-        raise bad_response(f"an event is not JSON ({error})") from None
+    chunk = answers.read(data)
     if reported := error_in_answer(chunk):
         raise reported
-    if fault := invalid_response(chunk):
-        raise bad_response(f"not a chunk of an answer: {fault}")
-    return cast("Chunk", chunk)
+    return chunk
 
 
 class StreamedAnswer:

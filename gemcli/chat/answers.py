@@ -110,7 +110,7 @@ class Verdict:
 
 
 def read(body: bytes | bytearray) -> Answer:
-    """The answer in the body of a 200. Raises `GemcliError` (BAD_RESPONSE) if there is none."""
+    """The answer, or the chunk of one, in a body. Raises `GemcliError` (BAD_RESPONSE)."""
     try:
         answer = strict_json.loads(body)
     except ValueError as error:

@@ -147,7 +147,9 @@ def _curl(app: App, journal: Journal) -> str:
         what = "the simulator answers inside gemcli, where curl cannot reach it"
         hint = "run gemcli-simulator to serve it over HTTP"
         raise GemcliError("NOT_EXPRESSIBLE", what, hint=hint)
-    shown = app.gemini(backend, dry=True).preview(request.model, request.body, stream=False)
+    shown = app.gemini(backend, dry=True).preview(request.model, request.body)
+    # Who calls curl wants one document, not a stream.
+    shown["url"] = shown["url"].replace(":streamGenerateContent?alt=sse", ":generateContent")
     project = endpoint_without_key(backend, app.environ).backend.project
     with_token = backend.name == "vertex" and project is not None
     file = key_file.existing_path(app.environ)

@@ -44,10 +44,10 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(limits, name, value)
 
 
-def receiving(status: int, *pieces: bytes, stream: bool = False) -> Attempt:
+def receiving(status: int, *pieces: bytes) -> Attempt:
     """An attempt whose answer arrives in these pieces, as far as they are wanted."""
     attempt = Attempt()
-    attempt.secrets, attempt.stream = Secrets("AIza-a-secret-key"), stream
+    attempt.secrets = Secrets("AIza-a-secret-key")
     attempt.set_head(status, {})
     for piece in pieces:
         if not attempt.receive(piece):
@@ -55,47 +55,45 @@ def receiving(status: int, *pieces: bytes, stream: bool = False) -> Attempt:
     return attempt
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("status", [500, 404, 302, 204])
 @pytest.mark.parametrize("size", [1, 7, 200])
-def test_error_body_is_read_up_to_a_limit(status: int, size: int, stream: bool, small_limits: None) -> None:
+def test_error_body_is_read_up_to_a_limit(status: int, size: int, small_limits: None) -> None:
     """Of an answer that brings no answer of a model, so much is read, and no more; it is not an error of its own."""
-    attempt = receiving(status, *[b"x" * size] * 100, stream=stream)
+    attempt = receiving(status, *[b"x" * size] * 100)
     assert bytes(attempt.body) == b"x" * 30
 
 
 def test_answer_up_to_the_limit(small_limits: None) -> None:
-    """An answer may be as long as the limit, and no byte longer; so may a stream, and an event of one."""
-    assert len(receiving(200, b"x" * 60, b"x" * 40).body) == 100
-    receiving(200, b"data: " + b"x" * 44, b"\n\n", b"data: " + b"x" * 40, b"\n\n", stream=True)
-    for pieces, stream in (
-        ([b"x" * 60, b"x" * 41], False),
-        ([b"data: 1\n\n"] * 12, True),
-        ([b"data: " + b"x" * 45], True),
-        ([b"data: x\n"] * 7, True),
+    """An answer may be as long as the limit, and no byte longer; so may an event, or an object in place of events."""
+    receiving(200, b"data: " + b"x" * 44, b"\n\n", b"data: " + b"x" * 40, b"\n\n")
+    receiving(200, b"{" + b"x" * 49)
+    for pieces in (
+        [b"data: 1\n\n"] * 12,
+        [b"data: " + b"x" * 45],
+        [b"data: x\n"] * 7,
+        [b"{" + b"x" * 50],
+        [b"{\n\n", *[b"x\n\n"] * 16],
     ):
         with pytest.raises(GemcliError, match="longer than"):
-            receiving(200, *pieces, stream=stream)
+            receiving(200, *pieces)
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("begin", [b"", b"data: ", b"{"])
 @pytest.mark.parametrize("value", [b"[],", b'{"a":1},', b"1,", b'"a",'])
-def test_values_up_to_the_limit(value: bytes, stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_up_to_the_limit(value: bytes, begin: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer whose values take far more memory than its bytes is left before it is parsed."""
     monkeypatch.setattr(limits, "MAX_VALUES", 300)
-    begin = [b"data: " * stream]
-    receiving(200, *begin, *[value] * 100, stream=stream)
+    receiving(200, begin, *[value] * 100)
     with pytest.raises(GemcliError, match="more than 300 values"):
-        receiving(200, *begin, *[value] * 301, stream=stream)
-    receiving(200, *begin, b"x" * 10_000, stream=stream)
-    receiving(200, *[b"data: [1,2]\n\n"] * 301, stream=True)
+        receiving(200, begin, *[value] * 301)
+    receiving(200, begin, b"x" * 10_000)
+    receiving(200, *[b"data: [1,2]\n\n"] * 301)
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_what_is_kept_is_short(stream: bool, small_limits: None) -> None:
+def test_what_is_kept_is_short(small_limits: None) -> None:
     """Of a body that is no answer the beginning is kept, and a secret at its end is hidden before it is cut."""
-    assert receiving(200, b"x" * 48, stream=stream).text == "x" * 20
-    assert receiving(200, b"x" * 10 + b"AIza-a-secret-key and more", stream=stream).text == "x" * 10 + "[the key] "
+    assert receiving(200, b"x" * 48).text == "x" * 20
+    assert receiving(200, b"x" * 10 + b"AIza-a-secret-key and more").text == "x" * 10 + "[the key] "
 
 
 def test_limits() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -55,7 +56,7 @@ def test_plain_http_avoids_proxies(variable: str, scheme: str, model: Model, mon
         monkeypatch.setenv(variable, proxy.url)
         env = model.env | {"GOOGLE_GEMINI_BASE_URL": model.url.replace("http", scheme)}
         with contextlib.suppress(GemcliError):  # to refuse such a URL would do as well
-            way(env).generate("gemini-test", BODY, lasting(20))
+            way(env).ask("gemini-test", BODY, lasting(20))
         assert proxy.requests == []
 
 
@@ -69,7 +70,7 @@ def test_https_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with listening(handle) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         gemini = way({"GEMINI_API_KEY": "canary-key", "GOOGLE_GEMINI_BASE_URL": "https://gemini.invalid"})
-        error = failed(lambda: gemini.generate("gemini-test", BODY, lasting(20)))
+        error = failed(lambda: gemini.ask("gemini-test", BODY, lasting(20)))
     assert (error.reason, error.exit, error.outcome) == ("CONNECT", 75, "rejected")
     place = "gemini.invalid (GOOGLE_GEMINI_BASE_URL) through the proxy of HTTPS_PROXY"
     assert error.message == f"no connection to {place}: 403 Forbidden"
@@ -93,7 +94,7 @@ def test_proxy_that_cannot_be_used(proxy: str, hint: str, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("ALL_PROXY", proxy)
     gemini = way({"GEMINI_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": "https://gemini.invalid"})
-    error = failed(lambda: gemini.generate("gemini-test", BODY, lasting(20)))
+    error = failed(lambda: gemini.ask("gemini-test", BODY, lasting(20)))
     assert (error.reason, error.exit, error.outcome, error.retryable) == ("BASE_URL", 78, "rejected", False)
     assert hint in str(error.hint)
     trace = "".join(traceback.format_exception(error))
@@ -105,21 +106,20 @@ def test_what_needs_no_proxy(proxy: str, model: Model, monkeypatch: pytest.Monke
     """A proxy that cannot be used is no matter on this machine, to the simulator, and where nothing is sent."""
     monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("ALL_PROXY", proxy)
-    assert way({"GEMINI_API_KEY": "k"}).preview("gemini-test", BODY, stream=False)["method"] == "POST"
+    assert way({"GEMINI_API_KEY": "k"}).preview("gemini-test", BODY)["method"] == "POST"
     network = {"GOOGLE_GEMINI_BASE_URL": "http://example.org", "GOOGLE_GENAI_USE_VERTEXAI": "1"}
-    assert "hello" in str(way(network, "simulator").generate("simulator/echo", BODY, lasting(20))["candidates"])
-    assert way(model.env).generate("gemini-test", BODY, lasting(20))["candidates"]
+    assert "hello" in str(way(network, "simulator").ask("simulator/echo", BODY, lasting(20))["candidates"])
+    assert way(model.env).ask("gemini-test", BODY, lasting(20))["candidates"]
 
 
 def test_password_of_the_base_url(model: Model) -> None:
     """User and password of a base URL reach the server, and are left out where a request is shown."""
-    way(model.env | {"GOOGLE_GEMINI_BASE_URL": model.url.replace("//", "//user:PASSW@")}).generate(
-        "m", BODY, lasting(42)
-    )
+    secret = model.env | {"GOOGLE_GEMINI_BASE_URL": model.url.replace("//", "//user:PASSW@")}
+    way(secret).ask("m", BODY, lasting(42))
     assert model.headers[0]["Authorization"] == "Basic " + base64.b64encode(b"user:PASSW").decode()
     assert model.headers[0]["X-Server-Timeout"] == "42"  # the server learns how long the caller will wait
     gemini = way({"GEMINI_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": "https://user:PASSW@example.org/a"})
-    shown = gemini.preview("gemini-test", BODY, stream=True)["url"]
+    shown = gemini.preview("gemini-test", BODY)["url"]
     assert shown == "https://example.org/a/v1/models/gemini-test:streamGenerateContent?alt=sse"
 
 
@@ -135,8 +135,21 @@ def test_body_goes_out_as_given(model: Model) -> None:
         "newField": {"newer_field": 1.5},
     }
     model.script(answer("hi"))
-    assert way(model.env).generate("gemini-test", body, lasting(20)) == answer("hi")
+    assert way(model.env).ask("gemini-test", body, lasting(20)) == answer("hi")
     assert model.requests == [body | {"generationConfig": {}}]
+
+
+def test_answer_that_is_no_stream(model: Model) -> None:
+    """A server that answers with one JSON object, as a proxy that cannot stream, is understood; half of one is not."""
+    whole = json.dumps(answer("hi"), indent=2).encode()
+    model.script(raw(200, whole), raw(200, whole[:-1]), raw(200, b'{"error": {"code": 429}}'))
+    gemini, heard = way(model.env), list[Any]()
+    assert gemini.ask("gemini-test", BODY, lasting(20), heard.append) == answer("hi")
+    assert heard == [answer("hi")]
+    error = failed(lambda: gemini.ask("gemini-test", BODY, lasting(20)))
+    assert (error.reason, error.outcome, error.partial) == ("BAD_RESPONSE", "unknown", whole[:-1].decode())
+    error = failed(lambda: gemini.ask("gemini-test", BODY, lasting(20)))
+    assert (error.reason, error.outcome) == ("RATE_LIMIT", "rejected")
 
 
 @pytest.mark.parametrize(
@@ -153,19 +166,14 @@ def test_body_goes_out_as_given(model: Model) -> None:
 def test_answers_the_sdk_cannot_read(body: Mapping[str, Any], model: Model) -> None:
     """An answer that was paid for is not lost because the SDK's types do not fit it."""
     model.script(body)
-    assert way(model.env).generate("gemini-test", BODY, lasting(20)) == body
+    assert way(model.env).ask("gemini-test", BODY, lasting(20)) == body
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_page_instead_of_an_answer(stream: bool, model: Model) -> None:
+def test_page_instead_of_an_answer(model: Model) -> None:
     """A page with HTTP 200, such as a network portal sends, is told with what it says."""
     page = b"\n<!doctype html><title>Hotel</title> <p>Please <b>log in</b></p>"
     model.script(raw(200, page))
-    gemini = way(model.env)
-    if stream:
-        error = failed(lambda: gemini.stream("gemini-test", BODY, lasting(20), print))
-    else:
-        error = failed(lambda: gemini.generate("gemini-test", BODY, lasting(20)))
+    error = failed(lambda: way(model.env).ask("gemini-test", BODY, lasting(20)))
     assert (error.reason, error.message) == ("BAD_RESPONSE", "the answer is a page of the web: Hotel Please log in")
     assert error.partial == page.decode()
 
@@ -174,10 +182,10 @@ def test_many_threads(model: Model) -> None:
     """Each of many threads on one way to the model gets its own answer, after a failure too."""
     gemini = way(model.env)
     model.script(json_reply({"error": {"code": 503}}, 503))
-    assert failed(lambda: gemini.generate("gemini-test", BODY, lasting(20))).reason == "UNAVAILABLE"
+    assert failed(lambda: gemini.ask("gemini-test", BODY, lasting(20))).reason == "UNAVAILABLE"
 
     def ask(number: int) -> str:
-        return str(gemini.generate("gemini-test", {"contents": contents(f"<{number}>")}, lasting(30)))
+        return str(gemini.ask("gemini-test", {"contents": contents(f"<{number}>")}, lasting(30)))
 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(ask, range(16)))
@@ -203,7 +211,7 @@ def test_environment_of_the_sdk(variable: str, value: str, model: Model, monkeyp
     """Variables that would make the SDK another client change nothing."""
     monkeypatch.setenv(variable, value)
     model.script(answer("hi"))
-    assert way({**os.environ, **model.env}).generate("gemini-test", BODY, lasting(20)) == answer("hi")
+    assert way({**os.environ, **model.env}).ask("gemini-test", BODY, lasting(20)) == answer("hi")
     assert model.headers[0]["x-goog-api-key"] == CANARY
     assert "Authorization" not in model.headers[0]
 
@@ -229,7 +237,7 @@ def test_time_is_up() -> None:
     """However slowly a server answers, the call ends in time, with an unknown outcome."""
     with listening(dripping(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n" + b" " * 500)) as listener:
         gemini, start = way(listener.env), time.monotonic()
-        error = failed(lambda: gemini.generate("gemini-test", BODY, lasting(1.5)))
+        error = failed(lambda: gemini.ask("gemini-test", BODY, lasting(1.5)))
     assert time.monotonic() - start < 4
     assert (error.reason, error.exit, error.outcome) == ("TIMEOUT", 75, "unknown")
     place = f"127.0.0.1:{listener.port} (GOOGLE_GEMINI_BASE_URL)"
@@ -250,7 +258,7 @@ def test_late_connection_sends_nothing(model: Model, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     gemini = way(model.env | {"GOOGLE_GEMINI_BASE_URL": model.url.replace("127.0.0.1", "localhost")})
-    error = failed(lambda: gemini.generate("gemini-test", BODY, lasting(0.5)))
+    error = failed(lambda: gemini.ask("gemini-test", BODY, lasting(0.5)))
     assert (error.reason, error.exit, error.outcome) == ("CONNECT_TIMEOUT", 75, "rejected")
     assert resolved.wait(20)
     time.sleep(0.5)
@@ -262,7 +270,7 @@ def test_time_is_up_in_a_stream(model: Model) -> None:
     gemini = way(model.env)
     model.script(streaming(sse(*[chunk("x")] * 999, chunk("x", finish="STOP"))))
     start = time.monotonic()
-    error = failed(lambda: gemini.stream("gemini-test", BODY, lasting(0.5), lambda _chunk: time.sleep(0.01)))
+    error = failed(lambda: gemini.ask("gemini-test", BODY, lasting(0.5), lambda _chunk: time.sleep(0.01)))
     assert time.monotonic() - start < 3
     assert (error.reason, error.outcome) == ("TIMEOUT", "unknown")
     partial: Any = error.partial
@@ -286,7 +294,7 @@ def interrupted(gemini: Gemini, before: signal.Signals | None = None) -> GemcliE
         with deferred:
             if before:
                 os.kill(os.getpid(), before)
-            gemini.generate("gemini-test", BODY, lasting(20))
+            gemini.ask("gemini-test", BODY, lasting(20))
 
     return failed(call)
 
@@ -305,7 +313,7 @@ def test_signal_while_the_request_is_recorded(model: Model, handlers: None) -> N
     def call() -> None:
         with deferred:
             attempt = Attempt(lambda: os.kill(os.getpid(), signal.SIGTERM))
-            way(model.env).generate("gemini-test", BODY, lasting(20), attempt)
+            way(model.env).ask("gemini-test", BODY, lasting(20), attempt=attempt)
 
     error = failed(call)
     assert (error.reason, error.exit, error.outcome) == ("INTERRUPTED", 143, "rejected")
@@ -319,22 +327,21 @@ def test_interrupted_once(model: Model, handlers: None) -> None:
     assert interrupted(gemini, before=signal.SIGTERM).reason == "INTERRUPTED"
     model.script(answer("hi"))
     with deferred:
-        assert gemini.generate("gemini-test", BODY, lasting(20))["candidates"]
+        assert gemini.ask("gemini-test", BODY, lasting(20))["candidates"]
 
 
 def slow_sdk(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -> None:
     """Let something happen, and a second pass, between the last byte of an answer and the SDK's being done."""
     from google.genai.models import Models
 
-    whole = Models.generate_content
+    stream = Models.generate_content_stream
 
-    def slow(*args: Any, **options: Any) -> Any:
-        done = whole(*args, **options)
+    def slow(*args: Any, **options: Any) -> Iterator[Any]:
+        yield from stream(*args, **options)
         meanwhile()
         time.sleep(1)
-        return done
 
-    monkeypatch.setattr(Models, "generate_content", slow)
+    monkeypatch.setattr(Models, "generate_content_stream", slow)
 
 
 def test_signal_after_the_answer(model: Model, handlers: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,7 +352,7 @@ def test_signal_after_the_answer(model: Model, handlers: None, monkeypatch: pyte
 
     def call() -> None:
         with deferred:
-            answers.append(way(model.env).generate("gemini-test", BODY, lasting(20)))
+            answers.append(way(model.env).ask("gemini-test", BODY, lasting(20)))
 
     with pytest.raises((Interrupted, GemcliError)) as caught:
         call()
@@ -356,7 +363,7 @@ def test_signal_after_the_answer(model: Model, handlers: None, monkeypatch: pyte
 def test_time_up_after_the_answer(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that has arrived whole in time is not thrown away because the SDK is slow to say so."""
     gemini = way(model.env)
-    gemini.generate("gemini-test", BODY, lasting(20))  # loads the SDK, which takes a while
+    gemini.ask("gemini-test", BODY, lasting(20))  # loads the SDK, which takes a while
     slow_sdk(monkeypatch, lambda: None)
     model.script(answer("hi"))
-    assert gemini.generate("gemini-test", BODY, lasting(0.7)) == answer("hi")
+    assert gemini.ask("gemini-test", BODY, lasting(0.7)) == answer("hi")

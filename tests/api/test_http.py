@@ -39,13 +39,11 @@ ANSWER = json.dumps(answer("hi")).encode()
 pytestmark = pytest.mark.usefixtures("collected")
 
 
-def ask(url: str, seconds: float = 20, *, stream: bool = False) -> Any:
+def ask(url: str, seconds: float = 20) -> Any:
     """One request of one message to the model at `url`."""
     environ = {"GEMINI_API_KEY": CANARY, "GOOGLE_GEMINI_BASE_URL": url}
     gemini = Gemini(endpoint_for(Backend("gemini"), environ, pytest.fail))
-    if stream:
-        return gemini.stream("gemini-test", BODY, lasting(seconds), lambda _chunk: None)
-    return gemini.generate("gemini-test", BODY, lasting(seconds))
+    return gemini.ask("gemini-test", BODY, lasting(seconds))
 
 
 def failed(url: str, seconds: float = 20) -> GemcliError:
@@ -209,15 +207,12 @@ EVENT = b"data: " + json.dumps(chunk("x" * 1000)).encode() + b"\n\n"
         (204, b"[1], ", "BAD_RESPONSE", "unknown"),
     ],
 )
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_endless_answer(
-    code: int, piece: bytes, reason: str, outcome: str, stream: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_endless_answer(code: int, piece: bytes, reason: str, outcome: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer without an end is left at a limit, long before the time is up, and little of it is kept."""
     monkeypatch.setattr(limits, "MAX_ANSWER", 4_000_000)
     monkeypatch.setattr(limits, "MAX_EVENT", 2_000_000)
     with listening(flooding(b"HTTP/1.1 %d X\r\n\r\n" % code, piece)) as listener:
-        error = error_from(ask, listener.url, 30, stream=stream)
+        error = failed(listener.url, 30)
     assert (error.reason, error.outcome, error.http) == (reason, outcome, code)
     assert len(str(error.partial or "")) <= limits.MAX_KEPT
     assert len(error.message) < 300

@@ -82,6 +82,10 @@ FORMS = {
     "line-separator-of-unicode": (b"data: \xe2\x80\xa8\n\n", [b"\xe2\x80\xa8"]),
     "byte-order-mark": (b"\xef\xbb\xbfdata: {}\n\n", [b"{}"]),
     "html": (b"<html>\n\n<body>data: x</body>", []),
+    "object": (b"{}", [b"{}"]),
+    "object-on-lines": (b'\r\n\xef\xbb\xbf {\r\n\r\n"data": 1}\r\n', [b' {\n\n"data": 1}\n']),
+    "event-and-object": (b"data: {}\n\n{}\n\n", [b"{}"]),
+    "list": (b"[{}]", []),
 }
 
 

@@ -43,7 +43,7 @@ def test_without_key_and_network(here: InProcess, monkeypatch: pytest.MonkeyPatc
         "model": "gemini-test",
         "backend": "gemini",
         "method": "POST",
-        "url": "https://generativelanguage.googleapis.com/v1/models/gemini-test:generateContent",
+        "url": "https://generativelanguage.googleapis.com/v1/models/gemini-test:streamGenerateContent?alt=sse",
         "body": {"contents": contents("hello"), "generationConfig": {}},
         "notes": [],
     }
@@ -97,7 +97,7 @@ def test_the_url(here: InProcess, options: list[str], env: dict[str, str], backe
     here.ok("new", "-s", "a", *options)
     document = shown(here)
     assert document["backend"] == backend
-    assert document["url"].endswith(f"{url}:generateContent")
+    assert document["url"].endswith(f"{url}:streamGenerateContent?alt=sse")
     assert document["url"].startswith(url) or backend == "simulator"
     assert "secret" not in json.dumps(document)
     assert "text" not in document
@@ -132,7 +132,9 @@ def test_no_password_is_shown(here: InProcess, backend: list[str], path: str, de
     here.ok("new", "-s", "a", *backend)
     done = here("send", "-s", "a", "hello", "--dry-run", *debug)
     assert (done.status, "PASSW" in done.out + done.err, "user:" in done.out + done.err) == (0, False, False)
-    assert json.loads(done.out)["url"] == f"https://example.com:8443/a@b/{path}gemini-test:generateContent"
+    assert (
+        json.loads(done.out)["url"] == f"https://example.com:8443/a@b/{path}gemini-test:streamGenerateContent?alt=sse"
+    )
 
 
 def test_while_another_process_has_the_session(here: InProcess) -> None:

@@ -42,8 +42,10 @@ class FakeModel:
         self.bodies: list[dict[str, Any]] = []
         self.closed = False
 
-    def generate(self, model: str, body: Mapping[str, Any], limits: Limits, attempt: Attempt) -> dict[str, Any]:
-        """Answer one request, as `Gemini.generate` does."""
+    def ask(
+        self, model: str, body: Mapping[str, Any], limits: Limits, on_chunk: None, attempt: Attempt
+    ) -> dict[str, Any]:
+        """Answer one request, as `Gemini.ask` does."""
         attempt.start()
         attempt.mark_sent()
         self.models.append(model)

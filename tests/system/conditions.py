@@ -59,16 +59,14 @@ Ends = Literal["answered", "blocked", "rejected", "unknown", "unsent", "unsaved"
 class Condition(NamedTuple):
     """One kind of answer or refusal.
 
-    `whole` and `stream` are what the server replies without and with `--stream`; None: there is no such form. `text`
-    is what is printed of the answer, `parts` are what the history gets (None: the text), and `kept` is what the record
-    of a failure keeps of an answer that began.
+    `reply` is what the server replies, `text` what is printed of the answer, `parts` what the history gets (None: the
+    text), `body` is what the record of an answer holds, and `kept` what that of a failure keeps of one that began.
     """
 
     exit: int
     reason: str | None
     ends: Ends
-    whole: Reply | None = None
-    stream: Reply | None = None
+    reply: Reply
     text: str = ""
     parts: list[dict[str, Any]] | None = None
     body: Mapping[str, Any] | None = None
@@ -86,7 +84,7 @@ def refused(
     reply: Reply, exit_code: int, reason: str, retry_after: float | None = None, ends: Ends = "rejected"
 ) -> Condition:
     """An HTTP answer that brings no answer of a model: the same in every form."""
-    return Condition(exit_code, reason, ends, reply, reply, http=reply.status, retry_after=retry_after)
+    return Condition(exit_code, reason, ends, reply, http=reply.status, retry_after=retry_after)
 
 
 def not_an_answer(reply: Reply) -> Condition:
@@ -98,7 +96,7 @@ def lost(*steps: Any, code: int = 200, length: bool = False) -> Condition:
     """A connection that breaks before the answer, or in it."""
     headers = {"content-type": "application/json", "content-length": "5000"} if length else {}
     reply = Reply(code, headers, steps)
-    return Condition(75, "CONNECTION_LOST", "unknown", reply, reply)
+    return Condition(75, "CONNECTION_LOST", "unknown", reply)
 
 
 def answered(
@@ -106,15 +104,14 @@ def answered(
     exit_code: int = 0,
     reason: str | None = None,
     ends: Ends = "answered",
-    enters: list[dict[str, Any]] | None = None,
-    **more: Any,
+    recorded: Mapping[str, Any] | None = None,
 ) -> Condition:
-    """An answer, whole and as a stream of one event; `enters` are its Parts, if not all of them are in the history."""
-    candidate = (body.get("candidates") or [{}])[0]
+    """An answer in one event; `recorded` is its record, if that is another because Parts were merged."""
+    kept = recorded or body
+    candidate = (kept.get("candidates") or [{}])[0]
     parts = candidate.get("content", {}).get("parts", [])
     text = "".join(part["text"] for part in parts if "text" in part and not part.get("thought"))
-    replies = {"whole": json_reply(dict(body)), "stream": streaming(sse(body))}
-    return Condition(exit_code, reason, ends, text=text, parts=enters or parts, body=body, **(replies | more))
+    return Condition(exit_code, reason, ends, streaming(sse(body)), text=text, parts=parts, body=kept)
 
 
 def blocked(body: Mapping[str, Any], reason: str = "EMPTY_ANSWER", **more: Any) -> Condition:
@@ -124,35 +121,35 @@ def blocked(body: Mapping[str, Any], reason: str = "EMPTY_ANSWER", **more: Any) 
 
 def streamed(*steps: Any, text: str = "hi") -> Condition:
     """A stream that is an answer."""
-    return Condition(0, None, "answered", stream=streaming(*steps), text=text)
+    return Condition(0, None, "answered", streaming(*steps), text=text)
 
 
 def broken(exit_code: int, reason: str, *steps: Any, text: str = "half", **more: Any) -> Condition:
     """A stream that says "half" and then this, which ends it."""
-    stream = streaming(sse(chunk("half")), *steps)
-    return Condition(exit_code, reason, "unknown", stream=stream, text=text, **({"kept": chunk(text)} | more))
+    reply = streaming(sse(chunk("half")), *steps)
+    return Condition(exit_code, reason, "unknown", reply, text=text, **({"kept": chunk(text)} | more))
 
 
 def no_stream(body: bytes, exit_code: int = 76, reason: str = "BAD_RESPONSE", *, kept: bool = True) -> Condition:
     """A 200 that is no stream of answers."""
-    return Condition(exit_code, reason, "unknown", stream=streaming(body), kept=body.decode() if kept else None)
+    return Condition(exit_code, reason, "unknown", streaming(body), kept=body.decode() if kept else None)
 
 
 def verdict(exit_code: int, reason: str, *events: Any, text: str = "", ends: Ends = "blocked") -> Condition:
     """A stream that ends as no plain success."""
-    return Condition(exit_code, reason, ends, stream=streaming(sse(*events)), text=text)
+    return Condition(exit_code, reason, ends, streaming(sse(*events)), text=text)
 
 
 def first_event(code: int, exit_code: int, reason: str, **error: Any) -> Condition:
-    """A refusal that comes with a 200: as the first event of a stream, or as the only one, or instead of an answer."""
+    """A refusal that comes with a 200, as the first event of a stream."""
     body = {"error": {"code": code, "message": "no", **error}}
-    return Condition(exit_code, reason, "rejected", json_reply(body), streaming(sse(body)), http=200)
+    return Condition(exit_code, reason, "rejected", streaming(sse(body)), http=200)
 
 
 def in_world(world: World, exit_code: int, reason: str, ends: Ends, **more: Any) -> Condition:
     """A world in which the message cannot be sent, or its answer not be received."""
-    replies = {"whole": json_reply(answer("fine")), "stream": streaming(sse(answer("fine")))}
-    return Condition(exit_code, reason, ends, world=world, **(replies | more))
+    reply = {"reply": streaming(sse(answer("fine")))}
+    return Condition(exit_code, reason, ends, world=world, **(reply | more))
 
 
 # Worlds
@@ -458,8 +455,7 @@ BELOW_HTTP: dict[str, Condition] = {
         75,
         "TIMEOUT",
         "unknown",
-        whole=Reply(200, {}, (60.0,)),
-        stream=Reply(200, {}, (60.0,)),
+        reply=Reply(200, {}, (60.0,)),
         slow=True,
     ),
     "deadline": in_world(
@@ -467,8 +463,7 @@ BELOW_HTTP: dict[str, Condition] = {
         75,
         "TIMEOUT",
         "unknown",
-        whole=Reply(200, {}, (b"{", 60.0)),
-        stream=streaming(sse(chunk("half")), 60.0),
+        reply=streaming(sse(chunk("half")), 60.0),
         text="half",
         slow=True,
     ),
@@ -481,6 +476,7 @@ BELOW_HTTP: dict[str, Condition] = {
 
 HI = sse(chunk("hi"))
 STOP = sse(chunk(finish="STOP"))
+UNSTREAMED = json.dumps(answer("paid for"), indent=2).encode()
 HI_STOP = sse(chunk("hi", finish="STOP"))
 
 STREAMS: dict[str, Condition] = {
@@ -529,19 +525,17 @@ STREAMS: dict[str, Condition] = {
     "first-400": first_event(400, 65, "BAD_REQUEST", status=INVALID),
     "first-403": first_event(403, 77, "PERMISSION_DENIED"),
     "first-404": first_event(404, 78, "MODEL_NOT_FOUND"),
-    "error-unstreamed": Condition(
-        75, "RATE_LIMIT", "rejected", stream=streaming(json.dumps({"error": {"code": 429}}).encode()), http=200
-    ),
-    "error-list": Condition(
-        77, "PERMISSION_DENIED", "rejected", stream=streaming(json.dumps([{"error": {"code": 403}}]).encode()), http=200
-    ),
+    "error-unstreamed": Condition(75, "RATE_LIMIT", "rejected", raw(200, b'{"error":{"code":429}}'), http=200),
+    "error-list": Condition(77, "PERMISSION_DENIED", "rejected", raw(200, b'[{"error":{"code":403}}]'), http=200),
+    # One object, which is as good as one event
+    "unstreamed": Condition(0, None, "answered", raw(200, UNSTREAMED), text="paid for"),
+    "unstreamed-object": Condition(3, "EMPTY_ANSWER", "blocked", raw(200, b"{}")),
+    "unstreamed-cut": Condition(75, "CONNECTION_LOST", "unknown", streaming(UNSTREAMED[:-1], CLOSE)),
     # No stream at all
     "cut-in-the-first": no_stream(b'data: {"candidates": [{"content": {"parts": [{"text": "paid f', 75, "STREAM_CUT"),
     "html": no_stream(b"<html><body>Sign in to the network</body></html>"),
     "null": no_stream(b"null"),
     "list": no_stream(b"[]"),
-    "object": no_stream(b"{}"),
-    "unstreamed": no_stream(json.dumps(answer("paid for")).encode()),
     "array": no_stream(json.dumps([answer("paid for")]).encode()),
     "event-of-html": no_stream(sse(b"<html>")),
     "event-of-null": no_stream(sse(b"null")),
@@ -587,19 +581,17 @@ def candidate(**fields: Any) -> dict[str, Any]:
 
 
 HI_PART = {"text": "Hi"}
+SECOND = {**answer("Two")["candidates"][0], "index": 1}
 
 ANSWERED: dict[str, Condition] = {
-    # Whole. As a stream some are another answer (neighbours are merged, candidates joined), so they have no such form.
     "text": answered(answer("Hello")),
-    "two-texts": answered(answer("Hel", "lo"), stream=None),
-    "two-candidates": answered(
-        answer(candidates=[*answer("One")["candidates"], *answer("Two")["candidates"]]), stream=None
-    ),
+    "two-texts": answered(answer("Hel", "lo"), recorded=answer("Hello")),
+    "two-candidates": answered(answer(candidates=[*answer("One")["candidates"], SECOND])),
     "unknown-finish": answered(answer(TEXT, finish="BRAND_NEW")),
     "thought-and-text": answered(answer(THOUGHT, "So")),
     "signature": answered(answer({"text": "Thought through", "thoughtSignature": "c2lnbmVk"})),
     "signature-alone-too": answered(answer("Yes", {"text": "", "thoughtSignature": "cw=="})),
-    "empty-parts-beside-text": answered(answer({}, {"text": ""}, "Yes"), enters=[{"text": "Yes"}]),
+    "empty-parts-beside-text": answered(answer({}, {"text": ""}, "Yes"), recorded=answer("Yes")),
     "no-role": answered(candidate(content={"parts": [HI_PART]}, finishReason="STOP")),
     "odd-role": answered(candidate(content={"role": "assistant", "parts": [HI_PART]}, finishReason="STOP")),
     "unknown-fields": answered(answer({"text": "Hi", "newField": {"a": [1, None]}}, another={"b": True})),
@@ -636,14 +628,13 @@ ANSWERED: dict[str, Condition] = {
     "no-parts": blocked(answer()),
     "no-content": blocked(candidate(finishReason="STOP")),
     "empty-content": blocked(candidate(content={}, finishReason="STOP")),
-    "empty-part": blocked(answer({})),
-    "empty-text": blocked(answer("")),
+    "empty-part": blocked(answer({}), recorded=answer()),
+    "empty-text": blocked(answer(""), recorded=answer()),
     "thought-only": blocked(answer(THOUGHT)),
     "signature-only": blocked(answer({"thoughtSignature": "cw=="})),
     "unknown-finish-empty": blocked(answer(finish="BRAND_NEW")),
     "max-tokens-empty": blocked(answer(finish="MAX_TOKENS"), "MAX_TOKENS_EMPTY"),
     "max-tokens-thoughts": blocked(answer(THOUGHT, finish="MAX_TOKENS"), "MAX_TOKENS_EMPTY"),
-    "no-finish-reason": blocked(answer(TEXT, finish=None), "MALFORMED_ANSWER", stream=None),
     "response-in-answer": blocked(
         answer(TEXT, {"functionResponse": {"name": "f", "response": {}}}), "MALFORMED_ANSWER"
     ),

@@ -207,7 +207,7 @@ def test_model_paths(name: str, here: InProcess, model: Model) -> None:
     model.script(answer("hi"))
     here.ok("send", "-s", "s", "--create", "hi", "--model", name)
     (target,) = model.targets
-    assert target == f"/v1/{name if '/' in name else f'models/{name}'}:generateContent"
+    assert target == f"/v1/{name if '/' in name else f'models/{name}'}:streamGenerateContent?alt=sse"
 
 
 # What goes over the wire

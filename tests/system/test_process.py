@@ -29,7 +29,7 @@ from tests.system import Listener, listening
 @pytest.mark.parametrize("way", ["argument", "stdin"])
 def test_every_byte(way: str, here: InProcess, monkeypatch: pytest.MonkeyPatch, figures: Callable[..., None]) -> None:
     """Each of the 256 bytes alone is a message as it is, no message, or an error that names it; never anything else."""
-    monkeypatch.setattr(Gemini, "generate", lambda self, *request: request[-1].mark_sent() or answer("ok"))
+    monkeypatch.setattr(Gemini, "ask", lambda self, *request: request[-1].mark_sent() or answer("ok"))
     statuses = []
     for byte in (bytes([value]) for value in range(256)):
         path = write_session("a", header())

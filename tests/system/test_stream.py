@@ -40,7 +40,7 @@ class Way:
         """Stream one answer: the answer, or the error."""
         self.heard.clear()
         try:
-            return self.gemini.stream("gemini-test", self.body, lasting(seconds), self.heard.append)
+            return self.gemini.ask("gemini-test", self.body, lasting(seconds), self.heard.append)
         except GemcliError as error:
             return error
 

@@ -21,7 +21,7 @@ from tests.builders import header, records_of, session_file
 from tests.support import InProcess
 from tests.system import free_port
 
-GENERATE = "/v1beta1/projects/p1/locations/global/publishers/google/models/gemini-test:generateContent"
+GENERATE = "/v1beta1/projects/p1/locations/global/publishers/google/models/gemini-test:streamGenerateContent?alt=sse"
 
 
 class Cloud:
@@ -114,7 +114,7 @@ def test_a_stream(here: InProcess, cloud: Cloud) -> None:
     """--stream asks streamGenerateContent for events, and records one answer."""
     here.ok("new", "-s", "a", "--project", "p1")
     *chunks, final = here.ok("send", "-s", "a", "--stream", "hello")
-    assert cloud.targets == [GENERATE.replace(":generate", ":streamGenerate") + "?alt=sse"]
+    assert cloud.targets == [GENERATE]
     assert cloud.headers[0]["authorization"] == "Bearer the-token"
     assert "".join(chunk["text"] for chunk in chunks) == final["text"] != ""
     assert [record["kind"] for record in records_of("a")] == ["session", "request", "response"]
@@ -137,7 +137,7 @@ def test_the_names_of_the_environment(
         monkeypatch.setenv(variable, value)
     here.ok("new", "-s", "a")
     here.ok("send", "-s", "a", "hello")
-    path = "/v1/projects/p2/locations/us-east1/publishers/google/models/gemini-test:generateContent"
+    path = "/v1/projects/p2/locations/us-east1/publishers/google/models/gemini-test:streamGenerateContent?alt=sse"
     assert cloud.targets == [path]
     assert records_of("a")[0]["backend"] == "vertex"
 
@@ -180,7 +180,7 @@ def test_a_session_of_gemini_stays_there(here: InProcess, cloud: Cloud, monkeypa
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", os.environ["GOOGLE_VERTEX_BASE_URL"])
     monkeypatch.setenv("GEMINI_API_KEY", "the-key")
     here.ok("send", "-s", "a", "hello")
-    assert cloud.targets == ["/v1/models/gemini-test:generateContent"]
+    assert cloud.targets == ["/v1/models/gemini-test:streamGenerateContent?alt=sse"]
     assert cloud.headers[0]["x-goog-api-key"] == "the-key"
     assert "authorization" not in cloud.headers[0]
     assert (records_of("a")[0]["backend"], cloud.grants) == ("gemini", [])
@@ -206,7 +206,7 @@ def test_express_mode(here: InProcess, cloud: Cloud, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("GOOGLE_API_KEY", "express-key")
     here.ok("new", "-s", "a", "--backend", "vertex")
     here.ok("send", "-s", "a", "hello")
-    assert cloud.targets == ["/v1beta1/publishers/google/models/gemini-test:generateContent"]
+    assert cloud.targets == ["/v1beta1/publishers/google/models/gemini-test:streamGenerateContent?alt=sse"]
     assert cloud.headers[0]["x-goog-api-key"] == "express-key"
     assert ("authorization" in cloud.headers[0], cloud.grants) == (False, [])
     assert b"express-key" not in session_file("a").read_bytes()
