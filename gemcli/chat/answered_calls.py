@@ -39,13 +39,14 @@ def answered_calls(contents: Sequence[Content]) -> list[AnsweredCall]:
 
 
 def _in_order(contents: Sequence[Content]) -> Iterator[AnsweredCall]:
+    """The calls that were answered, in the order in which the model made them."""
     for asked, answered in pairwise(contents):
-        waiting = function_calls(asked)
-        for response in function_responses(answered):
-            places = [n for n, call in enumerate(waiting) if identity(call) == identity(response)]
-            if not places:
+        left = function_responses(answered)
+        for call in function_calls(asked):
+            place = next((n for n, one in enumerate(left) if identity(one) == identity(call)), None)
+            if place is None:
                 continue
-            call = waiting.pop(places[0])
+            response = left.pop(place)
             result = response.get("response") or {}
             one = AnsweredCall(name=call["name"], args=call.get("args") or {}, result=result)
             if parts := response.get("parts"):

@@ -75,7 +75,7 @@ FORMATS = {
         "a JSON list of Contents, for `history=` of the SDK or `new --history`", _contents
     ),
     "request": Format("the generateContent body behind the last answer", _request),
-    "script": Format("the user's messages as YAML", _script),
+    "script": Format("the user's messages and what functions returned, as YAML", _script),
     "openai": Format("the messages of a Chat Completions request", _openai),
     "markdown": Format("the conversation for reading", _markdown),
 }

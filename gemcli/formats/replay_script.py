@@ -1,4 +1,7 @@
-"""The user's side of a conversation as a YAML script: the messages, to be sent again."""
+"""The user's side of a conversation as a YAML script: the messages, to be sent again.
+
+What functions returned is on that side too, as the `tool_results` of each message.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from gemcli.chat.contents import Content, parts_of, text_of
+from gemcli.chat.answered_calls import answered_calls
+from gemcli.chat.contents import Content, group_turns, parts_of, text_of
 from gemcli.errors import GemcliError
 from gemcli.formats import Header
 
@@ -17,7 +21,7 @@ Config = Mapping[str, object]
 
 
 def dump(history: Sequence[Content], header: Header, calls: Sequence[Config] = ()) -> str:
-    """The model, the config and the user's messages, with `calls` as the config of each message.
+    """The model, the config and the user's messages, with `calls` as the config of each turn.
 
     Raises `GemcliError` (NOT_EXPRESSIBLE) for a message that is more than text.
     """
@@ -30,8 +34,8 @@ def dump(history: Sequence[Content], header: Header, calls: Sequence[Config] = (
         script["system"] = system
     if config:
         script["config"] = config
-    messages = zip_longest(history[::2], calls)
-    script["turns"] = [_message(*one, number) for number, one in enumerate(messages, 1)]
+    turns = zip_longest(group_turns(history), calls)
+    script["turns"] = [_turn(*one, number) for number, one in enumerate(turns, 1)]
     text: str = yaml.dump(
         script,
         Dumper=_dumper(),
@@ -61,17 +65,23 @@ def _is_text(content: Content) -> bool:
     return all(set(part) == {"text"} for part in parts_of(content))
 
 
-def _message(content: Content, call: Config | None, number: int) -> str | dict[str, object]:
-    """A user Content as a turn of a script."""
+def _turn(contents: Sequence[Content], call: Config | None, number: int) -> str | dict[str, object]:
+    """A turn as a script has it: its first Content, and what answers the calls after that."""
+    content = contents[0]
     if not _is_text(content):
         what = f"message {number} has parts that are not text, which a script cannot hold"
         raise GemcliError("NOT_EXPRESSIBLE", what)
+    if any("functionResponse" not in part for one in contents[2::2] for part in parts_of(one)):
+        what = f"message {number} has more than responses in the answer to its function calls"
+        raise GemcliError("NOT_EXPRESSIBLE", f"{what}, which a script cannot hold")
     turn: dict[str, object] = {"user": text_of(content)}
     if any(mark in text_of(content) for mark in ("{{", "{%")):
         # It would be taken for a template.
         turn["raw"] = True
     if call:
         turn["config"] = _settings(call)
+    if results := answered_calls(contents):
+        turn["tool_results"] = results
     return turn if len(turn) > 1 else text_of(content)
 
 

@@ -37,8 +37,8 @@ def test_calls_side_by_side() -> None:
         model(call("h")),
     ]
     assert answered_calls(contents) == [
-        {"name": "f", "args": {"n": 2}, "result": {"x": 3}},
         {"name": "f", "args": {"n": 1}, "result": {"result": 1}},
+        {"name": "f", "args": {"n": 2}, "result": {"x": 3}},
         {"name": "g", "args": {}, "result": {"result": 1}, "parts": blob},
     ]
     assert answered_calls([user("a"), model("b")]) == answered_calls([]) == []

@@ -13,7 +13,7 @@ from gemcli.formats.replay_script import dump
 from gemcli.settings import config as settings
 from gemcli.text import tree, yaml_tree
 from gemcli.text.problems import Problems
-from tests.builders import contents, error_from, json_values
+from tests.builders import call, contents, error_from, json_values, model, result, user
 
 
 def header(model: str = "m", **config: Any) -> Any:
@@ -169,7 +169,6 @@ INEXPRESSIBLE = {
     "image": {"inlineData": {"mimeType": "image/png", "data": "aGk="}},
     "file": {"fileData": {"fileUri": "f"}},
     "marked-text": {"text": "a", "videoMetadata": {}},
-    "response": {"functionResponse": {"name": "f", "response": {}}},
 }
 
 
@@ -181,3 +180,46 @@ def test_what_a_script_cannot_hold(part: dict[str, Any]) -> None:
     assert (caught.reason, caught.exit) == ("NOT_EXPRESSIBLE", 65)
     assert caught.message == "message 2 has parts that are not text, which a script cannot hold"
     assert caught.hint == "gemcli export contents -s SESSION keeps everything"
+
+
+def test_function_calls() -> None:
+    """What they returned stands with the message that led to them; the model's part is left out, as ever."""
+    blob = [{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]
+    history = [
+        user("a"), model("let me see", call("f", args={"n": "1"}, id="c1"), call("g")),
+        user(result("f", id="c1", response={"x": True}), result("g", parts=blob)),
+        model(call("f", args={"n": "1"})), user(result("f", response={"output": 2.5})), model("done"),
+        *contents("b", "c"),
+    ]  # fmt: skip
+    text = dump(history, header("m", tools=[{"functionDeclarations": [{"name": "f"}, {"name": "g"}]}]))
+    assert text.partition("turns:\n")[2] == (
+        "- user: a\n"
+        "  tool_results:\n"
+        "  - name: f\n"
+        "    args:\n"
+        '      n: "1"\n'
+        "    result:\n"
+        "      x: true\n"
+        "    times: 1\n"
+        "  - name: f\n"
+        "    args:\n"
+        '      n: "1"\n'
+        "    result:\n"
+        "      output: 2.5\n"
+        "  - name: g\n"
+        "    args: {}\n"
+        "    result:\n"
+        "      result: 1\n"
+        "    parts:\n"
+        "    - inlineData:\n"
+        "        mimeType: image/png\n"
+        "        data: AAAA\n"
+        "- b\n"
+    )
+
+
+def test_text_beside_a_response() -> None:
+    """A script has no place for it."""
+    history = [user("a"), model(call()), user(result(), "look"), model("b")]
+    caught = error_from(dump, history, header())
+    assert caught.message.startswith("message 1 has more than responses in the answer to its function calls")

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemcli.chat import turn_order
-from gemcli.chat.contents import Content, function_calls, function_responses, parts_of, text_of
+from gemcli.chat.contents import Content, function_calls, function_responses, group_turns, parts_of, text_of
 from gemcli.formats import chat_completions, read_history, replay_script
 from gemcli.replay import read_script
+from gemcli.replay.calls import ToolResults
 from gemcli.text import strict_json
 from tests.builders import call, model, records_of, request, response, user, write_session
 from tests.builders import header as session_header
@@ -188,6 +189,23 @@ def test_a_script_comes_back(messages: list[tuple[str, dict[str, Any]]], generat
     assert (script.model, script.config) == ("m", config)
     assert [turn.rendered({}) for turn in script.turns] == history[::2]
     assert [turn.config for turn in script.turns] == calls
+
+
+@given(histories())
+def test_tool_results_come_back(history: list[Content]) -> None:
+    """Calls that are made again get what they returned, each its own, from a script as from recorded Contents."""
+    for content in history:  # what a script cannot hold
+        kinds = {"functionResponse"} if function_responses(content) else {"text", "functionCall"}
+        content["parts"] = [part for part in parts_of(content) if kinds & part.keys()]
+    text = replay_script.dump(history, {"model": "m", "config": {}})
+    for document, file in ((text, "s.yaml"), (strict_json.dumps(history), "s.json")):
+        (script,) = read_script.load(document, file, {}).scripts
+        results = ToolResults(script.tool_results)
+        for turn, contents in zip(script.turns, group_turns(history), strict=True):
+            for asked, answered in zip(contents[1::2], contents[2::2], strict=False):
+                parts = results.answer(function_calls(asked), turn.tool_results)
+                given = {response["id"]: response for response in function_responses(answered)}
+                assert function_responses(user(*parts)) == [given[one["id"]] for one in function_calls(asked)]
 
 
 def test_models_that_a_script_leaves_out(here: InProcess) -> None:
