@@ -38,6 +38,7 @@ RULES = {
     "refusal-not-last": "only the last message is expected to be refused (`--strict`)",
     "torn-tail": "a session ends with a whole record (`--strict`)",
     "comment": "no text is lost to a comment (`--strict`)",
+    "tools-file": "a tools file can be read",
     "undeclared": "what is said of a function is said of one that `tools` declare",
     "result-template": "`args` and `result` have no templates, which stay as they are (`--strict`)",
     "too-long": f"a conversation's messages have at most {MAX_CHARACTERS:,} characters",

@@ -19,7 +19,7 @@ from dataclasses import replace
 from gemcli.chat.answered_calls import answered_calls
 from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError, Problem, in_order
-from gemcli.replay import read_conversation
+from gemcli.replay import read_conversation, tools_file
 from gemcli.replay.calls import recorded_result
 from gemcli.replay.script import Script, Suite, Turn
 from gemcli.replay.script_schema import MAX_MESSAGES, refuse_so_many
@@ -51,6 +51,7 @@ def load(
     elif _is_session(text):
         _read_session(text, file, collected)
     elif node := _document(text, file, problems):
+        tools_file.include(problems, node, file)
         collected.add(node)
     found = problems.found or collected.unused()
     if strict:
@@ -193,5 +194,5 @@ def _rows(text: str) -> list[tuple[int, str]]:
 
 
 def _in_file(file: str, problems: list[Problem]) -> list[Problem]:
-    """Problems with their file, in the order of lines."""
-    return [replace(problem, file=file) for problem in in_order(problems)]
+    """Problems with their file, in the order of lines; those of another file know it."""
+    return [replace(problem, file=problem.file or file) for problem in in_order(problems)]
