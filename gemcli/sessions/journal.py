@@ -28,6 +28,12 @@ from gemcli.sessions.turns import ANSWERED, FAILED, IN_DOUBT, PENDING, REFUSED, 
 EXCHANGE_ID = re.compile(r"([0-9]+)\.([1-9][0-9]{0,8})")
 """The id of an exchange: the number of its turn, and its place in the turn."""
 
+TOOL_KEYS = {
+    "started": {"place", "call"},
+    "ended": {"place", "call", "response", "elapsed_ms"},
+}
+"""What a `tool` record must have to be of use, by its state."""
+
 
 class Journal:
     """A session in memory: its `records`, its `header`, and its `turns` by number.
@@ -103,9 +109,12 @@ class Journal:
     @property
     def continuable(self) -> Exchange | None:
         """The newest exchange, if its answer can go on and the history before it is as it was."""
-        if self._newest is None or self._rewinds != self._rewinds_before_newest:
+        newest = self._newest
+        if newest is None or newest.response is None:
             return None
-        return self._newest if long_answers.can_go_on(self._newest.answer or {}) else None
+        unchanged = self._rewinds == self._rewinds_before_newest
+        can_go_on = long_answers.can_go_on(newest.response["answer"])
+        return newest if unchanged and can_go_on else None
 
     def tool_runs(self, exchange: str) -> dict[int, ToolRecord]:
         """The newest record of each tool that was run for the calls of an exchange, by place."""
@@ -113,7 +122,7 @@ class Journal:
             record["place"]: record
             for record in self.records
             if record["kind"] == "tool" and record["request"] == exchange
-            if record.keys() >= {"place", "call", "state"}
+            if record.keys() >= TOOL_KEYS.get(record.get("state", ""), {"state"})
         }
 
     @property
@@ -234,7 +243,8 @@ class Journal:
         unchanged = self._rewinds == self._rewinds_before_newest
         if exchange is None or exchange.id != name or not unchanged:
             raise RecordError(f"goes on with the answer to request {name!r}, which is not the last")
-        if not long_answers.resume_token(exchange.answer or {}):
+        last = exchange.response
+        if last is None or not long_answers.resume_token(last["answer"]):
             raise RecordError(f"goes on with the answer to request {name!r}, which left no token")
         if hop != len(exchange.hops) + 1:
             raise RecordError(f"hop {hop} of request {name!r} is repeated or out of order")
