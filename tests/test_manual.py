@@ -246,7 +246,7 @@ def script_keys() -> dict[str, set[str]]:
 
 def rules_keys() -> dict[str, set[str]]:
     """The keys of rules files as they are read, by the heading of their table in gemcli-simulator(1)."""
-    titles = ("rule", "when", "answer", "call", "error", "raw", "cut")
+    titles = ("rule", "when", "after_call", "answer", "call", "error", "raw", "cut")
     return {title: {*getattr(read_rules, title.upper()).keys} for title in titles}
 
 

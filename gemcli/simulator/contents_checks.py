@@ -8,6 +8,7 @@ where none is known, they follow the API's style.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import deepcopy
 from itertools import groupby
@@ -15,6 +16,7 @@ from typing import cast
 
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, Part, function_calls, function_responses
+from gemcli.simulator import gemini_3
 from gemcli.simulator.api_errors import invalid_argument
 from gemcli.simulator.read_request import Message
 from gemcli.simulator.request_fields import PART_DATA
@@ -37,6 +39,12 @@ ENDS_WITH_USER = (
 )
 NO_PARTS = "* GenerateContentRequest.contents[{index}].parts: contents.parts must not be empty.\n"
 NO_DATA = "required oneof field 'data' must have one initialized field"
+
+NOT_WHOLE = "must not be empty: parts of server-side tools are sent back as they came."
+NOT_PAIRED = (
+    "Please ensure that each server-side tool call comes with its tool response, and each response "
+    "with its call."
+)
 
 NO_NAME = "Name cannot be empty."
 MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;.*)?")
@@ -61,9 +69,14 @@ def check_each(contents: Sequence[Content]) -> None:
     _refuse_first(contents, without=ORDER_RULES)
 
 
-def check_order(contents: Sequence[Content]) -> None:
-    """Refuse Contents that are in the wrong order."""
-    _refuse_first(_as_the_api_reads(contents))
+def check_order(request: Message) -> None:
+    """Refuse Contents that are in the wrong order, or that the model does not take so."""
+    contents = _as_the_api_reads(request["contents"])
+    _refuse_first(contents)
+    if gemini_3.is_asked(request):
+        gemini_3.check(contents)
+    if gemini_3.shows_server_side(request):
+        _check_server_side(contents)
 
 
 def part_errors(parts: Sequence[Part], place: str) -> Iterator[str]:
@@ -88,6 +101,23 @@ def _no_data(place: str) -> str:
 
 
 # Turn order
+
+
+def _check_server_side(contents: Sequence[Content]) -> None:
+    """Refuse Parts of tools that the API runs itself, unless they come back whole and in pairs."""
+    for index, content in enumerate(contents):
+        halves: dict[str, Counter[object]] = {key: Counter() for key in gemini_3.SERVER_SIDE}
+        for number, part in enumerate(cast(Sequence[Message], content["parts"])):
+            for key in part.keys() & halves.keys():
+                place = f"contents[{index}].parts[{number}]"
+                missing = [name for name in ("id", "toolType") if not part[key].get(name)]
+                if missing or not part.get("thoughtSignature"):
+                    path = f"{snake(key)}.{snake(missing[0])}" if missing else "thought_signature"
+                    message = f"* GenerateContentRequest.{place}.{path}: {NOT_WHOLE}\n"
+                    raise invalid_argument(message)
+                halves[key][part[key]["id"], part[key]["toolType"]] += 1
+        if halves["toolCall"] != halves["toolResponse"]:
+            raise invalid_argument(NOT_PAIRED)
 
 
 def _first_content(contents: Sequence[Content], index: int) -> str:

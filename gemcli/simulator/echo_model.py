@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gemcli.chat.contents import Content, Part, function_responses, group_turns, parts_of
-from gemcli.simulator import continuation, responses, tokens
+from gemcli.simulator import continuation, echo_calls, responses, tokens
 from gemcli.simulator.continuation import Place
 from gemcli.simulator.read_request import Message
 from gemcli.simulator.request_fields import PART_DATA
@@ -35,6 +35,8 @@ def answer(request: Message) -> Response:
 
 def answer_from(place: Place, request: Message) -> Response:
     """The response from a place in the answer on; a place counts characters."""
+    if called := echo_calls.calls(request):
+        return responses.answer(request, NAME, called)
     settings = request.get("generationConfig", {})
     text = _until_stop(_text(request), settings.get("stopSequences", []))
     end, finish = _end(place.sent, len(text), settings.get("maxOutputTokens"))

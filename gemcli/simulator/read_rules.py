@@ -13,7 +13,7 @@ from gemcli.chat.contents import FunctionCall, Part
 from gemcli.simulator import api_errors, long_answers
 from gemcli.simulator.api_errors import STATUSES, ApiError
 from gemcli.simulator.replies import NOTHING, Amount, CutPoint, Reply
-from gemcli.simulator.rules import Answer, Carrier, Rule, Rules, When
+from gemcli.simulator.rules import AfterCall, Answer, Carrier, Rule, Rules, When
 from gemcli.simulator.tokens import COUNTS
 from gemcli.text import schema, tree, yaml_tree
 from gemcli.text.problems import Problems
@@ -182,13 +182,16 @@ HEADER = scalar("a header's name", _header)
 HEADER_VALUE = matching("printable ASCII", "[!-~]([ -~]*[!-~])?", matched_text)
 HEADERS = map_of(HEADER, HEADER_VALUE)
 
+AFTER_CALL = Schema(
+    AfterCall, {"name": TEXT, "result": schema.any_object}, required=("name",), short="name"
+)
 WHEN = Schema(
     When,
     {
         "contains": TEXT,
         "matches": REGEX,
         "turn": COUNT,
-        "after_call": TEXT,
+        "after_call": AFTER_CALL,
         "model": MODEL,
         "hop": COUNT,
     },

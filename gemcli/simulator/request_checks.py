@@ -27,7 +27,7 @@ def generate_request(body: bytes, model: str) -> Message:
     request = read_message("GenerateContentRequest", body) | {"model": f"models/{model}"}
     _require_contents(request, "GenerateContentRequest")
     contents_checks.check_each(request["contents"])
-    contents_checks.check_order(request["contents"])
+    contents_checks.check_order(request)
     settings = request.get("generationConfig", {})
     for errors in (
         _part_errors(request),

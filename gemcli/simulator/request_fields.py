@@ -14,7 +14,7 @@ from gemcli.text.proto_json import fields_of
 
 _PART_DATA = """text, inlineData: Blob, fileData: FileData, functionCall: FunctionCall,
     functionResponse: FunctionResponse, executableCode: ExecutableCode,
-    codeExecutionResult: CodeExecutionResult, toolCall: struct, toolResponse: struct"""
+    codeExecutionResult: CodeExecutionResult, toolCall: ToolCall, toolResponse: ToolResponse"""
 _MESSAGES = {
     "GenerateContentRequest": """model, contents: Content*, systemInstruction: Content,
         generationConfig: GenerationConfig, tools: Tool*, toolConfig: ToolConfig,
@@ -33,6 +33,8 @@ _MESSAGES = {
     "FunctionCall": "id, name, args: struct, partialArgs: data, willContinue: boolean",
     "FunctionResponse": """id, name, response: struct, parts: data,
         scheduling: FunctionResponse.Scheduling, willContinue: boolean""",
+    "ToolCall": "id, toolType: ToolType, args: struct",
+    "ToolResponse": "id, toolType: ToolType, response: struct",
     "ExecutableCode": "id, language: ExecutableCode.Language, code",
     "CodeExecutionResult": "id, outcome: CodeExecutionResult.Outcome, output",
     "GenerationConfig": """temperature: number, topP: number, topK: number, presencePenalty: number,
@@ -93,6 +95,8 @@ _ENUMS = {
         BLOCK_MEDIUM_AND_ABOVE BLOCK_ONLY_HIGH BLOCK_NONE OFF""",
     "ServiceTier": "UNSPECIFIED FLEX STANDARD PRIORITY",
     "ThinkingLevel": "THINKING_LEVEL_UNSPECIFIED MINIMAL LOW MEDIUM HIGH XHIGH",
+    "ToolType": """TOOL_TYPE_UNSPECIFIED GOOGLE_SEARCH_WEB GOOGLE_SEARCH_IMAGE URL_CONTEXT
+        GOOGLE_MAPS FILE_SEARCH MEDIA_PROCESSING""",
     "Type": "TYPE_UNSPECIFIED STRING NUMBER INTEGER BOOLEAN ARRAY OBJECT NULL",
 }
 

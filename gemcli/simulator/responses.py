@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gemcli.chat.contents import Part
-from gemcli.simulator import tokens
+from gemcli.simulator import gemini_3, tokens
 from gemcli.simulator.read_request import Message
 from gemcli.text import strict_json
 
@@ -31,7 +31,7 @@ def answer(
     A hop of a long answer has the tokens that were put out `before` it, and the `token` that
     resumes the answer after it.
     """
-    parts = joined(parts)
+    parts = gemini_3.signed(joined(parts), request)
     candidate: dict[str, object] = {
         # The API leaves role and parts out of an empty answer; so do we.
         "content": {"parts": parts, "role": "model"} if parts else {},

@@ -13,13 +13,21 @@ from gemcli.simulator.replies import CutPoint, Reply
 
 
 @dataclass(frozen=True)
+class AfterCall:
+    """The condition that a function has answered, perhaps with at least these values."""
+
+    name: str
+    result: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class When:
     """The conditions of a rule; None for those it does not have."""
 
     contains: str | None = None
     matches: re.Pattern[str] | None = None
     turn: int | None = None
-    after_call: str | None = None
+    after_call: AfterCall | None = None
     model: str | None = None
     hop: int = 1
 

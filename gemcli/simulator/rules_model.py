@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from gemcli.chat.contents import function_responses, group_turns, text_of
+from gemcli.chat.contents import FunctionResponse, function_responses, group_turns, text_of
 from gemcli.simulator import continuation, echo_model, long_answers, responses
 from gemcli.simulator.api_errors import invalid_argument
 from gemcli.simulator.continuation import Place
 from gemcli.simulator.read_request import Message
 from gemcli.simulator.read_rules import load
 from gemcli.simulator.replies import ScriptedReply
-from gemcli.simulator.rules import Rule, Rules, When
+from gemcli.simulator.rules import AfterCall, Rule, Rules, When
 from gemcli.simulator.simulated_api import Model, SimulatedApp, application
 from gemcli.text import patterns, strict_json
 
@@ -30,8 +30,8 @@ class Incoming(NamedTuple):
     text: str
     turn: int
     """The number of the user's message, from 1."""
-    answered: tuple[str, ...]
-    """The functions whose responses the Content carries."""
+    answered: Sequence[FunctionResponse]
+    """The responses of functions that the Content carries."""
     hop: int = 1
     """The number of the hop that is asked for."""
 
@@ -39,7 +39,7 @@ class Incoming(NamedTuple):
 def incoming(model: str, request: Message, hop: int = 1) -> Incoming:
     """What a checked request asks of this model."""
     contents = request["contents"]
-    answered = tuple(response["name"] for response in function_responses(contents[-1]))
+    answered = function_responses(contents[-1])
     return Incoming(model, text_of(contents[-1]), len(group_turns(contents)), answered, hop)
 
 
@@ -107,9 +107,24 @@ def _is_met(when: When, message: Incoming) -> bool:
         and (when.contains is None or when.contains in message.text)
         and (when.matches is None or _matches(when.matches.pattern, message.text))
         and (when.turn is None or when.turn == message.turn)
-        and (when.after_call is None or when.after_call in message.answered)
+        and (when.after_call is None or _has_answered(when.after_call, message.answered))
         and (when.model is None or when.model == message.model)
     )
+
+
+def _has_answered(call: AfterCall, responses: Sequence[FunctionResponse]) -> bool:
+    """Whether a function has answered, and so."""
+    return any(
+        response["name"] == call.name and _holds(response.get("response", {}), call.result)
+        for response in responses
+    )
+
+
+def _holds(value: object, wanted: object) -> bool:
+    """Whether a value is the one that is wanted; of an object, whether it has what is wanted."""
+    if isinstance(value, dict) and isinstance(wanted, Mapping):
+        return all(key in value and _holds(value[key], wanted[key]) for key in wanted)
+    return value == wanted
 
 
 def _matches(pattern: str, text: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from gemcli.simulator import gemini_3
 from gemcli.simulator.read_request import Message
 from gemcli.simulator.request_fields import ENUMS
 
@@ -18,6 +19,12 @@ INVALID_NAME = (
     "Must be a-z, A-Z, 0-9, or contain underscores (_), dots (.), colons (:), or dashes (-), "
     "with a maximum length of 128."
 )
+SERVER_SIDE = (
+    "Please enable tool_config.include_server_side_tool_invocations "
+    "to use Built-in tools with Function calling."
+)
+NOT_DECLARED = "function is not declared"
+NOT_AUTO = "AUTO is not supported with include_server_side_tool_invocations, use VALIDATED."
 NO_DECLARATIONS = "Function calling config is set without function_declarations."
 ALLOWED_NAMES = "only allowed when mode is ANY or VALIDATED"
 WITH_CACHE = (
@@ -55,9 +62,14 @@ def tool_errors(request: Message) -> Iterator[str]:
             names.add(name)
             yield from _parameter_errors(declaration, place)
     calling = request.get("toolConfig", {}).get("functionCallingConfig", {})
+    place = "tool_config.function_calling_config"
     if calling.get("allowedFunctionNames") and calling.get("mode") not in ("ANY", "VALIDATED"):
-        place = "tool_config.function_calling_config.allowed_function_names"
-        yield _broken(place, ALLOWED_NAMES)
+        yield _broken(f"{place}.allowed_function_names", ALLOWED_NAMES)
+    for index, name in enumerate(calling.get("allowedFunctionNames", [])):
+        if names and name not in names:
+            yield _broken(f"{place}.allowed_function_names[{index}]", NOT_DECLARED)
+    if calling.get("mode") == "AUTO" and gemini_3.shows_server_side(request):
+        yield _broken(f"{place}.mode", NOT_AUTO)
 
 
 def _parameter_errors(declaration: Message, place: str) -> Iterator[str]:
@@ -121,6 +133,13 @@ def combination_errors(request: Message) -> Iterator[str]:
         and not config.get("includeServerSideToolInvocations")
     ):
         yield NO_DECLARATIONS
+    elif (
+        declared
+        and any(tool.keys() - {"functionDeclarations"} for tool in request["tools"])
+        and gemini_3.is_asked(request)
+        and not gemini_3.shows_server_side(request)
+    ):
+        yield SERVER_SIDE
 
 
 def _broken(place: str, message: str) -> str:

@@ -138,7 +138,7 @@ VALID: dict[str, list[Content]] = {
     "calls-any-order": [Q, model(call("f", id="1"), call("f", id="2")), user(result("f", id="2"), result("f", id="1"))],
     "calls-of-one-name": [Q, model(call(), call()), user(result(), result())],
     "call-and-text": [Q, model("look", call()), user(result(), "and this")],
-    "code-opens-nothing": [Q, model({"executableCode": {"code": "1"}}, {"toolCall": {"name": "x"}}), Q],
+    "code-opens-nothing": [Q, model({"executableCode": {"code": "1"}}, {"toolCall": {"id": "x"}}), Q],
     "thoughts": [Q, model({"text": "hm", "thought": True}, "a")],
     "empty-text-of-model": [Q, model("a", "")],
     "signature-on-empty-text": [Q, model("a", {"text": "", "thoughtSignature": "c2ln"})],

@@ -11,7 +11,9 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from gemcli.simulator.rules_model import NAME, rules_app
+from gemcli.simulator import echo_model, read_rules
+from gemcli.simulator.rules_model import NAME, RulesModel, rules_app
+from gemcli.simulator.simulated_api import application
 
 from .support import ECHO, Mount, call, response, says, sdk_on
 
@@ -171,6 +173,64 @@ def test_continuing_by_hand(echo: genai.Client) -> None:
     assert echo.models.generate_content(model=ECHO, contents="Hello", config=more).text == '1 says: "Hello".'
     with pytest.raises(errors.ClientError, match="The continuation token is not valid for this request"):
         echo.models.generate_content(model=ECHO, contents="Hallo", config=more)
+
+
+STEPS = """
+rules:
+  - when: {after_call: {name: get_weather, result: {result: {city: Paris}}}}
+    answer: {calls: [{name: get_time, args: {zone: CET}}]}
+  - when: {after_call: get_time}
+    answer: {text: Noon and blue., hops: 2, token: early}
+  - answer:
+      thoughts: Two cities.
+      calls: [{name: get_weather, args: {city: Boston}}, {name: get_weather, args: {city: Paris}}]
+"""
+
+
+def get_time(zone: str) -> str:
+    """The time in a zone."""
+    return f"noon {zone}"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_automatic_function_calling(mount: Mount, stream: bool) -> None:
+    """The SDK runs calls of Gemini 3 in two steps, each signed; then an answer of two hops, and the chat goes on."""
+    app = application({}, RulesModel(read_rules.load(STEPS, "r")).named)
+    with sdk_on(app, mount) as sdk:
+        chat = sdk.chats.create(model="gemini-4-argon", config={"tools": [get_weather, get_time]})
+        if stream:
+            said = "".join(chunk.text or "" for chunk in chat.send_message_stream("Weather and time?"))
+        else:
+            said = chat.send_message("Weather and time?").text or ""
+        assert said == "Noon and blue."
+        parts = [part for content in chat.get_history(curated=True) for part in content.parts or []]
+        called = [part for part in parts if part.function_call]
+        assert [part.function_call.name for part in called if part.function_call] == [*["get_weather"] * 2, "get_time"]
+        assert [bool(part.thought_signature) for part in called] == [True, False, True]
+        assert len([part for part in parts if part.function_response]) == 3
+        assert chat.send_message("Again?").text == "Noon and blue."
+
+
+def test_forced_calls(mount: Mount) -> None:
+    """The echo calls what it is told to, by the SDK's own declarations, and the SDK runs it."""
+    mode = types.FunctionCallingConfig(mode=types.FunctionCallingConfigMode.ANY, allowed_function_names=["get_time"])
+    config = types.GenerateContentConfig(
+        tools=[get_weather, get_time], tool_config=types.ToolConfig(function_calling_config=mode)
+    )
+    app = application({}, lambda _: echo_model.answer)
+    with sdk_on(app, mount) as sdk:
+        answer = sdk.models.generate_content(model="gemini-4-argon", contents="UTC", config=config)
+        assert answer.text == 'Message 1 says: "UTC". Its functions answered: get_time: {"result":"noon UTC"}.'
+
+
+def test_a_missing_signature(mount: Mount) -> None:
+    """A history whose call has lost its signature is refused, and taken with a stand-in."""
+    contents: Any = [says("user", "a"), says("model", call("f")), says("user", response("f"))]
+    with sdk_on(application({}, lambda _: echo_model.answer), mount) as sdk:
+        with pytest.raises(errors.ClientError, match="missing a thought_signature"):
+            sdk.models.generate_content(model="gemini-4-argon", contents=contents)
+        contents[1]["parts"][0]["thoughtSignature"] = "skip_thought_signature_validator"
+        assert sdk.models.generate_content(model="gemini-4-argon", contents=contents).text
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -22,7 +22,16 @@ from gemcli.simulator.contents_checks import (
     RESPONSE_TURN,
 )
 from gemcli.simulator.request_fields import ENUMS, MESSAGES
-from gemcli.simulator.tool_checks import ALLOWED_NAMES, CATEGORIES, CATEGORY, INVALID_NAME, NO_DECLARATIONS, WITH_CACHE
+from gemcli.simulator.tool_checks import (
+    ALLOWED_NAMES,
+    CATEGORIES,
+    CATEGORY,
+    INVALID_NAME,
+    NO_DECLARATIONS,
+    NOT_AUTO,
+    NOT_DECLARED,
+    WITH_CACHE,
+)
 
 from .support import PNG, call, json_of, post, refusal, response, says, talk
 
@@ -160,6 +169,7 @@ def unknown(name: str, words: str) -> str:
 
 
 PARAMETERS = f"{DECLARATION}.parameters"
+AUTO = {"functionCallingConfig": {"mode": "AUTO"}}
 CALLING = {"functionCallingConfig": {"mode": "ANY"}}
 NO_TYPE = "must be specified when not using one_of, any_of or all_of fields"
 NO_PROPERTIES = "should be non-empty for OBJECT type"
@@ -206,6 +216,10 @@ WRONG_TOOLS: list[tuple[Any, str]] = [
     ({"contents": HELLO, "toolConfig": CALLING}, NO_DECLARATIONS),
     (declaring({"name": "f"}, toolConfig={"functionCallingConfig": {"mode": "AUTO", "allowedFunctionNames": ["f"]}}),
         missing("tool_config.function_calling_config.allowed_function_names", ALLOWED_NAMES)),
+    (declaring({"name": "f"}, toolConfig={"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["g"]}}),
+        missing("tool_config.function_calling_config.allowed_function_names[0]", NOT_DECLARED)),
+    (declaring({"name": "f"}, toolConfig={"includeServerSideToolInvocations": True} | AUTO),
+        missing("tool_config.function_calling_config.mode", NOT_AUTO)),
     (declaring({"name": "f"}, cachedContent="cachedContents/x"), WITH_CACHE),
 ]  # fmt: skip
 
@@ -312,6 +326,9 @@ ACCEPTED: dict[str, dict[str, Any]] = {
         {"name": "g", "parametersJsonSchema": {"type": ["object", "null"], "const": 1}},
         toolConfig={"functionCallingConfig": {"mode": "any", "allowedFunctionNames": ["f"]}},
     ),
+    "AUTO": declaring({"name": "f"}, toolConfig=AUTO),
+    "built-in tools": {"contents": HELLO, "tools": [{"googleSearch": {}}, {"urlContext": {}}, {"codeExecution": {}}]},
+    "functions and built-in tools": declaring({"name": "f"}, toolConfig={"includeServerSideToolInvocations": True}),
     "the number of an enum": declaring({"name": "f", "parameters": {"type": 6, "properties": {"a": {"type": 1}}}}),
     "a file": {"contents": [says("user", {"fileData": {"fileUri": "https://example.com/a.pdf"}})]},
     "a type with parameters": {
@@ -367,6 +384,7 @@ SDK_ENUMS = {
     "SafetySetting.HarmBlockThreshold": types.HarmBlockThreshold,
     "ServiceTier": types.ServiceTier,
     "ThinkingLevel": types.ThinkingLevel,
+    "ToolType": types.ToolType,
     "Type": types.Type,
 }
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gemcli.errors import GemcliError
 from gemcli.simulator import api_errors, read_rules, tokens
 from gemcli.simulator.replies import Amount, CutPoint, Reply
-from gemcli.simulator.rules import Answer, Rule, When
+from gemcli.simulator.rules import AfterCall, Answer, Rule, When
 from gemcli.text import schema, tree, yaml_tree
 from tests.builders import error_from
 
@@ -89,7 +89,9 @@ def test_a_signature_without_calls_is_a_part_of_its_own() -> None:
 def test_conditions() -> None:
     """Every condition is read; a model may be named as the API lists it."""
     when = one("when: {contains: a, matches: b+, turn: 2, after_call: f, model: models/gemini-x}").when
-    assert when == When("a", re.compile("b+"), 2, "f", "gemini-x")
+    assert when == When("a", re.compile("b+"), 2, AfterCall("f"), "gemini-x")
+    assert one("when: {after_call: {name: f, result: {n: 1}}}").when == When(after_call=AfterCall("f", {"n": 1}))
+    assert one("when: {hop: 2}").when == When(hop=2)
     assert read_rules.load("rules: [{when: {model: a}}, {when: {model: models/a}}, {}]", "r").models == ("a",)
 
 

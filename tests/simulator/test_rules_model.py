@@ -46,6 +46,11 @@ IN_ORDER = (
     "{answer: other}",
 )
 LAST = ("{when: {contains: sun}, answer: seen}", "{answer: other}")
+RESULT = (
+    "{when: {after_call: {name: now, result: {time: {h: 12}}}}, answer: noon}",
+    "{when: {after_call: {name: now, result: {error: busy}}}, answer: failed}",
+    "{answer: other}",
+)
 AFTER = ("{when: {after_call: now, turn: 1}, answer: noon}", "{answer: other}")
 
 
@@ -61,6 +66,15 @@ AFTER = ("{when: {after_call: now, turn: 1}, answer: noon}", "{answer: other}")
         (LAST, [*WAIT, says("user", response("get_weather", {"text": "sun"}), response("now"))], "other"),
         (AFTER, [*WAIT, says("user", response("get_weather"), response("now"))], "noon"),
         (AFTER, ["now"], "other"),
+        *[
+            (RESULT, [*WAIT, says("user", response("get_weather", beside), response("now", result))], text)
+            for beside, result, text in (
+                ({}, {"time": {"h": 12, "m": 0}, "zone": "UTC"}, "noon"),
+                ({}, {"time": {"h": 13}}, "other"),
+                ({}, {"error": "busy"}, "failed"),
+                ({"error": "busy"}, {"time": "12"}, "other"),
+            )
+        ],
     ],
 )
 def test_conditions(lines: tuple[str, ...], contents: list[Any], text: str) -> None:
