@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple, cast
 
 from gemcli.chat import turn_order
-from gemcli.chat.contents import Content, MergedParts, parts_of, says_something
+from gemcli.chat.contents import (
+    Content,
+    MergedParts,
+    function_calls,
+    function_responses,
+    parts_of,
+    says_something,
+)
 from gemcli.errors import Problem, did_you_mean
 from gemcli.settings.api_objects import OBJECTS, fields_in
 from gemcli.text.proto_json import camel, is_base64
@@ -60,6 +67,38 @@ def join_answers(contents: Sequence[object]) -> tuple[list[object], list[int]]:
         places += [place for place, _ in row]
         joined += [content for _, content in row]
     return joined, places
+
+
+def fill_in_ids(contents: Sequence[object]) -> tuple[list[object], int]:
+    """Contents whose function responses have the ids of their calls, and how many got one.
+
+    A chat of the SDK leaves the ids out of the responses to calls that it answers by itself.
+    """
+    filled = list(contents)
+    count = 0
+    for place, (before, content) in enumerate(pairwise(contents), 1):
+        sound = isinstance(content, dict) and _is_sound(content)
+        if sound and _is_answer(before) and _is_sound(before):
+            with_ids = _with_ids(cast("Content", before), cast("Content", content))
+            count += with_ids != content
+            filled[place] = with_ids
+    return filled, count
+
+
+def _with_ids(answer: Content, content: Content) -> Content:
+    """The Content in which each response without an id has that of the first call of its name."""
+    taken = [response.get("id") for response in function_responses(content)]
+    waiting = [call for call in function_calls(answer) if call.get("id") not in (None, *taken)]
+    parts = []
+    for part in parts_of(content):
+        response = part.get("functionResponse")
+        if response and "id" not in response:
+            call = next((one for one in waiting if one.get("name") == response.get("name")), None)
+            if call:
+                waiting.remove(call)
+                part = {**part, "functionResponse": {"id": call["id"], **response}}
+        parts.append(part)
+    return {**content, "parts": parts}
 
 
 def _is_answer(content: object) -> bool:

@@ -109,6 +109,9 @@ def _checked(
     contents, joined = imported_contents.join_answers(values)
     if fewer := len(values) - len(contents):
         notes.append(f"{counted(fewer, 'model Content')} joined with those before")
+    contents, filled = imported_contents.fill_in_ids(contents)
+    if filled:
+        notes.append(f"the ids of calls filled in, in {counted(filled, 'Content')} with responses")
     if is_request and _is_unanswered(contents):
         contents = contents[:-1]
         notes.append("the last message has no answer and was left out: send it again")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemcli.chat import turn_order
-from gemcli.formats.imported_contents import DATA, REQUIRED, RULES, check, join_answers
+from gemcli.formats.imported_contents import DATA, REQUIRED, RULES, check, fill_in_ids, join_answers
 from gemcli.settings.api_objects import fields_in, wire_form
 from tests.builders import call, contents, json_values, model, result, user
 
@@ -168,6 +168,7 @@ def test_any_value(value: Any) -> None:
     joined, places = join_answers([formed, value])
     assert len(joined) == len(places)
     check(joined)
+    assert len(fill_in_ids([formed, value])[0]) == 2
 
 
 @given(st.lists(st.sampled_from([Q, A, model(call()), model(), model({"text": 1}), None]), max_size=6))
@@ -180,3 +181,24 @@ def test_join(history: list[Any]) -> None:
     assert [given[place].get("role") for place in places] == [content.get("role") for content in sound]
     assert sum(len(content["parts"]) for content in sound) <= sum(len(content["parts"]) for content in given)
     assert join_answers(contents("a", "b", "c")) == (contents("a", "b", "c"), [0, 1, 2])
+
+
+IDS: dict[str, tuple[list[Any], list[Any], list[Any]]] = {
+    "in-order": ([call("f", id="a"), call("f", id="b")], [result("f"), result("f")], ["a", "b"]),
+    "by-name": ([call("f", id="a"), call("g", id="b")], [result("g"), result("f")], ["b", "a"]),
+    "given": ([call("f", id="a"), call("f", id="b")], [result("f", id="a"), result("f")], ["a", "b"]),
+    "call-without": ([call("f"), call("f", id="b")], [result("f"), result("f")], ["b", None]),
+    "too-many": ([call("f", id="a")], [result("f"), result("f")], ["a", None]),
+    "no-such-call": ([call("f", id="a")], [result("g")], [None]),
+}
+"""Calls, their responses, and the ids that these have then."""
+
+
+@pytest.mark.parametrize(("calls", "results", "ids"), IDS.values(), ids=IDS)
+def test_ids_are_filled_in(calls: list[Any], results: list[Any], ids: list[Any]) -> None:
+    """A response without an id gets that of the first call of its name which no other response has."""
+    before = [Q, model(*calls), user("see", *results)]
+    filled, count = fill_in_ids(before)
+    after: Any = filled[2]
+    assert [part["functionResponse"].get("id") for part in after["parts"][1:]] == ids
+    assert (filled[:2], count) == (before[:2], 0 if after == before[2] else 1)

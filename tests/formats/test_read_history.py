@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from gemcli.errors import GemcliError, Problem
 from gemcli.formats.read_history import History
 from gemcli.formats.read_history import load as load_history
+from gemcli.simulator.rules_model import NAME, rules_app
 from gemcli.text import strict_json
-from tests.builders import contents, error_from
+from tests.builders import call, contents, error_from, model, user
+from tests.simulator.support import sdk_on
 
 TEXT = st.text(st.characters(), min_size=1, max_size=8)
 HISTORIES = st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=4).map(
@@ -103,6 +105,62 @@ def test_the_sdk_takes_it() -> None:
     known = contents("q", "a") + RICH[:3]
     read = [types.Content.model_validate(content) for content in known]
     assert [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in read] == known
+
+
+CALLING = """
+rules:
+  - when: {contains: party}
+    answer:
+      thoughts: Two things.
+      calls: [{name: dim, args: {to: 0.5}, id: c1}, {name: play, args: {}, id: c2}]
+      signature: c2k_c2k-
+  - when: {after_call: dim}
+    answer: {text: Now louder music., calls: [{name: play, args: {to: 11}}]}
+  - when: {after_call: play}
+    answer: {text: The party is on for all of us., signature: c2k_c2k-}
+"""
+
+
+def dim(to: float) -> float:
+    """Dim the lights."""
+    return to
+
+
+def play(to: int = 5) -> dict[str, int]:
+    """Play music."""
+    return {"volume": to}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_chat_that_calls_functions(streamed: bool) -> None:
+    """What a chat of the SDK keeps, with calls side by side and in a row, is one turn, streamed or not."""
+    with sdk_on(rules_app(CALLING, "r"), "in-process") as sdk:
+        chat = sdk.chats.create(model=NAME, config={"tools": [dim, play]})
+        if streamed:
+            list(chat.send_message_stream("party"))
+        else:
+            chat.send_message("party")
+        kept = chat.get_history(curated=True)
+    history = loaded([one.model_dump(mode="json", exclude_none=True) for one in kept])
+    # The SDK left the ids out, which the API wants to have back.
+    results = (
+        {"id": "c1", "name": "dim", "response": {"result": 0.5}},
+        {"id": "c2", "name": "play", "response": {"result": {"volume": 5}}},
+    )
+    signed = {"thoughtSignature": "c2k_c2k-"}
+    text = "The party is on for all of us."
+    assert history.contents == [
+        user("party"),
+        model(
+            {"text": "Two things.", "thought": True}, call("dim", id="c1", args={"to": 0.5}) | signed,
+            call("play", id="c2"),
+        ),
+        user(*({"functionResponse": one} for one in results)),
+        model("Now louder music.", call("play", args={"to": 11})),
+        user({"functionResponse": {"name": "play", "response": {"result": {"volume": 11}}}}),
+        model(text, {"text": ""} | signed),
+    ]  # fmt: skip
+    assert history.notes[-1] == "the ids of calls filled in, in 1 Content with responses"
 
 
 @pytest.mark.parametrize("by_alias", [True, False])
