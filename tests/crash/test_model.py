@@ -114,7 +114,7 @@ class Wire:
         self.requests: list[list[Content]] = []
         self.meddle: Callable[[], object] | None = None
 
-    def request(self, _self: Gemini, _model: str, body: dict[str, Any], _seconds: float, *, stream: bool) -> None:
+    def request(self, _self: Gemini, _model: str, body: dict[str, Any], _seconds: float) -> None:
         """Answer in the place of `Gemini._request`."""
         call, outcome = CURRENT_ATTEMPT.get(), self.outcome
         call.start()
@@ -128,7 +128,7 @@ class Wire:
             raise httpx2.ReadError("reset")
         call.set_head(outcome.http, {"content-type": "application/json"})
         data = json.dumps(outcome.body).encode()
-        if stream and outcome.http == 200:
+        if outcome.http == 200:
             data = b"data: " + data + b"\r\n\r\n"
         if outcome.name == "cut":
             call.receive(data[: len(data) // 2])
