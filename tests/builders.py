@@ -87,6 +87,13 @@ def chunk(*parts: str | Mapping[str, Any], finish: str | None = None, **more: An
     return {"candidates": [candidate], **more}
 
 
+def checkpoint(token: Any, *parts: str | Mapping[str, Any], finish: str | None = None, **more: Any) -> Any:
+    """An event with a token, from which the answer can be resumed."""
+    event = chunk(*parts, finish=finish, **more)
+    event["candidates"][0]["continuationToken"] = token
+    return event
+
+
 def sse(*events: Any, newline: bytes = b"\r\n") -> bytes:
     """The bytes of a stream: values are written as JSON, bytes as they are."""
     datas = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]

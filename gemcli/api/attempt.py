@@ -47,7 +47,8 @@ class Attempt:
     the answer as it arrives, and again as long as it returns False; `body` is only the beginning of
     the answer. `started` is when the request was ready to be sent, on the monotonic clock. `target`
     names the server, `hints` what to do about some errors. `sent` tells that it began to leave this
-    machine, `complete` that the answer has been read, as far as it matters.
+    machine, `complete` that the answer has been read, as far as it matters. `broken` is why the
+    stream broke, if an answer came of it all the same: the part up to its newest checkpoint.
     """
 
     def __init__(self, before_leaving: Callable[[], object] = lambda: None) -> None:
@@ -63,6 +64,7 @@ class Attempt:
         self.body = bytearray()
         self.sent = False
         self.complete = False
+        self.broken: GemcliError | None = None
         self.events = Events()
         self._received = 0
         self._values = 0

@@ -107,7 +107,8 @@ class Gemini:
 
         Raises `GemcliError` for everything but a 200 with an answer in it; its `outcome` tells
         whether the request may have been answered, its `partial` is what had arrived of a stream
-        that broke. A stream that breaks after its finish reason is an answer.
+        that broke. A stream that breaks after its finish reason is an answer. One that breaks after
+        a checkpoint is an answer up to there, and `attempt.broken` says why it broke.
         """
         attempt = self._attempt(attempt)
         streamed = StreamedAnswer()
@@ -123,7 +124,13 @@ class Gemini:
             outcome.check(attempt, error, streamed, on_event)
         except GemcliError as failure:
             if not streamed.finished:
-                raise outcome.explained(failure, attempt, streamed) from failure.__cause__
+                broken = outcome.explained(failure, attempt, streamed)
+                checkpoint = streamed.at_checkpoint
+                # More of what is too long would be no better.
+                if checkpoint is None or broken.reason == "ANSWER_TOO_LONG":
+                    raise broken from failure.__cause__
+                attempt.broken = broken
+                return attempt.secrets.hide_in_answer(checkpoint)
         return attempt.secrets.hide_in_answer(streamed.answer)
 
     def preview(self, model: str, body: Mapping[str, object]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gemcli.api.http_errors import error_in_answer
 from gemcli.chat import answers
@@ -26,7 +26,8 @@ class StreamedAnswer:
     """The one answer that the chunks of a stream make, in the form of an unstreamed one.
 
     Parts are merged and citations are gathered; of everything else the last value counts. A chunk
-    costs the same however many came before it.
+    with a token to resume from is a checkpoint: a stream that breaks later is continued from there.
+    A chunk costs the same however many came before it.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,7 @@ class StreamedAnswer:
         self.chunks = 0
         self._last_values: Answer = {}
         self._candidates: dict[int, _StreamedCandidate] = {}
+        self._checkpoint: Callable[[], Answer] | None = None
 
     def add(self, chunk: Chunk) -> None:
         """Take in the next chunk."""
@@ -49,14 +51,29 @@ class StreamedAnswer:
             index: object = candidate.get("index")
             number = index if isinstance(index, int) else 0
             self._candidates.setdefault(number, _StreamedCandidate()).add(candidate)
+            if number == 0 and not self.finished and _token(candidate):
+                self._checkpoint = self._so_far()
 
     @property
     def answer(self) -> Answer:
         """The answer, as far as it has arrived."""
-        answer = self._last_values.copy()
-        if self._candidates:
-            in_order = sorted(self._candidates)
-            answer["candidates"] = [self._candidates[number].whole for number in in_order]
+        return self._so_far()()
+
+    @property
+    def at_checkpoint(self) -> Answer | None:
+        """The answer as it was at the newest checkpoint, if there was one."""
+        return self._checkpoint() if self._checkpoint else None
+
+    def _so_far(self) -> Callable[[], Answer]:
+        """What makes the answer as it is now, however much is added later."""
+        last_values = self._last_values.copy()
+        candidates = [self._candidates[number].so_far() for number in sorted(self._candidates)]
+
+        def answer() -> Answer:
+            if candidates:
+                last_values["candidates"] = [candidate() for candidate in candidates]
+            return last_values
+
         return answer
 
 
@@ -68,7 +85,11 @@ class _StreamedCandidate:
         self._citations: list[object] = []
 
     def add(self, piece: Candidate) -> None:
+        checkpoint = self._last_values.pop("continuationToken", None)
         self._last_values.update(piece)
+        # An answer that has ended is not resumed from a checkpoint before its end.
+        if checkpoint and not _token(piece) and _may_go_on(piece):
+            self._last_values["continuationToken"] = checkpoint
         if "citationMetadata" in piece:
             self._citations.append(piece["citationMetadata"])
         if content := piece.get("content"):
@@ -76,16 +97,32 @@ class _StreamedCandidate:
             for part in parts_of(content):
                 self._parts.add(part)
 
-    @property
-    def whole(self) -> Candidate:
-        whole = self._last_values.copy()
-        if len(self._citations) > 1:
-            whole["citationMetadata"] = _gather_citations(self._citations)
-        if self._content:
-            whole["content"] = self._content.copy()
-            if "parts" in self._content:
-                whole["content"]["parts"] = self._parts.all
+    def so_far(self) -> Callable[[], Candidate]:
+        """What makes the candidate as it is now, however much is added later."""
+        last_values, content = self._last_values.copy(), self._content.copy()
+        parts, citations = self._parts.so_far(), len(self._citations)
+
+        def whole() -> Candidate:
+            if citations > 1:
+                last_values["citationMetadata"] = _gather_citations(self._citations[:citations])
+            if content:
+                last_values["content"] = content
+                if "parts" in content:
+                    content["parts"] = parts()
+            return last_values
+
         return whole
+
+
+def _token(candidate: Candidate) -> str | None:
+    """The token in a piece of a candidate, to resume the answer from there."""
+    token: object = candidate.get("continuationToken")
+    return token if isinstance(token, str) and token else None
+
+
+def _may_go_on(piece: Candidate) -> bool:
+    """Whether an answer with this piece may have to be resumed."""
+    return (piece.get("finishReason") or "CONTINUATION") == "CONTINUATION"
 
 
 def _gather_citations(pieces: Sequence[object]) -> object:

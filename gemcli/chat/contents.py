@@ -7,7 +7,7 @@ Nothing here knows files, sessions or the SDK.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple, TypedDict
 
 Role = Literal["user", "model"]
@@ -162,7 +162,20 @@ class MergedParts:
     @property
     def all(self) -> list[Part]:
         """The Parts so far."""
-        return [_as_one(group) for group in self._groups]
+        return self.so_far()()
+
+    def so_far(self) -> Callable[[], list[Part]]:
+        """What makes the Parts as they are now, however many are added later."""
+        count = len(self._groups)
+        last = len(self._groups[-1]) if count else 0
+
+        def parts() -> list[Part]:
+            groups = self._groups[:count]
+            if groups:
+                groups[-1] = groups[-1][:last]
+            return [_as_one(group) for group in groups]
+
+        return parts
 
 
 def _as_one(group: list[Part]) -> Part:

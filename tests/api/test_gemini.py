@@ -25,7 +25,7 @@ from gemcli.api.gemini import Gemini
 from gemcli.errors import GemcliError
 from gemcli.signals import Interrupted, deferred, raised
 from gemcli.simulator.simulated_api import json_reply
-from tests.builders import answer, chunk, contents, error_from, lasting, raw, sse, streaming
+from tests.builders import answer, checkpoint, chunk, contents, error_from, lasting, raw, sse, streaming
 from tests.support import CANARY, Model
 from tests.system import Listener, listening
 
@@ -193,6 +193,20 @@ def test_many_threads(model: Model) -> None:
     assert all(f"<{number}>" in answers[number] for number in range(16))
 
 
+@pytest.mark.parametrize("token", ["/+8=", "_-8", "not base64 \u00e9\u2028", "A" * 100_000])
+def test_token_goes_back_as_it_came(token: str, model: Model) -> None:
+    """A token to resume from goes out beside the Contents letter for letter; the SDK would write it anew."""
+    gemini = way(model.env)
+    model.script(streaming(sse(checkpoint(token, "half", finish="CONTINUATION"))), answer("whole"))
+    received: Any = gemini.ask("gemini-test", BODY, lasting(20))
+    body = BODY | {"continuationToken": received["candidates"][0]["continuationToken"]}
+    gemini.ask("gemini-test", body, lasting(20))
+    assert model.requests == [
+        BODY | {"generationConfig": {}},
+        BODY | {"continuationToken": token, "generationConfig": {}},
+    ]
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
@@ -319,6 +333,26 @@ def test_signal_while_the_request_is_recorded(model: Model, handlers: None) -> N
     assert (error.reason, error.exit, error.outcome) == ("INTERRUPTED", 143, "rejected")
     time.sleep(0.2)
     assert model.requests == []
+
+
+def test_signal_after_a_checkpoint(model: Model, handlers: None) -> None:
+    """What came up to a checkpoint before a signal is an answer, and the signal comes after it."""
+    attempt, answers = Attempt(), list[Any]()
+    model.script(streaming(sse(checkpoint("t", "a"), chunk("b")), 30.0))
+
+    def stop(heard: Any) -> None:
+        if heard == chunk("b"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def call() -> None:
+        with deferred:
+            answers.append(way(model.env).ask("gemini-test", BODY, lasting(20), stop, attempt))
+
+    with pytest.raises(Interrupted):
+        call()
+    assert answers == [checkpoint("t", "a")]
+    assert attempt.broken
+    assert (attempt.broken.reason, attempt.broken.exit, attempt.broken.outcome) == ("INTERRUPTED", 143, "unknown")
 
 
 def test_interrupted_once(model: Model, handlers: None) -> None:

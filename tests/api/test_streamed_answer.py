@@ -230,6 +230,69 @@ def test_many_chunks() -> None:
     assert time.monotonic() - start < 6
 
 
+# Checkpoints
+
+
+A, B, C = ({"text": letter} for letter in "abc")
+MARKED = chunk(A, continuationToken="/+8=")
+TOKENS = {
+    # The chunks, the token of the answer they make, and what had been said at the newest checkpoint
+    "none": ([chunk(A), chunk(B)], None, None),
+    "first": ([MARKED, chunk(B)], "/+8=", [A]),
+    "in-the-middle": ([chunk(A), chunk(B, continuationToken="t"), chunk(C)], "t", [{"text": "ab"}]),
+    "newest": ([MARKED, chunk(B, continuationToken="t"), chunk(C)], "t", [{"text": "ab"}]),
+    "alone": ([chunk(A), {"candidates": [{"continuationToken": "t"}]}, chunk(B)], "t", [A]),
+    "thought": ([chunk(THOUGHT, continuationToken="t"), chunk(A)], "t", [THOUGHT]),
+    "signed": ([chunk(A), chunk(SIGNATURE, continuationToken="t"), chunk(B)], "t", [A, SIGNATURE]),
+    "call": ([chunk(A), chunk(CALL, continuationToken="t"), chunk(CALL)], "t", [A, CALL]),
+    "no-new-token": ([MARKED, chunk(B, continuationToken=None), chunk(C, continuationToken="")], "/+8=", [A]),
+    "no-token": ([chunk(A, continuationToken=7)], 7, None),
+    "token-and-then-none": ([MARKED, chunk(B, continuationToken=7)], "/+8=", [A]),
+    "of-another-candidate": ([{"candidates": [{"index": 1, "continuationToken": "t"}]}, chunk(A)], None, None),
+    # Ended: a checkpoint counts no more, but where the answer goes on
+    "continuation": ([MARKED, chunk(B, continuationToken="t", finishReason="CONTINUATION")], "t", [A]),
+    "continuation-without-token": ([MARKED, chunk(SIGNATURE, finishReason="CONTINUATION")], "/+8=", [A]),
+    "continuation-and-more": ([MARKED, chunk(finishReason="CONTINUATION"), chunk(continuationToken="t")], "t", [A]),
+    "stop": ([MARKED, chunk(B, finishReason="STOP")], None, [A]),
+    "stop-and-more": ([MARKED, chunk(B, finishReason="STOP"), chunk(finishReason="")], None, [A]),
+    "stop-with-token": ([MARKED, chunk(B, continuationToken="t", finishReason="STOP")], "t", [A]),
+    "max-tokens": ([MARKED, chunk(B, finishReason="MAX_TOKENS")], None, [A]),
+    "max-tokens-with-token": ([chunk(A, continuationToken="t", finishReason="MAX_TOKENS"), chunk()], "t", None),
+    "safety": ([MARKED, chunk(finishReason="SAFETY")], None, [A]),
+}
+
+
+@pytest.mark.parametrize(("events", "token", "said"), TOKENS.values(), ids=TOKENS)
+def test_tokens(events: list[Any], token: Any, said: list[Any] | None) -> None:
+    """The newest token counts, and only up to the end; a checkpoint is what had been said with its chunk."""
+    stream = joined(events)
+    answer, there = cast("Any", stream.answer), cast("Any", stream.at_checkpoint)
+    assert answer["candidates"][0].get("continuationToken") == token
+    assert (there and there["candidates"][0]["content"]["parts"]) == said
+
+
+@given(st.lists(bodies, min_size=1, max_size=3), st.data())
+def test_checkpoints(bodies: list[Any], data: st.DataObject) -> None:
+    """Wherever they are, what was at the newest checkpoint is what the chunks up to it make, in everything."""
+    events = [one for body in bodies for one in streams.chunks(body)]
+    marked = data.draw(st.sets(st.integers(0, len(events) - 1)))
+    for number, event in enumerate(events):
+        event["candidates"][0].pop("finishReason", None)
+        if number in marked:
+            event["candidates"][0]["continuationToken"] = str(number)
+    stream = joined(events)
+    assert stream.at_checkpoint == (join(events[: max(marked) + 1]) if marked else None)
+    assert stream.answer == join(events)
+
+
+def test_a_checkpoint_in_each_chunk() -> None:
+    """Checkpoints cost the same however much was said before them."""
+    start = time.monotonic()
+    stream = joined(chunk({"text": "x"}, continuationToken=str(number)) for number in range(30_000))
+    assert time.monotonic() - start < 3
+    assert stream.at_checkpoint == stream.answer
+
+
 # Finished or not
 
 
