@@ -46,7 +46,8 @@ class App:
         from gemcli.sessions.store import Store
 
         what = "waiting for another gemcli that uses the session"
-        return Store(self.fs, self.output.notice, lambda: self.output.waiting(what))
+        held = [*filter(None, self.environ.get("GEMCLI_LOCKED", "").split(os.pathsep))]
+        return Store(self.fs, self.output.notice, lambda: self.output.waiting(what), held)
 
     def path(self, session: str) -> str:
         """The file of a session named on the command line."""

@@ -10,7 +10,7 @@ import errno
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
 from gemcli.errors import GemcliError
@@ -35,15 +35,21 @@ PAUSE = 0.05
 class Store:
     """Opens and creates sessions; `notice` prints what a user should know, one line at a time.
 
-    In the block of `waiting` a lock is waited for.
+    In the block of `waiting` a lock is waited for. The sessions at `held` are locked by the
+    gemcli that has started this one, and waits for it.
     """
 
     def __init__(
-        self, fs: FileSystem, notice: Callable[[str], None], waiting: Waiting = nullcontext
+        self,
+        fs: FileSystem,
+        notice: Callable[[str], None],
+        waiting: Waiting = nullcontext,
+        held: Collection[str] = (),
     ) -> None:
         self.fs = fs
         self.notice = notice
         self.waiting = waiting
+        self.held = held
         self._swept: set[str] = set()  # the directories where old drafts were looked for
 
     def read(self, path: str) -> Journal:
@@ -77,8 +83,8 @@ class Store:
         """Lock the session at `path`, load it, repair its tail, and hand it over for appending."""
         # Resolved once: every later step uses that name.
         given, path = path, file_operations.resolved(self.fs, path)
-        with self._dangling_link_told(given):
-            fd = open_locked(self.fs, path, wait, self.waiting)
+        with self._dangling_link_told(given), self._held_told(path):
+            fd = open_locked(self.fs, path, 0 if self._is_held(path) else wait, self.waiting)
         try:
             data = self._read_all(fd, path)
             lines = scan(data)
@@ -99,7 +105,9 @@ class Store:
         if directory not in self._swept:
             self._swept.add(directory)
             remove_old_drafts(self.fs, directory)
-        return create_file(self.fs, target, data, force=force, wait=wait, waiting=self.waiting)
+        wait = 0 if self._is_held(target) else wait
+        with self._held_told(target):
+            return create_file(self.fs, target, data, force=force, wait=wait, waiting=self.waiting)
 
     def exists(self, path: str) -> bool:
         """Whether there is anything at `path`. Raises `GemcliError` (IO) if that is not known."""
@@ -124,6 +132,22 @@ class Store:
                 sync_directory(self.fs, os.path.dirname(path))
         except OSError as error:
             raise io_error(error, f"cannot make the directory {directory}") from error
+
+    def _is_held(self, path: str) -> bool:
+        """Whether whoever has locked the session waits for this program: it is one of its tools."""
+        return path in [file_operations.resolved(self.fs, held) for held in self.held]
+
+    @contextmanager
+    def _held_told(self, path: str) -> Iterator[None]:
+        """Say why there is no use in waiting for a session that is held."""
+        try:
+            yield
+        except GemcliError as error:
+            if error.reason == "SESSION_BUSY" and self._is_held(path):
+                what = f"{path} is in use by the gemcli that runs this command as a tool"
+                hint = "a tool cannot change the session of its own turn; it can use another one"
+                raise GemcliError("SESSION_BUSY", what, hint=hint) from None
+            raise
 
     @contextmanager
     def _dangling_link_told(self, path: str) -> Iterator[None]:

@@ -41,6 +41,8 @@ ENVIRONMENT = (
     Variable("GEMCLI_MODEL", "the model of a new session without `--model`", CREATING),
     Variable("GEMCLI_ERRORS",
         "`json` writes one JSON object per line on stderr, like `--errors json`"),
+    Variable("GEMCLI_LOCKED",
+        "set for tools: the sessions whose turns wait for them, which they cannot change"),
     Variable("NO_COLOR", "if it is not empty, terminals are not coloured"),
     Variable("TERM", "terminals that are `dumb` are not coloured"),
     Variable("GEMCLI_DEBUG", "`1` prints a traceback with an error, like `--debug`"),
