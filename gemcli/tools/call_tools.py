@@ -10,7 +10,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, TypedDict
@@ -18,13 +18,14 @@ from typing import Any, Literal, NotRequired, TypedDict
 from gemcli.chat.contents import FunctionCall
 from gemcli.errors import GemcliError
 from gemcli.sessions import records
+from gemcli.sessions.records import ToolRecord
 from gemcli.sessions.session import Session
 from gemcli.signals import POLL_INTERVAL, deferred
 from gemcli.tools import results
-from gemcli.tools.child_process import RunContext, Stopped
 from gemcli.tools.declarations import Toolbox
 from gemcli.tools.results import Result
 from gemcli.tools.run_command import run_command
+from gemcli.tools.run_context import RunContext, Stopped
 
 
 class ToolEvent(TypedDict):
@@ -75,30 +76,33 @@ def call_tools(
     """
     recorded = session.journal.tool_runs(exchange)
     runs = {
-        place: Run(
-            calls[place],
-            Result(run["response"], tuple(run.get("parts") or ())),
-            run["elapsed_ms"],
-            True,
-        )
+        place: Run(calls[place], _recorded_result(run), run.get("elapsed_ms", 0), reused=True)
         for place, run in recorded.items()
         if run["state"] == "ended"
     }
     waiting = [place for place in range(len(calls)) if place not in runs]
-    _require_certain([calls[place] for place in waiting if place in recorded], tooling)
+    _require_certain([calls[place]["name"] for place in waiting if place in recorded], tooling)
     with deferred:
         runs |= _SideBySide(session, exchange, calls, tooling).run(waiting)
     return [runs[place] for place in range(len(calls))]
 
 
-def _require_certain(doubtful: Sequence[FunctionCall], tooling: Tooling) -> None:
+def _recorded_result(record: ToolRecord) -> Result:
+    return Result(record.get("response") or {}, tuple(record.get("parts") or ()))
+
+
+def _require_certain(doubtful: Sequence[str], tooling: Tooling) -> None:
     """Raise `GemcliError` (IN_DOUBT) for tools that were started, and may not run again."""
-    tools = tooling.toolbox.tools
-    names = [call["name"] for call in doubtful if not tools[call["name"]].idempotent]
+    again = {tool.name for tool in tooling.toolbox.tools.values() if tool.idempotent}
+    names = [name for name in doubtful if name not in again]
     if names and not tooling.resend:
-        what = f"{', '.join(names)}: started before, and whether it has done its work is unknown"
+        what = f"{', '.join(names)}: started before, and whether it did its work is unknown"
         hint = "use --on-unknown resend to run it again, or answer the call with --response"
         raise GemcliError("IN_DOUBT", what, hint=hint)
+
+
+_News = tuple[int, Result | Exception, int] | None
+"""Where a run belongs, what came of it, and how long it took; None if a signal has arrived."""
 
 
 class _SideBySide:
@@ -112,43 +116,42 @@ class _SideBySide:
         self._calls = calls
         self._tooling = tooling
         self._stop = tooling.context.stop
-        self._news: queue.SimpleQueue[tuple[int, Result | None, int] | None] = queue.SimpleQueue()
+        self._threads: dict[int, threading.Thread] = {}
+        self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
 
     def run(self, places: Sequence[int]) -> dict[int, Run]:
         """Run the tools of these calls."""
-        threads = []
         try:
             with deferred.waking(lambda: self._news.put(None)):
                 for place in places:
                     if not deferred.arrived:
-                        threads.append(self._start(place))
-                runs = self._collect(len(threads))
+                        self._start(place)
+                runs = self._collect(len(self._threads))
         except BaseException:
             self._stop.set()
             raise
         finally:
-            for thread in threads:
+            for thread in self._threads.values():
                 thread.join()
         if len(runs) < len(places):
-            raise self._stopped(
-                [self._calls[place]["name"] for place in places if place not in runs]
-            )
+            raise self._stopped(runs)
         return runs
 
-    def _start(self, place: int) -> threading.Thread:
+    def _start(self, place: int) -> None:
         call = self._calls[place]
         self._session.append(records.tool_started(self._exchange, place, call))
         self._tooling.on_event(_event(call, "started"))
         thread = threading.Thread(target=self._work, args=(place,), name="tool", daemon=True)
         thread.start()
-        return thread
+        self._threads[place] = thread
 
     def _work(self, place: int) -> None:
         begun = time.monotonic()
-        result = None
-        with suppress(Stopped):
-            result = _run(self._calls[place], self._tooling)
-        self._news.put((place, result, round((time.monotonic() - begun) * 1000)))
+        try:
+            outcome: Result | Exception = _run(self._calls[place], self._tooling)
+        except Exception as error:  # whatever it is concerns the thread that waits
+            outcome = error
+        self._news.put((place, outcome, round((time.monotonic() - begun) * 1000)))
 
     def _collect(self, count: int) -> dict[int, Run]:
         """Record what comes of so many runs, until the last one has ended or was killed."""
@@ -160,11 +163,13 @@ class _SideBySide:
                 news = self._news.get(timeout=POLL_INTERVAL)
                 if news is None:
                     continue
-                place, result, elapsed_ms = news
+                place, outcome, elapsed_ms = news
                 count -= 1
-                if result:
-                    runs[place] = Run(self._calls[place], result, elapsed_ms)
+                if isinstance(outcome, Result):
+                    runs[place] = Run(self._calls[place], outcome, elapsed_ms)
                     self._record(place, runs[place])
+                elif not isinstance(outcome, Stopped):
+                    raise outcome
         return runs
 
     def _record(self, place: int, run: Run) -> None:
@@ -182,16 +187,18 @@ class _SideBySide:
         event["response"], event["elapsed_ms"] = response, run.elapsed_ms
         self._tooling.on_event(event)
 
-    def _stopped(self, names: Sequence[str]) -> GemcliError:
-        """The error of a turn whose tools could not end."""
-        what = f"{', '.join(names)} did not end; what was done is unknown"
+    def _stopped(self, ended: Mapping[int, Run]) -> GemcliError:
+        """The error of a turn in which only these runs have ended."""
+        lost = [self._calls[place]["name"] for place in self._threads if place not in ended]
+        what = f"{', '.join(lost)} did not end, and what was done is unknown"
+        outcome = "unknown" if lost else "rejected"
         if not deferred.arrived:
-            return GemcliError(
-                "TIMEOUT", f"{what} at the deadline", outcome="unknown", hint="raise --deadline"
-            )
+            message = f"at the deadline {what}"
+            return GemcliError("TIMEOUT", message, outcome=outcome, hint="raise --deadline")
         number = deferred.arrived[0]
-        message = f"stopped by {signal.Signals(number).name}: {what}"
-        return GemcliError("INTERRUPTED", message, outcome="unknown", exit_code=128 + number)
+        by = f"stopped by {signal.Signals(number).name}"
+        message = f"{by}; {what if lost else 'no tool was started'}"
+        return GemcliError("INTERRUPTED", message, outcome=outcome, exit_code=128 + number)
 
 
 def _run(call: FunctionCall, tooling: Tooling) -> Result:

@@ -6,12 +6,12 @@ import os
 import selectors
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import IO, Self
+
+from gemcli.tools.run_context import RunContext, Stopped
 
 POLL_INTERVAL = 0.1
 """Seconds between two looks at whether the process has ended, or has to."""
@@ -29,30 +29,12 @@ LAST_WORDS = 1_000
 """Bytes kept of the end of stderr."""
 
 
-class Stopped(Exception):
-    """Nobody waits for the process any longer; what it has done is unknown."""
-
-
 class TooSlow(Exception):
     """The process has not answered in time."""
 
 
 class TooLong(Exception):
     """The process has printed more than it may; the argument is how that begins."""
-
-
-@dataclass(frozen=True)
-class RunContext:
-    """What all runs of a turn share.
-
-    `environ` is for the tools, and `tell` gets what they write to stderr, line by line. `stop` ends
-    all runs; `until`, on the monotonic clock, is when the last one must have ended.
-    """
-
-    environ: Mapping[str, str]
-    tell: Callable[[str], None]
-    stop: threading.Event
-    until: float
 
 
 class Child:

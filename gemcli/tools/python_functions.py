@@ -17,9 +17,10 @@ from gemcli.errors import GemcliError
 from gemcli.text import tree
 from gemcli.text.problems import Problems
 from gemcli.tools import declarations, results
-from gemcli.tools.child_process import Child, RunContext, Stopped, TooLong, TooSlow
+from gemcli.tools.child_process import Child, TooLong, TooSlow
 from gemcli.tools.declarations import Tool
 from gemcli.tools.results import Result
+from gemcli.tools.run_context import RunContext, Stopped
 
 LOAD_TIMEOUT = 60.0
 """Seconds that a file may take to be loaded."""

@@ -1,12 +1,16 @@
-"""The tools that `--tools` names: those of files, all in one toolbox."""
+"""What `--tools` names: tools files, and functions of Python files, all in one toolbox."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
+from gemcli.errors import GemcliError
 from gemcli.terminal import inputs
 from gemcli.tools import declarations
-from gemcli.tools.declarations import Toolbox
+from gemcli.tools.declarations import Tool, Toolbox
+from gemcli.tools.run_context import RunContext
 
 
 def readers(values: Iterable[str]) -> dict[str, bool]:
@@ -21,3 +25,39 @@ def read(values: Iterable[str], notice: Callable[[str], None]) -> Toolbox:
         shown = "standard input" if value == "-" else value
         toolbox += declarations.load(inputs.document(value, notice), shown, notice)
     return Toolbox(toolbox)
+
+
+@contextmanager
+def opened(values: Iterable[str], context: RunContext) -> Iterator[Toolbox]:
+    """The tools that `--tools` names as FILE or FILE.py:NAME,…; in the block they can be run.
+
+    Raises `GemcliError`: SETTINGS with every problem of the first file that has one, USAGE, and
+    what `inputs.document` raises.
+    """
+    with ExitStack() as python_files:
+        tools: list[Tool] = []
+        for value in values:
+            file = _file(value)
+            text = inputs.document(file, context.tell)
+            if file.endswith(".py"):
+                from gemcli.tools.python_functions import PythonFile  # loads subprocess
+
+                python = PythonFile(file, _names(value), context)
+                tools += python_files.enter_context(python).tools()
+            else:
+                shown = "standard input" if file == "-" else file
+                tools += declarations.load(text, shown, context.tell)
+        yield Toolbox(tools)
+
+
+def _file(value: str) -> str:
+    return value.rpartition(":")[0] if re.search(r"\.py:[^/]*$", value) else value
+
+
+def _names(value: str) -> list[str]:
+    """The functions that are named after the file. Raises `GemcliError` (USAGE)."""
+    names = [name.strip() for name in value.removeprefix(_file(value)).lstrip(":").split(",")]
+    if not all(name.isidentifier() for name in names):
+        what = f"--tools {value} does not name functions of the file"
+        raise GemcliError("USAGE", what, hint="name them like this: --tools FILE.py:NAME,NAME")
+    return names

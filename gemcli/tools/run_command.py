@@ -10,9 +10,10 @@ from typing import Any
 
 from gemcli.text import strict_json
 from gemcli.tools import results
-from gemcli.tools.child_process import Child, RunContext, TooLong, TooSlow
+from gemcli.tools.child_process import Child, TooLong, TooSlow
 from gemcli.tools.declarations import Tool
 from gemcli.tools.results import Result
+from gemcli.tools.run_context import RunContext
 
 
 def run_command(tool: Tool, args: dict[str, Any], context: RunContext) -> Result:

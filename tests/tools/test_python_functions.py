@@ -21,9 +21,9 @@ from google.genai import _extra_utils, _transformers, types
 from pydantic import BaseModel
 
 from gemcli.errors import GemcliError
-from gemcli.tools import function_host, load_tools
-from gemcli.tools.child_process import RunContext, Stopped
+from gemcli.tools import function_host, read_tools
 from gemcli.tools.declarations import Toolbox
+from gemcli.tools.run_context import RunContext, Stopped
 
 HOUSE = '''
 """A house with lights."""
@@ -74,9 +74,9 @@ class World:
     @contextmanager
     def tools(self, *given: str) -> Iterator[Toolbox]:
         """The tools of files in the directory."""
-        context = RunContext(os.environ, self.told.append, self.stop, self.until)
+        context = RunContext(os.environ, self.told.append, self.until, self.stop)
         paths = [f"{self.directory}/{each}" for each in given]
-        with load_tools.opened(paths, lambda file: Path(file).read_text(), context) as toolbox:
+        with read_tools.opened(paths, context) as toolbox:
             yield toolbox
 
 

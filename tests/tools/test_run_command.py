@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from gemcli.tools.child_process import RunContext, Stopped
 from gemcli.tools.declarations import Tool
 from gemcli.tools.results import Result
 from gemcli.tools.run_command import run_command
+from gemcli.tools.run_context import RunContext, Stopped
 
 
 class World:
@@ -30,7 +30,7 @@ class World:
     def run(self, script: str, args: dict[str, Any] | None = None, **more: Any) -> Result:
         """The result of a tool whose command is a script of the shell."""
         tool = Tool("t", {"name": "t"}, more.pop("command", ("sh", "-c", script)), **more)
-        return run_command(tool, args or {}, RunContext(self.environ, self.told.append, self.stop, self.until))
+        return run_command(tool, args or {}, RunContext(self.environ, self.told.append, self.until, self.stop))
 
 
 @pytest.fixture

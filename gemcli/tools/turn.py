@@ -1,0 +1,101 @@
+"""A turn in which the model calls functions: answers are acted on until one calls none.
+
+exchange → calls → `call_tools` → their responses → exchange, and so on. Another process can go on
+where this one stopped: the journal knows which calls are open, and which of them have been run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from gemcli.api.request_thread import interrupted
+from gemcli.chat import turn_order
+from gemcli.chat.contents import Content, FunctionCall
+from gemcli.chat.open_calls import how_to_answer
+from gemcli.errors import GemcliError
+from gemcli.exchange import Result, Transport, exchange
+from gemcli.prepare_request import Request, settings_of_turn
+from gemcli.sessions.journal import Journal
+from gemcli.sessions.session import Session
+from gemcli.sessions.turns import ANSWERED
+from gemcli.settings import config as settings
+from gemcli.signals import deferred
+from gemcli.tools import results
+from gemcli.tools.call_tools import Run, Tooling, call_tools
+from gemcli.tools.declarations import Toolbox
+
+
+class Played(NamedTuple):
+    """The last answer of a turn, as far as it was played, and the runs of tools before it."""
+
+    result: Result
+    runs: list[Run]
+
+
+def play(
+    session: Session,
+    request: Request | None,
+    request_for: Callable[[Content], Request],
+    transport: Transport,
+    tooling: Tooling,
+) -> Played:
+    """Send a request, or begin with the open calls, and go on while answers call functions.
+
+    `request_for` makes the request with the responses of calls. The calls of the last answer stay
+    open after `max_rounds`, and when one of them is for the user to answer. Raises `GemcliError`
+    (OPEN_CALL) if it would begin with such a call, and what `exchange` and `call_tools` raise.
+    """
+    runs: list[Run] = []
+    rounds = tooling.max_rounds
+    if request is None:
+        if by_hand := _calls_by_hand(session.journal, tooling.toolbox):
+            raise _nothing_runs(by_hand)
+        request = request_for(_responses(session, tooling, runs))
+        rounds -= 1
+    result = exchange(session, request, transport)
+    while rounds and _calls_functions(result):
+        if _calls_by_hand(session.journal, tooling.toolbox):
+            break
+        request = request_for(_responses(session, tooling, runs))
+        rounds -= 1
+        result = exchange(session, request, transport)
+    return Played(result, runs)
+
+
+def _calls_functions(result: Result) -> bool:
+    """Whether an answer ends in calls, and is where they can be answered: in the session."""
+    error = result.verdict.error
+    return error is not None and error.reason == "FUNCTION_CALL" and result.unsaved is None
+
+
+def _responses(session: Session, tooling: Tooling, runs: list[Run]) -> Content:
+    """The responses of the open calls, which are run for them; the runs are added to `runs`."""
+    journal = session.journal
+    turn = journal.open_turn
+    answered = [one.id for one in (turn.exchanges if turn else ()) if one.state == ANSWERED]
+    new = call_tools(session, answered[-1], turn_order.open_calls(journal.history), tooling)
+    if deferred.arrived:  # all of them have ended, and nothing was sent
+        raise interrupted(deferred.arrived[0], sent=False)
+    runs += new
+    return results.content(run.result.part(run.call) for run in new)
+
+
+def _calls_by_hand(journal: Journal, toolbox: Toolbox) -> list[FunctionCall]:
+    """The open calls of functions that are declared, and that nothing runs."""
+    config = settings.merge(journal.header["config"], settings_of_turn(journal).config)
+    tools: list[dict[str, Any]] = config.get("tools") or []
+    declared = {
+        declaration.get("name")
+        for tool in tools
+        for declaration in tool.get("functionDeclarations") or ()
+    }
+    declared -= {tool.name for tool in toolbox.tools.values() if tool.runs}
+    calls = turn_order.open_calls(journal.history)
+    return [call for call in calls if call["name"] in declared]
+
+
+def _nothing_runs(calls: list[FunctionCall]) -> GemcliError:
+    names = ", ".join(call["name"] for call in calls)
+    what = f"nothing runs {names}: no --tools has a command for it"
+    return GemcliError("OPEN_CALL", what, hint=how_to_answer(calls))
