@@ -18,10 +18,23 @@ from google.genai import types
 
 from gemcli.replay import checks, read_conversation, script_schema, template
 from gemcli.sessions.record_lines import FIELDS
+from gemcli.sessions.records import tool_ended, tool_started
 from gemcli.settings.definitions import SETTINGS
 from gemcli.simulator import read_rules
 from gemcli.simulator.simulated_api import json_reply
-from tests.builders import CALL, answer, contents, failure, header, mixed, request, sse, streaming, write_session
+from tests.builders import (
+    CALL,
+    answer,
+    contents,
+    failure,
+    header,
+    mixed,
+    request,
+    response,
+    sse,
+    streaming,
+    write_session,
+)
 from tests.support import InProcess, Model
 from tests.test_docs import gen_docs
 
@@ -152,6 +165,9 @@ def printed(here: InProcess, model: Model) -> Iterator[tuple[str, Any]]:
     (here.directory / "calling.yaml").write_text(CALLING)
     write_session("mixed", *mixed())
     write_session("doubtful", header(), request(1, "Is anybody there?"), failure(1, "unknown"))
+    run_of_f = ("1.1", 0, CALL["functionCall"])
+    ended = tool_ended(*run_of_f, response={"output": 1}, elapsed_ms=3)
+    write_session("tools", header(), request(1, "q"), response(1, CALL), tool_started(*run_of_f), ended)
     write_session("corrupt", header(), {"kind": "response", "request": "7.1"})
 
     yield from each("session", "new", "-s", "a", "--system", "Be brief")
@@ -172,6 +188,7 @@ def printed(here: InProcess, model: Model) -> Iterator[tuple[str, Any]]:
     yield from each("answer", "send", "-s", "mixed", "--temperature", "1", "Hello")
     yield from each("answer", "send", "-s", "mixed", "--full", "Hello")
     yield from each("turn", "history", "-s", "mixed", "--all", "--full")
+    yield from each("turn", "history", "-s", "tools", "--full")
     for view, table in (("--all", "turn"), ("--usage", "totals"), ("--check", "report")):
         yield from each(table, "history", "-s", "mixed", view)
     for listed in run("history", "--sessions"):

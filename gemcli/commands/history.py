@@ -51,7 +51,8 @@ OPTIONS = (
         click.option("--full", is_flag=True, help=(
             "Print every exchange of a turn too: its Parts, settings and failures.")),
         click.option("--raw", is_flag=True, help=(
-            "With --last or --turn: print the answer of the API as it was received.")),
+            "With --last or --turn: print the answer of the API as it was received, a long one "
+            "as a whole.")),
         click.option("--contents", is_flag=True, help=(
             "Print the Contents of the history, one per line.")),
         click.option("--check", is_flag=True, help=(

@@ -75,11 +75,12 @@ def turn_document(turn: Turn, journal: Journal, *, full: bool = False) -> Docume
         **durations(final),
     }
     if full:
-        document["exchanges"] = [exchange_document(exchange) for exchange in turn.exchanges]
+        exchanges = [exchange_document(exchange, journal) for exchange in turn.exchanges]
+        document["exchanges"] = exchanges
     return document
 
 
-def exchange_document(exchange: Exchange) -> Document:
+def exchange_document(exchange: Exchange, journal: Journal) -> Document:
     """One request and its outcome; without an answer, the reason and what had arrived."""
     failure = failure_of(exchange)
     return {
@@ -93,11 +94,29 @@ def exchange_document(exchange: Exchange) -> Document:
         "config": exchange.request.get("config") or {},
         "user_parts": parts_of(exchange.request["content"]),
         "parts": parts_of(answer_content(exchange)),
+        "tools": tool_documents(exchange, journal),
         "partial": exchange.failure.get("partial") if exchange.failure else None,
         **answer_facts(exchange.answer),
         **hop_facts(exchange),
         **durations(exchange),
     }
+
+
+def tool_documents(exchange: Exchange, journal: Journal) -> list[Document]:
+    """The tools that were run for the calls of an answer, in the order of the calls."""
+    if not function_calls(answer_content(exchange)):
+        return []  # the records need not be searched
+    return [
+        {
+            "id": record["call"].get("id"),
+            "name": record["call"].get("name"),
+            "args": record["call"].get("args") or {},
+            "state": record["state"],
+            "response": record.get("response"),
+            "elapsed_ms": record.get("elapsed_ms"),
+        }
+        for _, record in sorted(journal.tool_runs(exchange.id).items())
+    ]
 
 
 def hop_facts(exchange: Exchange) -> Document:

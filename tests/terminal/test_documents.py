@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gemcli.errors import GemcliError
 from gemcli.formats import markdown, replay_script
-from gemcli.sessions import read_records, record_lines
+from gemcli.sessions import read_records, record_lines, records
 from gemcli.sessions.journal import Journal
 from gemcli.terminal import documents, session_table
 from tests.builders import answer, json_values
@@ -97,14 +97,14 @@ def test_a_turn_in_full() -> None:
         {
             "id": "1.1", "time": "T1.1", "state": "answered", "reason": "FUNCTION_CALL",
             "message": "the model waits for the responses of f", "key": None, "model": "m", "config": {},
-            "user_parts": [{"text": "q"}, {"text": "?"}], "parts": [CALL], "partial": None,
+            "user_parts": [{"text": "q"}, {"text": "?"}], "parts": [CALL], "tools": [], "partial": None,
             "finish_reason": "STOP", "block_reason": None, "usage_metadata": USAGE,
             "model_version": "gemini-test-001", "response_id": None, "hops": 1, "context_token_count": 3,
             "attempts": 0, "elapsed_ms": None, "waited_ms": None,
         },
         {
             "id": "1.2", "time": "T1.2", "state": "answered", "reason": None, "message": None,
-            "key": "k", "model": "n", "config": config, "user_parts": [RESULT], "parts": [{"text": "a"}],
+            "key": "k", "model": "n", "config": config, "user_parts": [RESULT], "parts": [{"text": "a"}], "tools": [],
             "partial": None, "finish_reason": "STOP", "block_reason": None, "usage_metadata": USAGE,
             "model_version": "gemini-test-001", "response_id": "r", "hops": 1, "context_token_count": 3,
             "attempts": 2, "elapsed_ms": 1000, "waited_ms": 700,
@@ -164,6 +164,22 @@ def test_an_answer_in_hops() -> None:
         assert (document["hops"], document["context_token_count"]) == (3, 3)
         assert (document["attempts"], document["elapsed_ms"], document["waited_ms"]) == (6, 3000, 1200)
     assert view["resumable"] is False
+
+
+def test_tools_that_were_run() -> None:
+    """An exchange tells what was run for its calls, and what came of it, in the order of the calls."""
+    calls: list[Any] = [{"name": "f", "id": name, "args": {"a": 1}} for name in ("c1", "c2")]
+    slow, quick = calls
+    ended = records.tool_ended("1.1", 1, quick, response={"output": 1}, elapsed_ms=7)
+    body = [HEADER, asked("1.1", "q"), told("1.1", *({"functionCall": call} for call in calls))]
+    body += [records.tool_started("1.1", 1, quick), ended, records.tool_started("1.1", 0, slow)]
+    journal = Journal(body)
+    view: Any = documents.turn_document(journal.turns[1], journal, full=True)
+    common = {"name": "f", "args": {"a": 1}}
+    assert view["exchanges"][0]["tools"] == [
+        common | {"id": "c1", "state": "started", "response": None, "elapsed_ms": None},
+        common | {"id": "c2", "state": "ended", "response": {"output": 1}, "elapsed_ms": 7},
+    ]
 
 
 FAILED_HOP: Any = [goes_on("1.1", 3), FAILURE | {"request": "1.1", "attempts": [{"elapsed_ms": 5}]}]
