@@ -18,10 +18,11 @@ from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
 from gemcli.formats import chat_completions, read_history
 from gemcli.replay import read_script
+from gemcli.sessions import records
 from gemcli.sessions.read_records import fold, scan
 from gemcli.settings import config as settings
 from gemcli.simulator.rules_model import rules_app
-from tests.builders import CALL, RESPONSE, chunk, header, request, response, turn
+from tests.builders import CALL, RESPONSE, chunk, header, hop, request, response, turn
 from tests.builders import sse as stream_of
 
 SECONDS = 1.5
@@ -87,6 +88,12 @@ def calls(count: int) -> list[Any]:
     ]
 
 
+def hops(count: int) -> list[Any]:
+    """An answer that goes on and on."""
+    more = [record for number in range(2, count) for record in (records.continuation("1.1", number, "t"), hop(1, "x"))]
+    return [request(1, "q"), hop(1, "x"), *more]
+
+
 def parallel(key: str, count: int) -> list[Any]:
     """As many calls at once, or their responses in the other order."""
     named = [{"name": "f", "id": f"c{place}", "response": {}} for place in range(count)]
@@ -95,10 +102,10 @@ def parallel(key: str, count: int) -> list[Any]:
 
 def rewound(count: int) -> list[Any]:
     """Turns that are taken out one by one, brought back one by one, and taken out together again and again."""
-    records = [record for number in range(1, count + 1) for record in turn(number)]
-    records += [{"kind": "rewind", "turns": [number]} for number in range(count, 0, -1)]
-    records += [{"kind": "undo", "turns": [number]} for number in range(1, count + 1)]
-    return records + [
+    all_of_them = [record for number in range(1, count + 1) for record in turn(number)]
+    all_of_them += [{"kind": "rewind", "turns": [number]} for number in range(count, 0, -1)]
+    all_of_them += [{"kind": "undo", "turns": [number]} for number in range(1, count + 1)]
+    return all_of_them + [
         {"kind": kind, "turns": list(range(1, count + 1))} for _ in range(20) for kind in ("rewind", "undo")
     ]
 
@@ -115,6 +122,7 @@ CASES: dict[str, tuple[Callable[[str], Any], Callable[[], str]]] = {
             response(1, "done", ordinal=2),
         ),
     ),
+    "session-hops": (session, lambda: jsonl(header(), *hops(3000))),
     "session-rewinds": (session, lambda: jsonl(header(), *rewound(300))),
     "session-unknown-settings": (session, lambda: jsonl(header(config={"generationConfig": unknown()}), *turn(1))),
     "session-brackets": (session, lambda: jsonl(header()) + "[" * 300_000),
