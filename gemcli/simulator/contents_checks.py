@@ -16,7 +16,7 @@ from typing import cast
 
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, Part, function_calls, function_responses
-from gemcli.simulator import gemini_3
+from gemcli.simulator import gemini_3, response_media
 from gemcli.simulator.api_errors import invalid_argument
 from gemcli.simulator.read_request import Message
 from gemcli.simulator.request_fields import PART_DATA
@@ -87,6 +87,9 @@ def part_errors(parts: Sequence[Part], place: str) -> Iterator[str]:
             if part.get(key) and not holds(part[key].get(inside) or ""):
                 path = f"{place}[{number}].{snake(key)}.{snake(inside)}"
                 yield f"* GenerateContentRequest.{path}: {message}\n"
+        if part.get("functionResponse"):
+            path = f"{place}[{number}].function_response"
+            yield from response_media.errors(part["functionResponse"], path)
 
 
 def _blank_errors(parts: Sequence[Part], place: str) -> Iterator[str]:
