@@ -32,8 +32,8 @@ STATUSES = (
     Status(2, "usage", "invalid arguments, script or config; nothing was sent", "no", "no"),
     Status(3, "blocked", "no usable answer (blocked, empty, only thoughts, malformed); "
            "recorded and printed", "no", "see `retryable`"),
-    Status(4, "incomplete", "the answer was cut off (MAX_TOKENS, CONTINUATION); "
-           "recorded and printed", "yes", "your choice"),
+    Status(4, "incomplete", "the answer was cut off (MAX_TOKENS), or ended before it was complete; "
+           "recorded and printed", "yes", "`send --continue`, if it is `resumable`"),
     Status(5, "function_call", "the model waits for function responses; recorded and printed",
            "yes, open", "answer it with `send --response`"),
     Status(10, "expectation", "`replay`: the run is complete, and an expectation was not met",
@@ -77,7 +77,7 @@ ReasonName = Literal[
     "SESSION_MISSING", "FILE_MISSING", "SESSION_EXISTS",
     "IO", "DISK_FULL", "NO_LOCK", "SESSION_CHANGED", "NOT_PRINTED", "SESSION_BUSY",
     "PROMPT_BLOCKED", "ANSWER_BLOCKED", "EMPTY_ANSWER", "MAX_TOKENS_EMPTY", "MALFORMED_ANSWER",
-    "INCOMPLETE", "FUNCTION_CALL",
+    "INCOMPLETE", "FUNCTION_CALL", "NOTHING_TO_CONTINUE",
     "EXPECTATION", "SLOW_PATTERN", "NO_TOOL_RESULT", "IN_DOUBT", "DIVERGED",
     "NO_KEY", "BAD_KEY", "KEY_FILE", "API_KEY_INVALID", "UNAUTHENTICATED", "NO_CREDENTIALS",
     "PERMISSION_DENIED", "PRECONDITION", "MODEL_NOT_FOUND", "BASE_URL", "UNEXPECTED_HOST",
@@ -158,6 +158,8 @@ REASONS: dict[ReasonName, Reason] = {
         "raise --max-output-tokens, or send 'continue'"),
     "FUNCTION_CALL": Reason("function_call", "FAILED_PRECONDITION",
         "answer it: gemcli send -s SESSION --response NAME=JSON"),
+    "NOTHING_TO_CONTINUE": Reason("data", "FAILED_PRECONDITION",
+        "run gemcli history -s SESSION --last to see the last answer"),
     # What was sent before
     "EXPECTATION": Reason("expectation", "FAILED_PRECONDITION"),
     "SLOW_PATTERN": Reason("expectation", "DEADLINE_EXCEEDED",

@@ -1,4 +1,4 @@
-"""The heart of gemcli: one request, one answer, and both in the session file.
+"""The heart of gemcli: one message, one answer, and both in the session file.
 
 How a message travels, from the command line to the model and back:
 
@@ -6,10 +6,11 @@ How a message travels, from the command line to the model and back:
     commands/send           reads the message, and prints what comes of it
     send_message            makes the session if need be, locks it, and looks for a stored answer
       prepare_request       checks turn order and settings, and builds the request body
-      exchange              1. calls the model, again if the retry policy says so
+      exchange              1. asks the model (`call_model`), again if the retry policy says so
                             2. appends the request record, synced to disk, as it first leaves
                             3. judges the answer
                             4. appends the answer, or the failure, synced to disk
+                            5. the same again for the next hop, if the answer goes on
         api.gemini          makes one HTTP request through the SDK
         sessions.session    appends one record
 
@@ -17,57 +18,33 @@ The request is on disk before its first byte leaves, but not yet while the SDK i
 server connected: a program that is killed there has sent nothing, and leaves nothing in doubt. Once
 it is on disk, an outcome follows it, and before the caller gets the result. `send` and `replay`
 both call the model through `exchange`; nothing else does.
+
+An answer that is too long for one request comes in hops. Each hop leaves a token, and the next
+request is the same one with that token. Hops are recorded as requests are: a `continue` record as
+the hop leaves, and its outcome before the next one is asked for. So an answer survives the process
+that asked for it: `continue_answer` goes on where another one ended. A hop that fails takes nothing
+away; the result is then what the hops before it make, and incomplete.
 """
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from dataclasses import dataclass, replace
+from functools import partial
 
-from gemcli.api.attempt import Attempt
-from gemcli.api.backends import Backend
-from gemcli.api.gemini import Gemini
-from gemcli.api.limits import Limits
-from gemcli.api.models import with_suggestion
 from gemcli.api.request_thread import interrupted
-from gemcli.api.retry import RetryPolicy
+from gemcli.call_model import Transport, resume_event
 from gemcli.chat import long_answers
-from gemcli.chat.answers import Answer, Verdict
-from gemcli.errors import GemcliError, unexpected
-from gemcli.prepare_request import Request
+from gemcli.chat.answers import Answer, Verdict, content_of
+from gemcli.chat.contents import text_of
+from gemcli.errors import GemcliError, counted
+from gemcli.hop import Hop, ask
+from gemcli.prepare_request import Request, how_to_continue
 from gemcli.sessions import records
+from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import AttemptRecord
 from gemcli.sessions.session import Session, Unsaved
 from gemcli.sessions.turns import Exchange
 from gemcli.signals import deferred
-
-
-class WaitEvent(TypedDict):
-    """An attempt failed, and the request is sent again after so many seconds."""
-
-    event: Literal["wait"]
-    time: str
-    seconds: float
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Transport:
-    """How a request reaches the model: the client, its limits and retries, and who is informed.
-
-    `on_chunk` gets the answer as it arrives. Waits go to `on_wait`, or else to `notice`.
-    """
-
-    gemini: Gemini
-    backend: Backend
-    limits: Limits
-    retry: RetryPolicy
-    notice: Callable[[str], None]
-    on_wait: Callable[[WaitEvent], None] | None = None
-    on_chunk: Callable[[Answer], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +53,9 @@ class Result:
 
     `time` is when the request was recorded, `model` the one that was asked. `unsaved` is the error
     that kept the answer out of the session file. `elapsed_ms` is the time from the moment the first
-    request was ready to be sent to the end of the answer.
+    request was ready to be sent to the end of the answer, of each hop; `waited_ms` is the part of
+    it that went into failed attempts, and the waits after them. `resumable` says that
+    `continue_answer` can go on with the answer.
     """
 
     turn: int
@@ -89,18 +68,15 @@ class Result:
     elapsed_ms: int
     unsaved: Unsaved | None = None
     notes: tuple[str, ...] = ()
+    waited_ms: int = 0
+    hops: int = 1
+    context_token_count: int | None = None
+    resumable: bool = False
 
     @property
     def latency_ms(self) -> int:
-        """How long the last attempt took, the one that was answered."""
-        if not self.attempts:
-            return self.elapsed_ms
-        return int(self.attempts[-1].get("elapsed_ms", self.elapsed_ms))
-
-    @property
-    def waited_ms(self) -> int:
-        """The part of `elapsed_ms` that went into failed attempts, and the waits after them."""
-        return max(0, self.elapsed_ms - self.latency_ms)
+        """How long the attempts took that were answered."""
+        return self.elapsed_ms - self.waited_ms
 
 
 def exchange(session: Session, request: Request, transport: Transport) -> Result:
@@ -111,170 +87,144 @@ def exchange(session: Session, request: Request, transport: Transport) -> Result
 
     Raises `GemcliError`: TIMEOUT before anything is written if no time is left; `Unsaved` when the
     request could not be written, and nothing was sent; the error of the call when there was no
-    answer, recorded with its outcome and every attempt.
+    answer, recorded with its outcome and every attempt; INTERRUPTED when a signal ended an answer
+    that goes on, whose hops are recorded.
     """
-    if transport.limits.time_to_start <= 0:
-        message = "there is no time left for a request before the deadline"
-        raise GemcliError("TIMEOUT", message, outcome="rejected", hint="raise --deadline")
-    transport.gemini.require_own_project(request.model)
-    entry = _RequestEntry(session, request, transport.backend)
-    attempts: list[AttemptRecord] = []
-    unsaved: Unsaved | None = None
+    _require_sendable(request, transport)
+    turn, name = session.journal.next_exchange(request.content)
+    make_record = partial(
+        records.request,
+        turn,
+        name,
+        request.content,
+        model=request.model,
+        backend=transport.backend.name,
+        config=request.config,
+        key=request.key,
+    )
     # From here until the outcome is on disk, a signal only ends the wait for the answer.
     with deferred:
-        try:
-            answer, elapsed_ms = _call(request, transport, attempts, entry)
-        except Unsaved:
-            raise
-        except GemcliError as error:
-            if error.reason == "MODEL_NOT_FOUND":
-                error = with_suggestion(error, request.model, session.journal.models)
-            failure = error.replace(attempts=len(attempts))
-            raise _record_failure(entry, failure, attempts, transport) from error.__cause__
-        verdict = long_answers.judge([answer])
-        response = records.response(
-            entry.id, answer, valid=verdict.valid, attempts=attempts, elapsed_ms=elapsed_ms
-        )
-        try:
-            session.append(response, paid=True)
-        except Unsaved as error:
-            unsaved = error
-    return Result(
-        turn=entry.turn,
-        id=entry.id,
-        time=entry.time,
-        model=request.model,
-        answer=answer,
-        verdict=verdict,
-        attempts=attempts,
-        elapsed_ms=elapsed_ms,
-        unsaved=unsaved,
-        notes=request.notes,
-    )
+        unsaved = ask(Hop(session, name, make_record), request, transport)
+        sent = session.journal.turns[turn].exchanges[-1]
+        return _go_on(session, sent, request, transport, unsaved)
 
 
-def stored_result(exchange: Exchange) -> Result:
+def continue_answer(session: Session, request: Request, transport: Transport) -> Result:
+    """Go on, as `exchange` does, with the answer of the exchange that is `continuable`.
+
+    `request` comes from `prepare_continuation`. `on_chunk` first gets what there is of the answer.
+    Raises what `exchange` raises, also if the first hop fails: then there is nothing that was not
+    on disk before.
+    """
+    _require_sendable(request, transport)
+    begun = session.journal.continuable
+    if begun is None:
+        raise ValueError("no answer can go on")
+    if transport.on_chunk:
+        transport.on_chunk(begun.answer or {})
+    with deferred:
+        unsaved = ask(_next_hop(session, begun, request), request, transport)
+        return _go_on(session, begun, request, transport, unsaved)
+
+
+def stored_result(exchange: Exchange, journal: Journal) -> Result:
     """The result of an exchange that was answered earlier, from its records."""
-    response: Mapping[str, Any] = exchange.response or {}
-    answer: Answer = exchange.answer or {}
+    verdict = exchange.verdict
+    resumable = journal.continuable is exchange and not exchange.is_stuck
+    if resumable and verdict.error and verdict.error.reason == "INCOMPLETE":
+        error = verdict.error.replace(hint=how_to_continue(journal))
+        verdict = replace(verdict, error=error)
     return Result(
         turn=exchange.turn,
         id=exchange.id,
         time=exchange.request.get("time"),
         model=exchange.request["model"],
-        answer=answer,
-        verdict=exchange.verdict,
-        attempts=response.get("attempts") or [],
-        elapsed_ms=response.get("elapsed_ms") or 0,
+        answer=exchange.answer or {},
+        verdict=verdict,
+        attempts=exchange.attempts,
+        elapsed_ms=exchange.elapsed_ms or 0,
+        waited_ms=exchange.waited_ms or 0,
+        hops=len(exchange.hops),
+        context_token_count=exchange.context_token_count,
+        resumable=resumable,
     )
 
 
-class _RequestEntry:
-    """The record of a request: it is appended once, in the moment before the request first leaves.
+def _require_sendable(request: Request, transport: Transport) -> None:
+    """Raise `GemcliError` (TIMEOUT, PROJECT_NAME) if the request must not be sent at all."""
+    if transport.limits.time_to_start <= 0:
+        message = "there is no time left for a request before the deadline"
+        raise GemcliError("TIMEOUT", message, outcome="rejected", hint="raise --deadline")
+    transport.gemini.require_own_project(request.model)
 
-    A request that never leaves gets one with its failure. `time` is that of the record.
+
+# One hop after another
+
+
+def _next_hop(session: Session, exchange: Exchange, request: Request) -> Hop:
+    """The hop that goes on from the newest token of an answer."""
+    earlier = exchange.answers
+    token = long_answers.resume_token(earlier[-1]) or ""
+    config = None if request.config == exchange.request.get("config", {}) else request.config
+    number = len(earlier) + 1
+    make_record = partial(records.continuation, exchange.id, number, token, config=config)
+    return Hop(session, exchange.id, make_record, token, tuple(earlier))
+
+
+def _go_on(
+    session: Session,
+    exchange: Exchange,
+    request: Request,
+    transport: Transport,
+    unsaved: Unsaved | None,
+) -> Result:
+    """Ask for hop after hop until the answer is complete, or something ends it before.
+
+    The first hop that this command asked for is recorded already, or else `unsaved`.
     """
-
-    def __init__(self, session: Session, request: Request, backend: Backend) -> None:
-        self.session = session
-        self.turn, self.id = session.journal.next_exchange(request.content)
-        self.time: str | None = None
-        self._request = request
-        self._backend = backend
-
-    def write(self) -> None:
-        """Append the record unless it is there. Raises `Unsaved`."""
-        if self.time:
-            return
-        record = records.request(
-            self.turn,
-            self.id,
-            self._request.content,
-            model=self._request.model,
-            backend=self._backend.name,
-            config=self._request.config,
-            key=self._request.key,
-        )
-        self.session.append(record)
-        self.time = record["time"]
-
-
-def _call(
-    request: Request, transport: Transport, attempts: list[AttemptRecord], entry: _RequestEntry
-) -> tuple[Answer, int]:
-    """Call the model until it answers or the retry policy gives up, and list each attempt.
-
-    The answer comes with the milliseconds since the first request was ready to be sent.
-    """
-    first = attempt = Attempt(entry.write)
-    while True:
+    end, asked = None, 1
+    while unsaved is None and long_answers.goes_on(exchange.answers[-1]):
+        if deferred.arrived:
+            raise interrupted(deferred.arrived[0], sent=False)
+        if end := _reason_to_end(exchange, asked, transport):
+            break
+        _tell_of_resuming(exchange, transport)
         try:
-            answer = _send(request, transport, attempt)
+            unsaved = ask(_next_hop(session, exchange, request), request, transport)
         except GemcliError as error:
-            record = AttemptRecord(
-                reason=error.reason, http=error.http, elapsed_ms=attempt.elapsed_ms
-            )
-            wait = transport.retry.wait(len(attempts), error, transport.limits.time_to_start)
-            attempts.append(record)
-            if wait is None:
+            if error.reason == "INTERRUPTED":
                 raise
-            record["wait_s"] = round(wait, 3)
-            _announce_wait(transport, error, wait)
-            if deferred.sleep(wait):
-                raise interrupted(deferred.arrived[0], sent=False) from error
-        else:
-            attempts.append({"http": 200, "elapsed_ms": attempt.elapsed_ms})
-            return answer, first.elapsed_ms
-        attempt = Attempt(entry.write)
+            end = f"hop {len(exchange.hops) + 1} failed: {error.message} ({error.reason})"
+            break
+        asked += 1
+    result = replace(stored_result(exchange, session.journal), notes=request.notes)
+    if unsaved:
+        return replace(result, unsaved=unsaved, resumable=False)
+    return _ended(result, end) if end else result
 
 
-def _send(request: Request, transport: Transport, attempt: Attempt) -> Answer:
-    """One HTTP request to the model. Raises `GemcliError`."""
-    gemini, limits, on_chunk = transport.gemini, transport.limits, transport.on_chunk
-    try:
-        return gemini.ask(request.model, request.body, limits, on_chunk, attempt)
-    except GemcliError:
-        raise
-    except Exception as error:  # whatever it is, what is known of the request is recorded
-        failure = unexpected(error, "unknown" if attempt.abandon() else "rejected")
-        raise attempt.secrets.hide_in_error(failure) from error
+def _reason_to_end(exchange: Exchange, asked: int, transport: Transport) -> str | None:
+    """Why no hop should be asked for after so many; None if one should."""
+    if exchange.is_stuck:
+        return "the API gave the same token twice"
+    if asked >= transport.max_hops:
+        return f"stopped after {counted(asked, 'hop')}"
+    if transport.limits.time_to_start <= 0:
+        return "there is no time left for the next hop before the deadline"
+    return None
 
 
-def wait_event(seconds: float, reason: str, message: str) -> WaitEvent:
-    """A wait of so many seconds that begins now."""
-    return WaitEvent(
-        event="wait", time=records.now(), seconds=seconds, reason=reason, message=message
-    )
+def _tell_of_resuming(exchange: Exchange, transport: Transport) -> None:
+    """Say where the answer goes on, if the stream of its newest hop broke."""
+    broke = any("reason" in attempt for attempt in exchange.hops[-1]["attempts"][-1:])
+    if broke and transport.on_resume:
+        text = text_of(content_of(exchange.answer))
+        transport.on_resume(resume_event(len(exchange.hops) + 1, len(text)))
 
 
-def _announce_wait(transport: Transport, error: GemcliError, seconds: float) -> None:
-    if transport.on_wait:
-        transport.on_wait(wait_event(round(seconds, 3), error.reason, error.message))
-    else:
-        why = textwrap.shorten(error.message, 200, placeholder="…")
-        transport.notice(f"sending again in {seconds:.1f} s: {why}")
-
-
-def _record_failure(
-    entry: _RequestEntry, error: GemcliError, attempts: list[AttemptRecord], transport: Transport
-) -> GemcliError:
-    """Append the outcome of a call without an answer, and return the error to raise."""
-    record = records.failure(
-        entry.id,
-        outcome=error.outcome or "unknown",
-        code=error.code,
-        reason=error.reason,
-        message=error.message,
-        attempts=attempts,
-        partial=error.partial,
-    )
-    try:
-        entry.write()
-        entry.session.append(record, paid=error.partial is not None)
-    except Unsaved as unsaved:
-        # A note, not an error: the error of the call matters more.
-        transport.notice(f"the failure could not be recorded: {unsaved.message}")
-        if error.partial is not None:
-            where = f"is in {unsaved.kept}" if unsaved.kept else "may not be in the session file"
-            return error.replace(hint=f"the received part of the answer {where}")
-    return error
+def _ended(result: Result, end: str) -> Result:
+    """The result of an answer that was ended before it was complete, with the reason."""
+    error = result.verdict.error
+    if error:
+        error = error.replace(message=f"{error.message}: {end}")
+    return replace(result, verdict=replace(result.verdict, error=error))

@@ -5,12 +5,13 @@ What the API would refuse is refused here, before anything is written or sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from gemcli.api.backends import Backend
-from gemcli.chat import contents, turn_order
+from gemcli.chat import contents, long_answers, turn_order
 from gemcli.chat.contents import Content
 from gemcli.chat.open_calls import how_to_answer
 from gemcli.errors import GemcliError, require_none
@@ -19,6 +20,9 @@ from gemcli.sessions.journal import Journal
 from gemcli.sessions.turns import ANSWERED, Exchange
 from gemcli.settings import config as settings
 from gemcli.settings.config import Config
+
+LARGEST_HOP = 65_536
+"""How many tokens one request brings at most, and an answer without a limit of its own."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +101,75 @@ def last_request(journal: Journal) -> Request | None:
     answered = list(journal.answered)
     if not answered:
         return None
-    record = answered.pop().request
-    model, content, config = record["model"], record["content"], record.get("config") or Config()
+    last = answered[-1]
+    return _same_request(journal, last, last.request.get("config") or {})
+
+
+def prepare_continuation(
+    journal: Journal, backend: Backend, max_output_tokens: int | None = None
+) -> Request:
+    """The request for the next hop of the last answer: the one before again, but for its token.
+
+    `max_output_tokens` counts for the whole answer. It must be raised to go on with an answer that
+    has used it up, and cannot be changed otherwise. Raises `GemcliError`: NOTHING_TO_CONTINUE,
+    OPEN_CALL, USAGE.
+    """
+    exchange = journal.continuable
+    if exchange is None:
+        raise _nothing_to_continue(journal)
+    if exchange.request["backend"] != backend.name:
+        what = f"the answer to be continued comes from {exchange.request['backend']}"
+        raise GemcliError("NOTHING_TO_CONTINUE", f"{what}, and this is {backend.name}")
+    config = exchange.newest_config
+    if max_output_tokens is not None:
+        limit: Config = {"generationConfig": {"maxOutputTokens": max_output_tokens}}
+        config = settings.merge(config, limit)
+    request = _same_request(journal, exchange, config)
+    request.body["continuationToken"] = long_answers.resume_token(exchange.answers[-1])
+    _require_limit(journal, exchange, _token_limit(request.body))
+    return request
+
+
+def how_to_continue(journal: Journal) -> str:
+    """The command that goes on with the last answer, which is `continuable`."""
+    command = "gemcli send -s SESSION --continue"
+    exchange = journal.continuable
+    if exchange is None or exchange.verdict.finish_reason != "MAX_TOKENS":
+        return command
+    used_up = _token_limit(settings.merge(journal.header["config"], exchange.answered_config))
+    return f"{command} --max-output-tokens {2 * (used_up or LARGEST_HOP)}"
+
+
+def _require_limit(journal: Journal, exchange: Exchange, limit: int) -> None:
+    """Raise `GemcliError` (USAGE) unless the answer can go on with this limit of tokens."""
+    before = _token_limit(settings.merge(journal.header["config"], exchange.answered_config))
+    if exchange.verdict.finish_reason == "MAX_TOKENS":
+        problem = "has used up its tokens, and goes on only with more" if limit <= before else None
+    else:
+        problem = "has one --max-output-tokens for all of it" if limit != before else None
+    if problem:
+        raise GemcliError("USAGE", f"the answer {problem}", hint=how_to_continue(journal))
+
+
+def _token_limit(body: Mapping[str, Any]) -> int:
+    limit = (body.get("generationConfig") or {}).get("maxOutputTokens")
+    return limit if isinstance(limit, int) else 0
+
+
+def _nothing_to_continue(journal: Journal) -> GemcliError:
+    if calls := turn_order.open_calls(journal.history):
+        what = "the last answer is complete, and its function calls wait for their responses"
+        return GemcliError("OPEN_CALL", what, hint=how_to_answer(calls))
+    return GemcliError("NOTHING_TO_CONTINUE", "no answer waits to be continued")
+
+
+def _same_request(journal: Journal, exchange: Exchange, config: Config) -> Request:
+    """The request of an exchange, as it was sent, with `config` beside the session's own."""
+    record = exchange.request
+    earlier = takewhile(lambda other: other is not exchange, journal.answered)
     merged = settings.merge(journal.header["config"], config)
-    body, notes = _body(answered, content, model, record["backend"], merged)
-    return Request(model, body, content, config, notes)
+    body, notes = _body(earlier, record["content"], record["model"], record["backend"], merged)
+    return Request(record["model"], body, record["content"], config, notes)
 
 
 def _body(

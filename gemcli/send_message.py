@@ -20,16 +20,24 @@ from gemcli.api.limits import Limits
 from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
+from gemcli.call_model import ResumeEvent, Transport, WaitEvent
 from gemcli.chat import turn_order
 from gemcli.chat.answers import Answer
 from gemcli.chat.contents import Content
 from gemcli.create_session import NewOptions, create_if_missing, header, renewed_header
 from gemcli.errors import GemcliError, counted
-from gemcli.exchange import Result, Transport, WaitEvent
-from gemcli.prepare_request import Request, prepare, settings_of_turn
+from gemcli.exchange import Result
+from gemcli.prepare_request import (
+    Request,
+    how_to_continue,
+    prepare,
+    prepare_continuation,
+    settings_of_turn,
+)
 from gemcli.sessions import names, once
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import SessionRecord
+from gemcli.sessions.session import Session
 from gemcli.sessions.turns import Exchange
 from gemcli.settings.config import Config, merge
 from gemcli.signals import deferred
@@ -44,12 +52,14 @@ ORIGIN = {"kind": "send"}
 class SendOptions:
     """What the command line asks for, read and checked. `wait` is for the session, in seconds.
 
-    `content` is the message, None if `responses` answer the calls of the last turn.
+    `content` is the message. There is none if `responses` answer the calls of the last turn, or if
+    the command `continues` the last answer. It asks for at most `max_hops` hops of an answer.
     """
 
     session: str
     content: Content | None
     responses: tuple[GivenResponse, ...]
+    continues: bool
     model: str | None
     config: Config
     create: bool
@@ -59,8 +69,15 @@ class SendOptions:
     key: str | None
     resend: bool
     max_turns: int | None
+    max_hops: int
     stream: bool
     full: bool
+
+    @property
+    def max_output_tokens(self) -> int | None:
+        """The new limit of an answer that the command continues."""
+        limit = (self.config.get("generationConfig") or {}).get("maxOutputTokens")
+        return limit if isinstance(limit, int) else None
 
     @property
     def for_new(self) -> NewOptions:
@@ -82,6 +99,7 @@ def send(
     options: SendOptions,
     on_chunk: Callable[[Answer], None] | None = None,
     on_wait: Callable[[WaitEvent], None] | None = None,
+    on_resume: Callable[[ResumeEvent], None] | None = None,
 ) -> Iterator[Reply]:
     """Send the message; `on_chunk` gets the answer as it arrives, and the block prints the result.
 
@@ -97,24 +115,37 @@ def send(
     with ExitStack() as signals_held:
         with app.open(options.session, wait) as session:
             stored = _sent_before(session.journal, options)
-            if stored:
-                result = exchange.stored_result(stored)
+            goes_on = _goes_on(session.journal, options, stored)
+            if stored and not goes_on:
+                result = exchange.stored_result(stored, session.journal)
                 if on_chunk:
                     on_chunk(result.answer)
             else:
                 if settings := _new_settings(app, session.journal, options):
                     session.append(settings)
-                request, backend = _request(app, session.journal, options)
+                request, backend = _request(app, session.journal, options, goes_on=goes_on)
                 if names.is_path(options.session) and not created:
                     app.tell_destinations(session.journal.header)
-                _note_doubt(app, session.journal, options)
-                with _transport(app, backend, options, on_chunk, on_wait) as transport:
+                _note_doubt(app, session.journal, options, goes_on=goes_on)
+                with _transport(app, backend, options, on_chunk, on_wait, on_resume) as transport:
                     signals_held.enter_context(deferred)
                     with app.output.waiting("waiting for the answer"):
-                        result = exchange.exchange(session, request, transport)
+                        result = _ask(session, request, transport, goes_on=goes_on)
                     if result.unsaved is None:
                         signals_held.close()  # the answer is safe: a signal may end the program
-        yield Reply(result, session.journal, sent=not stored)
+        yield Reply(result, session.journal, sent=goes_on or not stored)
+
+
+def _ask(session: Session, request: Request, transport: Transport, *, goes_on: bool) -> Result:
+    """Send the request, or go on with the last answer. Raises `GemcliError`."""
+    send_it = exchange.continue_answer if goes_on else exchange.exchange
+    try:
+        return send_it(session, request, transport)
+    except GemcliError as error:
+        if error.reason != "INTERRUPTED" or not session.journal.continuable:
+            raise
+        hint = f"go on with the answer: {how_to_continue(session.journal)}"
+        raise error.replace(hint=hint) from error.__cause__
 
 
 @contextmanager
@@ -124,6 +155,7 @@ def _transport(
     options: SendOptions,
     on_chunk: Callable[[Answer], None] | None,
     on_wait: Callable[[WaitEvent], None] | None,
+    on_resume: Callable[[ResumeEvent], None] | None,
 ) -> Iterator[Transport]:
     with closing(app.gemini(backend, options.limits.remaining)) as gemini:
         yield Transport(
@@ -134,28 +166,37 @@ def _transport(
             notice=app.output.notice,
             on_wait=on_wait,
             on_chunk=on_chunk,
+            on_resume=on_resume,
+            max_hops=options.max_hops,
         )
 
 
-def _note_doubt(app: App, journal: Journal, options: SendOptions) -> None:
-    """Say that the message goes out although the one before may have been answered."""
-    before = journal.in_doubt
-    if before and not options.resend:
+def _note_doubt(app: App, journal: Journal, options: SendOptions, *, goes_on: bool) -> None:
+    """Say that the request goes out although the one before may have been answered."""
+    before = journal.continuable if goes_on else journal.in_doubt
+    if before is None or options.resend:
+        return
+    if not goes_on:
         what = f"whether turn {before.turn} was answered is unknown; it is not in the history"
         see = f"gemcli history -s {shlex.quote(options.session)} --turn {before.turn}"
         app.output.notice(f"{what}, and this message goes on without it (see {see})")
+    elif before.hop_in_doubt:
+        what = f"whether hop {len(before.hops) + 1} of the answer was answered is unknown"
+        app.output.notice(f"{what}; it is asked for again")
 
 
 def preview(app: App, options: SendOptions) -> dict[str, object]:
     """The request that would be sent. Needs no key."""
     journal = _journal(app, options)
-    if stored := _sent_before(journal, options):
+    stored = _sent_before(journal, options)
+    goes_on = _goes_on(journal, options, stored)
+    if stored and not goes_on:
         return {
             "session": options.session,
             **dict.fromkeys(("model", "backend", "method", "url", "body")),
             "notes": [f"answered before, as turn {stored.turn}: nothing is sent"],
         }
-    request, backend = _request(app, journal, options)
+    request, backend = _request(app, journal, options, goes_on=goes_on)
     gemini = app.gemini(backend, dry=True)
     return {
         "session": options.session,
@@ -170,7 +211,7 @@ def _create_if_missing(app: App, options: SendOptions) -> bool:
     """Create the session, unless it exists or the message could not be sent anyway."""
     if app.store.exists(app.path(options.session)):
         return False
-    _, backend = _request(app, _journal(app, options), options)
+    _, backend = _request(app, _journal(app, options), options, goes_on=False)
     app.require_endpoint(backend, options.limits.remaining)
     return create_if_missing(app, options.session, options.for_new, origin=ORIGIN)
 
@@ -192,8 +233,17 @@ def _new_settings(app: App, journal: Journal, options: SendOptions) -> SessionRe
     return renewed_header(app, journal, options.for_new, origin=ORIGIN)
 
 
-def _request(app: App, journal: Journal, options: SendOptions) -> tuple[Request, Backend]:
+def _goes_on(journal: Journal, options: SendOptions, stored: Exchange | None) -> bool:
+    """Whether the request is for the next hop of an answer, and not for an answer to a message."""
+    return options.continues or (stored is not None and once.must_go_on(journal, stored))
+
+
+def _request(
+    app: App, journal: Journal, options: SendOptions, *, goes_on: bool
+) -> tuple[Request, Backend]:
     """The request, and its backend."""
+    if goes_on:
+        return _continuation(app, journal, options)
     content = _content(journal, options)
     turns = len(journal.live) - (journal.open_turn is not None)
     if options.max_turns is not None and turns >= options.max_turns:
@@ -210,6 +260,15 @@ def _request(app: App, journal: Journal, options: SendOptions) -> tuple[Request,
         app.output.notice(f"{what}: these hold for this message only")
     request = prepare(journal, content, backend, model=model, config=config, key=options.key)
     return request, backend
+
+
+def _continuation(app: App, journal: Journal, options: SendOptions) -> tuple[Request, Backend]:
+    """The request for the next hop of the last answer, and its backend."""
+    begun = journal.continuable
+    model = begun.request["model"] if begun else journal.header["model"]
+    backend = backends.backend_for(journal.header, model, app.environ)
+    limit = options.max_output_tokens if options.continues else None
+    return prepare_continuation(journal, backend, limit), backend
 
 
 def _content(journal: Journal, options: SendOptions) -> Content:

@@ -39,18 +39,22 @@ LAYERS: dict[str, str] = {
     "simulator": "errors text chat terminal",
     "api": "errors signals text chat sessions terminal simulator",
     "prepare_request": "errors chat settings sessions api",
-    "exchange": "errors signals chat settings sessions api prepare_request",
-    "tools": "errors signals text chat settings sessions terminal api prepare_request exchange",
+    "call_model": "errors signals chat sessions api",
+    "hop": "errors chat sessions api prepare_request call_model",
+    "exchange": "errors signals chat sessions api prepare_request call_model hop",
+    "tools": "errors signals text chat settings sessions terminal api prepare_request call_model exchange",
     "app": "errors settings sessions terminal api",
     "create_session": "errors text chat settings sessions formats terminal api app",
-    "send_message": "errors signals chat settings sessions api prepare_request exchange tools app create_session",
+    "send_message": (
+        "errors signals chat settings sessions api prepare_request call_model exchange tools app create_session"
+    ),
     "replay": (
-        "errors signals text chat settings sessions formats terminal api prepare_request exchange tools app "
-        "create_session"
+        "errors signals text chat settings sessions formats terminal api prepare_request call_model exchange tools "
+        "app create_session"
     ),
     "commands": (
-        "errors signals text chat settings sessions formats terminal api prepare_request exchange tools app "
-        "create_session send_message replay"
+        "errors signals text chat settings sessions formats terminal api prepare_request call_model exchange tools "
+        "app create_session send_message replay"
     ),
     "cli": "errors signals sessions terminal api app commands",
     "__main__": "simulator cli",

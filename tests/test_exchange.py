@@ -21,10 +21,11 @@ from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
 from gemcli.api.limits import Limits
 from gemcli.api.retry import RetryPolicy
+from gemcli.call_model import DEFAULT_HOPS, Transport
 from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
-from gemcli.exchange import Result, Transport, exchange
-from gemcli.prepare_request import prepare
+from gemcli.exchange import Result, continue_answer, exchange
+from gemcli.prepare_request import prepare, prepare_continuation
 from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.store import Store
@@ -46,14 +47,17 @@ pytestmark = pytest.mark.usefixtures("collected")
 
 
 class Talk:
-    """A session in a file and a way to the model: `talk("hello")` is one exchange."""
+    """A session in a file and a way to the model: `talk("hello")` is one exchange, `goes_on` the rest of its answer."""
 
     def __init__(self, path: Path, environ: dict[str, str]) -> None:
         self.path = str(path)
         self.gemini = Gemini(endpoint_for(BACKEND, environ, lambda note: None))
         self.notes: list[str] = []
         self.fs = FileSystem()
+        self.retries = 0
+        self.max_hops = DEFAULT_HOPS
         self.on_chunk: Callable[[Any], None] | None = None
+        self.on_resume: Callable[[Any], None] | None = None
 
     def begin(self, *history: Any, config: Any = None) -> None:
         """Make the session, with a history if one is given."""
@@ -61,14 +65,33 @@ class Talk:
         imported = records.imported(history, model="gemini-test", backend="gemini")
         Store(self.fs, self.notes.append).create(self.path, [header, *imported])
 
-    def __call__(self, message: Any = "hello", *, timeout: float = 20, left: float = 60, **more: Any) -> Result:
+    def __call__(
+        self, message: Any = "hello", *, timeout: float = 20, left: float = 60, grace: float = 0, **more: Any
+    ) -> Result:
         """One exchange with `timeout` seconds for the request and `left` until the deadline."""
         content = user_text(message) if isinstance(message, str) else message
-        limits = Limits(timeout, time.monotonic() + left)
-        never = RetryPolicy(0, lambda: 0.0)
-        transport = Transport(self.gemini, BACKEND, limits, never, notice=self.notes.append, on_chunk=self.on_chunk)
+        transport = self._transport(Limits(timeout, time.monotonic() + left, grace))
         with Store(self.fs, self.notes.append).open(self.path, 5) as session:
             return exchange(session, prepare(session.journal, content, BACKEND, **more), transport)
+
+    def goes_on(self, max_output_tokens: int | None = None) -> Result:
+        """Go on with the last answer, as another process would."""
+        transport = self._transport(Limits(20, time.monotonic() + 60))
+        with Store(self.fs, self.notes.append).open(self.path, 5) as session:
+            request = prepare_continuation(session.journal, BACKEND, max_output_tokens)
+            return continue_answer(session, request, transport)
+
+    def _transport(self, limits: Limits) -> Transport:
+        return Transport(
+            self.gemini,
+            BACKEND,
+            limits,
+            RetryPolicy(self.retries, lambda: 0.0),
+            notice=self.notes.append,
+            on_chunk=self.on_chunk,
+            on_resume=self.on_resume,
+            max_hops=self.max_hops,
+        )
 
     def failed(self, *args: Any, **more: Any) -> GemcliError:
         """The error of one exchange."""

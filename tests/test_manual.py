@@ -33,6 +33,7 @@ from tests.builders import (
     response,
     sse,
     streaming,
+    unfinished,
     write_session,
 )
 from tests.support import InProcess, Model
@@ -187,6 +188,12 @@ def printed(here: InProcess, model: Model) -> Iterator[tuple[str, Any]]:
     yield from events("send", "-s", "c", "--stream", "Hello")
     yield from each("answer", "send", "-s", "mixed", "--temperature", "1", "Hello")
     yield from each("answer", "send", "-s", "mixed", "--full", "Hello")
+    model.script(unfinished("Once", token="t1"), busy)
+    yield from each("answer", "send", "-s", "long", "--create", "--retries", "0", "A tale")
+    model.script(unfinished(" upon", token="t2", finish="MAX_TOKENS"), answer(" a time"))
+    yield from each("answer", "send", "-s", "long", "--continue")
+    yield from each("answer", "send", "-s", "long", "--continue", "--max-output-tokens", "9")
+    yield from each("session", "new", "-s", "longer", "--from", "long")
     yield from each("turn", "history", "-s", "mixed", "--all", "--full")
     yield from each("turn", "history", "-s", "tools", "--full")
     for view, table in (("--all", "turn"), ("--usage", "totals"), ("--check", "report")):
@@ -232,7 +239,7 @@ def test_every_key_that_is_printed_or_written_is_in_the_manual(
     assert output.unseen == set()
     for record in records(own_world, tmp_path):
         session.check(record["kind"], record)
-    assert {(table, key) for table, key in session.unseen if table not in ("continue", "tool", "format")} == set()
+    assert {(table, key) for table, key in session.unseen if table not in ("tool", "format")} == set()
     assert session.tables.keys() - {"origin", "attempt"} == FIELDS.keys()
 
 

@@ -17,11 +17,13 @@ from gemcli import send_message
 from gemcli.api.credentials import holds_key
 from gemcli.api.limits import Limits
 from gemcli.app import App
+from gemcli.call_model import DEFAULT_HOPS
 from gemcli.chat.contents import other_parts, parts_of, user_text
 from gemcli.errors import GemcliError, did_you_mean
 from gemcli.exchange import Result
 from gemcli.send_message import Reply, SendOptions
 from gemcli.sessions import records
+from gemcli.settings.definitions import OPTIONS as SETTINGS
 from gemcli.signals import deferred
 from gemcli.terminal import documents, inputs
 from gemcli.terminal import options as common_options
@@ -34,10 +36,15 @@ ALLOWED = ("blocked", "incomplete", "function_call")
 
 APART = {
     "--text": "--json --full",
-    "--dry-run": "--text --full --allow --retries --timeout --wait",
+    "--dry-run": "--text --full --allow --retries --timeout --wait --max-hops",
     "--response": "--once --create --skip-empty --no-stdin",
+    "--continue": (
+        "--response --once --create --skip-empty --no-stdin --max-turns --model --config "
+        + " ".join(setting.option for setting in SETTINGS if setting.name != "max_output_tokens")
+    ),
 }
-"""The options that exclude each other: a dry run waits for nobody and has no answer."""
+"""The options that exclude each other: a dry run waits for nobody and has no answer, and an answer
+goes on as it began."""
 
 NEEDS = {"--on-unknown": "--once"}
 """The options that mean nothing without another one."""
@@ -53,6 +60,8 @@ OPTIONS = (
         click.option("--response", "responses", metavar="NAME=JSON", multiple=True, help=(
             "Answer the function call with this name or id; NAME=@FILE reads a file, NAME=- "
             "standard input.")),
+        click.option("--continue", "continues", is_flag=True, help=(
+            "Go on with the last answer, where it was cut off.")),
         click.option("-n", "--no-stdin", is_flag=True, help="Do not read standard input."),
         click.option("--skip-empty", is_flag=True, help=(
             "Send nothing and exit 0 if the message is empty.")),
@@ -86,7 +95,11 @@ OPTIONS = (
         common_options.generation,
     ),
     common_options.group("Tools", common_options.tools),
-    common_options.group("Limits and retries", common_options.limits(deadline=600)),
+    common_options.group("Limits and retries",
+        common_options.limits(deadline=600),
+        common_options.number("--max-hops", common_options.WholeNumber(min=1), DEFAULT_HOPS,
+            "Make at most so many requests for one long answer."),
+    ),
     common_options.everywhere(),
 )
 # fmt: on
@@ -100,6 +113,7 @@ def command(
     /,
     message: str | None,
     responses: tuple[str, ...],
+    continues: bool,
     session: str,
     as_text: bool,
     as_json: bool,
@@ -115,6 +129,7 @@ def command(
     key: str | None,
     on_unknown: str,
     max_turns: int | None,
+    max_hops: int,
     allow: str,
     skip_empty: bool,
     dry_run: bool,
@@ -133,6 +148,9 @@ def command(
     An answer that is blocked, cut off or a function call is printed too, and has an exit status of
     its own. After a function call, --response takes the place of MESSAGE: one for each call.
 
+    A long answer comes in several requests, one after the other. What was answered of it is on disk
+    each time; after anything that ended it early, --continue goes on.
+
     For a loop that may run again, --once gives the message a name: a message that was answered is
     not sent again; one that may have been answered ends with status 13, unless --on-unknown is
     resend.
@@ -147,12 +165,14 @@ def command(
       gemcli send -s bug42 --response read_file='"int main(void);"'
     """
     common_options.require_meaning(APART, NEEDS)
-    if responses and message is not None:
-        raise click.UsageError("MESSAGE and --response exclude each other")
+    for option, given in (("--response", responses), ("--continue", continues)):
+        if given and message is not None:
+            raise click.UsageError(f"MESSAGE and {option} exclude each other")
     if key is not None:
         _check_once(key, app.environ)
     allowed = _allowed(allow)
-    piped = message == "-" or (message is None and not no_stdin and not responses)
+    has_message = not (responses or continues)
+    piped = message == "-" or (message is None and not no_stdin and has_message)
     reader = inputs.only_one(
         {
             "MESSAGE": piped,
@@ -164,21 +184,24 @@ def command(
     no_stdin = no_stdin or (reader is not None and not piped)
     limits = Limits(timeout, app.started + deadline)
     content = None
-    if not responses:
+    if has_message:
         hint = "use -n to leave standard input alone"
         with inputs.within(limits.remaining, "standard input", hint):
             text = inputs.message(message, leave_stdin=no_stdin, notice=app.output.notice)
         if skip_empty and not text.strip():
             return
         content = user_text(_required(text, message, session))
+    if continues:  # whatever the environment says, an answer goes on as it began
+        settings = {"max_output_tokens": settings["max_output_tokens"]}
     with inputs.within(limits.remaining, "a file named by an option"):
         toolbox = read_tools.read(tools_files, app.output.notice)
         config = common_options.config_from(settings, app.output.notice, toolbox.declarations)
-        given = given_responses.read(responses, app.output.notice)
+        results = given_responses.read(responses, app.output.notice)
     options = SendOptions(
         session=session,
         content=content,
-        responses=given,
+        responses=results,
+        continues=continues,
         model=model,
         config=config,
         create=create,
@@ -188,6 +211,7 @@ def command(
         key=key,
         resend=on_unknown == "resend",
         max_turns=max_turns,
+        max_hops=max_hops,
         stream=stream,
         full=full,
     )
@@ -209,7 +233,8 @@ def run(app: App, options: SendOptions, allowed: Sequence[str], printer: Printer
     answered = False
     on_chunk = printer.on_chunk if printer.in_pieces else None
     try:
-        with send_message.send(app, options, on_chunk, printer.on_wait) as reply:
+        listeners = on_chunk, printer.on_wait, printer.on_resume
+        with send_message.send(app, options, *listeners) as reply:
             answered = True
             error = exit_error(options.session, reply.result, allowed)
             with print_result(options.session, reply.result):
@@ -243,6 +268,9 @@ def answer_document(options: SendOptions, reply: Reply) -> Document:
         **documents.answer_fields(result.answer, content),
         "status": error.status if error else "ok",
         "reason": error.reason if error else None,
+        "hops": result.hops,
+        "context_token_count": result.context_token_count,
+        "resumable": result.resumable,
         "attempts": len(result.attempts),
         "elapsed_ms": result.elapsed_ms,
         "waited_ms": result.waited_ms,

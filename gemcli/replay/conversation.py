@@ -17,9 +17,10 @@ from dataclasses import replace
 from functools import partial
 
 from gemcli.api.request_thread import interrupted
+from gemcli.call_model import wait_event
 from gemcli.chat.contents import function_calls, function_responses
 from gemcli.errors import GemcliError
-from gemcli.exchange import Result, exchange, stored_result, wait_event
+from gemcli.exchange import Result, exchange, stored_result
 from gemcli.prepare_request import prepare
 from gemcli.replay import events
 from gemcli.replay.calls import MAX_ROUNDS, ToolResults
@@ -101,7 +102,7 @@ class Conversation:
         resend, round_ = self._script.on_unknown == "resend", len(played.results)
         stored = self._recorded.stored_answer(place, message, resend=resend, round_=round_)
         if stored is not None:
-            played.results.append(stored_result(stored))
+            played.results.append(stored_result(stored, self._journal))
             return None
         if expected := self._expected_refusal(plan, message, played):
             return expected
@@ -155,7 +156,7 @@ class Conversation:
         last = once.last_try(self._journal, message)
         if last is None or once.delivery(self._journal, last) is not Delivery.RETRYABLE:
             return None
-        refused = PlayedTurn([*played.results, stored_result(last)], played.sent)
+        refused = PlayedTurn([*played.results, stored_result(last, self._journal)], played.sent)
         outcome = judge_turn(plan, refused, self._script, self._context)
         return None if outcome.error else outcome
 

@@ -84,7 +84,7 @@ def delivery(journal: Journal, exchange: Exchange | None) -> Delivery:
         return Delivery.UNSENT
     if journal.continuable is exchange and exchange.hop_in_doubt:
         return Delivery.IN_DOUBT
-    unfinished = long_answers.goes_on(exchange.answer or {})
+    unfinished = long_answers.goes_on(exchange.answer or {}) and not exchange.is_stuck
     if journal.continuable is exchange and unfinished:
         return Delivery.UNFINISHED
     if exchange.state == ANSWERED:
@@ -103,22 +103,29 @@ def stored_answer(
 ) -> Exchange | None:
     """`exchange`, the last try, if its answer stands for `message`; None to send the message.
 
-    Raises `GemcliError`: IN_DOUBT, unless `resend`; DIVERGED if it answered another message.
+    The answer may have to go on: see `must_go_on`. Raises `GemcliError`: IN_DOUBT, unless `resend`;
+    DIVERGED if it answered another message.
     """
     found = delivery(journal, exchange)
     if found is Delivery.IN_DOUBT and not resend:
         outcome = "is not recorded" if exchange.failure is None else "is unknown"
         what = f"it was sent before, as turn {exchange.turn}, and its outcome {outcome}"
         raise GemcliError("IN_DOUBT", what)
-    if found not in (Delivery.ANSWERED, Delivery.REFUSED):
+    if found in (Delivery.UNSENT, Delivery.RETRYABLE) or not exchange.hops:
         return None
     difference = _difference(journal.header, exchange.request, message)
     if difference is None:
         return exchange
-    if found is Delivery.REFUSED:
+    if exchange.state == REFUSED:
         return None
     what = f"turn {exchange.turn} was {difference}; this message was not sent"
     raise GemcliError("DIVERGED", what, hint=hint)
+
+
+def must_go_on(journal: Journal, exchange: Exchange) -> bool:
+    """Whether the answer of an exchange, the last try of a message, is not finished yet."""
+    found = delivery(journal, exchange)
+    return found is Delivery.UNFINISHED or (found is Delivery.IN_DOUBT and bool(exchange.hops))
 
 
 def own_turns(journal: Journal) -> list[Turn]:

@@ -35,6 +35,9 @@ class Printer:
     def on_chunk(self, chunk: Answer) -> None:
         """Print a piece of the answer."""
 
+    def on_resume(self, event: Event) -> None:
+        """Tell that some of what was printed is repeated, if it was."""
+
     def finish(self, ending: Ending) -> None:
         """Print what is left to print. Raises `BrokenPipeError`, `GemcliError` (NOT_PRINTED)."""
 
@@ -90,6 +93,10 @@ class EventPrinter(Printer):
         for event in documents.chunk_events(chunk):
             self._stream.json(event)
 
+    def on_resume(self, event: Event) -> None:
+        """Print the event."""
+        self._stream.json(event)
+
     def finish(self, ending: Ending) -> None:
         """Print the final event, and wait for the reader."""
         error = ending.error
@@ -114,6 +121,12 @@ class TextPrinter(Printer):
     def on_chunk(self, chunk: Answer) -> None:
         """Print the text that a chunk brings."""
         self._print(text_of(content_of(chunk)))
+
+    def on_resume(self, event: Event) -> None:
+        """Begin a line, and say what is repeated."""
+        self._end_line()
+        kept = f"the first {event['text_length']:,} characters of it"
+        self._output.notice(f"the answer broke off; {kept} are kept, and the rest comes again")
 
     def finish(self, ending: Ending) -> None:
         """Print the newline that the text of an answer lacks, and wait for the reader."""

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from gemcli.chat import turn_order
-from gemcli.chat.answers import Answer, Candidate, content_of, token_count
+from gemcli.chat.answers import Answer, Candidate, content_of
 from gemcli.chat.contents import Content, function_calls, is_blank, parts_of, text_of
 from gemcli.errors import GemcliError
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import ResponseRecord
 from gemcli.sessions.turns import ANSWERED, Exchange, Turn
 
 Document = dict[str, object]
@@ -71,7 +70,7 @@ def turn_document(turn: Turn, journal: Journal, *, full: bool = False) -> Docume
         "user": text_of(first.request["content"]),
         **answer_fields(final.answer, answer_content(final)),
         **hop_facts(final),
-        "resumable": journal.continuable in turn.exchanges,
+        "resumable": journal.continuable is final and not final.is_stuck,
         **durations(final),
     }
     if full:
@@ -121,9 +120,7 @@ def tool_documents(exchange: Exchange, journal: Journal) -> list[Document]:
 
 def hop_facts(exchange: Exchange) -> Document:
     """In how many hops an answer came, and the size of the context that the first of them had."""
-    first = exchange.hops[0]["answer"].get("usageMetadata") if exchange.hops else None
-    tokens = token_count(first, "promptTokenCount") or None
-    return {"hops": len(exchange.hops), "context_token_count": tokens}
+    return {"hops": len(exchange.hops), "context_token_count": exchange.context_token_count}
 
 
 def final_exchange(turn: Turn) -> Exchange:
@@ -161,20 +158,11 @@ def failure_of(exchange: Exchange) -> Failure:
 
 def durations(exchange: Exchange) -> Document:
     """How often an exchange was tried, and how long its answer took; null if it is not known."""
-    outcomes = [*exchange.hops, *exchange.failures]
-    attempts = [attempt for outcome in outcomes for attempt in outcome.get("attempts") or []]
-    times = [hop["elapsed_ms"] for hop in exchange.hops if hop.get("elapsed_ms") is not None]
-    elapsed_ms = sum(times) if times else None
-    waited_ms = sum(map(_waited_ms, exchange.hops)) if times else None
-    return {"attempts": len(attempts), "elapsed_ms": elapsed_ms, "waited_ms": waited_ms}
-
-
-def _waited_ms(hop: ResponseRecord) -> int:
-    """The part of a hop's time that went into failed attempts; the last one was answered."""
-    elapsed_ms = hop.get("elapsed_ms") or 0
-    attempts = hop.get("attempts") or []
-    last_ms = attempts[-1].get("elapsed_ms", elapsed_ms) if attempts else elapsed_ms
-    return max(0, elapsed_ms - last_ms)
+    return {
+        "attempts": len(exchange.attempts),
+        "elapsed_ms": exchange.elapsed_ms,
+        "waited_ms": exchange.waited_ms,
+    }
 
 
 def turn_state(turn: Turn) -> str:

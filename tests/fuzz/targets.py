@@ -117,7 +117,7 @@ def shown(journal: Journal) -> str:
     for turn in journal.turns.values():
         for one in turn.exchanges:
             told.append(settings.merge(journal.header["config"], one.request.get("config") or {}))
-            result = exchange.stored_result(one)
+            result = exchange.stored_result(one, journal)
             told.append([result.latency_ms, checks.observe(result)[1:]])
     return escapes.as_json([told, [escapes.visible(text) for text in texts]])
 

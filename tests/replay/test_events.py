@@ -56,7 +56,7 @@ def tokens(**counts: int) -> dict[str, int]:
 def result(body: Any, *, unsaved: Unsaved | None = None, attempts: list[Any] | None = None) -> Result:
     """An exchange that was answered."""
     tries = attempts or [{"http": 200, "elapsed_ms": 7}]
-    return Result(3, "3.1", SENT, "m", body, judge(body), tries, 10, unsaved, ("a note",))
+    return Result(3, "3.1", SENT, "m", body, judge(body), tries, 10, unsaved, ("a note",), waited_ms=3)
 
 
 def told(outcome: Outcome) -> dict[str, Any]:

@@ -28,17 +28,18 @@ COUNTERS = [
 SEND = [
     "session", "turn", "id", "key", "time", "model", "sent", "text", "function_calls",
     "finish_reason", "block_reason", "usage_metadata", "model_version", "response_id", "status",
-    "reason", "attempts", "elapsed_ms", "waited_ms", "saved", "totals", "notes",
+    "reason", "hops", "context_token_count", "resumable", "attempts", "elapsed_ms", "waited_ms",
+    "saved", "totals", "notes",
 ]  # fmt: skip
 TURN = [
     "turn", "time", "state", "reason", "key", "model", "user", "text", "function_calls",
-    "finish_reason", "block_reason", "usage_metadata", "model_version", "response_id", "attempts",
-    "elapsed_ms", "waited_ms",
+    "finish_reason", "block_reason", "usage_metadata", "model_version", "response_id", "hops",
+    "context_token_count", "resumable", "attempts", "elapsed_ms", "waited_ms",
 ]  # fmt: skip
 EXCHANGE = [
     "id", "time", "state", "reason", "message", "key", "model", "config", "user_parts", "parts",
     "partial", "finish_reason", "block_reason", "usage_metadata", "model_version", "response_id",
-    "attempts", "elapsed_ms", "waited_ms",
+    "hops", "context_token_count", "attempts", "elapsed_ms", "waited_ms",
 ]  # fmt: skip
 ERROR = [
     "level", "code", "reason", "exit", "message", "hint", "retryable", "retry_after_s", "http",

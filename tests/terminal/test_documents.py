@@ -134,11 +134,11 @@ def test_turns_without_an_answer() -> None:
     assert view["exchanges"][0]["parts"] == [{"text": "half"}]
 
 
-def hop(name: str, text: str, finish: str = "CONTINUATION", token: str | None = "t") -> Any:
+def hop(name: str, text: str, finish: str = "CONTINUATION") -> Any:
     """A hop of the answer to request `name`, in 1000 ms after one attempt of 100 ms that failed."""
     body = answer(text, finish=finish)
-    if token:
-        body["candidates"][0]["continuationToken"] = token
+    if finish == "CONTINUATION":
+        body["candidates"][0]["continuationToken"] = f"after {text}"
     attempts = [{"http": 503, "elapsed_ms": 100}, {"http": 200, "elapsed_ms": 600}]
     record = {"kind": "response", "time": T, "request": name, "valid": True, "answer": body}
     return record | {"attempts": attempts, "elapsed_ms": 1000}
@@ -154,7 +154,7 @@ HOPS = [asked("1.1", "q"), hop("1.1", "Once "), goes_on("1.1", 2), hop("1.1", "u
 
 def test_an_answer_in_hops() -> None:
     """It is one answer: tokens, attempts and times are those of all hops; the context is that of the first."""
-    journal = Journal([HEADER, *HOPS, goes_on("1.1", 3), hop("1.1", "a time.", "STOP", None)])
+    journal = Journal([HEADER, *HOPS, goes_on("1.1", 3), hop("1.1", "a time.", "STOP")])
     view: Any = documents.turn_document(journal.turns[1], journal, full=True)
     (exchange,) = view.pop("exchanges")
     assert (view["text"], view["finish_reason"], view["reason"]) == ("Once upon a time.", "STOP", None)

@@ -20,9 +20,9 @@ from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
 from gemcli.api.limits import Limits
 from gemcli.api.retry import RetryPolicy
+from gemcli.call_model import Transport
 from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
-from gemcli.exchange import Transport
 from gemcli.prepare_request import prepare
 from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem

@@ -1,0 +1,175 @@
+"""Answers that are longer than one request: each hop on the disk before the next, and what ends them early."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gemcli.exchange import Result
+from tests.builders import answer, api_error, overloaded, unfinished
+from tests.support import Model
+from tests.test_exchange import Talk
+
+pytestmark = pytest.mark.usefixtures("collected")
+
+
+@pytest.fixture
+def talk(tmp_path: Path, model: Model) -> Talk:
+    """An empty session, and a way to the scripted model."""
+    talk = Talk(tmp_path / "s.jsonl", model.env)
+    talk.begin()
+    return talk
+
+
+def kinds(talk: Talk) -> str:
+    """The records after the first, as letters: q(uestion), c(ontinue), r(esponse), f(ailure)."""
+    letters = {"request": "q", "continue": "c", "response": "r", "failure": "f"}
+    return "".join(letters[record["kind"]] for record in talk.records[1:])
+
+
+def tokens(model: Model) -> list[Any]:
+    """The token that each request carried."""
+    return [request.get("continuationToken") for request in model.requests]
+
+
+# Hop after hop
+
+
+def test_hops(talk: Talk, model: Model) -> None:
+    """An answer goes on by itself: the same body with the token, and one answer of all hops at the end."""
+    model.script(unfinished("A", token="t/1+="), unfinished("B", token="t2"), answer("C"))
+    result = talk("hello")
+    assert (result.verdict.text, result.verdict.error, result.hops, result.resumable) == ("ABC", None, 3, False)
+    assert tokens(model) == [None, "t/1+=", "t2"]
+    first = json.dumps(model.requests[0])
+    for request in model.requests[1:]:
+        token = request.pop("continuationToken")
+        assert token in ("t/1+=", "t2")
+        assert json.dumps(request) == first
+    assert kinds(talk) == "qrcrcr"
+    assert [record["token"] for record in talk.records if record["kind"] == "continue"] == ["t/1+=", "t2"]
+    assert [record["hop"] for record in talk.records if record["kind"] == "continue"] == [2, 3]
+    assert talk.history[1]["parts"] == [{"text": "ABC"}]
+    usage = result.answer["usageMetadata"]
+    assert usage is not None
+    assert (usage["totalTokenCount"], result.context_token_count) == (21, 3)
+
+
+def test_each_hop_is_on_the_disk_before_the_next_is_asked_for(talk: Talk, model: Model) -> None:
+    """When a request arrives, its own record and every answer before it are in the file."""
+    seen: list[str] = []
+    model.during = lambda number: seen.append(kinds(talk))
+    model.script(unfinished("A", token="t1"), unfinished("B", token="t2"), answer("C"))
+    talk("hello")
+    assert seen == ["q", "qrc", "qrcrc"]
+
+
+def test_times_are_those_of_all_hops(talk: Talk, model: Model) -> None:
+    """Attempts, time and waits are added up, and each hop has retries of its own."""
+    talk.retries = 1
+    busy = api_error(503, "UNAVAILABLE", retry_after="0.01")
+    model.script(busy, unfinished("A", token="t1"), busy, answer("B"))
+    result = talk("hello")
+    assert [attempt.get("reason") for attempt in result.attempts] == ["UNAVAILABLE", None] * 2
+    first, second = (record for record in talk.records if record["kind"] == "response")
+    assert result.elapsed_ms == first["elapsed_ms"] + second["elapsed_ms"]
+    assert result.latency_ms == sum(record["attempts"][-1]["elapsed_ms"] for record in (first, second))
+    assert kinds(talk) == "qrcr"
+
+
+# What ends it early
+
+
+class Ended:
+    """What became of an answer that was ended after its first hop."""
+
+    def __init__(self, result: Result) -> None:
+        error = result.verdict.error
+        assert error is not None
+        self.reason, self.exit, self.message, self.hint = error.reason, error.exit, error.message, error.hint
+        assert result.verdict.valid
+        assert result.unsaved is None
+        self.text, self.resumable = result.verdict.text, result.resumable
+
+
+FAILURES: dict[str, tuple[Any, str, bool]] = {
+    "503": (overloaded(), "overloaded (UNAVAILABLE)", True),
+    "400": (api_error(400, "INVALID_ARGUMENT", "bad token"), "bad token (BAD_REQUEST)", False),
+    "403": (api_error(403, "PERMISSION_DENIED", "not yours"), "not yours (PERMISSION_DENIED)", False),
+    "404": (api_error(404, "NOT_FOUND", "no such thing"), "(MODEL_NOT_FOUND)", False),
+    "401": (api_error(401, "UNAUTHENTICATED", "who?"), "(UNAUTHENTICATED)", True),
+}
+"""An answer to the second hop, what the message says of it, and whether the token may be used again."""
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_hop_that_fails(name: str, talk: Talk, model: Model) -> None:
+    """What there is stays and is the result; the failure is recorded, and nothing more is asked."""
+    reply, message, resumable = FAILURES[name]
+    model.script(unfinished("A", token="t1"), reply)
+    ended = Ended(talk("hello"))
+    assert (ended.reason, ended.exit, ended.text, ended.resumable) == ("INCOMPLETE", 4, "A", resumable)
+    assert "hop 2 failed: " in ended.message
+    assert message in ended.message
+    assert ("--continue" in (ended.hint or "")) == resumable
+    assert (kinds(talk), len(model.requests)) == ("qrcf", 2)
+    assert talk.history[1]["parts"] == [{"text": "A"}]
+
+
+def test_max_hops(talk: Talk, model: Model) -> None:
+    """No more hops are asked for than the command may; another one goes on where it ended."""
+    model.script(unfinished("A", token="t1"), unfinished("B", token="t2"), unfinished("C", token="t3"), answer("D"))
+    talk.max_hops = 2
+    ended = Ended(talk("hello"))
+    assert (ended.text, ended.resumable, len(model.requests)) == ("AB", True, 2)
+    assert "stopped after 2 hops" in ended.message
+    assert ended.hint == "gemcli send -s SESSION --continue"
+    result = talk.goes_on()
+    assert (result.verdict.text, result.verdict.error, result.hops) == ("ABCD", None, 4)
+    assert tokens(model) == [None, "t1", "t2", "t3"]
+
+
+def test_no_time_for_another_hop(talk: Talk, model: Model) -> None:
+    """After the deadline no hop is asked for; what was answered stays."""
+    model.during = lambda number: time.sleep(0.25)
+    model.script(unfinished("A", token="t1"))
+    ended = Ended(talk("hello", left=5, grace=4.8))
+    assert (ended.text, ended.resumable, len(model.requests)) == ("A", True, 1)
+    assert "before the deadline" in ended.message
+
+
+@pytest.mark.parametrize("again", ["t1", "t2"], ids=["the-last", "an-earlier"])
+def test_a_token_that_is_not_new(again: str, talk: Talk, model: Model) -> None:
+    """An API that gives a token twice is not asked for ever."""
+    left = {"A": again, "B": "t1", "C": again, "D": "t1"}
+    model.script(*(unfinished(text, token=token) for text, token in left.items()))
+    ended = Ended(talk("hello"))
+    assert (ended.text, ended.resumable) == ("AB" if again == "t1" else "ABC", False)
+    assert "same token twice" in ended.message
+
+
+def test_no_new_token(talk: Talk, model: Model) -> None:
+    """Without a token there is nothing to go on from."""
+    model.script(unfinished("A", token="t1"), answer("B", finish="CONTINUATION"))
+    ended = Ended(talk("hello"))
+    assert (ended.text, ended.resumable, len(model.requests)) == ("AB", False, 2)
+
+
+def test_thoughts_only(talk: Talk, model: Model) -> None:
+    """A hop of thoughts is no refusal: the answer is not over."""
+    model.script(unfinished({"text": "hm", "thought": True}, token="t1"), answer("A"))
+    result = talk("hello")
+    assert (result.verdict.valid, result.verdict.text, result.hops) == (True, "A", 2)
+
+
+def test_a_later_hop_that_is_blocked(talk: Talk, model: Model) -> None:
+    """A safety filter costs the hop that it hits, and not those before it."""
+    model.script(unfinished("A", token="t1"), answer("B", finish="SAFETY"))
+    ended = Ended(talk("hello"))
+    assert (ended.reason, ended.text, ended.resumable) == ("INCOMPLETE", "A", False)
+    assert "SAFETY" in ended.message
+    assert talk.history[1]["parts"] == [{"text": "A"}]
