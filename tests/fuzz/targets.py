@@ -21,7 +21,7 @@ from gemcli.api.streamed_answer import StreamedAnswer
 from gemcli.app import App
 from gemcli.chat import answers, turn_order
 from gemcli.chat.answers import Answer
-from gemcli.chat.contents import Content, group_turns, user_text
+from gemcli.chat.contents import Content, function_responses, group_turns, user_text
 from gemcli.commands import rewind
 from gemcli.commands.export import FORMATS
 from gemcli.create_session import NewOptions
@@ -151,7 +151,9 @@ def come_back(document: str, journal: Journal) -> None:
         return
     said = [turn.rendered(script.vars) for turn in script.turns]
     assert ["".join(part["text"] for part in content["parts"]) for content in said] == [
-        "".join(part["text"] for part in content["parts"]) for content in journal.history[::2]
+        "".join(part["text"] for part in content["parts"])
+        for content in journal.history[::2]
+        if not function_responses(content)
     ]
 
 
