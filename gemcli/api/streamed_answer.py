@@ -57,7 +57,8 @@ class StreamedAnswer:
     @property
     def answer(self) -> Answer:
         """The answer, as far as it has arrived."""
-        return self._so_far()()
+        answer = self._so_far()
+        return answer()
 
     @property
     def at_checkpoint(self) -> Answer | None:

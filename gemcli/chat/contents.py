@@ -162,7 +162,8 @@ class MergedParts:
     @property
     def all(self) -> list[Part]:
         """The Parts so far."""
-        return self.so_far()()
+        parts = self.so_far()
+        return parts()
 
     def so_far(self) -> Callable[[], list[Part]]:
         """What makes the Parts as they are now, however many are added later."""

@@ -19,7 +19,7 @@ from gemcli.api import credentials, endpoint, http_errors, models, sse, streamed
 from gemcli.api.backends import Backend
 from gemcli.api.streamed_answer import StreamedAnswer
 from gemcli.app import App
-from gemcli.chat import answers, turn_order
+from gemcli.chat import answers, long_answers, turn_order
 from gemcli.chat.answers import Answer
 from gemcli.chat.contents import Content, function_responses, group_turns, user_text
 from gemcli.commands import rewind
@@ -376,13 +376,19 @@ def body(data: bytes) -> bool:
     return True
 
 
-def judged(received: Answer) -> None:
-    """Whatever `send` and `replay` do with an answer."""
-    verdict = answers.judge(received)
-    printed(documents.answer_fields(received, verdict.content))
+def judged(*hops: Answer) -> None:
+    """Whatever `send` and `replay` do with an answer, and with one of several hops."""
+    verdict = long_answers.judge(hops)
+    printed(documents.answer_fields(long_answers.merge(hops), verdict.content))
     started: list[records.Record] = [records.session(model="m", backend="b", config={}, origin=None)]
     started += [records.request(1, "1.1", user_text("q"), model="m", backend="b")]
-    started += [records.response("1.1", received, valid=verdict.valid, attempts=[], elapsed_ms=1)]
+    for number, hop in enumerate(hops, 1):
+        if number > 1:
+            token = long_answers.resume_token(hops[number - 2])
+            assert token, "a hop that is not the last one can be resumed from"
+            started.append(records.continuation("1.1", number, token))
+        valid = long_answers.judge(hops[:number]).valid
+        started.append(records.response("1.1", hop, valid=valid, attempts=[], elapsed_ms=1))
     journal = Journal(record_lines.decode(record_lines.encode(record)) for record in started)
     assert bool(journal.history) == verdict.valid
     assert turn_order.check(journal.history) == []
@@ -390,7 +396,7 @@ def judged(received: Answer) -> None:
     shown(journal)
     if verdict.error:
         told(verdict.error)
-    for event in documents.chunk_events(received):
+    for event in documents.chunk_events(hops[-1]):
         printed(event)
 
 
@@ -409,6 +415,8 @@ def stream(data: bytes) -> bool:
         for event in documents.chunk_events(chunk):
             printed(event)
     judged(streamed.answer)
+    if begun := streamed.at_checkpoint:
+        judged(begun, streamed.answer)
     return True
 
 
