@@ -20,7 +20,7 @@ from gemcli.replay import checks, read_conversation, script_schema, template
 from gemcli.sessions.record_lines import FIELDS
 from gemcli.sessions.records import tool_ended, tool_started
 from gemcli.settings.definitions import SETTINGS
-from gemcli.simulator import read_rules
+from gemcli.simulator import read_answers, read_rules
 from gemcli.simulator.simulated_api import json_reply
 from tests.builders import (
     CALL,
@@ -271,7 +271,8 @@ def script_keys() -> dict[str, set[str]]:
 def rules_keys() -> dict[str, set[str]]:
     """The keys of rules files as they are read, by the heading of their table in gemcli-simulator(1)."""
     titles = ("rule", "when", "after_call", "answer", "call", "error", "raw", "cut")
-    return {title: {*getattr(read_rules, title.upper()).keys} for title in titles}
+    grammar = vars(read_answers) | vars(read_rules)
+    return {title: {*grammar[title.upper()].keys} for title in titles}
 
 
 @pytest.mark.parametrize(("page", "read"), [("gemcli-script.5.md", script_keys), ("gemcli-simulator.1.md", rules_keys)])

@@ -39,7 +39,7 @@ def reply(answer: Answer, place: Place, request: Message, version: str) -> Scrip
         checkpoints[len(pieces) - 1] = token
     response = responses.answer(
         request,
-        version,
+        hop.model_version or version,
         pieces,
         finish,
         finish_message=hop.finish_message,
@@ -78,8 +78,9 @@ def cut(answer: Answer, count: int) -> list[Answer]:
     total = sum(_length(part) for part in parts)
     ends = [total * number // count for number in range(count + 1)]
     *begun, last = [tuple(_between(parts, *span)) for span in pairwise(ends)]
-    hops = [Answer(parts, usage=answer.usage, carrier=answer.carrier) for parts in begun]
-    return [*hops, replace(answer, parts=last, carrier=None if begun else answer.carrier)]
+    plain = replace(answer, finish=None, finish_message=None)
+    ending = replace(answer, parts=last, carrier=None if begun else answer.carrier)
+    return [*(replace(plain, parts=parts) for parts in begun), ending]
 
 
 def _between(parts: Iterable[Part], low: int, high: int) -> Iterator[Part]:

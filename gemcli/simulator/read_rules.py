@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, cast, get_args
 
-from gemcli.chat.answers import BLOCK_REASONS, FINISH_REASONS
-from gemcli.chat.contents import FunctionCall, Part
-from gemcli.simulator import api_errors, long_answers
+from gemcli.chat.answers import BLOCK_REASONS
+from gemcli.simulator import api_errors
 from gemcli.simulator.api_errors import STATUSES, ApiError
+from gemcli.simulator.read_answers import ANSWER, MODEL
 from gemcli.simulator.replies import NOTHING, Amount, CutPoint, Reply
-from gemcli.simulator.rules import AfterCall, Answer, Carrier, Rule, Rules, When
-from gemcli.simulator.tokens import COUNTS
+from gemcli.simulator.rules import AfterCall, Rule, Rules, When
 from gemcli.text import schema, tree, yaml_tree
 from gemcli.text.problems import Problems
 from gemcli.text.schema import (
-    BASE64,
     COUNT,
     REGEX,
     TEXT,
@@ -35,58 +31,6 @@ from gemcli.text.tree import Node, Text
 
 RULES = {"unreachable": "no rule follows one that takes every message"}
 """The rule that only rules files have, by its stable name."""
-
-
-def _hop(
-    *,
-    text: str = "",
-    thoughts: str = "",
-    calls: Sequence[Part] = (),
-    signature: str | None = None,
-    parts: Sequence[Part] | None = None,
-    token: Carrier | None = None,
-    **ending: Any,
-) -> Answer:
-    if parts is None:
-        parts = [{"text": thoughts, "thought": True}, {"text": text}, *_signed(calls, signature)]
-        parts = [part for part in parts if part.get("text") != "" or "thoughtSignature" in part]
-    return Answer(tuple(parts), carrier=token, **ending)
-
-
-def _answer(
-    *,
-    hops: int = 1,
-    next_hops: Sequence[Answer] = (),
-    checkpoints: int | None = None,
-    **said: Any,
-) -> Answer:
-    """The answer of these keys, cut into so many hops, or with the next ones given."""
-    first, *others = long_answers.cut(_hop(**said), hops)
-    return replace(first, next_hops=(*others, *next_hops), checkpoints=checkpoints)
-
-
-def _signed(calls: Sequence[Part], signature: str | None) -> list[Part]:
-    """The calls, with the signature on the first one, or on an empty last part."""
-    if signature is None:
-        return list(calls)
-    first, *others = calls or [{"text": ""}]
-    return [{**first, "thoughtSignature": signature}, *others]
-
-
-def _call(*, name: str, args: Mapping[str, Any] | None = None, **more: Any) -> Part:
-    return {"functionCall": cast(FunctionCall, {"name": name, "args": args or {}, **more})}
-
-
-def _part(problems: Problems, label: str, node: Node) -> Part | None:
-    """A Part in the API's form; its text is text, whatever it looks like."""
-    part = cast(Part | None, schema.any_object(problems, label, node))
-    if part is None or not isinstance(node, tree.Mapping):
-        return None
-    if not part:
-        problems.add("value", f"{label} must have a key", node)
-    if "text" in part:
-        part["text"] = TEXT(problems, "`text`", node[Text("text")]) or ""
-    return part
 
 
 def _error(
@@ -109,10 +53,6 @@ def _error(
         None if retry_delay is None else api_errors.retry_info(retry_delay),
     ]
     return ApiError(status, words, [detail for detail in details if detail is not None], headers)
-
-
-def _usage(**counts: int) -> dict[str, int]:
-    return {COUNTS[name]: count for name, count in counts.items()}
 
 
 def _raw(*, status: int = 200, headers: Mapping[str, str] | None = None, body: str = "") -> Reply:
@@ -168,16 +108,12 @@ def _header(node: Text) -> str:
 _BY_CODE = {str(status.code): name for name, status in reversed(STATUSES.items())}
 _DURATION = r"([0-9]{1,6}(?:\.[0-9]{1,9})?)(ms|s)?"
 _AMOUNT = "([0-9]{1,9})(?: ?(bytes?|chunks?))?"
-_MODEL = "(?:models/)?([A-Za-z0-9][A-Za-z0-9._/-]*)"
 
 
 TIME = matching("a time like 0.5, 2s or 500ms", _DURATION, _seconds)
 DELAY = matching("a time like 2.5s", _DURATION, lambda match: match[1] + (match[2] or "s"))
 AMOUNT = matching("an amount like 30 bytes or 2 chunks", _AMOUNT, _amount)
-TOKENS = matching("a whole number", "[0-9]{1,9}", lambda match: int(match[0]))
-HOPS = matching("a number from 1 to 999", "[1-9][0-9]{0,2}", lambda match: int(match[0]))
 STATUS = matching("an HTTP status from 200 to 599", "[2-5][0-9]{2}", lambda match: int(match[0]))
-MODEL = matching("a model's name", _MODEL, lambda match: match[1])
 HEADER = scalar("a header's name", _header)
 HEADER_VALUE = matching("printable ASCII", "[!-~]([ -~]*[!-~])?", matched_text)
 HEADERS = map_of(HEADER, HEADER_VALUE)
@@ -195,26 +131,6 @@ WHEN = Schema(
         "model": MODEL,
         "hop": COUNT,
     },
-)
-CALL = Schema(_call, {"name": TEXT, "args": schema.any_object, "id": TEXT}, required=("name",))
-HOP_KEYS: dict[str, schema.Kind[object]] = {
-    "text": TEXT,
-    "thoughts": TEXT,
-    "calls": list_of(CALL, least=1),
-    "signature": BASE64,
-    "parts": list_of(_part, least=1),
-    "finish": choice("a finish reason of the API", FINISH_REASONS),
-    "finish_message": TEXT,
-    "usage": Schema(_usage, dict.fromkeys(COUNTS, TOKENS)),
-    "token": choice("last, early, repeated or none", get_args(Carrier)),
-}
-PARTS_ALONE = [("parts", other) for other in ("text", "thoughts", "calls", "signature")]
-HOP = Schema(_hop, HOP_KEYS, exclusive=PARTS_ALONE, short="text")
-ANSWER = Schema(
-    _answer,
-    {**HOP_KEYS, "hops": HOPS, "next_hops": list_of(HOP, least=1), "checkpoints": COUNT},
-    exclusive=[*PARTS_ALONE, ("hops", "next_hops")],
-    short="text",
 )
 ERROR = Schema(
     _error,

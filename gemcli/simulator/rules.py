@@ -48,6 +48,7 @@ class Answer:
     finish: str | None = None
     finish_message: str | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
+    model_version: str | None = None
     carrier: Carrier | None = None
     next_hops: tuple[Answer, ...] = ()
     checkpoints: int | None = None

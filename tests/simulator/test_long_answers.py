@@ -77,6 +77,13 @@ def test_hops() -> None:
     assert token_of(hops[-1]) is None
 
 
+def test_another_model() -> None:
+    """The model that has answered may be another one, in every hop alike or in one of them."""
+    hops = Client(app(f"answer: {{text: {FOX}, hops: 2, model_version: gemini-x-001}}")).hops()
+    hops += Client(app("answer: {text: a, next_hops: [{text: b, model_version: models/gemini-y}]}")).hops()
+    assert [hop["modelVersion"] for hop in hops] == ["gemini-x-001", "gemini-x-001", NAME, "gemini-y"]
+
+
 def test_usage() -> None:
     """Each hop counts its own output, and what was put out before it as prompt."""
     usage = [hop["usageMetadata"] for hop in Client(app(LONG % 9)).hops()]
