@@ -16,6 +16,7 @@ from gemcli.api.gemini import Gemini
 from gemcli.api.limits import Limits
 from gemcli.api.request_thread import interrupted
 from gemcli.api.retry import RetryPolicy
+from gemcli.chat import long_answers
 from gemcli.chat.answers import Answer
 from gemcli.errors import GemcliError, unexpected
 from gemcli.sessions import records
@@ -107,12 +108,16 @@ def call(
 def _ask(transport: Transport, model: str, body: Mapping[str, object], attempt: Attempt) -> Answer:
     """One HTTP request to the model. Raises `GemcliError`."""
     try:
-        return transport.gemini.ask(model, body, transport.limits, transport.on_chunk, attempt)
+        answer = transport.gemini.ask(model, body, transport.limits, transport.on_chunk, attempt)
     except GemcliError:
         raise
     except Exception as error:  # whatever it is, what is known of the request is recorded
         failure = unexpected(error, "unknown" if attempt.abandon() else "rejected")
         raise attempt.secrets.hide_in_error(failure) from error
+    # A stream may begin with the token that it resumes from: that is no checkpoint of its own.
+    if attempt.broken and long_answers.resume_token(answer) == body.get("continuationToken"):
+        raise attempt.broken
+    return answer
 
 
 def wait_event(seconds: float, reason: str, message: str) -> WaitEvent:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gemcli import signals
+from gemcli.chat.answers import content_of
+from gemcli.chat.contents import text_of
 from gemcli.exchange import Result
-from tests.builders import answer, api_error, overloaded, unfinished
+from gemcli.sessions.filesystem import FileSystem
+from gemcli.simulator.simulated_api import Cut, Reply
+from tests.builders import answer, api_error, error_from, overloaded, sse, streaming, unfinished
 from tests.support import Model
-from tests.test_exchange import Talk
+from tests.test_exchange import Failing, Talk
 
 pytestmark = pytest.mark.usefixtures("collected")
 
@@ -173,3 +181,112 @@ def test_a_later_hop_that_is_blocked(talk: Talk, model: Model) -> None:
     assert (ended.reason, ended.text, ended.resumable) == ("INCOMPLETE", "A", False)
     assert "SAFETY" in ended.message
     assert talk.history[1]["parts"] == [{"text": "A"}]
+
+
+# Streams that break
+
+
+def broken(text: str, token: str, lost: str, *how: Any) -> Reply:
+    """A stream with a checkpoint after some text; what comes after it is lost when the stream breaks."""
+    return streaming(sse(unfinished(text, token=token, finish=None), answer(lost, finish=None)), *how)
+
+
+BREAKS: dict[str, tuple[list[Any], str]] = {
+    "reset": ([0.05, Cut("reset")], "CONNECTION_LOST"),
+    "end": ([], "STREAM_CUT"),
+    "error": ([sse({"error": {"code": 503, "message": "no"}})], "STREAM_CUT"),
+    "junk": ([sse(b"{")], "BAD_RESPONSE"),
+    "silence": ([5.0], "TIMEOUT"),
+}
+"""How a stream breaks, and the reason of the attempt."""
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_a_stream_that_breaks(how: str, talk: Talk, model: Model) -> None:
+    """The answer goes on from the checkpoint; what came after it is void, and who was shown it is told."""
+    steps, reason = BREAKS[how]
+    said: list[Any] = []
+    talk.on_chunk = lambda chunk: said.append(text_of(content_of(chunk)))
+    talk.on_resume = said.append
+    model.script(broken("Once ", "t1", "up", *steps), answer("upon a time"))
+    result = talk("hello", timeout=0.5)
+    assert (result.verdict.text, result.verdict.error, result.hops) == ("Once upon a time", None, 2)
+    resumed = said.pop(2)
+    assert said == ["Once ", "up", "upon a time"]
+    assert resumed.keys() == {"event", "time", "hop", "text_length"}
+    assert (resumed["event"], resumed["hop"], resumed["text_length"]) == ("resume", 2, 5)
+    first = talk.records[2]
+    assert first["attempts"][-1]["reason"] == reason
+    assert "finishReason" not in first["answer"]["candidates"][0]
+    assert first["valid"]
+    assert (tokens(model), kinds(talk)) == ([None, "t1"], "qrcr")
+
+
+def test_a_stream_that_breaks_again_and_again(talk: Talk, model: Model) -> None:
+    """Each time it goes on from the newest checkpoint."""
+    model.script(broken("a", "t1", "x"), broken("b", "t2", "x"), broken("c", "t3", "x"), answer("d"))
+    assert talk("hello").verdict.text == "abcd"
+    assert tokens(model) == [None, "t1", "t2", "t3"]
+
+
+@pytest.mark.parametrize("token", [None, "t1"], ids=["no-checkpoint", "no-new-one"])
+def test_a_hop_that_breaks_without_a_checkpoint(token: str | None, talk: Talk, model: Model) -> None:
+    """It is in doubt, and not asked for again by itself; what had arrived of it is kept with the failure."""
+    chunk = unfinished("x", token=token, finish=None) if token else answer("x", finish=None)
+    model.script(unfinished("A", token="t1"), streaming(sse(chunk)), answer("B"))
+    ended = Ended(talk("hello"))
+    assert (ended.text, ended.resumable, len(model.requests)) == ("A", True, 2)
+    failed = talk.records[-1]
+    assert (failed["outcome"], failed["reason"]) == ("unknown", "STREAM_CUT")
+    assert failed["partial"]["candidates"][0]["content"]["parts"] == [{"text": "x"}]
+    assert talk.goes_on().verdict.text == "AB"
+
+
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_a_signal_in_a_hop(checkpoint: bool, talk: Talk, model: Model) -> None:
+    """It ends the answer: up to the checkpoint if there is one, else the hop is in doubt."""
+    second = broken("B", "t2", "x", 5.0) if checkpoint else streaming(sse(answer("x", finish=None)), 5.0)
+
+    def on_chunk(chunk: Any) -> None:
+        if text_of(content_of(chunk)) == "x":
+            signal.raise_signal(signal.SIGTERM)
+
+    talk.on_chunk = on_chunk
+    model.script(unfinished("A", token="t1"), second, answer("C"))
+    with signals.raised():
+        error = talk.failed("hello")
+    assert (error.reason, error.exit) == ("INTERRUPTED", 143)
+    assert kinds(talk) == ("qrcr" if checkpoint else "qrcf")
+    assert talk.goes_on().verdict.text == ("ABC" if checkpoint else "AC")
+
+
+# Disks that fail
+
+
+@pytest.mark.parametrize("function", [os.write, os.fsync], ids=["write", "sync"])
+def test_a_hop_that_cannot_be_saved(function: Callable[..., Any], talk: Talk, model: Model) -> None:
+    """It is handed over with what came before, and nothing more is asked for."""
+    talk.fs = Failing(function, 4)
+    model.script(unfinished("A", token="t1"), unfinished("B", token="t2"), answer("C"))
+    result = talk("hello")
+    assert (result.verdict.text, result.hops, result.resumable, len(model.requests)) == ("AB", 2, False, 2)
+    assert result.unsaved is not None
+    assert result.unsaved.reason == "DISK_FULL"
+    talk.fs = FileSystem()
+    assert talk.goes_on().verdict.text == ("AC" if function is os.write else "ABC")
+
+
+@pytest.mark.parametrize("function", [os.write, os.fsync], ids=["write", "sync"])
+def test_a_hop_that_cannot_be_written_down(function: Callable[..., Any], talk: Talk, model: Model) -> None:
+    """It is not asked for; what there is is saved, and incomplete."""
+    talk.fs = Failing(function, 3)
+    model.script(unfinished("A", token="t1"), answer("B"))
+    ended = Ended(talk("hello"))
+    assert (ended.text, ended.resumable, len(model.requests)) == ("A", True, 1)
+    assert "DISK_FULL" in ended.message
+    assert kinds(talk) == "qr"
+    talk.fs = Failing(function, 1)
+    error = error_from(talk.goes_on)
+    assert (error.exit, len(model.requests)) == (74, 1)
+    talk.fs = FileSystem()
+    assert talk.goes_on().verdict.text == "AB"

@@ -193,6 +193,8 @@ def printed(here: InProcess, model: Model) -> Iterator[tuple[str, Any]]:
     model.script(unfinished(" upon", token="t2", finish="MAX_TOKENS"), answer(" a time"))
     yield from each("answer", "send", "-s", "long", "--continue")
     yield from each("answer", "send", "-s", "long", "--continue", "--max-output-tokens", "9")
+    model.script(streaming(sse(unfinished("Half", token="t1", finish=None))), answer(" and half"))
+    yield from events("send", "-s", "c", "--stream", "Hello")
     yield from each("session", "new", "-s", "longer", "--from", "long")
     yield from each("turn", "history", "-s", "mixed", "--all", "--full")
     yield from each("turn", "history", "-s", "tools", "--full")

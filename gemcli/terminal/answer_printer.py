@@ -125,7 +125,7 @@ class TextPrinter(Printer):
     def on_resume(self, event: Event) -> None:
         """Begin a line, and say what is repeated."""
         self._end_line()
-        kept = f"the first {event['text_length']:,} characters of it"
+        kept = f"its first {event['text_length']} characters"
         self._output.notice(f"the answer broke off; {kept} are kept, and the rest comes again")
 
     def finish(self, ending: Ending) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gemcli.simulator.simulated_api import json_reply
-from tests.builders import CALL, answer, header, records_of, session_file, sse, streaming, write_session
+from tests.builders import CALL, answer, header, records_of, session_file, sse, streaming, unfinished, write_session
 from tests.support import Gemcli, InProcess, Model
 
 pytestmark = pytest.mark.usefixtures("collected")
@@ -116,6 +116,44 @@ def test_text_comes_as_it_comes(gemcli: Gemcli, model: Model) -> None:
         assert records_of()[-1]["kind"] == "request"
         assert process.communicate(timeout=20) == (b"last\n", b"")
     assert process.returncode == 0
+
+
+# A stream that breaks, and goes on
+
+
+BROKEN = streaming(sse(unfinished("Once", token="t1", finish=None), said(" up")))
+
+
+def test_resumed_events(here: InProcess, model: Model) -> None:
+    """An event says how much of the text counts; the rest of it is what follows."""
+    model.script(BROKEN, answer(" upon a time"))
+    *events, final = here.ok("send", "-s", "s", "--stream", "hello")
+    assert [event.get("text") for event in events] == ["Once", " up", None, " upon a time"]
+    assert (events[2]["event"], events[2]["hop"], events[2]["text_length"]) == ("resume", 2, 4)
+    text = ""
+    for event in events:
+        text = text[: event["text_length"]] if event["event"] == "resume" else text + event["text"]
+    assert final["text"] == text == "Once upon a time"
+    assert (final["hops"], final["exit"]) == (2, 0)
+
+
+def test_resumed_text(here: InProcess, model: Model) -> None:
+    """What is repeated begins on a line of its own, and a note says so."""
+    model.script(BROKEN, answer(" upon a time"))
+    done = here("send", "-s", "s", "--stream", "--text", "hello")
+    assert (done.status, done.out) == (0, "Once up\n upon a time\n")
+    note = "the answer broke off; its first 4 characters are kept, and the rest comes again"
+    assert done.err == f"gemcli: note: {note}\n"
+
+
+@pytest.mark.parametrize("form", ["--text", "--json"])
+def test_a_whole_answer_is_not_repeated(form: str, here: InProcess, model: Model) -> None:
+    """Where nothing was printed yet, nothing is said."""
+    model.script(BROKEN, answer(" upon a time"))
+    done = here("send", "-s", "s", form, "hello")
+    assert (done.status, done.err) == (0, "")
+    text = done.out if form == "--text" else done.json["text"] + "\n"
+    assert text == "Once upon a time\n"
 
 
 # The reader
