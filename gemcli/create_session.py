@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from gemcli.api.backends import Backend
 from gemcli.api.models import DEFAULT_MODEL, check_model
 from gemcli.app import App
 from gemcli.chat import turn_order
+from gemcli.chat.contents import Content, parts_of
 from gemcli.errors import GemcliError, require_none
 from gemcli.formats import read_history
 from gemcli.sessions import names, records
@@ -28,11 +29,15 @@ from gemcli.text import strict_json
 
 @dataclass(frozen=True)
 class NewOptions:
-    """What the user chose for a new session. None: the source's value, or the default."""
+    """What the user chose for a new session. None: the source's value, or the default.
+
+    `history_model` is the model that gave the answers of an imported history.
+    """
 
     model: str | None = None
     backend: Backend | None = None
     config: Config = field(default_factory=Config)
+    history_model: str | None = None
 
 
 SENDING = ("send", "replay")
@@ -113,6 +118,9 @@ def imported(app: App, options: NewOptions, path: str) -> list[Record]:
         source = fold(scan(text.encode()), path)
         if note := torn_note(path, source):
             app.output.notice(note)
+        if options.history_model is not None:
+            what = "--history-model is not for a session: it says itself which models answered"
+            raise GemcliError("USAGE", what, hint="leave it out")
         return forked(app, options, source, origin)
     name = read_history.STANDARD_INPUT if path == "-" else path
     history = read_history.load(text, name)
@@ -123,8 +131,27 @@ def imported(app: App, options: NewOptions, path: str) -> list[Record]:
         notes.append(f"the model is {first['model']}, not {history.model}; --model chooses another")
     for note in notes:
         app.output.notice(f"{name}: {note}")
-    contents, backend = history.contents, first["backend"]
-    return [first, *records.imported(contents, model=first["model"], backend=backend)]
+    answered = records.imported(
+        history.contents,
+        model=first["model"],
+        backend=first["backend"],
+        answered_by=_history_model(app, options, history.contents),
+    )
+    return [first, *answered]
+
+
+def _history_model(app: App, options: NewOptions, contents: Sequence[Content]) -> str | None:
+    """The model that gave the answers of a history from outside, if the user says so.
+
+    Without it nobody knows whose thought signatures there are.
+    """
+    if options.history_model is not None:
+        return check_model(options.history_model)
+    signed = ["thoughtSignature" in part for content in contents for part in parts_of(content)]
+    if any(signed):
+        what = "the thought signatures in the history will not be sent"
+        app.output.notice(f"{what}: --history-model MODEL says which model made them")
+    return None
 
 
 def forked(

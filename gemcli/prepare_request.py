@@ -5,7 +5,7 @@ What the API would refuse is refused here, before anything is written or sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -66,7 +66,7 @@ def prepare(
         hint = f"{how_to_answer(calls)}; or take its turn out: gemcli rewind -s SESSION"
         raise GemcliError("OPEN_CALL", f"{what}; a message cannot follow them", hint=hint)
     merged = settings.merge(journal.header["config"], config)
-    body, notes = _body(journal.answered, content, name, backend.name, merged)
+    body, notes = _body(journal, content, name, backend.name, merged)
     breaches = turn_order.check_request(body["contents"])
     require_none(breaches, "the turn order of the session is broken", "TURN_ORDER")
     clashes = settings.check(merged)
@@ -166,21 +166,30 @@ def _nothing_to_continue(journal: Journal) -> GemcliError:
 def _same_request(journal: Journal, exchange: Exchange, config: Config) -> Request:
     """The request of an exchange, as it was sent, with `config` beside the session's own."""
     record = exchange.request
-    earlier = takewhile(lambda other: other is not exchange, journal.answered)
+    model, content, backend = record["model"], record["content"], record["backend"]
     merged = settings.merge(journal.header["config"], config)
-    body, notes = _body(earlier, record["content"], record["model"], record["backend"], merged)
-    return Request(record["model"], body, record["content"], config, notes)
+    body, notes = _body(journal, content, model, backend, merged, until=exchange)
+    return Request(model, body, content, config, notes)
 
 
 def _body(
-    answered: Iterable[Exchange], content: Content, model: str, backend: str, config: Config
+    journal: Journal,
+    content: Content,
+    model: str,
+    backend: str,
+    config: Config,
+    *,
+    until: Exchange | None = None,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The body that sends `content` after these exchanges, and notes about what was changed."""
-    history, dropped = signatures.history(answered, model, backend)
-    sent, stood_in = signatures.with_stand_ins([*history, content], model)
-    notes = []
-    if dropped:
-        notes.append("thought signatures of another model or backend were left out")
-    if stood_in:
-        notes.append("a function call without a signature was sent with the documented stand-in")
+    """The body that sends `content` after the history, and notes about what was changed.
+
+    With `until` it is as it was before that exchange.
+    """
+
+    def is_earlier(exchange: Exchange) -> bool:
+        return exchange is not until
+
+    to = signatures.target(model, backend, takewhile(is_earlier, journal.exchanges))
+    answered = takewhile(is_earlier, journal.answered)
+    sent, notes = signatures.sendable(answered, content, to)
     return {"contents": sent, **config}, tuple(notes)

@@ -25,7 +25,7 @@ from gemcli.tools.run_context import RunContext
 APART = {"--from": "--history", "--text": "--json"}
 """The options that exclude each other."""
 
-NEEDS = {"--at": "--from", "--wait": "--force"}
+NEEDS = {"--at": "--from", "--wait": "--force", "--history-model": "--history"}
 """The options that mean nothing without another one."""
 
 
@@ -41,6 +41,8 @@ OPTIONS = (
         click.option("--history", "history_file", metavar="FILE", help=(
             "Start with the history in this file, - for standard input: Contents as a JSON list or "
             "as JSON Lines, the body of a request, Chat Completions messages, or a session.")),
+        click.option("--history-model", metavar="MODEL", help=(
+            "With --history: the model that gave the answers; it gets its thought signatures.")),
         click.option("--from", "source", metavar="SESSION", help=(
             "Start with the history, model and config of another session.")),
         click.option("--at", metavar="TURN", type=options.WholeNumber(min=0), help=(
@@ -76,6 +78,7 @@ def command(
     project: str | None,
     location: str | None,
     history_file: str | None,
+    history_model: str | None,
     source: str | None,
     at: int | None,
     force: bool,
@@ -105,7 +108,7 @@ def command(
     context = RunContext.of_session(app.path(session), app.environ, app.output.notice)
     with read_tools.opened(tools_files, context) as toolbox:
         config = options.config_from(settings, app.output.notice, toolbox.declarations)
-    chosen = NewOptions(model, _backend(backend, project, location), config)
+    chosen = NewOptions(model, _backend(backend, project, location), config, history_model)
     if source is not None:
         origin = {"kind": "fork", "session": source}
         content = create_session.forked(app, chosen, _source(app, source, at), origin, at)

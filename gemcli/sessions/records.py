@@ -310,15 +310,23 @@ def undo(turns: Sequence[int]) -> RewindRecord:
     return {"kind": "undo", "time": now(), "turns": list(turns)}
 
 
-def imported(contents: Sequence[Content], *, model: str, backend: str) -> list[Record]:
-    """A valid history from outside as request and response records, numbered from turn 1."""
+def imported(
+    contents: Sequence[Content], *, model: str, backend: str, answered_by: str | None = None
+) -> list[Record]:
+    """A valid history from outside as request and response records, numbered from turn 1.
+
+    `answered_by` is the model that gave the answers, and signed its thoughts, if that is known.
+    """
     records: list[Record] = []
     for number, turn in enumerate(group_turns(contents), 1):
         exchanges = zip(turn[::2], turn[1::2], strict=True)
         for place, (question, content) in enumerate(exchanges, 1):
             exchange = f"{number}.{place}"
-            asked = request(number, exchange, question, model=model, backend=backend)
+            name = answered_by or model
+            asked = request(number, exchange, question, model=name, backend=backend)
             answer: Answer = {"candidates": [{"content": content}]}
+            if answered_by:
+                answer["modelVersion"] = answered_by
             answered = response(exchange, answer, valid=True, attempts=[], elapsed_ms=0)
             asked["imported"] = answered["imported"] = True
             records += [asked, answered]

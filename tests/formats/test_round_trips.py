@@ -161,7 +161,8 @@ def test_a_session_comes_back(here: InProcess, format_: str, turns: list[list[An
     if CONFIGURED not in turns:
         note = note.replace(", the settings and models of single messages", "")
     assert (done.status, done.err) == (0, note)
-    made = here("new", "-s", "b", "--history", "-", stdin=done.bytes, env={"GEMCLI_MODEL": "simulator/echo"})
+    env = {"GEMCLI_MODEL": "simulator/echo"}
+    made = here("new", "-s", "b", "--history", "-", "--history-model", "simulator/echo", stdin=done.bytes, env=env)
     assert (made.status, made.err) == (0, "")
     before, after = (here("history", "-s", name, "--contents").lines for name in "ab")
     assert same(after) == same(before)

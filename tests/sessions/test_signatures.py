@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
+import json
 from typing import Any
 
 import pytest
 
 from gemcli.api.backends import Backend
-from gemcli.chat.contents import Content, user_text
+from gemcli.chat.contents import Content, parts_of, user_text
 from gemcli.prepare_request import prepare
 from gemcli.sessions import records, signatures
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.signatures import STAND_IN, with_stand_ins
+from gemcli.sessions.signatures import LEFT_OUT, STAND_IN, TOOLS_LEFT_OUT, Target, with_stand_ins
 from gemcli.sessions.turns import Exchange
 from tests.builders import answer, model, user
 from tests.support import InProcess, Model
@@ -23,41 +23,104 @@ CALL = {"functionCall": {"name": "f", "args": {}}}
 RESULT = {"functionResponse": {"name": "f", "response": {}}}
 
 
-def exchange(question: Content, *parts: Any, name: str = "m", backend: str = "gemini") -> list[Any]:
+def exchange(
+    question: Content, *parts: Any, name: str = "m", backend: str = "gemini", version: str | None = None, place: int = 1
+) -> list[Any]:
     """The records of an answered exchange, as turn 1."""
+    reply = answer(*parts)
+    del reply["modelVersion"]
+    if version:
+        reply["modelVersion"] = version
     return [
-        records.request(1, "1.1", question, model=name, backend=backend),
-        records.response("1.1", answer(*parts), valid=True, attempts=[], elapsed_ms=1),
+        records.request(1, f"1.{place}", question, model=name, backend=backend),
+        records.response(f"1.{place}", reply, valid=True, attempts=[], elapsed_ms=1),
     ]
 
 
-def answered(*parts: Any, name: str = "m", backend: str = "gemini") -> Exchange:
+def answered(*parts: Any, imported: bool = False, **asked: Any) -> Exchange:
     """One answered exchange."""
     header = records.session(model="m", backend="gemini", config={}, origin=None)
-    return Journal([header, *exchange(user_text("q"), *parts, name=name, backend=backend)]).turns[1].exchanges[0]
+    request, response = exchange(user_text("q"), *parts, **asked)
+    if imported:
+        request["imported"] = response["imported"] = True
+    return Journal([header, request, response]).turns[1].exchanges[0]
 
 
-# Which signatures go out
+def sent_to(to: Target, *exchanges: Exchange) -> tuple[list[list[Any]], list[str]]:
+    """The Parts of each answer as they go out with the next message, and the notes about it."""
+    contents, notes = signatures.sendable(exchanges, user_text("next"), to)
+    assert contents[-1] == user_text("next")
+    return [parts_of(content) for content in contents[1:-1:2]], notes
 
 
-@pytest.mark.parametrize(
-    ("name", "backend", "kept"),
-    [("m", "gemini", True), ("other", "gemini", False), ("m", "vertex", False), ("other", "vertex", False)],
-)
-def test_only_to_the_same_model_and_backend(name: str, backend: str, kept: bool) -> None:
-    """A signature goes out if its exchange was answered by this model at this backend, and else does not."""
-    contents, dropped = signatures.history([answered(SIGNED)], name, backend)
-    assert contents[1] == model(SIGNED if kept else {"text": "a"})
-    assert dropped is not kept
+# Whose signatures they are, and who gets them
+
+HERE = Target("m", "m", "gemini")
+OTHER = Target("other", "other", "gemini")
+LATEST = Target("m-latest", "m-2", "gemini")
+SIGNERS: dict[str, tuple[dict[str, Any], Target, bool]] = {
+    "same": ({}, HERE, True),
+    "other-model": ({"name": "other"}, HERE, False),
+    "other-backend": ({"backend": "vertex"}, HERE, False),
+    "version-that-answered": ({"name": "m-latest", "version": "m"}, HERE, True),
+    "alias-of-another": ({"name": "m", "version": "m-2"}, HERE, False),
+    "with-its-collection": ({"name": "models/m"}, HERE, True),
+    "published": ({"version": "publishers/google/models/m", "backend": "vertex"}, Target("m", "m", "vertex"), True),
+    "no-version": ({"name": "m-latest"}, LATEST, True),
+    "fork": ({"imported": True, "version": "m"}, HERE, True),
+    "fork-of-another": ({"imported": True, "version": "n"}, HERE, False),
+    "import-that-does-not-say": ({"imported": True}, HERE, False),
+    "import-that-says": ({"imported": True, "name": "m-2", "version": "m-2"}, LATEST, True),
+    "import-that-says-an-alias": ({"imported": True, "name": "m-latest", "version": "m-latest"}, LATEST, True),
+    "import-that-says-another": ({"imported": True, "name": "m", "version": "m"}, LATEST, False),
+    "older-version-of-the-alias": ({"name": "m-latest", "version": "m-1"}, LATEST, False),
+    "older-version-in-a-fork": ({"imported": True, "name": "m-latest", "version": "m-1"}, LATEST, False),
+}
+
+
+@pytest.mark.parametrize("name", SIGNERS)
+def test_who_gets_them(name: str) -> None:
+    """A signature goes out to the version of the model that answered, at its backend, and to nobody else."""
+    made, to, kept = SIGNERS[name]
+    parts, notes = sent_to(to, answered(SIGNED, **made))
+    assert parts == [[SIGNED if kept else {"text": "a"}]]
+    assert notes == ([] if kept else [LEFT_OUT])
+
+
+def of(name: str, version: str | None, backend: str = "gemini") -> Exchange:
+    """An exchange with `name` that this version answered."""
+    return answered(SIGNED, name=name, version=version, backend=backend)
+
+
+TARGETS: dict[str, tuple[list[Exchange], str]] = {
+    "never-asked": ([], "m-latest"),
+    "answered": ([of("m-latest", "m-1")], "m-1"),
+    "moved": ([of("m-latest", "m-1"), of("m-latest", "m-2")], "m-2"),
+    "silent-since": ([of("m-latest", "m-1"), of("m-latest", None)], "m-1"),
+    "under-other-names": ([of("m", "m-1"), of("m-latest", "m-1", "vertex")], "m-latest"),
+    "prefixed": ([of("m-latest", "models/m-1")], "m-1"),
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_whom_a_name_means(name: str) -> None:
+    """An alias stands for the version that answered last under it at this backend."""
+    before, version = TARGETS[name]
+    assert signatures.target("m-latest", "gemini", before) == ("m-latest", version, "gemini")
+
+
+def test_an_alias_that_moves_on() -> None:
+    """When an alias answers with a new version, the signatures of the old one stay behind."""
+    before = [of("m-latest", "m-1"), of("m-latest", "m-2")]
+    to = signatures.target("m-latest", "gemini", before)
+    assert sent_to(to, *before) == ([[{"text": "a"}], [SIGNED]], [LEFT_OUT])
 
 
 def test_each_exchange_for_itself() -> None:
     """In a history of several models each signature goes by its own exchange; without any, nothing is left out."""
     mixed = [answered(SIGNED), answered(SIGNED, name="other"), answered(SIGNED, backend="vertex")]
-    contents, dropped = signatures.history(mixed, "m", "gemini")
-    assert [content["parts"][0] for content in contents[1::2]] == [SIGNED, {"text": "a"}, {"text": "a"}]
-    assert dropped
-    assert signatures.history([answered({"text": "a"}, name="other")], "m", "gemini")[1] is False
+    assert sent_to(HERE, *mixed) == ([[SIGNED], [{"text": "a"}], [{"text": "a"}]], [LEFT_OUT])
+    assert sent_to(HERE, answered({"text": "a"}, name="other"))[1] == []
 
 
 def test_everything_else_stays() -> None:
@@ -69,7 +132,7 @@ def test_everything_else_stays() -> None:
     ]
     one = answered(*parts)
     before = copy.deepcopy(one.response)
-    contents, _ = signatures.history([one], "other", "gemini")
+    contents, _ = signatures.sendable([one], user(RESULT), OTHER)
     assert contents[1]["parts"] == [
         {"text": "hm", "thought": True},
         {**CALL, "new": {"b": 1, "a": None}},
@@ -89,15 +152,46 @@ def test_everything_else_stays() -> None:
 )
 def test_nothing_blank_is_left_behind(part: dict[str, Any]) -> None:
     """A Part that held nothing but its signature goes with it; to the same model it goes out as it is."""
-    assert signatures.history([answered({"text": "a"}, part)], "other", "gemini")[0][1] == model({"text": "a"})
-    assert signatures.history([answered({"text": "a"}, part)], "m", "gemini")[0][1] == model({"text": "a"}, part)
+    one = answered({"text": "a"}, part)
+    assert sent_to(OTHER, one)[0] == [[{"text": "a"}]]
+    assert sent_to(HERE, one)[0] == [[{"text": "a"}, part]]
+
+
+# Server-side tools
+
+TOOL_CALL = {"toolCall": {"toolType": "GOOGLE_SEARCH_WEB", "args": {}, "id": "t"}, "thoughtSignature": "c2ln"}
+TOOL_RESPONSE = {"toolResponse": {"toolType": "GOOGLE_SEARCH_WEB", "response": {}, "id": "t"}, "thoughtSignature": "c2"}
+SIGNED_CALL = {**CALL, "thoughtSignature": "c2ln"}
+
+TOOL_PARTS: dict[str, tuple[list[Any], list[Any], list[str]]] = {
+    "beside-text": ([TOOL_CALL, TOOL_RESPONSE, SIGNED], [{"text": "a"}], [LEFT_OUT, TOOLS_LEFT_OUT]),
+    "beside-a-call": ([TOOL_CALL, TOOL_RESPONSE, SIGNED_CALL], [CALL], [LEFT_OUT, TOOLS_LEFT_OUT]),
+    "half-signed": ([TOOL_CALL, {"toolResponse": {"id": "t"}}, SIGNED], [{"text": "a"}], [LEFT_OUT, TOOLS_LEFT_OUT]),
+    "unsigned": ([{"toolCall": {"id": "t"}}, {"toolResponse": {"id": "t"}}, SIGNED],
+        [{"toolCall": {"id": "t"}}, {"toolResponse": {"id": "t"}}, {"text": "a"}], [LEFT_OUT]),
+    "nothing-else": ([TOOL_CALL, TOOL_RESPONSE], [TOOL_CALL, TOOL_RESPONSE], []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TOOL_PARTS)
+def test_server_side_tools_go_whole_or_not_at_all(name: str) -> None:
+    """Another model gets no toolCall or toolResponse that lacks its signature; the same model gets all as it was."""
+    parts, left, notes = TOOL_PARTS[name]
+    one = answered(*parts)
+    content = user(RESULT) if "functionCall" in parts[-1] else user_text("next")
+    contents, told = signatures.sendable([one], content, OTHER)
+    assert (parts_of(contents[1]), told) == (left, notes)
+    assert parts_of(signatures.sendable([one], content, HERE).contents[1]) == parts
 
 
 # The stand-in
 
-GEMINI_3 = ["gemini-3-pro", "gemini-3.1-flash-lite", "gemini-4", "gemini-10-pro", "models/gemini-3-pro"]
+GEMINI_3 = [
+    "gemini-3-pro", "gemini-3.1-flash-lite", "gemini-4-argon", "gemini-10-pro", "models/gemini-3-pro",
+    "gemini-flash-latest", "gemini-flash-lite-latest",
+]  # fmt: skip
 OTHERS = [
-    "gemini-2.5-pro", "gemini-1.5-flash", "gemini-flash-latest", "gemini-exp-1206", "gemma-3-27b",
+    "gemini-2.5-pro", "gemini-1.5-flash", "gemini-1.5-flash-latest", "gemini-exp-1206", "gemma-3-27b",
     "simulator/echo",
 ]  # fmt: skip
 
@@ -115,7 +209,7 @@ def test_the_first_call_gets_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_models_do_not_know_it(name: str) -> None:
-    """The stand-in is for Gemini 3 and later; others are sent the call as it is."""
+    """The stand-in is for Gemini 3 and later, and aliases that may mean one; others are sent the call as it is."""
     history = [user_text("q"), model(CALL), user(RESULT)]
     assert with_stand_ins(history, name) == (history, False)
 
@@ -220,12 +314,51 @@ def test_a_fork(here: InProcess, model: Model, options: list[str], kept: bool) -
     assert told["notes"] == ([] if kept else notes)
 
 
-def test_export_and_import_keep_them(here: InProcess, model: Model, tmp_path: Path) -> None:
-    """`export contents` has every signature, and a session begun with it sends them to the same model."""
+IMPORTS: dict[str, tuple[list[str], list[Any], bool]] = {
+    "nobody-says-whose": ([], BARE, True),
+    "of-this-model": (["--history-model", "gemini-test"], WHOLE, False),
+    "of-another": (["--history-model", "gemini-other"], BARE, False),
+}
+
+
+@pytest.mark.parametrize(("options", "parts", "noted"), IMPORTS.values(), ids=IMPORTS)
+def test_an_import(here: InProcess, model: Model, options: list[str], parts: list[Any], noted: bool) -> None:
+    """`export contents` has every signature; a session begun with it sends them if they are said to be of its model.
+
+    So it does when the model, under that name, has answered as some version.
+    """
     begin(here, model)
-    here("send", "-s", "a", "two")
     done = here("export", "contents", "-s", "a")
-    (tmp_path / "c.json").write_text(done.out)
-    here.ok("new", "-s", "b", "--history", str(tmp_path / "c.json"))
-    here.ok("send", "-s", "b", "three")
-    assert sent(model) == WHOLE
+    made = here("new", "-s", "b", "--history", "-", *options, stdin=done.out)
+    assert ("--history-model MODEL" in made.err) == noted
+    for message in ("two", "three"):
+        here.ok("send", "-s", "b", message)
+        assert sent(model) == parts
+
+
+def test_the_model_of_a_history(here: InProcess, model: Model) -> None:
+    """`--history-model` is for histories that do not say it, and takes the name of a model."""
+    begin(here, model)
+    done = here("export", "contents", "-s", "a")
+    (here.directory / "c.json").write_text(done.out)
+    path = str(here.session("a"))
+    assert here("new", "-s", "b", "--history", path, "--history-model", "gemini-test").status == 2
+    assert here("new", "-s", "b", "--history-model", "gemini-test").status == 2
+    assert (
+        here.failed("new", "-s", "b", "--history", "c.json", "--history-model", "a b").error["reason"] == "MODEL_NAME"
+    )
+    assert not here.session("b").exists()
+    here.ok("new", "-s", "b", "--history", "c.json", "--history-model", "gemini-pro")
+    turn = here.ok("history", "-s", "b")[0]
+    assert (turn["model"], turn["model_version"]) == ("gemini-pro", "gemini-pro")
+
+
+def test_an_alias_gets_the_stand_in(here: InProcess, model: Model) -> None:
+    """A call from elsewhere goes to an alias with the stand-in, until the alias has answered as an older model."""
+    history = [user("q"), {"role": "model", "parts": [{**CALL, "thoughtSignature": "c2ln"}]}]
+    here.ok("new", "-s", "b", "--history", "-", "--model", "gemini-flash-latest", stdin=json.dumps(history))
+    model.script(answer(CALL, modelVersion="gemini-2.5-flash"), answer("done"))
+    assert here("send", "-s", "b", "--response", "f=1").status == 5
+    assert sent(model)[0]["thoughtSignature"] == STAND_IN
+    here.ok("send", "-s", "b", "--response", "f=1")
+    assert model.requests[-1]["contents"][1]["parts"] == model.requests[-1]["contents"][3]["parts"] == [CALL]

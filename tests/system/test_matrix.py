@@ -32,15 +32,18 @@ FORMS = {"json": [], "stream": ["--stream"], "text": ["--text"], "stream-text": 
 
 RESPONSE = {"functionResponse": {"name": "roll", "id": "c1", "response": {"result": 4}}}
 
-STATES: dict[str, tuple[list[Any], Any]] = {
-    "fresh": ([], user_text("hello")),
-    "three-turns": ([*turn(1), *turn(2), *turn(3)], user_text("hello")),
-    "open-call": ([*turn(1), request(2, "roll"), response(2, CALL)], {"role": "user", "parts": [RESPONSE]}),
-}
-"""The states of a session: its records after the header, and the Content that is sent next.
+ROLL = request(2, "roll", model="gemini-test", backend="gemini")
 
-No command line can give a function response yet, so the Content takes the place of the message.
-"""
+STATES: dict[str, tuple[list[Any], list[str], Any]] = {
+    "fresh": ([], ["hello"], user_text("hello")),
+    "three-turns": ([*turn(1), *turn(2), *turn(3)], ["hello"], user_text("hello")),
+    "open-call": (
+        [*turn(1), ROLL, response(2, CALL)],
+        ["--response", 'roll={"result": 4}'],
+        {"role": "user", "parts": [RESPONSE]},
+    ),
+}
+"""The states of a session: its records after the header, what is typed, and the Content that this sends."""
 
 SENT_AGAIN = {"RATE_LIMIT", "SERVER_TIMEOUT", "SERVER_ERROR", "UNAVAILABLE", "CONNECT", "DNS", "CONNECT_TIMEOUT"}
 """What is sent once more by itself when it was rejected; everything else is final at once."""
@@ -62,7 +65,7 @@ class Matrix:
 
     def __call__(self, condition: Condition, form: str, state: str) -> None:
         """Send one message in this world, and compare everything that can be seen of it."""
-        old, content = STATES[state]
+        old, typed, content = STATES[state]
         path = write_session("s", header("gemini-test", backend="gemini"), *old)
         history = read_history(path)
         self._model.replies[:] = [condition.reply] * 3
@@ -73,10 +76,9 @@ class Matrix:
             cell = Cell(path, dict(self.env), patch, [*self.options, *FORMS[form]])
             cell.requests = lambda: len(self._model.requests)
             patch.setattr(deferred, "sleep", lambda seconds: waits.append(seconds))
-            patch.setattr("gemcli.commands.send.user_text", lambda text: content)
             with (condition.world or environment())(cell):
                 before = path.read_bytes() if path.exists() else b""
-                done = self._here("send", "-s", "s", "hello", *cell.options, env=cell.env, fs=cell.fs)
+                done = self._here("send", "-s", "s", *typed, *cell.options, env=cell.env, fs=cell.fs)
                 requests = cell.requests()
         deferred.arrived.clear()
         after = path.read_bytes() if path.exists() else b""

@@ -261,7 +261,7 @@ def test_history_goes_out_as_it_came_in(here: InProcess, model: Model, tmp_path:
         {"role": "model", "parts": [{"executableCode": {"code": "1"}}, {"text": "done"}]},
     ]
     (tmp_path / "history.json").write_text(json.dumps(history))
-    here.ok("new", "-s", "s", "--history", str(tmp_path / "history.json"))
+    here.ok("new", "-s", "s", "--history", str(tmp_path / "history.json"), "--history-model", "gemini-test")
     model.script(answer("fine"))
     here.ok("send", "-s", "s", "next")
     assert json.dumps(model.requests[0]["contents"]) == json.dumps([*history, *contents("next")])
