@@ -55,6 +55,7 @@ class Journal:
         self._rewinds: list[list[int]] = []
         self._newest: Exchange | None = None
         self._rewinds_before_newest: list[list[int]] = []
+        self._tool_runs: dict[str, dict[int, ToolRecord]] = {}
         for record in records:
             self.apply(record)
 
@@ -118,12 +119,7 @@ class Journal:
 
     def tool_runs(self, exchange: str) -> dict[int, ToolRecord]:
         """The newest record of each tool that was run for the calls of an exchange, by place."""
-        return {
-            record["place"]: record
-            for record in self.records
-            if record["kind"] == "tool" and record["request"] == exchange
-            if record.keys() >= TOOL_KEYS.get(record.get("state", ""), {"state"})
-        }
+        return self._tool_runs.get(exchange, {})
 
     @property
     def only_rejected(self) -> bool:
@@ -196,7 +192,9 @@ class Journal:
             self._undo(record["turns"])
         elif record["kind"] == "session":
             self._session(record)
-        # Records of the kinds `tool` and `format` change nothing.
+        elif record["kind"] == "tool":
+            self._tool(record)
+        # Records of the kind `format` change nothing.
         self.records.append(record)
 
     def _session(self, record: SessionRecord) -> None:
@@ -270,6 +268,10 @@ class Journal:
         exchange.failure = record
         if not exchange.hops:
             exchange.state = FAILED if record["outcome"] == "rejected" else IN_DOUBT
+
+    def _tool(self, record: ToolRecord) -> None:
+        if record.keys() >= TOOL_KEYS.get(record.get("state", ""), {"state"}):
+            self._tool_runs.setdefault(record["request"], {})[record["place"]] = record
 
     def _rewind(self, numbers: list[int]) -> None:
         self._give_up_pending()

@@ -103,8 +103,6 @@ def exchange_document(exchange: Exchange, journal: Journal) -> Document:
 
 def tool_documents(exchange: Exchange, journal: Journal) -> list[Document]:
     """The tools that were run for the calls of an answer, in the order of the calls."""
-    if not function_calls(answer_content(exchange)):
-        return []  # the records need not be searched
     return [
         {
             "id": record["call"].get("id"),
