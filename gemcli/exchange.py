@@ -46,16 +46,20 @@ from gemcli.sessions.session import Session, Unsaved
 from gemcli.sessions.turns import Exchange
 from gemcli.signals import deferred
 
+CUT_OFF = ("INCOMPLETE", "MAX_TOKENS_EMPTY")
+"""The reasons of answers that may have left a token to go on from."""
+
 
 @dataclass(frozen=True)
 class Result:
     """An answered exchange, usable or not.
 
     `time` is when the request was recorded, `model` the one that was asked. `unsaved` is the error
-    that kept the answer out of the session file. `elapsed_ms` is the time from the moment the first
-    request was ready to be sent to the end of the answer, of each hop; `waited_ms` is the part of
-    it that went into failed attempts, and the waits after them. `resumable` says that
-    `continue_answer` can go on with the answer.
+    that kept the answer out of the session file. `elapsed_ms` is how long the `hops` took together,
+    each from the moment its first request was ready to be sent to the end of its answer;
+    `waited_ms` is the part of it that went into failed attempts, and the waits after them.
+    `context_token_count` is what the first hop took in, if the API said it. A `resumable` answer
+    was cut off, and `continue_answer` can go on with it.
     """
 
     turn: int
@@ -131,7 +135,7 @@ def stored_result(exchange: Exchange, journal: Journal) -> Result:
     """The result of an exchange that was answered earlier, from its records."""
     verdict = exchange.verdict
     resumable = journal.continuable is exchange and not exchange.is_stuck
-    if resumable and verdict.error and verdict.error.reason == "INCOMPLETE":
+    if resumable and verdict.error and verdict.error.reason in CUT_OFF:
         error = verdict.error.replace(hint=how_to_continue(journal))
         verdict = replace(verdict, error=error)
     return Result(

@@ -61,6 +61,9 @@ def ask(hop: Hop, request: Request, transport: Transport) -> Unsaved | None:
     except GemcliError as error:
         if error.reason == "MODEL_NOT_FOUND":
             error = with_suggestion(error, request.model, hop.session.journal.models)
+        if error.reason == "BAD_REQUEST" and hop.token:
+            hint = "if the API no longer takes the token, send 'continue' as a message"
+            error = error.replace(hint=hint)
         failure = error.replace(attempts=len(attempts))
         raise _record_failure(hop, failure, attempts, transport) from error.__cause__
     response = records.response(

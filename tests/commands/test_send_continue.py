@@ -86,6 +86,16 @@ def test_max_tokens(here: InProcess, model: Model) -> None:
     assert again == [{"generationConfig": {"maxOutputTokens": 200}}] * 2
 
 
+def test_max_tokens_of_thoughts(here: InProcess, model: Model) -> None:
+    """Where thoughts took all tokens, there is no answer yet; they are not paid for again."""
+    model.script(unfinished({"text": "hm", "thought": True}, token="t1", finish="MAX_TOKENS"), answer("Once"))
+    done = here("send", "-n", "-s", "a", "A tale", "--max-output-tokens", "100")
+    assert (done.status, done.json["reason"], done.json["resumable"]) == (3, "MAX_TOKENS_EMPTY", True)
+    assert "hint: gemcli send -s a --continue --max-output-tokens 200\n" in done.err
+    done = go_on(here, "--max-output-tokens", "200")
+    assert (done.status, done.json["text"], done.json["totals"]["turns"]) == (0, "Once", 1)
+
+
 def test_the_limit_stays_in_another_process(here: InProcess, model: Model) -> None:
     """A hop that failed with a larger limit is asked for with that one again."""
     cut_off(here, model, "--max-output-tokens", "100", finish="MAX_TOKENS")
@@ -152,6 +162,7 @@ def test_nothing_new(here: InProcess, model: Model) -> None:
     done = go_on(here)
     assert (done.status, done.out) == (65, "")
     assert "too old" in done.err
+    assert "send 'continue'" in done.err
     turn = json.loads(here("history", "-s", "a").out)
     assert (turn["text"], turn["state"], turn["resumable"]) == ("Once", "answered", False)
     # Whoever knows better may try again.
