@@ -36,31 +36,27 @@ class Played(NamedTuple):
 
 def play(
     session: Session,
-    request: Request | None,
+    result: Result | None,
     request_for: Callable[[Content], Request],
     transport: Transport,
     tooling: Tooling,
 ) -> Played:
-    """Send a request, or begin with the open calls, and go on while answers call functions.
+    """Go on after an answer, or if there is none now with the calls that are open.
 
     `request_for` makes the request with the responses of calls. The calls of the last answer stay
     open after `max_rounds`, and when one of them is for the user to answer. Raises `GemcliError`
-    (OPEN_CALL) if it would begin with such a call, and what `exchange` and `call_tools` raise.
+    (OPEN_CALL) if that is the first one, and what `exchange` and `call_tools` raise.
     """
     runs: list[Run] = []
     rounds = tooling.max_rounds
-    if request is None:
+    while result is None or (rounds and _calls_functions(result)):
         if by_hand := _calls_by_hand(session.journal, tooling.toolbox):
-            raise _nothing_runs(by_hand)
-        request = request_for(_responses(session, tooling, runs))
-        rounds -= 1
-    result = exchange(session, request, transport)
-    while rounds and _calls_functions(result):
-        if _calls_by_hand(session.journal, tooling.toolbox):
+            if result is None:
+                raise _nothing_runs(by_hand)
             break
-        request = request_for(_responses(session, tooling, runs))
+        responses = _responses(session, tooling, runs)
+        result = exchange(session, request_for(responses), transport)
         rounds -= 1
-        result = exchange(session, request, transport)
     return Played(result, runs)
 
 

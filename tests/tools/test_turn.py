@@ -21,9 +21,10 @@ from gemcli.api.gemini import Gemini
 from gemcli.api.limits import Limits
 from gemcli.api.retry import RetryPolicy
 from gemcli.call_model import Transport
-from gemcli.chat.contents import user_text
+from gemcli.chat.contents import Content, user_text
 from gemcli.errors import GemcliError
-from gemcli.prepare_request import prepare
+from gemcli.exchange import exchange
+from gemcli.prepare_request import Request, prepare
 from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
@@ -80,10 +81,12 @@ class House:
         never = RetryPolicy(0, lambda: 0.0)
         transport = Transport(self.gemini, BACKEND, Limits(20, until), never, notice=self.told.append)
         with Store(FileSystem(), self.told.append).open(str(self.path), 5) as session:
-            request = prepare(session.journal, user_text(message), BACKEND) if message else None
-            return play(
-                session, request, lambda content: prepare(session.journal, content, BACKEND), transport, tooling
-            )
+
+            def request_for(content: Content) -> Request:
+                return prepare(session.journal, content, BACKEND)
+
+            result = exchange(session, request_for(user_text(message)), transport) if message else None
+            return play(session, result, request_for, transport, tooling)
 
     def failed(self, message: str | None = "hello", **more: Any) -> GemcliError:
         """The error that ended a turn."""
