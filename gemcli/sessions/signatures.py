@@ -39,6 +39,11 @@ class Target(NamedTuple):
     version: str
     backend: str
 
+    @property
+    def generation(self) -> str:
+        """The name that tells the generation of the model: servers may have others for versions."""
+        return self.version if self.version.startswith("gemini-") else self.name
+
 
 class Sendable(NamedTuple):
     """Contents as they may go out, and notes about what was changed."""
@@ -69,7 +74,7 @@ def sendable(exchanges: Iterable[Exchange], content: Content, to: Target) -> Sen
         if not _is_signed_by(to, exchange):
             answer = _without_signatures(answer, notes)
         contents += [question, answer]
-    contents, stood_in = with_stand_ins([*contents, content], to.version)
+    contents, stood_in = with_stand_ins([*contents, content], to.generation)
     return Sendable(contents, [*notes, *([STOOD_IN] if stood_in else [])])
 
 

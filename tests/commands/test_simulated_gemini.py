@@ -81,7 +81,7 @@ def test_signed_calls(simulated: InProcess) -> None:
 
 
 def test_calls_from_elsewhere(simulated: InProcess, tmp_path: Path) -> None:
-    """A call without a signature gets a stand-in for as long as its turn lasts."""
+    """A call without a signature gets a stand-in while its turn lasts, whatever the server calls its version."""
     call = {"functionCall": {"name": "weather", "args": {}, "id": "x"}}
     history = [{"role": "user", "parts": [{"text": "Umbrella?"}]}, {"role": "model", "parts": [call]}]
     (tmp_path / "history.json").write_text(json.dumps(history))
