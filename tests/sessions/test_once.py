@@ -248,6 +248,44 @@ def test_in_doubt(content: list[Record], outcome: str) -> None:
     assert stored(content, resend=True) is None
 
 
+REFUSED_TOKEN = failure(1, "rejected") | {"reason": "BAD_REQUEST"}
+SILENT = [*under(K, request(1, "q")), hop(1, THOUGHTS, valid=False)]
+
+# records, whether the message may be sent again: whether the answer must go on
+GOING_ON: dict[str, tuple[list[Record], bool, bool]] = {
+    "unfinished": (unfinished(), False, True),
+    "nothing-said": (SILENT, False, True),
+    "a-later-hop-rejected": (unfinished(NEXT_HOP, failure(1, "rejected")), False, True),
+    "a-later-hop-unknown": (unfinished(NEXT_HOP, failure(1, "unknown")), True, True),
+    "more-tokens-in-doubt": (unfinished(NEXT_HOP, finish="MAX_TOKENS"), True, True),
+    "token-refused": (unfinished(NEXT_HOP, REFUSED_TOKEN), False, False),
+    "token-repeated": (unfinished(NEXT_HOP, hop(1, "b")), False, False),
+    "finished": (unfinished(NEXT_HOP, response(1, "b")), False, False),
+    "used-up": (unfinished(finish="MAX_TOKENS"), False, False),
+    "gone-on": (unfinished(*turn(2)), False, False),
+}
+
+
+@pytest.mark.parametrize(("content", "resend", "expected"), GOING_ON.values(), ids=GOING_ON)
+def test_answers_that_must_go_on(content: list[Record], resend: bool, expected: bool) -> None:
+    """An unfinished answer stands for its message, and goes on; one with a hop in doubt if that may be asked again."""
+    session = journal(*content)
+    exchange = stored(content, resend=resend)
+    assert exchange is not None
+    assert once.must_go_on(session, session.turns[1].exchanges[0]) == expected
+    if resend:
+        with pytest.raises(GemcliError, match="as turn 1, and its outcome is") as caught:
+            stored(content)
+        assert caught.value.reason == "IN_DOUBT"
+
+
+def test_unfinished_answers_of_another_message() -> None:
+    """An unfinished answer in the history is an error; one that has said nothing yet is let go."""
+    with pytest.raises(GemcliError, match="turn 1 was answered for another message"):
+        stored(unfinished(), REWORDED)
+    assert stored(SILENT, REWORDED) is None
+
+
 DIFFERENT: dict[str, tuple[Message, str]] = {
     "message": (REWORDED, "answered for another message"),
     "model": (message(model="m2"), "answered by another model, simulator/echo"),
