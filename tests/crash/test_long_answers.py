@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 import signal
@@ -182,3 +183,43 @@ def test_a_kill_at_any_moment_loses_no_hop(
         else:  # it takes less time than thought
             seconds = min(seconds, time.monotonic() - begun)
     figures(f"kills at random moments: {operation.name} of five hops", trials=killed, broken=0)
+
+
+INCOMPLETE, IO = 4, 74
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("number", [errno.ENOSPC, pytest.param(errno.EIO, marks=pytest.mark.torture)])
+def test_a_call_that_fails_loses_no_hop(
+    operation: Operation, number: int, runner: Runner, storyteller: Storyteller, tmp_path: Path, figures: Figures
+) -> None:
+    """What is on the disk is what was printed, or less and then that is said; nothing is asked for unrecorded."""
+    world = Telling(operation, runner, storyteller, tmp_path)
+    points = [at for at, call in enumerate(world.calls, 1) if LONG or call == "write"]
+    for at in points:
+        ran = world.run(Fault(at, "error", number))
+        where = f"{at}: {ran}"
+        assert ran.status in (0, INCOMPLETE, IO), where
+        printed = ran.printed
+        assert (ran.status == IO) == (printed is None or not printed["saved"]), where
+        if printed:
+            told_of = printed["text"].count(",")
+            # An answer that a power cut may take is there until then.
+            assert world.done == told_of if printed["saved"] else world.done <= told_of, where
+        world.finish()
+    figures(f"failing calls: {operation.name} of five hops", cases=len(points), lost=0)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_signal_at_any_call_loses_no_hop(
+    operation: Operation, runner: Runner, storyteller: Storyteller, tmp_path: Path
+) -> None:
+    """Stopped anywhere, what was answered is recorded whole, and the next command asks for the rest."""
+    world = Telling(operation, runner, storyteller, tmp_path)
+    for at, call in enumerate(world.calls, 1):
+        for how in ("signal-before", *(["signal-half"] if call == "write" else [])):
+            ran = world.run(Fault(at, how, signal.SIGTERM))
+            assert ran.status in (0, 128 + signal.SIGTERM), (at, ran)
+            assert world.path.read_bytes().endswith(b"\n")
+            world.finish()
