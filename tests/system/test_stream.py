@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from google import genai
 
 from gemcli.api.attempt import Attempt
 from gemcli.api.backends import Backend
@@ -21,7 +23,7 @@ from gemcli.errors import GemcliError
 from gemcli.simulator.server import serve
 from gemcli.simulator.simulated_api import Cut, Reply
 from tests.builders import answer, checkpoint, chunk, contents, lasting, records_of, sse, streaming
-from tests.support import InProcess, Model, clients_collected
+from tests.support import CANARY, InProcess, Model, clients_collected
 from tests.system import Listener, listening
 
 BODY = {"contents": contents("hello")}
@@ -279,6 +281,28 @@ def test_streamed_as_unstreamed(here: InProcess, model: Model) -> None:
     assert records[0]["valid"] is records[1]["valid"] is True
 
 
+@pytest.mark.parametrize("breaks", [False, True], ids=["whole", "broken"])
+def test_the_sdk_goes_on_alike(breaks: bool, here: InProcess, model: Model) -> None:
+    """A long answer is asked for as the SDK asks, and is the same; only after a break the SDK says some words twice."""
+    first = (
+        [chunk("a"), checkpoint("dG9r", "b"), chunk("c")]
+        if breaks
+        else [checkpoint("dG9r", "ab", finish="CONTINUATION")]
+    )
+    replies = streaming(sse(*first)), streaming(sse(chunk("c", finish="STOP")))
+    model.script(*replies)
+    here.ok("new", "-s", "s")
+    assert here.ok("send", "-s", "s", "hello")[0]["text"] == "abc"
+    ours = [{**sent, "generationConfig": {}} for sent in model.requests]
+    model.requests.clear()
+    model.script(*replies)
+    with genai.Client(api_key=CANARY, http_options={"base_url": model.url}) as sdk:
+        chat = sdk.chats.create(model="gemini-test")
+        told = "".join(str(one.text) for one in chat.send_message_stream("hello"))
+    assert told == ("abcc" if breaks else "abc")
+    assert [{**sent, "generationConfig": {}} for sent in model.requests] == ours
+
+
 def test_gzip(way: Way, model: Model) -> None:
     """A compressed stream is read as any other."""
     packed = gzip.compress(PLAIN.bytes)
@@ -286,3 +310,8 @@ def test_gzip(way: Way, model: Model) -> None:
     assert way() == JOINED[-1]
     model.script(streaming(packed[:60], headers={"content-encoding": "gzip"}))
     assert way.failed().outcome == "unknown"
+    packer = zlib.compressobj(wbits=31)
+    packed = packer.compress(MARKED.bytes[:-9]) + packer.flush(zlib.Z_SYNC_FLUSH)
+    model.script(streaming(packed, headers={"content-encoding": "gzip"}))
+    assert way() == FOUR
+    assert way.broken
