@@ -25,9 +25,10 @@ def reply(answer: Answer, place: Place, request: Message, version: str) -> Scrip
         raise invalid_argument(continuation.NOT_VALID)
     hop, goes_on = hops[place.step], place.step + 1 < len(hops)
     pieces = streams.pieces(responses.joined(hop.parts))[place.sent :]
+    every = answer.checkpoints or len(pieces) + 1
     checkpoints = {
         number: continuation.token(request, _after(place, pieces[:number]))
-        for number in range(answer.checkpoints or len(pieces), len(pieces), answer.checkpoints or 1)
+        for number in range(every, len(pieces), every)
     }
     finish = hop.finish or ("CONTINUATION" if goes_on else "STOP")
     after = _after(place, pieces)

@@ -90,7 +90,7 @@ HOP_KEYS: dict[str, schema.Kind[object]] = {
     "finish_message": TEXT,
     "usage": Schema(_usage, dict.fromkeys(COUNTS, TOKENS)),
     "model_version": MODEL,
-    "token": choice("last, early, repeated or none", get_args(Carrier)),
+    "token": choice("last, early, none or repeated", get_args(Carrier)),
 }
 PARTS_ALONE = [("parts", other) for other in ("text", "thoughts", "calls", "signature")]
 HOP = Schema(_hop, HOP_KEYS, exclusive=PARTS_ALONE, short="text")

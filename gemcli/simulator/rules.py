@@ -32,7 +32,7 @@ class When:
     hop: int = 1
 
 
-Carrier = Literal["last", "early", "repeated", "none"]
+Carrier = Literal["last", "early", "none", "repeated"]
 """Which chunk of a hop carries its token: the last one, or the one before it. Or the token is that
 of the request again, or there is none."""
 
