@@ -22,9 +22,10 @@ from typing import Any
 
 import pytest
 
+from gemcli.chat.contents import function_responses
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.turns import IN_DOUBT, PENDING
-from tests.builders import texts
+from tests.builders import answer, call
 from tests.crash.faults import Fault
 from tests.crash.harness import CHANGING, Ran, Runner, Sandbox, Seen, kills
 from tests.support import Model, read_session
@@ -32,6 +33,23 @@ from tests.support import Model, read_session
 IO, DOUBT = 74, 13
 RESEND = ("--on-unknown", "resend")
 MESSAGES = ("My name is Alice", "Explain what a monad is", "What was my name?")
+
+
+FUNCTIONS = {
+    "tools": [{"name": "look"}, {"name": "find"}],
+    "tool_results": [{"name": "look", "result": 1}, {"name": "find", "result": 2}],
+    "turns": MESSAGES,
+}
+"""The same messages; on the way to its second answer the model calls functions, twice."""
+
+CALLS = {MESSAGES[1]: ("look", "find"), "look, find": ("find",)}
+"""What the model calls, by what it was asked."""
+
+
+def said(content: Any) -> str:
+    """What a user Content says: its text, or the functions that it brings the results of."""
+    names = [one["name"] for one in function_responses(content)]
+    return ", ".join(names) or str(content["parts"][0]["text"])
 
 
 class Watched(Model):
@@ -136,11 +154,11 @@ class ReplayWorld(Sandbox):
 
     def asked(self) -> Counter[str]:
         """How often the model was asked each message."""
-        return Counter(request["contents"][-1]["parts"][0]["text"] for request in self.model.requests)
+        return Counter(said(request["contents"][-1]) for request in self.model.requests)
 
     def answered(self) -> set[str]:
         """The messages whose answers are in the histories."""
-        return {text for journal in self.journals().values() for text in texts(journal.history[::2])}
+        return {said(one) for journal in self.journals().values() for one in journal.history[::2]}
 
     @property
     def everything(self) -> Counter[str]:
@@ -150,9 +168,7 @@ class ReplayWorld(Sandbox):
     def in_doubt(self) -> set[str]:
         """The messages of which nobody knows whether they were answered, for their newest request says so."""
         newest = {
-            one.request["content"]["parts"][0]["text"]: one
-            for journal in self.journals().values()
-            for one in journal.exchanges
+            said(one.request["content"]): one for journal in self.journals().values() for one in journal.exchanges
         }
         return {text for text, one in newest.items() if one.state in (PENDING, IN_DOUBT)}
 
@@ -160,8 +176,8 @@ class ReplayWorld(Sandbox):
         """What holds after anything: what was sent was written down, what was printed is there, all in order."""
         written: list[Any] = []
         for name, journal in self.journals().items():
-            said = texts(journal.history[::2])
-            assert said == list(self.conversations[name][: len(said)]), f"the order is broken: {ran}"
+            heard = [said(one) for one in journal.history[::2]]
+            assert heard == list(self.conversations[name][: len(heard)]), f"the order is broken: {ran}"
             written += [one.request["content"] for one in journal.exchanges]
         for request in self.model.requests:
             assert request["contents"][-1] in written, f"the model was asked something that is not on the disk: {ran}"
@@ -215,7 +231,7 @@ class ReplayWorld(Sandbox):
             journal = self.journal(name)
             assert journal
             histories[name] = journal.history
-            assert texts(journal.history[::2]) == list(spoken)
+            assert [said(one) for one in journal.history[::2]] == list(spoken)
         for request in self.model.requests:
             length = len(request["contents"])
             assert any(history[:length] == request["contents"] for history in histories.values())
@@ -225,6 +241,33 @@ class ReplayWorld(Sandbox):
         assert all(event["sent"] is False for event in again.events if "sent" in event), again
         strays = [name for name in os.listdir(self.sessions) if not re.fullmatch(KNOWN, name)]
         assert strays == []
+
+
+class WithFunctions(ReplayWorld):
+    """The conversation with functions: the results of calls are messages like the others."""
+
+    @classmethod
+    def of_three(cls, runner: Runner, model: Watched, directory: Path) -> ReplayWorld:
+        """The script, which makes its session `out/s.jsonl`."""
+        spoken = [*MESSAGES[:2], "look, find", "find", MESSAGES[2]]
+        world = cls(runner, model, directory, {"s": spoken}, "script.json", "-s", "out/s.jsonl")
+        world.add("script.json", json.dumps(FUNCTIONS))
+        (world._start / "out").mkdir()
+        return world
+
+    def verify_doubt(self, ran: Ran, doubtful: set[str]) -> None:
+        """The turn is told, whatever in it is in doubt."""
+        assert summary(ran)["turns"]["in_doubt"] == len(doubtful)
+
+
+class Calling(Watched):
+    """A model that calls functions."""
+
+    def _answer(self, *request: Any) -> Any:
+        calls = CALLS.get(said(json.loads(request[3])["contents"][-1]), ()) if request[3] else ()
+        if calls:
+            self.script(answer(*(call(name, id=f"c{place}") for place, name in enumerate(calls))))
+        return super()._answer(*request)
 
 
 class KeyedLoop(ReplayWorld):
@@ -392,6 +435,23 @@ def test_a_loop_over_keys_killed_at_any_call_sends_nothing_twice(
     assert calls.count("write") == 7
 
 
+def test_a_kill_within_a_turn_sends_nothing_twice(runner: Runner, tmp_path: Path) -> None:
+    """Killed before any record of a turn with functions, or in a request, it is gone on with from there."""
+    with Calling() as model:
+        world = WithFunctions.of_three(runner, model, tmp_path)
+        world.restore()
+        calls = world.play().calls
+        writes = [fault for fault in kills(calls) if fault.how == "kill-before" and calls[fault.at - 1] == "write"]
+        assert len(writes) == calls.count("write") == 11
+        strike_everywhere(world, writes[3:9], killed)
+        for number in (2, 3, 4):  # while the model has a request, and again in what goes on
+            world.restore()
+            striking(world, [number, number + 1])
+            assert world.play().status == -signal.SIGKILL
+            model.during = None
+            world.finish()
+
+
 def duration(world: ReplayWorld) -> float:
     """Seconds that an undisturbed run takes."""
     world.restore()
@@ -480,8 +540,8 @@ def test_an_answer_that_cannot_be_saved_stops_the_suite(runner: Runner, model: W
     """A write or fsync that fails ends the whole suite with 74, not only the conversation; the next run goes on."""
     world, unsaved = ReplayWorld.of_suite(runner, model, tmp_path, 2), 0
     world.restore()
-    for at, call in enumerate(world.play().calls, 1):
-        if call in ("write", "fsync"):
+    for at, one in enumerate(world.play().calls, 1):
+        if one in ("write", "fsync"):
             world.restore()
             fault = Fault(at, "error", errno.EIO)
             ran = world.step(fault=fault)
@@ -568,10 +628,10 @@ def idle(world: ReplayWorld) -> list[int]:
     world.model.requests[:] = requests
     shutil.rmtree(kept)
     points, under_way = [], False
-    for at, call in enumerate(calls, 1):
+    for at, one in enumerate(calls, 1):
         points += [] if under_way else [at]
         # A session is locked before its requests and answers are written, which take turns.
-        under_way = call != "flock" and (not under_way if call == "write" else under_way)
+        under_way = one != "flock" and (not under_way if one == "write" else under_way)
     return points
 
 
