@@ -4,6 +4,7 @@
                     another message was answered → DIVERGED: script or session was changed
                     sent with unknown outcome    → IN_DOUBT, unless it may be sent again
                     else                         → `exchange`, as in `send`
+    answered in part             → `continue_answer`, as in `send --continue`
     the model calls functions    → the same with the script's results, until it has what it wants
 
 A turn without a usable answer ends the conversation, so its history never has a hole. A signal lets
@@ -20,13 +21,13 @@ from gemcli.api.request_thread import interrupted
 from gemcli.call_model import wait_event
 from gemcli.chat.contents import function_calls, function_responses
 from gemcli.errors import GemcliError
-from gemcli.exchange import Result, exchange, stored_result
-from gemcli.prepare_request import prepare
+from gemcli.exchange import Result, continue_answer, exchange, stored_result
+from gemcli.prepare_request import prepare, prepare_continuation
 from gemcli.replay import events
 from gemcli.replay.calls import MAX_ROUNDS, ToolResults
 from gemcli.replay.checks import observe
 from gemcli.replay.context import RunContext
-from gemcli.replay.events import Outcome, Status
+from gemcli.replay.events import Outcome, Status, can_go_on
 from gemcli.replay.judge_turn import PlayedTurn, judge_turn
 from gemcli.replay.plan import Plan, RecordedTurns, plans, require_settings
 from gemcli.replay.script import Script
@@ -101,20 +102,26 @@ class Conversation:
         """Find the stored answer to a message, or send it; the outcome if the turn ends here."""
         resend, round_ = self._script.on_unknown == "resend", len(played.results)
         stored = self._recorded.stored_answer(place, message, resend=resend, round_=round_)
-        if stored is not None:
+        unfinished = stored if stored and once.must_go_on(self._journal, stored) else None
+        if stored and not unfinished:
             played.results.append(stored_result(stored, self._journal))
             return None
         if expected := self._expected_refusal(plan, message, played):
             return expected
         if self._session is None:
             return Outcome("planned", plan)
-        wait = 0.0 if round_ else plan.turn.wait
+        has_begun = round_ > 0 or unfinished is not None
+        wait = 0.0 if has_begun else plan.turn.wait
         if stop := self._context.stop_reason(wait) or self._pause(plan, wait):
-            if round_:
+            if has_begun:
                 raise stop
             return Outcome("skipped", plan, error=stop)
-        self._tell_results(plan, message, played)
-        played.add_sent(self._send(self._session, plan, message))
+        if unfinished:
+            before = unfinished.answer
+            played.add_sent(self._go_on(self._session, plan, message), before)
+        else:
+            self._tell_results(plan, message, played)
+            played.add_sent(self._send(self._session, plan, message))
         return None
 
     def _following(self, plan: Plan, message: Message, played: PlayedTurn) -> Message | None:
@@ -142,11 +149,11 @@ class Conversation:
     def _failed(self, plan: Plan, played: PlayedTurn, error: GemcliError) -> Outcome:
         """The outcome of a turn without an answer."""
         status: Status = "in_doubt" if error.reason == "IN_DOUBT" else "error"
-        sent = error.attempts is not None or bool(played.sent)
+        sent = error.attempts is not None or played.sent
         # A request that could not be recorded is not a turn of the session.
         unsaved = isinstance(error, Unsaved) and not played.results
         last = None if unsaved else once.last_try(self._journal, plan.message)
-        outcome = Outcome(status, plan, sent, error=error, paid=played.sent)
+        outcome = Outcome(status, plan, sent, error=error, paid=played.paid)
         if last is None:
             return outcome
         return replace(outcome, number=last.turn, time=last.request.get("time"))
@@ -156,7 +163,7 @@ class Conversation:
         last = once.last_try(self._journal, message)
         if last is None or once.delivery(self._journal, last) is not Delivery.RETRYABLE:
             return None
-        refused = PlayedTurn([*played.results, stored_result(last, self._journal)], played.sent)
+        refused = replace(played, results=[*played.results, stored_result(last, self._journal)])
         outcome = judge_turn(plan, refused, self._script, self._context)
         return None if outcome.error else outcome
 
@@ -175,11 +182,21 @@ class Conversation:
         with self._context.app.output.waiting(waiting_for):
             return exchange(session, request, transport)
 
+    def _go_on(self, session: Session, plan: Plan, message: Message) -> Result:
+        """The rest of an answer that an earlier run began."""
+        emit = partial(self._emit, plan)
+        transport = self._context.transport(session.journal, message.model, emit)
+        request = prepare_continuation(session.journal, transport.backend)
+        with self._context.app.output.waiting(waiting_for):
+            return continue_answer(session, request, transport)
+
     def _emit(self, plan: Plan, event: Mapping[str, object]) -> None:
         self._context.emit({**event, "id": plan.turn.id, "run": self._script.name})
 
     def _ends_conversation(self, outcome: Outcome) -> bool:
         """Whether the turns after this one are skipped."""
+        if can_go_on(outcome.result):
+            return True  # in the next run, but not once something follows it
         if outcome.status == "failed" and outcome.result:
             return observe(outcome.result).calls_functions or self._script.on_fail == "stop"
         return outcome.error is not None
@@ -193,7 +210,10 @@ def waiting_for() -> str:
 
 
 def _with_script_hint(outcome: Outcome) -> Outcome:
-    error = outcome.error
-    if error is None or error.reason not in HINTS:
+    error, result = outcome.error, outcome.result
+    hint = HINTS.get(error.reason) if error else None
+    if error is None or hint is None:
         return outcome
-    return replace(outcome, error=error.replace(hint=HINTS[error.reason]))
+    if can_go_on(result):
+        hint = "run the same command again: the answer goes on"
+    return replace(outcome, error=error.replace(hint=hint))

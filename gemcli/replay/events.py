@@ -6,14 +6,15 @@ Their keys are a contract, like those of other commands, and the same thing has 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from gemcli.chat.answers import USAGE_COUNTERS, token_count
+from gemcli.chat.answers import USAGE_COUNTERS
 from gemcli.chat.contents import FunctionCall, FunctionResponse, text_of
+from gemcli.chat.long_answers import goes_on
 from gemcli.errors import GemcliError, counted
 from gemcli.exchange import Result
 from gemcli.replay.checks import Check
@@ -50,7 +51,8 @@ SEVERITY = (
 # fmt: off
 ANSWER_KEYS = (
     "text", "function_calls", "finish_reason", "block_reason", "usage_metadata", "model_version",
-    "response_id", "attempts", "elapsed_ms", "waited_ms", "saved",
+    "response_id", "hops", "context_token_count", "resumable", "attempts", "elapsed_ms",
+    "waited_ms", "saved",
 )
 # fmt: on
 """The keys of a turn event that describe the answer."""
@@ -63,8 +65,8 @@ MOST_SESSIONS = 20
 class Outcome:
     """What came of a turn, `number` in the session. With an `error` it has not passed.
 
-    `time` is when its request was recorded, None if there was none. `paid` are the answers that
-    were received now, of which `result`, the last one, may be one.
+    `time` is when its request was recorded, None if there was none. `paid` counts the tokens of
+    the answers that came now; `result` is the last of the turn's.
     """
 
     status: Status
@@ -75,7 +77,7 @@ class Outcome:
     checks: Sequence[Check] = ()
     error: GemcliError | None = None
     time: str | None = None
-    paid: Sequence[Result] = ()
+    paid: Mapping[str, int] = field(default_factory=dict)
 
 
 def run_event(suite: Suite, resuming: int, *, dry_run: bool) -> Event:
@@ -124,8 +126,9 @@ def tool_event(call: FunctionCall, response: FunctionResponse) -> Event:
     return {
         "event": "tool",
         "time": records.now(),
-        "function_call": call,
-        "function_response": response,
+        "name": call["name"],
+        "args": call.get("args") or {},
+        "response": response["response"],
     }
 
 
@@ -140,10 +143,18 @@ def error_event(script: Script, session: str | None, error: GemcliError) -> Even
     }
 
 
+def can_go_on(result: Result | None) -> bool:
+    """Whether an answer is unfinished, and another run can ask for the rest of it."""
+    return result is not None and result.resumable and goes_on(result.answer)
+
+
 def _answer(result: Result) -> Event:
     """The keys of a turn event that describe the answer."""
     fields = {
         **documents.answer_fields(result.answer, result.verdict.content),
+        "hops": result.hops,
+        "context_token_count": result.context_token_count,
+        "resumable": result.resumable,
         "attempts": len(result.attempts),
         "elapsed_ms": result.elapsed_ms,
         "waited_ms": result.waited_ms,
@@ -159,6 +170,8 @@ def _no_answer(error: GemcliError | None) -> Event:
         "text": "",
         "function_calls": [],
         "usage_metadata": {},
+        "hops": 0,
+        "resumable": False,
         "attempts": error.attempts if error else None,
     }
 
@@ -178,16 +191,16 @@ class Tally:
     sessions: list[str] = field(default_factory=list)
     errors: list[GemcliError] = field(default_factory=list)
     newest: str = ""
+    unfinished: bool = False
 
     def add(self, outcome: Outcome) -> None:
         """Count a turn; only the tokens of what was sent now are added."""
         self.counts[outcome.status] += 1
         self.sent += outcome.sent
         self.newest = max(self.newest, outcome.time or "")
-        for result in outcome.paid:
-            usage = result.answer.get("usageMetadata")
-            for counter in USAGE_COUNTERS:
-                self.usage[counter] += token_count(usage, counter)
+        self.unfinished |= can_go_on(outcome.result)
+        for counter, count in outcome.paid.items():
+            self.usage[counter] += count
 
     @property
     def had_nothing_to_send(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gemcli.chat.answered_calls import shown
+from gemcli.chat.contents import FunctionCall
 from gemcli.errors import counted
 from gemcli.replay.events import STATUSES, Event
 from gemcli.terminal.screen import cut
@@ -18,7 +19,8 @@ def in_words(event: Event, columns: int) -> Iterator[str]:
             if event["sent"] and event["text"]:
                 yield cut(f"  {' '.join(event['text'].split())}", columns)
         case "tool":
-            yield cut(f"{event['run']}/{event['id']}: {shown(event['function_call'])}", columns)
+            call = FunctionCall(name=event["name"], args=event["args"])
+            yield cut(f"{event['run']}/{event['id']}: {shown(call)}", columns)
         case "wait":
             yield f"sending again in {event['seconds']:.1f} s: {event['message']}"
         case "error":

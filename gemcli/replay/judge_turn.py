@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from gemcli.chat.answers import USAGE_COUNTERS, Answer, token_count
 from gemcli.chat.contents import FunctionCall, function_calls
+from gemcli.chat.long_answers import sum_usage
 from gemcli.errors import GemcliError, counted
 from gemcli.exchange import Result
 from gemcli.replay.checks import Check, Expected, is_too_slow, observe, run_checks, unmet
@@ -19,15 +22,36 @@ from gemcli.replay.template import render
 
 @dataclass
 class PlayedTurn:
-    """The exchanges of a turn so far, and those of them that were `sent` now."""
+    """The exchanges of a turn so far; `paid` counts the tokens of what was `sent` now."""
 
     results: list[Result] = field(default_factory=list)
-    sent: list[Result] = field(default_factory=list)
+    sent: bool = False
+    paid: Counter[str] = field(default_factory=Counter)
 
-    def add_sent(self, result: Result) -> None:
-        """Take in an answer that was paid for now."""
+    def add_sent(self, result: Result, before: Answer | None = None) -> None:
+        """Take in an answer that came now, or what came of it after there was a part of it."""
         self.results.append(result)
-        self.sent.append(result)
+        self.sent = True
+        for counter in USAGE_COUNTERS:
+            earlier = token_count((before or {}).get("usageMetadata"), counter)
+            self.paid[counter] += token_count(result.answer.get("usageMetadata"), counter) - earlier
+
+    @property
+    def result(self) -> Result:
+        """The last answer, with what all of them together have cost: tokens, attempts and time."""
+        last = self.results[-1]
+        if len(self.results) == 1:
+            return last
+        usages = [result.answer.get("usageMetadata") for result in self.results]
+        usage = sum_usage([one for one in usages if isinstance(one, dict)])
+        return replace(
+            last,
+            answer={**last.answer, "usageMetadata": usage},
+            attempts=[attempt for result in self.results for attempt in result.attempts],
+            elapsed_ms=sum(result.elapsed_ms for result in self.results),
+            waited_ms=sum(result.waited_ms for result in self.results),
+            notes=tuple(dict.fromkeys(note for result in self.results for note in result.notes)),
+        )
 
     @property
     def calls(self) -> list[FunctionCall]:
@@ -47,8 +71,9 @@ def judge_turn(
 
     `unanswered` says why the calls of the last one have no results.
     """
-    result, sent = played.results[-1], bool(played.sent)
-    outcome = Outcome("error", plan, sent, result.turn, result, time=result.time, paid=played.sent)
+    result, sent = played.result, played.sent
+    time = played.results[0].time
+    outcome = Outcome("error", plan, sent, result.turn, result, time=time, paid=played.paid)
     try:
         expected = _rendered(plan.turn.expect, script.vars)
         checks = run_checks(expected, observe(result, played.calls), context.find)

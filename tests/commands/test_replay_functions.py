@@ -73,7 +73,7 @@ def test_what_is_told(played: InProcess) -> None:
     text = played("replay", "script.yaml", "-s", "./text.jsonl", "--text").out.splitlines()
     assert text[:2] == ['script/t1: get_weather({"city":"Boston"})', 'script/t1: get_weather({"city":"Rome","days":2})']
     events = played("replay", "script.yaml", "-s", "./events.jsonl").lines
-    names = [event["function_call"]["name"] for event in events if event["event"] == "tool"]
+    names = [event["name"] for event in events if event["event"] == "tool"]
     assert names == ["get_weather", "get_weather", "convert", "convert", "get_weather"]
     turns = [event for event in events if event["event"] == "turn"]
     assert [(turn["text"], turn["function_calls"]) for turn in turns] == [

@@ -15,6 +15,7 @@ from gemcli.exchange import Result
 from gemcli.replay import events
 from gemcli.replay.checks import Check
 from gemcli.replay.events import SEVERITY, Outcome, Status, Tally
+from gemcli.replay.judge_turn import PlayedTurn
 from gemcli.replay.plan import Plan
 from gemcli.replay.script import Script, Suite, Turn
 from gemcli.sessions.once import Message
@@ -26,6 +27,7 @@ RUN = ["event", "time", "run", "file", "script", "conversations", "turns", "resu
 TURN = [
     *("event", "time", "run", "session", "index", "id", "turn", "status", "reason", "sent", "key", "model", "user"),
     *("text", "function_calls", "finish_reason", "block_reason", "usage_metadata", "model_version", "response_id"),
+    *("hops", "context_token_count", "resumable"),
     *("attempts", "elapsed_ms", "waited_ms", "saved", "notes", "checks", "error"),
 ]
 ERROR = [
@@ -101,6 +103,7 @@ def test_an_answered_turn() -> None:
         "function_calls": [CALL["functionCall"]], "finish_reason": "STOP", "block_reason": None,
         "usage_metadata": {"prompt_token_count": 3, "candidates_token_count": 4, "total_token_count": 7},
         "model_version": "gemini-test-001", "response_id": event["response_id"], "attempts": 2,
+        "hops": 1, "context_token_count": None, "resumable": False,
         "elapsed_ms": 10, "waited_ms": 3, "saved": True, "notes": ["a note"], "checks": checks, "error": None,
     }  # fmt: skip
 
@@ -123,7 +126,9 @@ MALFORMED = {"promptTokenCount": "5", "candidatesTokenCount": True, "totalTokenC
 @pytest.mark.parametrize("usage", [None, "many", [], MALFORMED], ids=str)
 def test_malformed_usage(usage: Any) -> None:
     """Whatever an answer has in the place of its tokens, the sums go on."""
-    outcome = Outcome("ok", PLAN, True, 3, paid=[result(answer("hi", usageMetadata=usage))])
+    played = PlayedTurn()
+    played.add_sent(result(answer("hi", usageMetadata=usage)))
+    outcome = Outcome("ok", PLAN, True, 3, played.result, paid=played.paid)
     tally = Tally(SUITE)
     tally.add(outcome)
     assert tally.summary(None)["usage_metadata"] == tokens(total_token_count=7 if usage == MALFORMED else 0)
@@ -146,14 +151,14 @@ def test_summary_counts() -> None:
     """Turns by what they came to; tokens are those of what was sent now; the rest of the turns was skipped."""
     tally = Tally(SUITE)
     tally.add(Outcome("reused", PLAN, False, 1, result(answer("hi"))))
-    tally.add(Outcome("ok", PLAN, True, 2, result(answer("hi")), paid=[result(answer("hi"))]))
+    tally.add(Outcome("ok", PLAN, True, 2, result(answer("hi")), paid={"promptTokenCount": 3, "totalTokenCount": 7}))
     tally.add(Outcome("error", PLAN, True, 3, error=GemcliError("RATE_LIMIT", "slow down")))
     tally.errors.append(GemcliError("RATE_LIMIT", "slow down"))
     tally.sessions.append("one.jsonl")
     summary = tally.summary("gemcli replay again")
     counts = {"ok": 1, "reused": 1, "failed": 0, "error": 1, "in_doubt": 0, "skipped": 1, "planned": 0}
     assert summary["turns"] == {"total": 4, "sent": 2} | counts
-    assert summary["usage_metadata"] == tokens(prompt_token_count=3, candidates_token_count=4, total_token_count=7)
+    assert summary["usage_metadata"] == tokens(prompt_token_count=3, total_token_count=7)
     assert (summary["ok"], summary["exit"], summary["reason"]) == (False, 75, "RATE_LIMIT")
     assert (summary["session_count"], summary["sessions"]) == (1, ["one.jsonl"])
     assert summary["next"] == "gemcli replay again"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gemcli.chat.answers import token_count
 from gemcli.chat.contents import function_responses
 from gemcli.replay import read_script
 from gemcli.replay.calls import MAX_ROUNDS
@@ -42,7 +43,9 @@ def test_a_turn_of_several_exchanges(world: World) -> None:
     ]
     assert responses(world, 3) == [{"id": "c3", "name": "f", "response": {"x": 1}}]
     assert first.result is not None
-    assert (first.result.verdict.text, first.result.id, len(first.paid)) == ("A", "1.3", 3)
+    assert (first.result.verdict.text, first.result.id, first.paid["totalTokenCount"]) == ("A", "1.3", 21)
+    assert token_count(first.result.answer.get("usageMetadata"), "totalTokenCount") == 21
+    assert len(first.result.attempts) == 3
     assert world.model.bodies[0]["tools"] == [{"functionDeclarations": TOOLS}]
     before = world.path().read_bytes()
     assert came_to(world.play(SCRIPT)) == ["reused", "reused"]
@@ -53,8 +56,9 @@ def test_each_result_is_told(world: World) -> None:
     """An event for each, before they are sent; what was sent before is not told again."""
     world.play(SCRIPT, *CALLS)
     assert [(one["event"], one["id"], one["run"]) for one in world.events] == [("tool", "t1", "s")] * 3
-    assert world.events[0]["function_call"] == {"name": "f", "args": {}, "id": "c1"}
-    assert world.events[0]["function_response"] == {"id": "c1", "name": "f", "response": {"x": 1}}
+    assert [(one["name"], one["args"], one["response"]) for one in world.events] == [
+        ("f", {}, {"x": 1}), ("g", {}, {"output": 2}), ("f", {}, {"x": 1}),
+    ]  # fmt: skip
     world.events.clear()
     world.play(SCRIPT)
     assert world.events == []
@@ -144,7 +148,7 @@ def test_a_signal_between_exchanges(world: World) -> None:
     with pytest.raises(Interrupted):
         world.play_into(seen, SCRIPT, interrupt)
     assert came_to(seen) == ["error INTERRUPTED", "skipped"]
-    assert (seen[0].sent, seen[0].number, len(seen[0].paid), len(world.model.bodies)) == (True, 1, 1, 1)
+    assert (seen[0].sent, seen[0].number, seen[0].paid["totalTokenCount"], len(world.model.bodies)) == (True, 1, 7, 1)
     assert world.events == []
     assert came_to(world.play(SCRIPT, *CALLS[1:])) == ["ok", "ok"]
 
@@ -167,7 +171,7 @@ def test_killed_at_any_record(world: World, kept: int) -> None:
     sent = len(CALLS) - done
     outcomes = world.play(SCRIPT | {"turns": ["a"]}, *CALLS[done:], on_unknown="resend")
     assert came_to(outcomes) == ["ok" if sent else "reused"]
-    assert (len(world.model.bodies), len(outcomes[0].paid)) == (3 + sent, sent)
+    assert (len(world.model.bodies), outcomes[0].paid.get("totalTokenCount", 0)) == (3 + sent, 7 * sent)
     assert came_to(world.play(SCRIPT | {"turns": ["a"]})) == ["reused"]
     assert world.model.bodies[-1]["contents"] == world.model.bodies[2]["contents"]
 
