@@ -154,9 +154,7 @@ def run() -> NoReturn:
 
 def _report(error: BaseException, app: App, words: Sequence[str], session: str | None) -> int:
     """Print what ended the command, and return the exit status."""
-    known = _as_gemcli_error(error, words)
-    if session:
-        known = known.of_session(session)
+    known = _as_gemcli_error(error, words).of_session(session)
     if known.status in ("usage", "data", "no_input"):
         known = _with_its_variable(known, words, app.environ)
     if isinstance(error, click.UsageError):

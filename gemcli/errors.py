@@ -341,9 +341,9 @@ class GemcliError(Exception):
         other.__cause__ = self.__cause__
         return other.with_traceback(self.__traceback__)
 
-    def of_session(self, session: str) -> Self:
-        """The same error, whose hint names the session where it says SESSION."""
-        if self.hint is None or "SESSION" not in self.hint:
+    def of_session(self, session: str | None) -> Self:
+        """The same error, whose hint names the session, if there is one, where it says SESSION."""
+        if session is None or self.hint is None or "SESSION" not in self.hint:
             return self
         quoted = shlex.quote(session)
         return self.replace(hint=re.sub(r"\bSESSION\b", lambda _: quoted, self.hint))

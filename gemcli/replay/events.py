@@ -117,7 +117,7 @@ def turn_event(script: Script, session: str | None, index: int, outcome: Outcome
         **(_answer(result) if result else _no_answer(error)),
         "notes": list(result.notes) if result else [],
         "checks": list(outcome.checks),
-        "error": error.to_json() if error else None,
+        "error": error.of_session(session).to_json() if error else None,
     }
 
 
@@ -139,7 +139,7 @@ def error_event(script: Script, session: str | None, error: GemcliError) -> Even
         "time": records.now(),
         "run": script.name,
         "session": session,
-        "error": error.to_json(),
+        "error": error.of_session(session).to_json(),
     }
 
 

@@ -130,4 +130,5 @@ def _would_recur(error: GemcliError) -> bool:
 def _located(error: GemcliError, where: str, session: str | None) -> GemcliError:
     """The error with where it happened, for the end of the run."""
     file = f" (session {session})" if session else ""
-    return error.replace(message=f"{where}: {error.message}{file}")
+    message = f"{where}: {error.message}{file}"
+    return error.replace(message=message).of_session(session)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gemcli.errors import REASONS
-from tests.builders import ECHO, answer, call, header, overloaded, sse, streaming, turn, user, write_session
-from tests.support import Gemcli, InProcess, Model
+from tests.builders import answer, call, header, overloaded, sse, streaming, turn, user, write_session
+from tests.support import InProcess, Model
 
 ROLL = call("roll", id="c1", args={"sides": 6})
 FLIP = call("flip", id="c2")
@@ -162,19 +162,3 @@ def test_what_would_be_sent(opened: InProcess, model: Model) -> None:
     shown = opened.ok("send", "-s", "game", "--response", "roll=1", "--response", "flip=2", "--dry-run")[0]
     assert [part["functionResponse"]["name"] for part in shown["body"]["contents"][-1]["parts"]] == ["roll", "flip"]
     assert len(model.requests) == 1
-
-
-# Hints name the session
-
-
-def test_hints_name_the_session(here: InProcess, gemcli: Gemcli) -> None:
-    """Whatever a hint of a command says about its session, it says with the name that was typed."""
-    write_session("a", header(model=ECHO), *turn(1))
-    done = here.failed("send", "-s", "a", "x", "--max-turns", "1")
-    assert done.error["hint"].endswith("gemcli new -s NEW --from a --at N, or gemcli rewind -s a")
-    assert (
-        here.failed("history", "-s", "a", "--turn", "9").error["hint"]
-        == "run gemcli history -s a --all to see its turns"
-    )
-    path = str(here.session("a"))
-    assert path in here.failed("history", "--turn", "9", env={"GEMCLI_SESSION": path}).error["hint"]

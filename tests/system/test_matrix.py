@@ -184,7 +184,8 @@ def printed_json(condition: Condition, done: Done) -> None:
     document, saved = done.json, condition.ends != "unsaved"
     parts = document.pop("parts", None)
     assert list(document) == SEND
-    others = [part for part in condition.parts or [] if part and not part.keys() & {"text", "functionCall"}]
+    shown = {"text", "functionCall"}
+    others = [part for part in condition.parts or [] if part.keys() - {"thoughtSignature"} and not part.keys() & shown]
     assert parts == (condition.parts if others else None)
     assert (document["text"], document["saved"]) == (condition.text, saved)
     if saved:
