@@ -51,10 +51,11 @@ def said(turn: Turn) -> Iterator[Said]:
         yield from said_in(_received(exchange), "model")
         if exchange.state != ANSWERED:
             yield Said("note", _outcome(exchange))
-    failure = documents.failure_of(turn.exchanges[-1])
+    final = documents.final_exchange(turn)
+    failure = documents.failure_of(final)
     if turn.rewound:
         yield Said("note", "rewound")
-    elif turn.exchanges[-1].state == ANSWERED and failure.reason:
+    elif final.state == ANSWERED and failure.reason:
         yield Said("note", f"{UNFINISHED.get(failure.reason, failure.reason)}: {failure.message}")
 
 

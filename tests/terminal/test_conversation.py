@@ -120,13 +120,17 @@ def test_images_of_a_function_response() -> None:
         ([response(1, "Half", finish="MAX_TOKENS")], "incomplete: the answer was cut off: MAX_TOKENS"),
         ([response(1, CALL), request(1, RESPONSE, ordinal=2), response(1, "a", ordinal=2)], None),
         ([response(1, "a")], None),
+        (
+            [response(1, CALL), request(1, RESPONSE, ordinal=2), failure(1, "rejected") | {"request": "1.2"}],
+            "failed: UNAVAILABLE, overloaded\nopen: the model waits for the responses of f",
+        ),
         ([response(1, CALL), records.rewind([1])], "rewound"),
     ],
 )
 def test_a_turn_that_is_not_finished(records_: list[Any], note: str | None) -> None:
     """It says what it waits for, or that it was cut off, until it is finished or rewound."""
     said = list(conversation.said(first_of(request(1, "q"), *records_)))
-    assert [each.text for each in said if each.kind == "note"] == ([note] if note else [])
+    assert [each.text for each in said if each.kind == "note"] == (note or "").splitlines()
 
 
 @pytest.mark.parametrize(
