@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from gemcli.simulator.api_errors import invalid_argument
@@ -43,8 +44,13 @@ class Place(NamedTuple):
 def token(request: Message, place: Place, finish: str | None = None) -> str:
     """The token that resumes the answer to `request` at `place`, after a hop that ended so."""
     limit = _limit(request) if finish == "MAX_TOKENS" else None
-    payload = strict_json.encode([*place, limit])
-    return base64.b64encode(_seal(payload, request, limit) + payload).decode()
+    return _sealed(place, limit, _fingerprint(request, limit))
+
+
+def checkpoints(request: Message, places: Iterable[Place]) -> list[str]:
+    """The tokens that resume the answer to `request` at these places, in the middle of a hop."""
+    fingerprint = _fingerprint(request, None)
+    return [_sealed(place, None, fingerprint) for place in places]
 
 
 def place_of(request: Message) -> Place:
@@ -58,7 +64,7 @@ def place_of(request: Message) -> Place:
         *numbers, limit = strict_json.loads(payload)
     except (ValueError, TypeError):
         raise invalid_argument(NOT_VALID) from None
-    if seal != _seal(payload, request, limit):
+    if seal != _seal(payload, _fingerprint(request, limit)):
         raise invalid_argument(NOT_VALID)
     if limit and 0 < _limit(request) <= limit:
         raise invalid_argument(NOT_LARGER.format(limit=limit))
@@ -71,8 +77,18 @@ def _limit(request: Message) -> int:
     return limit
 
 
-def _seal(payload: bytes, request: Message, limit: int | None) -> bytes:
-    """What only this payload has with this request, whose limit is open where one is given."""
+def _sealed(place: Place, limit: int | None, fingerprint: bytes) -> str:
+    payload = strict_json.encode([*place, limit])
+    return base64.b64encode(_seal(payload, fingerprint) + payload).decode()
+
+
+def _seal(payload: bytes, fingerprint: bytes) -> bytes:
+    """What only this payload has with this request."""
+    return hashlib.sha256(payload + fingerprint).digest()[:_SEAL]
+
+
+def _fingerprint(request: Message, limit: int | None) -> bytes:
+    """What is the same for the same request, whose limit is open where one is given."""
     settings = dict(request.get("generationConfig", {}))
     if limit is not None:
         settings.pop("maxOutputTokens", None)
@@ -80,5 +96,4 @@ def _seal(payload: bytes, request: Message, limit: int | None) -> bytes:
     body.pop("continuationToken", None)
     # As in the API, an empty generationConfig, which the SDK adds to later hops, is as good as
     # none, and the order of keys means nothing.
-    ordered = json.dumps(body, sort_keys=True).encode()
-    return hashlib.sha256(payload + ordered).digest()[:_SEAL]
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()

@@ -25,13 +25,9 @@ def reply(answer: Answer, place: Place, request: Message, version: str) -> Scrip
         raise invalid_argument(continuation.NOT_VALID)
     hop, goes_on = hops[place.step], place.step + 1 < len(hops)
     pieces = streams.pieces(responses.joined(hop.parts))[place.sent :]
-    every = answer.checkpoints or len(pieces) + 1
-    checkpoints = {
-        number: continuation.token(request, _after(place, pieces[:number]))
-        for number in range(every, len(pieces), every)
-    }
+    checkpoints = _checkpoints(answer.checkpoints, place, pieces, request)
     finish = hop.finish or ("CONTINUATION" if goes_on else "STOP")
-    after = _after(place, pieces)
+    after = _after(place, pieces)._replace(hop=place.hop + 1)
     if goes_on:
         after = after._replace(step=place.step + 1, sent=0)
     token = _token(hop, goes_on, finish, after, request)
@@ -51,10 +47,25 @@ def reply(answer: Answer, place: Place, request: Message, version: str) -> Scrip
     return ScriptedReply(response, checkpoints=checkpoints)
 
 
+def _checkpoints(
+    every: int | None, place: Place, pieces: Sequence[Part], request: Message
+) -> dict[int, str]:
+    """A token after each so many pieces of a hop, but not after the last one."""
+    if every is None:
+        return {}
+    numbers = range(every, len(pieces), every)
+    places = []
+    at = place._replace(hop=place.hop + 1)
+    for number in numbers:
+        at = _after(at, pieces[number - every : number])
+        places.append(at)
+    return dict(zip(numbers, continuation.checkpoints(request, places), strict=True))
+
+
 def _after(place: Place, pieces: Sequence[Part]) -> Place:
-    """The place after some more pieces of a hop."""
+    """The place behind some more pieces of a hop."""
     output = place.output + tokens.of_parts(responses.joined(pieces))
-    return place._replace(hop=place.hop + 1, sent=place.sent + len(pieces), output=output)
+    return place._replace(sent=place.sent + len(pieces), output=output)
 
 
 def _token(hop: Answer, goes_on: bool, finish: str, after: Place, request: Message) -> str | None:

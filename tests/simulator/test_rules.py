@@ -189,6 +189,7 @@ words = st.sampled_from(
     [
         *("rules", "when", "answer", "error", "raw", "cut", "delay", "times", "turn", "contains", "matches", "text"),
         *("calls", "name", "args", "status", "after", "how", "parts", "usage", "headers", "body", "block", "drip"),
+        *("hops", "next_hops", "checkpoints", "token", "early", "hop", "after_call", "result"),
         *("SAFETY", "UNAVAILABLE", "reset", "1", "2s", "2 chunks", "(?i)a", "a", "{}", "[]", "''"),
     ]
 )
