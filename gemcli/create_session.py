@@ -22,7 +22,7 @@ from gemcli.sessions import names, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import fold, scan, torn_note
 from gemcli.sessions.records import Record, SessionRecord
-from gemcli.settings.config import Config, merge
+from gemcli.settings.config import Config, check, merge
 from gemcli.terminal import inputs
 from gemcli.text import strict_json
 
@@ -185,6 +185,8 @@ def header(
     backend = _backend(app, options, base, model)
     backends.check_project_and_location(backend.project, backend.location)
     config = merge(base["config"], options.config)
+    if options.config:
+        require_none(check(config), "the settings of the session", "SETTINGS")
     return records.session(
         model=model,
         config=config,

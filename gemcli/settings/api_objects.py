@@ -229,7 +229,11 @@ def api_object(name: str) -> Kind[Values]:
 @cache
 def _schema_of(name: str) -> Schema[Values]:
     kinds = {key: kind_of(kind) for key, kind in fields_in(name).items()}
-    return Schema(dict, kinds, aliases=aliases(kinds))
+    return Schema(dict, kinds, aliases=aliases(kinds), elsewhere=ELSEWHERE.get(name, {}))
+
+
+ELSEWHERE = {"FunctionDeclaration": {"command": "commands are only for a file that --tools names"}}
+"""Keys of objects that people look for, and where they belong."""
 
 
 def _long(node: Text) -> int | str:

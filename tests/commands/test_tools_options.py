@@ -113,6 +113,24 @@ def test_what_is_wrong_is_told_by_name(here: InProcess, name: str) -> None:
     assert here.session("plain").read_bytes() == before
 
 
+@pytest.mark.parametrize("command", [["new", "-s", "b", "--model", ECHO], ["send", "-s", "plain", "Hi"]])
+def test_commands_are_not_for_the_session(here: InProcess, command: list[str]) -> None:
+    """A command in the tools of a config is refused: it would be kept in the session."""
+    (here.directory / "c.yaml").write_text("tools: [{functionDeclarations: [{name: f, command: [ls]}]}]\n")
+    done = here.failed(*command, "--config", "c.yaml")
+    (problem,) = done.error["problems"]
+    assert (problem["rule"], "--tools" in problem["hint"]) == ("unknown-key", True)
+
+
+def test_a_session_that_could_not_be_used_is_not_made(here: InProcess) -> None:
+    """`new` refuses what every message would be refused for, also with the tools of its source."""
+    here.ok("new", "-s", "source", "--model", ECHO, "--tools", "tools.yaml")
+    allowed = ["--tool-mode", "any", "--allowed-function", "rol"]
+    done = here.failed("new", "-s", "b", "--from", "source", *allowed)
+    assert (done.status, [problem["hint"] for problem in done.error["problems"]]) == (2, ["did you mean `roll`?"])
+    assert not here.session("b").exists()
+
+
 def test_one_reader_of_standard_input(here: InProcess) -> None:
     """Tools and a message cannot both come from standard input."""
     done = here.failed("send", "-s", "plain", "-", "--tools", "-", stdin="x")
