@@ -96,6 +96,7 @@ OPERATIONS = [
         ("send", _TELL, (_NEW,), []),
         ("continue", _CONTINUE, (_NEW, _BEGIN), [pytest.mark.torture]),
         ("once", _ONCE, (_NEW,), [pytest.mark.torture]),
+        ("replay", _REPLAY, (_NEW,), [pytest.mark.torture]),
         ("send-stream", (*_TELL, "--stream"), (_NEW,), [pytest.mark.torture]),
     )
 ]
@@ -200,7 +201,7 @@ def test_a_call_that_fails_loses_no_hop(
         ran = world.run(Fault(at, "error", number))
         where = f"{at}: {ran}"
         assert ran.status in (0, INCOMPLETE, IO), where
-        printed = ran.printed
+        printed = next((event for event in ran.events if event.get("sent") and event.get("hops")), None)
         assert (ran.status == IO) == (printed is None or not printed["saved"]), where
         if printed:
             told_of = printed["text"].count(",")
