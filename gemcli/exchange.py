@@ -6,13 +6,14 @@ How a message travels, from the command line to the model and back:
     commands/send           reads the message, and prints what comes of it
     send_message            makes the session if need be, locks it, and looks for a stored answer
       prepare_request       checks turn order and settings, and builds the request body
-      exchange              1. asks the model (`call_model`), again if the retry policy says so
+      exchange              asks for the answer: for one hop, or several if it is long
+        hop                 1. calls the model
                             2. appends the request record, synced to disk, as it first leaves
                             3. judges the answer
                             4. appends the answer, or the failure, synced to disk
-                            5. the same again for the next hop, if the answer goes on
-        api.gemini          makes one HTTP request through the SDK
-        sessions.session    appends one record
+          call_model        makes a request, and others as the retry policy says
+            api.gemini      makes one HTTP request through the SDK
+          sessions.session  appends one record
 
 The request is on disk before its first byte leaves, but not yet while the SDK is loaded and the
 server connected: a program that is killed there has sent nothing, and leaves nothing in doubt. Once

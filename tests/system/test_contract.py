@@ -38,7 +38,7 @@ TURN = [
 ]  # fmt: skip
 EXCHANGE = [
     "id", "time", "state", "reason", "message", "key", "model", "config", "user_parts", "parts",
-    "partial", "finish_reason", "block_reason", "usage_metadata", "model_version", "response_id",
+    "tools", "partial", "finish_reason", "block_reason", "usage_metadata", "model_version", "response_id",
     "hops", "context_token_count", "attempts", "elapsed_ms", "waited_ms",
 ]  # fmt: skip
 ERROR = [
