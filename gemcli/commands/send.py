@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import click
@@ -24,30 +24,44 @@ from gemcli.exchange import Result
 from gemcli.send_message import Reply, SendOptions
 from gemcli.sessions import records
 from gemcli.settings.definitions import OPTIONS as SETTINGS
+from gemcli.settings.tool_settings import TOOL_OPTIONS
 from gemcli.signals import deferred
 from gemcli.terminal import documents, inputs
 from gemcli.terminal import options as common_options
 from gemcli.terminal.answer_printer import Ending, Printer, printer_for
 from gemcli.terminal.documents import Document
 from gemcli.tools import given_responses, read_tools
+from gemcli.tools.call_tools import NO_TOOLS, Run, Tooling
+from gemcli.tools.run_context import RunContext
 
 ALLOWED = ("blocked", "incomplete", "function_call")
 """The statuses that --allow can turn into success."""
 
 APART = {
     "--text": "--json --full",
-    "--dry-run": "--text --full --allow --retries --timeout --wait --max-hops",
+    "--dry-run": "--text --full --allow --retries --timeout --wait --max-hops --run-tools",
     "--response": "--once --create --skip-empty --no-stdin",
     "--continue": (
         "--response --once --create --skip-empty --no-stdin --max-turns --model --config "
-        + " ".join(setting.option for setting in SETTINGS if setting.name != "max_output_tokens")
+        + " ".join(
+            setting.option
+            for setting in (*SETTINGS, *TOOL_OPTIONS)
+            if setting.name != "max_output_tokens"
+        )
     ),
 }
 """The options that exclude each other: a dry run waits for nobody and has no answer, and an answer
 goes on as it began."""
 
-NEEDS = {"--on-unknown": "--once"}
+NEEDS = {
+    "--on-unknown": "--once --continue",
+    "--run-tools": "--tools",
+    "--max-tool-rounds": "--run-tools",
+}
 """The options that mean nothing without another one."""
+
+TO_CONTINUE = {"--tools": "--run-tools"}
+"""Those that mean nothing with --continue and without another one: what was declared stays."""
 
 LONGEST_KEY = 256
 """The longest key, in characters."""
@@ -61,7 +75,8 @@ OPTIONS = (
             "Answer the function call with this name or id; NAME=@FILE reads a file, NAME=- "
             "standard input.")),
         click.option("--continue", "continues", is_flag=True, help=(
-            "Go on with the last answer, where it was cut off.")),
+            "Go on with the last answer, where it was cut off; with --run-tools also with the "
+            "functions that it calls.")),
         click.option("-n", "--no-stdin", is_flag=True, help="Do not read standard input."),
         click.option("--skip-empty", is_flag=True, help=(
             "Send nothing and exit 0 if the message is empty.")),
@@ -69,7 +84,8 @@ OPTIONS = (
             "Send only once under this name: if it was answered before, print that answer again.")),
         click.option("--on-unknown", type=click.Choice(["fail", "resend"]), default="fail",
             show_default=True, help=(
-            "With --once: what to do when it is unknown whether the message was answered.")),
+            "With --once: what to do when it is unknown whether the message was answered; with "
+            "--continue: whether a tool has run.")),
     ),
     common_options.group("Session",
         common_options.session(),
@@ -94,7 +110,14 @@ OPTIONS = (
             "Model for this message; with --create, of the session if it is new.")),
         common_options.generation,
     ),
-    common_options.group("Tools", common_options.tools),
+    common_options.group("Tools",
+        common_options.tools,
+        click.option("--run-tools", is_flag=True, help=(
+            "Run the commands and functions of --tools that the answer calls, send what they "
+            "return, and print the answer to that.")),
+        common_options.number("--max-tool-rounds", common_options.WholeNumber(min=1), 10,
+            "Run what is called by at most so many answers in a row."),
+    ),
     common_options.group("Limits and retries",
         common_options.limits(deadline=600),
         common_options.number("--max-hops", common_options.WholeNumber(min=1), DEFAULT_HOPS,
@@ -134,6 +157,8 @@ def command(
     skip_empty: bool,
     dry_run: bool,
     tools_files: tuple[str, ...],
+    run_tools: bool,
+    max_tool_rounds: int,
     **settings: Any,
 ) -> None:
     """Send one message and print the answer: as one JSON document, or on a terminal as text.
@@ -146,7 +171,8 @@ def command(
     anything is printed; with --stream, before the final event is printed.
 
     An answer that is blocked, cut off or a function call is printed too, and has an exit status of
-    its own. After a function call, --response takes the place of MESSAGE: one for each call.
+    its own. After a function call, --response takes the place of MESSAGE: one for each call;
+    with --run-tools, the commands in the files of --tools answer, and the turn goes on.
 
     A long answer comes in several requests, one after the other. What was answered of it is on disk
     each time; after anything that ended it early, --continue goes on.
@@ -164,7 +190,7 @@ def command(
       gemcli send -s daily --create --once "$(date +%F)" "A word for today?"
       gemcli send -s bug42 --response read_file='"int main(void);"'
     """
-    common_options.require_meaning(APART, NEEDS)
+    common_options.require_meaning(APART, NEEDS | (TO_CONTINUE if continues else {}))
     for option, given in (("--response", responses), ("--continue", continues)):
         if given and message is not None:
             raise click.UsageError(f"MESSAGE and {option} exclude each other")
@@ -193,31 +219,6 @@ def command(
         content = user_text(_required(text, message, session))
     if continues:  # whatever the environment says, an answer goes on as it began
         settings = {"max_output_tokens": settings["max_output_tokens"]}
-    with inputs.within(limits.remaining, "a file named by an option"):
-        toolbox = read_tools.read(tools_files, app.output.notice)
-        config = common_options.config_from(settings, app.output.notice, toolbox.declarations)
-        results = given_responses.read(responses, app.output.notice)
-    options = SendOptions(
-        session=session,
-        content=content,
-        responses=results,
-        continues=continues,
-        model=model,
-        config=config,
-        create=create,
-        limits=limits,
-        retries=retries,
-        wait=wait,
-        key=key,
-        resend=on_unknown == "resend",
-        max_turns=max_turns,
-        max_hops=max_hops,
-        stream=stream,
-        full=full,
-    )
-    if dry_run:
-        app.output.json(send_message.preview(app, options))
-        return
     printer = printer_for(
         app.output,
         lambda: deferred.stopping or limits.remaining < 0,
@@ -225,7 +226,51 @@ def command(
         as_json=as_json or full,
         stream=stream,
     )
-    run(app, options, allowed, printer)
+    context = RunContext.of_session(app.path(session), app.environ, app.output.notice, limits.until)
+    with ExitStack() as python_files:
+        with inputs.within(limits.remaining, "a file named by an option"):
+            toolbox = python_files.enter_context(read_tools.opened(tools_files, context))
+            config = common_options.config_from(settings, app.output.notice, toolbox.declarations)
+            results = given_responses.read(responses, app.output.notice)
+        tooling = NO_TOOLS
+        if run_tools:
+            tooling = Tooling(
+                toolbox=toolbox,
+                context=context,
+                max_rounds=max_tool_rounds,
+                command=_to_go_on(tools_files),
+                resend=on_unknown == "resend",
+                on_event=printer.on_tool,
+            )
+        options = SendOptions(
+            session=session,
+            content=content,
+            responses=results,
+            continues=continues,
+            model=model,
+            config=config,
+            create=create,
+            limits=limits,
+            retries=retries,
+            wait=wait,
+            key=key,
+            resend=on_unknown == "resend",
+            max_turns=max_turns,
+            max_hops=max_hops,
+            stream=stream,
+            full=full,
+            tooling=tooling,
+        )
+        if dry_run:
+            app.output.json(send_message.preview(app, options))
+        else:
+            run(app, options, allowed, printer)
+
+
+def _to_go_on(tools_files: Sequence[str]) -> str:
+    """The command that goes on with a turn of the same tools."""
+    tools = " ".join(f"--tools {shlex.quote(file)}" for file in tools_files)
+    return f"gemcli send -s SESSION --continue --run-tools {tools}"
 
 
 def run(app: App, options: SendOptions, allowed: Sequence[str], printer: Printer) -> None:
@@ -275,6 +320,7 @@ def answer_document(options: SendOptions, reply: Reply) -> Document:
         "elapsed_ms": result.elapsed_ms,
         "waited_ms": result.waited_ms,
         "saved": result.unsaved is None,
+        "tools": [_run_document(run) for run in reply.runs],
         "totals": documents.session_totals(reply.journal),
         "notes": list(result.notes),
     }
@@ -282,6 +328,18 @@ def answer_document(options: SendOptions, reply: Reply) -> Document:
     if options.full or (other_parts(content) and not options.stream):
         document["parts"] = parts_of(content)
     return document
+
+
+def _run_document(run: Run) -> Document:
+    """A tool that was run for a call, by this command or, if it is reused, by an earlier one."""
+    return {
+        "id": run.call.get("id"),
+        "name": run.call["name"],
+        "args": run.call.get("args") or {},
+        "response": run.result.response,
+        "elapsed_ms": run.elapsed_ms,
+        "reused": run.reused,
+    }
 
 
 def exit_error(session: str, result: Result, allowed: Sequence[str]) -> GemcliError | None:

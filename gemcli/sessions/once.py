@@ -122,6 +122,20 @@ def stored_answer(
     raise GemcliError("DIVERGED", what, hint=hint)
 
 
+def last_answer(journal: Journal, exchange: Exchange, *, resend: bool) -> Exchange:
+    """The last answer of the turn that `exchange` began, if that called functions.
+
+    Raises `GemcliError` (IN_DOUBT), unless `resend`, if their responses may have been answered.
+    """
+    turn = journal.turns[exchange.turn]
+    if exchange.state != ANSWERED:
+        return exchange
+    if journal.in_doubt in turn.exchanges and not resend:
+        what = f"the functions of turn {turn.number} were answered, and the outcome is unknown"
+        raise GemcliError("IN_DOUBT", what)
+    return [one for one in turn.exchanges if one.state == ANSWERED][-1]
+
+
 def must_go_on(journal: Journal, exchange: Exchange) -> bool:
     """Whether the answer of an exchange, the last try of a message, is not finished yet."""
     found = delivery(journal, exchange)

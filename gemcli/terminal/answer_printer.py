@@ -38,6 +38,9 @@ class Printer:
     def on_resume(self, event: Event) -> None:
         """Tell that some of what was printed is repeated, if it was."""
 
+    def on_tool(self, _event: Event) -> None:
+        """Tell that a tool starts to run, or has ended."""
+
     def finish(self, ending: Ending) -> None:
         """Print what is left to print. Raises `BrokenPipeError`, `GemcliError` (NOT_PRINTED)."""
 
@@ -97,6 +100,10 @@ class EventPrinter(Printer):
         """Print the event."""
         self._stream.json(event)
 
+    def on_tool(self, _event: Event) -> None:
+        """Print the event."""
+        self._stream.json(_event)
+
     def finish(self, ending: Ending) -> None:
         """Print the final event, and wait for the reader."""
         error = ending.error
@@ -127,6 +134,10 @@ class TextPrinter(Printer):
         self._end_line()
         kept = f"its first {event['text_length']} characters"
         self._output.notice(f"the answer broke off; {kept} are kept, and the rest comes again")
+
+    def on_tool(self, _event: Event) -> None:
+        """Begin a line for the answer after it."""
+        self._end_line()
 
     def finish(self, ending: Ending) -> None:
         """Print the newline that the text of an answer lacks, and wait for the reader."""

@@ -45,15 +45,20 @@ class ToolEvent(TypedDict):
 class Tooling:
     """How the calls of a turn are answered: by which tools, and who is told of it.
 
-    `max_rounds` is how many answers with calls are acted on. With `resend`, tools that are in doubt
-    run again.
+    `max_rounds` is how many answers with calls are acted on. `command` goes on with a turn that
+    ended early. With `resend`, tools that are in doubt run again.
     """
 
     toolbox: Toolbox
     context: RunContext
     max_rounds: int
+    command: str
     resend: bool = False
     on_event: Callable[[ToolEvent], None] = lambda _event: None
+
+
+NO_TOOLS = Tooling(Toolbox(), RunContext({}, lambda _line: None), max_rounds=0, command="")
+"""All calls are for the user to answer."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from gemcli.errors import GemcliError
@@ -16,15 +16,6 @@ from gemcli.tools.run_context import RunContext
 def readers(values: Iterable[str]) -> dict[str, bool]:
     """Which of these values read standard input."""
     return {f"--tools {value}": value == "-" for value in values}
-
-
-def read(values: Iterable[str], notice: Callable[[str], None]) -> Toolbox:
-    """The tools that `--tools` names. Raises `GemcliError` (SETTINGS), and as `inputs.document`."""
-    toolbox = []
-    for value in values:
-        shown = "standard input" if value == "-" else value
-        toolbox += declarations.load(inputs.document(value, notice), shown, notice)
-    return Toolbox(toolbox)
 
 
 @contextmanager

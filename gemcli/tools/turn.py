@@ -14,7 +14,7 @@ from gemcli.call_model import Transport
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, FunctionCall
 from gemcli.chat.open_calls import how_to_answer
-from gemcli.errors import GemcliError
+from gemcli.errors import GemcliError, counted
 from gemcli.exchange import Result, exchange
 from gemcli.prepare_request import Request, settings_of_turn
 from gemcli.sessions.journal import Journal
@@ -57,6 +57,9 @@ def play(
         responses = _responses(session, tooling, runs)
         result = exchange(session, request_for(responses), transport)
         rounds -= 1
+    if tooling.max_rounds and not rounds and _calls_functions(result):
+        what = f"functions were called {counted(tooling.max_rounds, 'time')}, and are called again"
+        transport.notice(f"{what}; to go on with the turn: {tooling.command}")
     return Played(result, runs)
 
 

@@ -77,7 +77,9 @@ class House:
         """Send a message, or go on with the calls that are open."""
         until = time.monotonic() + self.left
         context = RunContext.of_session(str(self.path), os.environ, self.told.append, until)
-        tooling = Tooling(Toolbox(self.tools), context, self.max_rounds, on_event=self.events.append, **more)
+        tooling = Tooling(
+            Toolbox(self.tools), context, self.max_rounds, "gemcli …", on_event=self.events.append, **more
+        )
         never = RetryPolicy(0, lambda: 0.0)
         transport = Transport(self.gemini, BACKEND, Limits(20, until), never, notice=self.told.append)
         with Store(FileSystem(), self.told.append).open(str(self.path), 5) as session:
