@@ -15,7 +15,7 @@ from gemcli.sessions import records, signatures
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.signatures import LEFT_OUT, STAND_IN, TOOLS_LEFT_OUT, Target, with_stand_ins
 from gemcli.sessions.turns import Exchange
-from tests.builders import answer, model, user
+from tests.builders import answer, model, overloaded, unfinished, user
 from tests.support import InProcess, Model
 
 SIGNED = {"text": "a", "thoughtSignature": "c2ln"}
@@ -362,3 +362,17 @@ def test_an_alias_gets_the_stand_in(here: InProcess, model: Model) -> None:
     assert sent(model)[0]["thoughtSignature"] == STAND_IN
     here.ok("send", "-s", "b", "--response", "f=1")
     assert model.requests[-1]["contents"][1]["parts"] == model.requests[-1]["contents"][3]["parts"] == [CALL]
+
+
+def test_a_hop_is_asked_for_as_the_answer_was(here: InProcess, model: Model) -> None:
+    """Whatever version begins an answer, its next hop is asked for with the same body, in another process too."""
+    begin(here, model)
+    newer = {"modelVersion": "gemini-test-002"}
+    model.script(unfinished("b", token="dG9rZW4=", **newer), overloaded(), answer("c", **newer))
+    assert here("send", "-s", "a", "two", "--retries", "0").status == 4
+    here.ok("send", "-s", "a", "--continue")
+    first, failed, again = model.requests[1:]
+    assert first["contents"][1]["parts"] == WHOLE
+    assert failed == again == {**first, "continuationToken": "dG9rZW4="}
+    here.ok("send", "-s", "a", "three")
+    assert sent(model) == BARE
