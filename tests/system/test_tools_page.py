@@ -49,8 +49,6 @@ rules:
         - {toolCall: {toolType: GOOGLE_SEARCH_WEB, args: {queries: [north]}, id: s1}, thoughtSignature: c2ln}
         - {toolResponse: {toolType: GOOGLE_SEARCH_WEB, response: {found: Utqiagvik}, id: s1}, thoughtSignature: c2ln}
         - {functionCall: {name: get_current_weather, args: {location: Utqiagvik}, id: c1}, thoughtSignature: c2ln}
-  - when: {contains: look up}
-    answer: The weather.
   - when: {contains: umbrella}
     answer: No, it is sunny.
   - when: {contains: Boston}
@@ -82,6 +80,15 @@ rules:
   - when: {after_call: get_image}
     answer: Here it is.
 """
+
+
+INSISTING = """
+rules:
+  - when: {contains: look up}
+    answer: The weather.
+  - answer: {calls: [{name: get_current_weather, args: {location: Boston}, id: c1}], signature: c2ln}
+"""
+"""What a model does that must call a function each time, or must not."""
 
 
 # The same with the SDK
@@ -155,10 +162,21 @@ CHATS: dict[str, dict[str, tuple[Any, Sequence[Any]]]] = {
             ],
         )
     },
+    "Functions called by gemcli": {"automatic": (WEATHER, [BOSTON, "Shall I take an umbrella?"])},
+    "Python functions": {"python": (WEATHER, [BOSTON])},
     "Calls that must be made, or must not": {
-        "any": (WEATHER | BY_HAND | calling("ANY"), [BOSTON]),
+        "any": (WEATHER | calling("ANY") | {"automatic_function_calling": {"maximum_remote_calls": 2}}, [BOSTON]),
         "one": (WEATHER | BY_HAND | calling("ANY", "get_current_weather"), [BOSTON]),
         "none": (WEATHER | BY_HAND | calling("NONE"), ["What could you look up?"]),
+    },
+    "Calls in parallel": {
+        "party": ({"tools": [power_disco_ball, start_music, dim_lights]}, ["Turn this place into a party!"])
+    },
+    "Calls that need the results of others": {
+        "home": (
+            {"tools": [get_weather_forecast, set_thermostat_temperature]},
+            ["If it's warmer than 20°C in London, set the thermostat to 20°C"],
+        )
     },
     "An image as a result": {
         "order": (
@@ -234,9 +252,10 @@ def command_lines(example: str) -> Iterator[tuple[list[str], int]]:
 
 
 @pytest.fixture
-def url() -> Iterator[str]:
-    """Where the simulated model is."""
-    answer: Callable[[str], Any] = RulesModel(load(RULES, "rules")).named
+def url(example: str) -> Iterator[str]:
+    """Where the model of an example is."""
+    rules = load(INSISTING if example.startswith("Calls that must be made") else RULES, "rules")
+    answer: Callable[[str], Any] = RulesModel(rules).named
     with serve(application({}, answer)) as server:
         yield server.url
 
