@@ -4,8 +4,9 @@ How a message travels, from the command line to the model and back:
 
     cli.main                parses the command line and makes an App
     commands/send           reads the message, and prints what comes of it
-    send_message            makes the session if need be, locks it, and looks for a stored answer
-      prepare_request       checks turn order and settings, and builds the request body
+    send_message            makes the session if need be, and locks it
+      choose_request        looks for a stored answer, and for what the last turn waits for
+        prepare_request     checks turn order and settings, and builds the request body
       exchange              asks for the answer: for one hop, or several if it is long
         hop                 1. calls the model
                             2. appends the request record, synced to disk, as it first leaves

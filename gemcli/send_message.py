@@ -9,85 +9,44 @@ import random
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 from typing import NamedTuple
 
 from gemcli import exchange
-from gemcli.api import backends
 from gemcli.api.backends import Backend
 from gemcli.api.gemini import preload
-from gemcli.api.limits import Limits
-from gemcli.api.models import check_model
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
 from gemcli.call_model import ResumeEvent, Transport, WaitEvent
-from gemcli.chat import long_answers, turn_order
 from gemcli.chat.answers import Answer
 from gemcli.chat.contents import Content
-from gemcli.create_session import NewOptions, create_if_missing, header, renewed_header
-from gemcli.errors import GemcliError, counted
+from gemcli.choose_request import (
+    SendOptions,
+    Step,
+    continuation_request,
+    first_request,
+    first_step,
+    message_request,
+    sent_before,
+)
+from gemcli.create_session import create_if_missing, header, renewed_header
+from gemcli.errors import GemcliError
 from gemcli.exchange import Result
 from gemcli.prepare_request import (
     Request,
     how_to_continue,
-    prepare,
-    prepare_continuation,
-    settings_of_turn,
 )
-from gemcli.sessions import names, once
+from gemcli.sessions import names
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import SessionRecord
 from gemcli.sessions.session import Session
-from gemcli.sessions.turns import Exchange
-from gemcli.settings.config import Config, merge
 from gemcli.signals import deferred
-from gemcli.tools import given_responses, turn
-from gemcli.tools.call_tools import NO_TOOLS, Run, Tooling
-from gemcli.tools.given_responses import GivenResponse
+from gemcli.tools import turn
+from gemcli.tools.call_tools import Run
 from gemcli.tools.turn import Played
 
 ORIGIN = {"kind": "send"}
 """The origin of a session that --create makes."""
-
-
-@dataclass(frozen=True)
-class SendOptions:
-    """What the command line asks for, read and checked. `wait` is for the session, in seconds.
-
-    `content` is the message. There is none if `responses` answer the calls of the last turn, or if
-    the command `continues` the last answer. It asks for at most `max_hops` hops of an answer. With
-    `tooling` it runs what answers call.
-    """
-
-    session: str
-    content: Content | None
-    responses: tuple[GivenResponse, ...]
-    continues: bool
-    model: str | None
-    config: Config
-    create: bool
-    limits: Limits
-    retries: int
-    wait: float
-    key: str | None
-    resend: bool
-    max_turns: int | None
-    max_hops: int
-    stream: bool
-    full: bool
-    tooling: Tooling = NO_TOOLS
-
-    @property
-    def max_output_tokens(self) -> int | None:
-        """The new limit of an answer that the command continues."""
-        limit = (self.config.get("generationConfig") or {}).get("maxOutputTokens")
-        return limit if isinstance(limit, int) else None
-
-    @property
-    def for_new(self) -> NewOptions:
-        """What a session is made with by --create."""
-        return NewOptions(self.model, None, self.config)
 
 
 class Reply(NamedTuple):
@@ -100,15 +59,6 @@ class Reply(NamedTuple):
     journal: Journal
     sent: bool
     runs: list[Run]
-
-
-class Step(Enum):
-    """What a command does first."""
-
-    NOTHING = "the answer is stored"
-    GO_ON = "ask for the next hop of the last answer"
-    CALL = "run the tools that the last answer calls"
-    SEND = "send a message, or the responses that are given"
 
 
 @contextmanager
@@ -132,8 +82,8 @@ def send(
     wait = min(options.wait, max(0.0, options.limits.remaining))
     with ExitStack() as signals_held:
         with app.open(options.session, wait) as session:
-            stored = _sent_before(session.journal, options)
-            step = _first_step(session.journal, options, stored)
+            stored = sent_before(session.journal, options)
+            step = first_step(session.journal, options, stored)
             runs: list[Run] = []
             if stored and step is Step.NOTHING:
                 result = exchange.stored_result(stored, session.journal)
@@ -142,7 +92,7 @@ def send(
             else:
                 if settings := _new_settings(app, session.journal, options):
                     session.append(settings)
-                request, backend = _FIRST[step](app, session.journal, options)
+                request, backend = first_request(app, session.journal, options, step)
                 if names.is_path(options.session) and not created:
                     app.tell_destinations(session.journal.header)
                 _note_doubt(app, session.journal, options, step)
@@ -168,7 +118,7 @@ def _play(
 
     def request_for(responses: Content) -> Request:
         answering = replace(options, content=responses, key=None, create=False)
-        return _message(app, session.journal, answering)[0]
+        return message_request(app, session.journal, answering)[0]
 
     try:
         return turn.play(session, result, request_for, transport, options.tooling)
@@ -235,15 +185,17 @@ def _note_doubt(app: App, journal: Journal, options: SendOptions, step: Step) ->
 def preview(app: App, options: SendOptions) -> dict[str, object]:
     """The request that would be sent. Needs no key."""
     journal = _journal(app, options)
-    stored = _sent_before(journal, options)
-    step = _first_step(journal, options, stored)
+    stored = sent_before(journal, options)
+    step = first_step(journal, options, stored)
     if stored and step is Step.NOTHING:
         return {
             "session": options.session,
             **dict.fromkeys(("model", "backend", "method", "url", "body")),
             "notes": [f"answered before, as turn {stored.turn}: nothing is sent"],
         }
-    request, backend = (_continuation if step is Step.GO_ON else _message)(app, journal, options)
+    request, backend = (continuation_request if step is Step.GO_ON else message_request)(
+        app, journal, options
+    )
     gemini = app.gemini(backend, dry=True)
     return {
         "session": options.session,
@@ -258,7 +210,7 @@ def _create_if_missing(app: App, options: SendOptions) -> bool:
     """Create the session, unless it exists or the message could not be sent anyway."""
     if app.store.exists(app.path(options.session)):
         return False
-    _, backend = _message(app, _journal(app, options), options)
+    _, backend = message_request(app, _journal(app, options), options)
     app.require_endpoint(backend, options.limits.remaining)
     return create_if_missing(app, options.session, options.for_new, origin=ORIGIN)
 
@@ -278,90 +230,3 @@ def _new_settings(app: App, journal: Journal, options: SendOptions) -> SessionRe
     if not options.create:
         return None
     return renewed_header(app, journal, options.for_new, origin=ORIGIN)
-
-
-def _first_step(journal: Journal, options: SendOptions, stored: Exchange | None) -> Step:
-    """What to do: for a message that is `stored`, what its turn still waits for, if anything."""
-    if stored and once.must_go_on(journal, stored):
-        return Step.GO_ON
-    if not stored and not options.continues:
-        return Step.SEND
-    open_turn = journal.open_turn
-    may_call = options.tooling.max_rounds and not _must_be_longer(journal, options)
-    if may_call and open_turn and (stored is None or stored.turn == open_turn.number):
-        return Step.CALL
-    return Step.NOTHING if stored else Step.GO_ON
-
-
-def _must_be_longer(journal: Journal, options: SendOptions) -> bool:
-    """Whether the last answer goes on before its calls count."""
-    last = journal.continuable
-    if last is None:
-        return False
-    more = options.continues and options.max_output_tokens is not None
-    return more or long_answers.goes_on(last.answer or {})
-
-
-def _message(app: App, journal: Journal, options: SendOptions) -> tuple[Request, Backend]:
-    """The request with a message or responses, and its backend."""
-    content = _content(journal, options)
-    turns = len(journal.live) - (journal.open_turn is not None)
-    if options.max_turns is not None and turns >= options.max_turns:
-        has = f"{options.session} has {counted(turns, 'turn')}"
-        message = f"{has}, and --max-turns is {options.max_turns}; nothing was sent"
-        raise GemcliError("TOO_MANY_TURNS", message)
-    before = settings_of_turn(journal)
-    model = check_model(before.model if options.model is None else options.model)
-    backend = backends.backend_for(journal.header, model, app.environ)
-    usual = merge(journal.header["config"], before.config)
-    config = {} if merge(usual, options.config) == usual else options.config
-    if options.create and (config or model != journal.header["model"]):
-        what = f"{options.session} exists and has other settings"
-        app.output.notice(f"{what}: these hold for this message only")
-    request = prepare(journal, content, backend, model=model, config=config, key=options.key)
-    return request, backend
-
-
-def _continuation(app: App, journal: Journal, options: SendOptions) -> tuple[Request, Backend]:
-    """The request for the next hop of the last answer, and its backend."""
-    begun = journal.continuable
-    model = begun.request["model"] if begun else journal.header["model"]
-    backend = backends.backend_for(journal.header, model, app.environ)
-    limit = options.max_output_tokens if options.continues else None
-    return prepare_continuation(journal, backend, limit), backend
-
-
-def _calls(app: App, journal: Journal, _options: SendOptions) -> tuple[None, Backend]:
-    """No request, because tools run before it, and the backend of the one with their results."""
-    model = check_model(settings_of_turn(journal).model)
-    return None, backends.backend_for(journal.header, model, app.environ)
-
-
-_FIRST: dict[Step, Callable[[App, Journal, SendOptions], tuple[Request | None, Backend]]] = {
-    Step.GO_ON: _continuation,
-    Step.CALL: _calls,
-    Step.SEND: _message,
-}
-"""What makes the request of each step."""
-
-
-def _content(journal: Journal, options: SendOptions) -> Content:
-    """The message, or the responses of the calls that wait. Raises `GemcliError` (RESPONSES)."""
-    if options.content is not None:
-        return options.content
-    return given_responses.fit(turn_order.open_calls(journal.history), options.responses)
-
-
-def _sent_before(journal: Journal, options: SendOptions) -> Exchange | None:
-    """The exchange whose answer stands for the message, if it was sent before under its key."""
-    if options.key is None:
-        return None
-    model = options.model or journal.header["model"]
-    config = merge(journal.header["config"], options.config)
-    message = once.Message(options.key, _content(journal, options), model, config)
-    last = once.last_try(journal, message)
-    if last is None:
-        return None
-    hint = f"run gemcli history -s {shlex.quote(options.session)} --turn {last.turn} to see it"
-    stored = once.stored_answer(journal, last, message, resend=options.resend, hint=hint)
-    return once.last_answer(journal, stored, resend=options.resend) if stored else None

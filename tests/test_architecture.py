@@ -45,8 +45,9 @@ LAYERS: dict[str, str] = {
     "tools": "errors signals text chat settings sessions terminal api prepare_request call_model exchange",
     "app": "errors settings sessions terminal api",
     "create_session": "errors text chat settings sessions formats terminal api app",
+    "choose_request": "errors chat settings sessions api prepare_request tools app create_session",
     "send_message": (
-        "errors signals chat settings sessions api prepare_request call_model exchange tools app create_session"
+        "errors signals chat sessions api prepare_request call_model exchange tools app create_session choose_request"
     ),
     "replay": (
         "errors signals text chat settings sessions formats terminal api prepare_request call_model exchange tools "
@@ -54,7 +55,7 @@ LAYERS: dict[str, str] = {
     ),
     "commands": (
         "errors signals text chat settings sessions formats terminal api prepare_request call_model exchange tools "
-        "app create_session send_message replay"
+        "app create_session choose_request send_message replay"
     ),
     "cli": "errors signals sessions terminal api app commands",
     "__main__": "simulator cli",

@@ -19,9 +19,10 @@ from gemcli.api.limits import Limits
 from gemcli.app import App
 from gemcli.call_model import DEFAULT_HOPS
 from gemcli.chat.contents import other_parts, parts_of, user_text
+from gemcli.choose_request import SendOptions
 from gemcli.errors import GemcliError, did_you_mean
 from gemcli.exchange import Result
-from gemcli.send_message import Reply, SendOptions
+from gemcli.send_message import Reply
 from gemcli.sessions import records
 from gemcli.settings.definitions import OPTIONS as SETTINGS
 from gemcli.settings.tool_settings import TOOL_OPTIONS
