@@ -161,7 +161,7 @@ def _outcome(exchange: Exchange) -> str:
     """What became of a request that was not answered, and why."""
     state = exchange.state.replace("_", " ")
     failure = documents.failure_of(exchange)
-    why = ", ".join(filter(None, failure))
+    why = ", ".join(str(one) for one in failure if one)  # a session may hold anything there
     return f"{state}: {why}" if why else state
 
 
