@@ -47,9 +47,10 @@ def _in_order(contents: Sequence[Content]) -> Iterator[AnsweredCall]:
             if place is None:
                 continue
             response = left.pop(place)
-            result = response.get("response") or {}
-            one = AnsweredCall(name=call["name"], args=call.get("args") or {}, result=result)
-            if parts := response.get("parts"):
+            name, args = str(call.get("name")), call.get("args") or {}
+            one = AnsweredCall(name=name, args=args, result=response.get("response") or {})
+            parts = response.get("parts")
+            if parts and isinstance(parts, list):  # a session may hold anything there
                 one["parts"] = parts
             yield one
 

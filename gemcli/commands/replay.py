@@ -115,7 +115,7 @@ def command(
     In -s and --out, {date} and {time} stand for now, as in 2026-01-31 and 235959, local time.
 
     A script is a list of messages, or a mapping with model, system, config, vars and turns. All
-    problems in it are reported before anything is sent.
+    problems in it are reported before anything is sent. Function calls get its tool_results.
 
     \b
     Examples:

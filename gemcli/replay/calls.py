@@ -15,6 +15,9 @@ from gemcli.tools.results import Result
 MAX_ROUNDS = 8
 """How often the calls of one turn are answered: a model that goes on calling is stopped."""
 
+MAX_WANTED = 100
+"""Most calls that one turn may be expected to make."""
+
 
 class Called(NamedTuple):
     """The calls of a function that have at least these arguments."""
@@ -35,9 +38,10 @@ def are_made(wanted: Sequence[Called], calls: Sequence[FunctionCall]) -> list[bo
     taken: dict[int, int] = {}  # the wanted call that each call counts for
 
     def take(number: int, seen: set[int]) -> bool:
-        """Find a call for a wanted one, if need be by finding others for those that have one."""
-        for place, call in enumerate(calls):
-            if place not in seen and wanted[number].fits(call):
+        """Find a call for a wanted one, if need be another one for the wanted that has it."""
+        fitting = [place for place, call in enumerate(calls) if wanted[number].fits(call)]
+        for place in sorted(fitting, key=taken.__contains__):  # free ones first
+            if place not in seen:
                 seen.add(place)
                 if place not in taken or take(taken[place], seen):
                     taken[place] = number

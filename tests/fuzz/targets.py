@@ -21,14 +21,15 @@ from gemcli.api.streamed_answer import StreamedAnswer
 from gemcli.app import App
 from gemcli.chat import answers, long_answers, turn_order
 from gemcli.chat.answers import Answer
-from gemcli.chat.contents import Content, function_responses, group_turns, user_text
+from gemcli.chat.contents import Content, FunctionCall, function_responses, group_turns, user_text
 from gemcli.commands import rewind
 from gemcli.commands.export import FORMATS
 from gemcli.create_session import NewOptions
 from gemcli.errors import GemcliError
 from gemcli.formats import read_history
 from gemcli.replay import checks, events, plan, read_script
-from gemcli.replay.script import Script
+from gemcli.replay.calls import ToolResults, are_made
+from gemcli.replay.script import Script, Turn
 from gemcli.sessions import names, record_lines, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import fold, scan
@@ -39,7 +40,7 @@ from gemcli.simulator.simulated_api import simulate
 from gemcli.terminal import conversation, documents, escapes, inputs, session_table
 from gemcli.terminal.output import Output
 from gemcli.text import strict_json
-from tests.builders import answer
+from tests.builders import answer, model
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -269,6 +270,7 @@ def planned(one: Script) -> None:
     journal = Journal([header])
     for step in plan.plans(one, journal):
         message = step.message
+        called(step.turn, ToolResults(one.tool_results))
         printed([message.key, message.content, step.call_config])
         try:
             request = prepare_request.prepare(
@@ -278,6 +280,21 @@ def planned(one: Script) -> None:
             told(found)
         else:
             printed(request.body)
+
+
+def called(turn: Turn, results: ToolResults) -> None:
+    """Every call that a turn has a result for gets a sound one, once or more often."""
+    wanted = [one.called for one in (*turn.tool_results, *results.shared)]
+    for one in [*wanted, *turn.expect.calls]:
+        call = FunctionCall(name=one.name, args={**one.args}, id="c1")
+        assert are_made([one], [call]) == [True]
+        if one in wanted:
+            try:
+                content: Content = {"role": "user", "parts": results.answer([call], turn.tool_results)}
+            except GemcliError as found:  # used up by a call with fewer arguments
+                told(found)
+                continue
+            assert turn_order.check([user_text("a"), model({"functionCall": call}), content]) == []
 
 
 def lines(data: bytes) -> bool:

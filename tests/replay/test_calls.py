@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gemcli.replay.calls import Called, ToolResult, ToolResults, are_made
+from gemcli.replay.calls import MAX_WANTED, Called, ToolResult, ToolResults, are_made
 from gemcli.tools.results import of_value
 from tests.builders import error_from
 
@@ -38,6 +38,13 @@ def calls(*names: str) -> list[Any]:
 def test_are_made(wanted: list[str], made: list[str], ok: list[bool]) -> None:
     """Each wanted call needs a call of its own."""
     assert are_made([Called("f", F[name]) for name in wanted], calls(*made)) == ok
+
+
+def test_very_many_calls() -> None:
+    """As many as a script may expect are told apart, however many there were."""
+    wanted = [Called("f")] * MAX_WANTED
+    assert are_made(wanted, calls(*[""] * (MAX_WANTED - 1))) == [True] * (MAX_WANTED - 1) + [False]
+    assert all(are_made(wanted, calls(*["ab"] * 2000)))
 
 
 def test_another_function() -> None:
