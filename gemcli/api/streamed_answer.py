@@ -23,7 +23,7 @@ def read(data: bytes) -> Chunk:
 
 
 class StreamedAnswer:
-    """The one answer that the chunks of a stream make, in the form of an unstreamed one.
+    """The one answer that the chunks of a stream make, in the form of one that comes whole.
 
     Parts are merged and citations are gathered; of everything else the last value counts. A chunk
     with a token to resume from is a checkpoint: a stream that breaks later is continued from there.
@@ -44,6 +44,7 @@ class StreamedAnswer:
         self._last_values.update(chunk)
         if (chunk.get("promptFeedback") or {}).get("blockReason"):
             self.finished = True
+        has_token = False
         for candidate in chunk.get("candidates") or []:
             self.begun = True
             if candidate.get("finishReason"):
@@ -51,8 +52,9 @@ class StreamedAnswer:
             index: object = candidate.get("index")
             number = index if isinstance(index, int) else 0
             self._candidates.setdefault(number, _StreamedCandidate()).add(candidate)
-            if number == 0 and not self.finished and _token(candidate):
-                self._checkpoint = self._so_far()
+            has_token |= number == 0 and _token(candidate) is not None
+        if has_token and not self.finished:
+            self._checkpoint = self._so_far()
 
     @property
     def answer(self) -> Answer:

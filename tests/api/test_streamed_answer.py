@@ -285,6 +285,15 @@ def test_checkpoints(bodies: list[Any], data: st.DataObject) -> None:
     assert stream.answer == join(events)
 
 
+def test_a_checkpoint_has_all_of_its_chunk() -> None:
+    """What other candidates say in the chunk with the token belongs to the checkpoint; one that has ended has none."""
+    token = {"index": 0, "content": {"parts": [A]}, "continuationToken": "t"}
+    two = {"candidates": [token, {"index": 1, "content": {"parts": [B]}}], "responseId": "r"}
+    assert joined([two, chunk(C)]).at_checkpoint == two
+    ended = {"candidates": [token, {"index": 1, "finishReason": "STOP"}]}
+    assert joined([ended, chunk(C)]).at_checkpoint is None
+
+
 def test_a_checkpoint_in_each_chunk() -> None:
     """Checkpoints cost the same however much was said before them."""
     start = time.monotonic()
