@@ -23,6 +23,9 @@ from gemcli.tools import results
 STDIN = ("-", "@-")
 """The values that stand for standard input."""
 
+LONGEST_SHOWN = 60
+"""The longest text that a hint repeats, in characters."""
+
 
 @dataclass(frozen=True)
 class GivenResponse:
@@ -119,13 +122,19 @@ def _part(call: FunctionCall, one: GivenResponse, problems: list[Problem]) -> Pa
     try:
         value = strict_json.loads(one.data, results.MAX_DEPTH)
     except ValueError as error:
-        hint = "give a JSON value, or a PNG, JPEG, WebP or PDF file"
-        if one.file is None:
-            hint = f"put text in double quotes: --response {shlex.quote(one.call)}='\"…\"'"
         message = f"--response {one.call}: not JSON: {error}"
-        problems.append(Problem("value", message, hint=hint))
+        problems.append(Problem("value", message, hint=_how_to_write(one)))
         return {}
     return results.of_value(value).part(call)
+
+
+def _how_to_write(one: GivenResponse) -> str:
+    """What to do about a response that is no JSON: text often lacks its quotes."""
+    if one.file is not None:
+        return "give a JSON value, or a PNG, JPEG, WebP or PDF file"
+    text = one.data.decode("utf-8", "replace")
+    quoted = strict_json.dumps(text if 0 < len(text) <= LONGEST_SHOWN else "…")
+    return f"put text in double quotes: --response {shlex.quote(f'{one.call}={quoted}')}"
 
 
 def _missing(calls: Sequence[FunctionCall], parts: dict[int, Part]) -> Iterator[Problem]:
