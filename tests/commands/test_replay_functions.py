@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import pytest
 
-from tests.support import InProcess
+from gemcli.simulator.simulated_api import json_reply
+from tests.builders import answer, unfinished
+from tests.support import InProcess, Model
 
 RULES = """
 rules:
@@ -109,3 +112,24 @@ def test_a_result_is_missing(played: InProcess) -> None:
     done = played(*command)
     assert (done.status, done.lines[-1]["turns"]["sent"]) == (0, 3)
     assert responses(played, "s") == responses(played, "first")
+
+
+def test_an_answer_that_is_not_finished(here: InProcess, model: Model) -> None:
+    """It ends in 4 with the command that goes on with it, which asks for the rest only."""
+    (here.directory / "tale.yaml").write_text("- user: Tell\n  expect: {equals: Once upon a time}\n- Thanks\n")
+    busy = json_reply({"error": {"code": 503, "status": "UNAVAILABLE", "message": "busy"}}, 503)
+    model.script(unfinished("Once", token="t1"), busy)
+    done = here("replay", "tale.yaml", "-s", "./s.jsonl", "--retries", "0", "--errors", "json", env=model.env)
+    summary = done.lines[-1]
+    assert (done.status, done.error["reason"], summary["turns"]["skipped"]) == (4, "INCOMPLETE", 1)
+    assert (done.lines[1]["resumable"], done.lines[1]["hops"]) == (True, 1)
+    assert "run the same command again: the answer goes on" in done.error["hint"]
+    model.script(unfinished(" upon", token="t2"), answer(" a time"))
+    done = here(*shlex.split(summary["next"])[1:], env=model.env)
+    assert (done.status, done.lines[1]["text"], done.lines[1]["hops"]) == (0, "Once upon a time", 3)
+    tokens = [request.get("continuationToken") for request in model.requests]
+    assert tokens == [None, "t1", "t1", "t2", None]
+    assert (
+        done.lines[-1]["usage_metadata"]["total_token_count"]
+        == 14 + done.lines[2]["usage_metadata"]["total_token_count"]
+    )
