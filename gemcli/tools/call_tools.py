@@ -79,7 +79,11 @@ def call_tools(
     Raises `GemcliError`: IN_DOUBT before anything is run; INTERRUPTED or TIMEOUT when the tools
     that still run are killed, and those that have ended are recorded; `Unsaved`.
     """
-    recorded = session.journal.tool_runs(exchange)
+    recorded = {
+        place: run
+        for place, run in session.journal.tool_runs(exchange).items()
+        if run["call"] in calls[place : place + 1]
+    }
     runs = {
         place: Run(calls[place], _recorded_result(run), run.get("elapsed_ms", 0), reused=True)
         for place, run in recorded.items()

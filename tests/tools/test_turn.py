@@ -25,7 +25,7 @@ from gemcli.chat.contents import Content, user_text
 from gemcli.errors import GemcliError
 from gemcli.exchange import exchange
 from gemcli.prepare_request import Request, prepare
-from gemcli.sessions import records
+from gemcli.sessions import record_lines, records
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.store import Store
@@ -251,6 +251,21 @@ def test_in_doubt(house: House, model: Model) -> None:
     assert [(run.call["name"], run.reused) for run in played.runs] == [("light", True), ("lock", False)]
     assert house.runs[-1:] == ["lock"]
     assert len(house.runs) == 5
+
+
+def test_records_of_other_calls(house: House, model: Model) -> None:
+    """What was recorded of a call that the answer does not have, or has elsewhere, is nobody's result."""
+    model.script(answer(call("light", args={"n": 1})), answer("done"))
+    house.max_rounds = 0
+    house()
+    house.max_rounds = 10
+    with house.path.open("ab") as file:
+        for place, number in ((0, 2), (1, 1)):
+            other: Any = {"name": "light", "args": {"n": number}}
+            run = records.tool_ended("1.1", place, other, response={"output": "other"}, elapsed_ms=1)
+            file.write(record_lines.encode(run))
+    assert [run.reused for run in house(None).runs] == [False]
+    assert house.runs == ["light"]
 
 
 def test_the_deadline_ends_tools(house: House, model: Model) -> None:
