@@ -11,7 +11,9 @@ from gemcli.chat.contents import Content, function_calls, other_parts, text_of
 from gemcli.errors import GemcliError
 from gemcli.terminal import conversation, documents
 from gemcli.terminal.documents import Document
+from gemcli.terminal.escapes import as_json
 from gemcli.terminal.output import Output
+from gemcli.terminal.screen import cut
 from gemcli.terminal.stream import Stream
 
 Event = Mapping[str, object]
@@ -38,7 +40,7 @@ class Printer:
     def on_resume(self, event: Event) -> None:
         """Tell that some of what was printed is repeated, if it was."""
 
-    def on_tool(self, _event: Event) -> None:
+    def on_tool(self, event: Event, /) -> None:
         """Tell that a tool starts to run, or has ended."""
 
     def finish(self, ending: Ending) -> None:
@@ -100,9 +102,9 @@ class EventPrinter(Printer):
         """Print the event."""
         self._stream.json(event)
 
-    def on_tool(self, _event: Event) -> None:
+    def on_tool(self, event: Event, /) -> None:
         """Print the event."""
-        self._stream.json(_event)
+        self._stream.json(event)
 
     def finish(self, ending: Ending) -> None:
         """Print the final event, and wait for the reader."""
@@ -135,7 +137,7 @@ class TextPrinter(Printer):
         kept = f"its first {event['text_length']} characters"
         self._output.notice(f"the answer broke off; {kept} are kept, and the rest comes again")
 
-    def on_tool(self, _event: Event) -> None:
+    def on_tool(self, _event: Event, /) -> None:
         """Begin a line for the answer after it."""
         self._end_line()
 
@@ -164,9 +166,22 @@ class TerminalPrinter(TextPrinter):
         for kind, text in conversation.said_in(content_of(chunk), "model"):
             if kind == "model":
                 self._print(text)
+            elif kind == "call":
+                self._print_apart(f"{conversation.ARROWS[kind]}{text}")
             else:
-                self._end_line()
-                self._print(f"{conversation.ARROWS.get(kind, '')}{text}\n")
+                self._print_apart(*conversation.part_lines(text, self._output.columns))
+
+    def on_tool(self, event: Event, /) -> None:
+        """Print what a tool returned, on one line."""
+        if "response" in event:
+            returned = f"{event['name']}: {as_json(event['response'])}"
+            self._print_apart(
+                cut(f"{conversation.ARROWS['response']}{returned}", self._output.columns)
+            )
+
+    def _print_apart(self, *lines: str) -> None:
+        self._end_line()
+        self._print("".join(f"{line}\n" for line in lines))
 
     def finish(self, ending: Ending) -> None:
         """Print a line with the turn, the model, tokens and seconds, if there is an answer."""

@@ -87,11 +87,15 @@ def lines_of(turn: Turn, columns: int) -> Iterator[Line]:
             yield [Piece(cut(f"{INDENT}{ARROWS[kind]}{text}", columns))]
             continue
         look = LOOKS.get(kind, "plain")
-        lines = list(wrapped(text, columns - len(INDENT)))
-        if kind == "part" and len(lines) > MOST_LINES:
-            lines[MOST_LINES - 1 :] = ["…"]
-        for line in lines:
+        wrap = part_lines if kind == "part" else wrapped
+        for line in wrap(text, columns - len(INDENT)):
             yield [Piece(INDENT), Piece(line, look)] if line else []
+
+
+def part_lines(text: str, columns: int) -> list[str]:
+    """What is shown of a Part that is no text, in lines of this width."""
+    lines = list(wrapped(text, columns))
+    return lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], "…"]
 
 
 def said_in(content: Content, role: Literal["user", "model"]) -> Iterator[Said]:

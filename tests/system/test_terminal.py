@@ -168,6 +168,20 @@ def test_an_answer_as_it_comes(terminal: Terminal, model: Model) -> None:
     assert lines[4].startswith("gemcli: error: the model waits")
 
 
+def test_a_tool_that_is_run(terminal: Terminal, model: Model, tmp_path: Path) -> None:
+    """What it returned is a line between the call and the answer, cut where the terminal ends."""
+    (tmp_path / "tools.json").write_text(json.dumps([{"name": "f", "command": ["printf", "%0200d"]}]))
+    model.script(answer("Let me see", CALL), answer("It is 0."))
+    tools = ("--tools", "tools.json", "--run-tools")
+    status, printed = terminal("send", "-s", "a", "--create", *tools, "hi", env=model.env | {"TERM": "xterm"})
+    assert status == 0
+    lines = printed.rpartition("\r\x1b[K")[2].splitlines()
+    assert lines[:2] == ["Let me see", "→ f({})"]
+    assert lines[2].startswith('← f: {"output":')
+    assert lines[2].endswith("…")
+    assert lines[3] == "It is 0."
+
+
 def test_an_answer_that_breaks_off(terminal: Terminal, model: Model) -> None:
     """The error begins on a line of its own."""
     model.script(streaming(sse(answer("Half an", finish=None))))
