@@ -136,7 +136,8 @@ def _ask(session: Session, request: Request, transport: Transport, step: Step) -
     try:
         return send_it(session, request, transport)
     except GemcliError as error:
-        if error.reason != "INTERRUPTED" or not session.journal.continuable:
+        lost = error.reason == "INTERRUPTED" or (step is Step.GO_ON and error.outcome == "unknown")
+        if not lost or not session.journal.continuable:
             raise
         hint = f"go on with the answer: {how_to_continue(session.journal)}"
         raise error.replace(hint=hint) from error.__cause__

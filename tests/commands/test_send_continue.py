@@ -120,9 +120,13 @@ def test_a_hop_in_doubt(here: InProcess, model: Model) -> None:
     model.script(unfinished("Once", token="t1"), RESET)
     done = here("send", "-n", "-s", "a", "A tale")
     assert (done.status, done.json["resumable"]) == (4, True)
+    model.script(RESET)
+    done = go_on(here)
+    assert (done.status, done.out) == (75, "")
+    assert "hint: go on with the answer: gemcli send -s a --continue\n" in done.err
     model.script(answer(" upon a time"))
     done = go_on(here)
-    assert (done.status, done.json["text"], done.json["totals"]["requests"]) == (0, "Once upon a time", 3)
+    assert (done.status, done.json["text"], done.json["totals"]["requests"]) == (0, "Once upon a time", 4)
     assert done.err == "gemcli: note: whether hop 2 of the answer was answered is unknown; it is asked for again\n"
 
 
