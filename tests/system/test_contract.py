@@ -29,7 +29,7 @@ SEND = [
     "session", "turn", "id", "key", "time", "model", "sent", "text", "function_calls",
     "finish_reason", "block_reason", "usage_metadata", "model_version", "response_id", "status",
     "reason", "hops", "context_token_count", "resumable", "attempts", "elapsed_ms", "waited_ms",
-    "saved", "totals", "notes",
+    "saved", "tools", "totals", "notes",
 ]  # fmt: skip
 TURN = [
     "turn", "time", "state", "reason", "key", "model", "user", "text", "function_calls",
