@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 from gemcli.chat.contents import Content, function_calls, function_responses, group_turns
-from tests.support import Gemcli, read_session
+from tests.support import InProcess, read_session
 
 PAGE = (Path(__file__).parents[2] / "man" / "gemcli-script.5.md").read_text(encoding="utf-8")
 DATA = Path(__file__).parents[1] / "data"
@@ -46,24 +47,24 @@ def played(directory: Path) -> dict[str, list[list[Content]]]:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_published_conversations_are_played(name: str, gemcli: Gemcli) -> None:
+def test_published_conversations_are_played(name: str, here: InProcess) -> None:
     """Each expected call is made, gets its result, and the suite passes; the second time nothing is sent."""
     if RECIPES[name] == "jq" and not shutil.which("jq"):
         pytest.skip("the recipe is one of jq, which is not installed here")
-    here = gemcli.directory
-    shutil.copytree(DATA / name, here, dirs_exist_ok=True)
+    directory = here.directory
+    shutil.copytree(DATA / name, directory, dirs_exist_ok=True)
     suffix = {"python": "py", "jq": "jq"}[RECIPES[name]]
-    (here / f"{name}.{suffix}").write_text(blocks(RECIPES[name])[0])
+    (directory / f"{name}.{suffix}").write_text(blocks(RECIPES[name])[0])
     (script,) = (block for block in blocks("sh") if f"{name}.{suffix}" in block)
     make, play = script.strip().rsplit("\n", 1)
-    done = gemcli.shell(make)
+    done = here.shell(make)
     assert done.status == 0, done.err
-    suite = [json.loads(line) for line in (here / f"{name}.jsonl").read_text().splitlines()]
-    (here / "rules.yaml").write_text(rules(suite))
-    play = play.replace("gemini-flash-latest", "simulator/rules:rules.yaml")
-    done = gemcli.shell(play)
+    suite = [json.loads(line) for line in (directory / f"{name}.jsonl").read_text().splitlines()]
+    (directory / "rules.yaml").write_text(rules(suite))
+    _, *words = shlex.split(play.replace("gemini-flash-latest", "simulator/rules:rules.yaml"))
+    done = here(*words)
     assert done.status == 0, done.out
-    sessions = played(here / name)
+    sessions = played(directory / name)
     assert sessions.keys() == {one["name"] for one in suite}
     for one in suite:
         for turn, contents in zip(one["turns"], sessions[one["name"]], strict=True):
@@ -72,4 +73,4 @@ def test_published_conversations_are_played(name: str, gemcli: Gemcli) -> None:
             results = [response["response"] for each in contents for response in function_responses(each)]
             assert results == [{"output": result["result"]} for result in turn.get("tool_results", [])]
     assert any(len(contents) > 4 for turns in sessions.values() for contents in turns) is (name == "bfcl")
-    assert gemcli.shell(play).lines[-1]["turns"]["sent"] == 0
+    assert here(*words).lines[-1]["turns"]["sent"] == 0
