@@ -190,7 +190,10 @@ def tools(function: F) -> F:
     """`--tools FILE`, and one option for each of `TOOL_OPTIONS`."""
     from gemcli.settings.tool_settings import TOOL_OPTIONS
 
-    text = "Declare the functions in a YAML or JSON file, - for standard input."
+    text = (
+        "Declare the functions in a YAML or JSON file, - for standard input; or those of a Python "
+        "file, as in FILE.py:NAME,NAME."
+    )
     files = click.option("--tools", "tools_files", metavar="FILE", multiple=True, help=text)
     return all_of([files, *_options_of(TOOL_OPTIONS)])(function)
 

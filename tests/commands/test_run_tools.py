@@ -99,9 +99,12 @@ def test_stream(house: InProcess, model: Model) -> None:
 
 
 def test_python_functions(house: InProcess, model: Model) -> None:
-    """Functions of a Python file are declared and run; what they print is told."""
+    """Functions of a Python file are declared for a session, and run; what they print is told."""
+    tools = ("--tools", "house.py:set_light")
     model.script(answer(call("set_light", args={"level": 3})), answer("Done."))
-    done = house("send", "-s", "a", "Dim it", "--tools", "house.py:set_light", "--run-tools")
+    house.ok("new", "-s", "p", *tools)
+    done = house("send", "-s", "p", "Dim it", *tools, "--run-tools")
+    assert not any("config" in record for record in house.records("p")[1:])
     assert (done.status, done.json["tools"][0]["response"]) == (0, {"result": {"level": 3}})
     assert "house.py: setting it" in done.err
     declared = model.requests[0]["tools"][0]["functionDeclarations"]
