@@ -22,7 +22,7 @@ from gemcli.api.gemini import IGNORED_ENVIRONMENT
 from gemcli.cli import COMMANDS
 from gemcli.errors import STATUSES
 from gemcli.terminal.environment import ENVIRONMENT
-from tests.builders import answer, call, contents
+from tests.builders import answer, call, contents, unfinished
 from tests.support import InProcess, Model
 
 ROOT = Path(__file__).parents[1]
@@ -327,6 +327,9 @@ def test_every_example_runs(line: str, here: InProcess, model: Model) -> None:
     if "--response" in line:  # there must be a call that waits
         model.script(answer(call("read_file")))
         assert here("send", "-s", "bug42", "Read it", env=world).status == 5
+    if "--continue" in line:  # there must be an answer that was cut off
+        model.script(unfinished("At length", token="t"), answer(" and to the end"))
+        assert here("send", "-s", "bug42", "At length", "--max-hops", "1", env=world).status == 4
     for args in commands:
         done = here(*args, env=world)
         assert done.status == 0, f"gemcli {shlex.join(args)}: {done.err}"

@@ -190,6 +190,7 @@ def command(
       gemcli send -s bug42 --stream --text "Now at length"
       gemcli send -s daily --create --once "$(date +%F)" "A word for today?"
       gemcli send -s bug42 --response read_file='"int main(void);"'
+      gemcli send -s bug42 --continue
     """
     common_options.require_meaning(APART, NEEDS | (TO_CONTINUE if continues else {}))
     for option, given in (("--response", responses), ("--continue", continues)):
