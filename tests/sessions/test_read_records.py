@@ -180,6 +180,7 @@ VALID: dict[str, tuple[list[Content], list[int], int, int, int | None]] = {
     "empty": ([], [], 0, 0, None),
     "function-calls": ([*contents("Rome?"), CALL, RESULT, SIGNED], [1], 3, 23, None),
     "open-call": ([*contents("Rome?"), CALL], [1], 1, 9, 1),
+    "tool-run": ([*contents("Rome?"), CALL], [1], 1, 9, 1),
     "rewound-and-undone": (contents("one", "1", "two", "2", "four", "4"), [1, 2, 4], 4, 28, None),
     "refused-and-failed": (contents("ok", "yes", "again", "now"), [1, 7], 7, 21, None),
     "forked": (contents("two", "2", "three", "3"), [2, 3], 1, 7, None),
