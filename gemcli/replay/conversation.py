@@ -80,7 +80,7 @@ class Conversation:
 
     def _play_turn(self, place: int, plan: Plan) -> Outcome:
         """Play the exchanges of a turn, one after the other. Errors are in the outcome."""
-        played = PlayedTurn()
+        played, length = PlayedTurn(), len(self._journal.records)
         message: Message | None = plan.message
         unanswered: GemcliError | None = None
         try:
@@ -93,6 +93,9 @@ class Conversation:
                     message, unanswered = None, error
             self._recorded.require_no_more_rounds(place, len(played.results))
         except GemcliError as error:
+            # An answer of which a part came before a signal was sent, too.
+            grew = len(self._journal.records) > length
+            played.sent |= grew and not isinstance(error, Unsaved)
             return self._failed(plan, played, error)
         return judge_turn(plan, played, self._script, self._context, unanswered)
 

@@ -75,7 +75,7 @@ def test_a_signal(world: World) -> None:
     seen: list[Outcome] = []
     with pytest.raises(Interrupted):
         world.play_into(seen, TALE, interrupt)
-    assert (came_to(seen), seen[0].number) == (["error INTERRUPTED", "skipped"], 1)
+    assert (came_to(seen), seen[0].number, seen[0].sent) == (["error INTERRUPTED", "skipped"], 1, True)
     assert came_to(world.play(TALE, *HOPS[1:])) == ["ok", "ok"]
     assert tokens(world) == [None, "t1", "t2", None]
 
