@@ -25,6 +25,9 @@ LONGEST_LINE = 2_000
 """Bytes of a line of stderr; a longer one is passed on in pieces."""
 
 
+MOST_TOLD = 1_000_000
+"""Bytes of stderr that are passed on in all."""
+
 LAST_WORDS = 1_000
 """Bytes kept of the end of stderr."""
 
@@ -51,6 +54,7 @@ class Child:
         self._is_last = False
         self._output = bytearray()
         self._line = b""
+        self._told = 0
         self.last_words = b""
         self._process = subprocess.Popen(  # noqa: S603 (the user has named it, and there is no shell)
             command,
@@ -153,6 +157,11 @@ class Child:
     def _tell(self, data: bytes) -> None:
         """Pass on what it wrote to stderr, as far as the lines are whole."""
         self.last_words = (self.last_words + data)[-LAST_WORDS:]
+        before, self._told = self._told, self._told + len(data)
+        if before > MOST_TOLD:
+            return
+        if self._told > MOST_TOLD:
+            data = b"\n... (the rest is left out)\n"
         *lines, self._line = (self._line + data).split(b"\n")
         if len(self._line) > LONGEST_LINE:
             lines.append(self._line)

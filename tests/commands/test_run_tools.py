@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.builders import answer, call, overloaded
+from tests.builders import answer, call, overloaded, unfinished
 from tests.support import CANARY, Gemcli, InProcess, Model
 
 TOOLS = """
@@ -119,6 +119,20 @@ def test_max_tool_rounds(house: InProcess, model: Model) -> None:
     assert "functions were called 2 times" in done.err
     assert "gemcli send -s a --continue --run-tools --tools tools.yaml" in done.err.replace("SESSION", "a")
     assert house.ok("send", "-s", "a", "--continue", *RUN)[0]["text"] == "Done."
+
+
+def test_calls_of_a_long_answer(house: InProcess, model: Model) -> None:
+    """Calls count when an answer has ended, however many hops it had, and whichever command asked for the last one."""
+    ending = [answer(call("light", args={"level": 3})), answer("Done.")]
+    model.script(unfinished("Wait.", token="t1"), *ending)
+    done = house.ok("send", "-s", "a", "Dim it", *RUN)[0]
+    assert (done["text"], done["id"], len(model.requests)) == ("Done.", "1.2", 3)
+    assert model.requests[2]["contents"][1]["parts"][0] == {"text": "Wait."}
+    model.script(unfinished("Wait.", call("light"), token="t1"), overloaded(), *ending)
+    done = house("send", "-s", "a", "Dim it", *RUN, "--retries", "0")
+    assert (done.status, done.json["tools"]) == (4, [])
+    done = house.ok("send", "-s", "a", "--continue", *RUN)[0]
+    assert (done["text"], done["id"], [tool["args"] for tool in done["tools"]]) == ("Done.", "2.2", [{}, {"level": 3}])
 
 
 def test_a_failure_on_the_way(house: InProcess, model: Model) -> None:

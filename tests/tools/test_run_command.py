@@ -105,6 +105,15 @@ def test_stderr(world: World) -> None:
     assert "".join(line.removeprefix("t: ") for line in world.told[2:]) == "three" + "x" * 5000
 
 
+def test_too_much_stderr(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of stderr without end only the beginning is passed on; the run goes on, and its last words are known."""
+    monkeypatch.setattr("gemcli.tools.child_process.MOST_TOLD", 100_000)
+    result = world.run("yes | head -c 5000000 >&2; echo the end >&2; exit 1")
+    assert result.response["error"].endswith("\nthe end")
+    assert world.told[-1] == "t: ... (the rest is left out)"
+    assert sum(map(len, world.told)) < 500_000
+
+
 def test_too_long(world: World) -> None:
     """A tool that prints without end is killed at the limit, and the model gets the beginning."""
     begun = time.monotonic()
