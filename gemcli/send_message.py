@@ -32,10 +32,7 @@ from gemcli.choose_request import (
 from gemcli.create_session import create_if_missing, header, renewed_header
 from gemcli.errors import GemcliError
 from gemcli.exchange import Result
-from gemcli.prepare_request import (
-    Request,
-    how_to_continue,
-)
+from gemcli.prepare_request import Request, how_to_continue
 from gemcli.sessions import names
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import SessionRecord
