@@ -132,13 +132,6 @@ def test_no_names(world: World, given: str) -> None:
     assert (caught.value.reason, "FILE.py:NAME" in str(caught.value.hint)) == ("USAGE", True)
 
 
-def test_files_and_functions(world: World) -> None:
-    """Tools files and functions come together; one name must not mean two things."""
-    (world.directory / "tools.yaml").write_text("- name: get_lights\n")
-    with pytest.raises(GemcliError, match="get_lights"), world.tools("tools.yaml", "house.py:get_lights"):
-        pass
-
-
 # The process itself, in this one
 
 
