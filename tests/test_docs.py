@@ -303,6 +303,7 @@ FILES = {
     "main.c": "int main(void) { return 0; }\n",
     "contents.json": json.dumps(contents("I am Alice", "Hello Alice")),
     "nightly.yaml": "- My name is Alice\n- user: What is my name?\n  expect: {contains: Alice}\n",
+    "tools.yaml": "- name: list_files\n  command: [ls]\n",
     "questions.jsonl": '{"id":"q1","turns":["One?","Two?"]}\n{"id":"q2","turns":["Three?"]}\n',
 }
 """The files that examples read, besides the session bug42."""
