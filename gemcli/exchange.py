@@ -3,18 +3,19 @@
 How a message travels, from the command line to the model and back:
 
     cli.main                parses the command line and makes an App
-    commands/send           reads the message, and prints what comes of it
-    send_message            makes the session if need be, and locks it
-      choose_request        looks for a stored answer, and for what the last turn waits for
-        prepare_request     checks turn order and settings, and builds the request body
+    commands.send           reads the message
+    send.send_message       makes the session if need be, and locks it
+      send.choose_request   looks for a stored answer, and for what the last turn waits for
+        requests.prepare_request    checks turn order and settings, and builds the request body
       exchange              asks for the answer: for one hop, or several if it is long
-        hop                 1. calls the model
+        requests.hop        1. calls the model
                             2. appends the request record, synced to disk, as it first leaves
                             3. judges the answer
                             4. appends the answer, or the failure, synced to disk
-          call_model        makes a request, and others as the retry policy says
+          requests.call_model       makes a request, and others as the retry policy says
             api.gemini      makes one HTTP request through the SDK
           sessions.session  appends one record
+    send.print_reply        prints what comes of it
 
 The request is on disk before its first byte leaves, but not yet while the SDK is loaded and the
 server connected: a program that is killed there has sent nothing, and leaves nothing in doubt. Once
@@ -34,13 +35,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gemcli.api.request_thread import interrupted
-from gemcli.call_model import Transport, resume_event
 from gemcli.chat import long_answers
 from gemcli.chat.answers import Answer, Verdict, content_of
 from gemcli.chat.contents import text_of
 from gemcli.errors import GemcliError, counted
-from gemcli.hop import Hop, ask
-from gemcli.prepare_request import Request, how_to_continue
+from gemcli.requests.call_model import Transport, resume_event
+from gemcli.requests.hop import Hop, ask
+from gemcli.requests.prepare_request import Request, how_to_continue
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import AttemptRecord

@@ -38,24 +38,18 @@ LAYERS: dict[str, str] = {
     "terminal": "errors signals text chat settings sessions",
     "simulator": "errors text chat terminal",
     "api": "errors signals text chat sessions terminal simulator",
-    "prepare_request": "errors chat settings sessions api",
-    "call_model": "errors signals chat sessions api",
-    "hop": "errors chat sessions api prepare_request call_model",
-    "exchange": "errors signals chat sessions api prepare_request call_model hop",
-    "tools": "errors signals text chat settings sessions terminal api prepare_request call_model exchange",
+    "requests": "errors signals chat settings sessions api",
+    "exchange": "errors signals chat sessions api requests",
+    "tools": "errors signals text chat settings sessions terminal api requests exchange",
     "app": "errors settings sessions terminal api",
     "create_session": "errors text chat settings sessions formats terminal api app",
-    "choose_request": "errors chat settings sessions api prepare_request tools app create_session",
-    "send_message": (
-        "errors signals chat sessions api prepare_request call_model exchange tools app create_session choose_request"
-    ),
+    "send": "errors signals chat settings sessions terminal api requests exchange tools app create_session",
     "replay": (
-        "errors signals text chat settings sessions formats terminal api prepare_request call_model exchange tools "
-        "app create_session"
+        "errors signals text chat settings sessions formats terminal api requests exchange tools app create_session"
     ),
     "commands": (
-        "errors signals text chat settings sessions formats terminal api prepare_request call_model exchange tools "
-        "app create_session choose_request send_message replay"
+        "errors signals text chat settings sessions formats terminal api requests exchange tools app create_session "
+        "send replay"
     ),
     "cli": "errors signals sessions terminal api app commands",
     "__main__": "simulator cli",

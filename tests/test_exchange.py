@@ -21,11 +21,11 @@ from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
 from gemcli.api.limits import Limits
 from gemcli.api.retry import RetryPolicy
-from gemcli.call_model import DEFAULT_HOPS, Transport
 from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
 from gemcli.exchange import Result, continue_answer, exchange
-from gemcli.prepare_request import prepare, prepare_continuation
+from gemcli.requests.call_model import DEFAULT_HOPS, Transport
+from gemcli.requests.prepare_request import prepare, prepare_continuation
 from gemcli.sessions import records
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.store import Store

@@ -14,7 +14,7 @@ from gemcli.sessions.journal import Journal
 from gemcli.terminal import options
 
 if TYPE_CHECKING:
-    from gemcli.prepare_request import Request
+    from gemcli.requests.prepare_request import Request
 
 Notice = Callable[[str], None]
 
@@ -126,7 +126,7 @@ def command(app: App, /, format_: str, session: str, curl: bool) -> None:
 
 
 def _last_request(journal: Journal) -> Request:
-    from gemcli.prepare_request import last_request
+    from gemcli.requests.prepare_request import last_request
 
     request = last_request(journal)
     if request is None:

@@ -14,11 +14,11 @@ from gemcli.api.limits import Limits
 from gemcli.api.request_thread import interrupted
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
-from gemcli.call_model import Transport, WaitEvent
 from gemcli.create_session import NewOptions, create_if_missing, header, renewed_header
 from gemcli.errors import GemcliError
 from gemcli.replay.events import Event
 from gemcli.replay.script import Script
+from gemcli.requests.call_model import Transport, WaitEvent
 from gemcli.sessions import names
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import SessionRecord

@@ -18,11 +18,9 @@ from dataclasses import replace
 from functools import partial
 
 from gemcli.api.request_thread import interrupted
-from gemcli.call_model import wait_event
 from gemcli.chat.contents import function_calls, function_responses
 from gemcli.errors import GemcliError
 from gemcli.exchange import Result, continue_answer, exchange, stored_result
-from gemcli.prepare_request import prepare, prepare_continuation
 from gemcli.replay import events
 from gemcli.replay.calls import MAX_ROUNDS, ToolResults
 from gemcli.replay.checks import observe
@@ -31,6 +29,8 @@ from gemcli.replay.events import Outcome, Status, can_go_on
 from gemcli.replay.judge_turn import PlayedTurn, judge_turn
 from gemcli.replay.plan import Plan, RecordedTurns, plans, require_settings
 from gemcli.replay.script import Script
+from gemcli.requests.call_model import wait_event
+from gemcli.requests.prepare_request import prepare, prepare_continuation
 from gemcli.sessions import once
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.once import Delivery, Message

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gemcli.api.request_thread import interrupted
-from gemcli.call_model import Transport
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, FunctionCall
 from gemcli.chat.open_calls import how_to_answer
 from gemcli.errors import GemcliError, counted
 from gemcli.exchange import Result, exchange
-from gemcli.prepare_request import Request, settings_of_turn
+from gemcli.requests.call_model import Transport
+from gemcli.requests.prepare_request import Request, settings_of_turn
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.session import Session
 from gemcli.sessions.turns import ANSWERED

@@ -15,9 +15,10 @@ import pytest
 
 from gemcli.api.gemini import Gemini
 from gemcli.chat.answers import judge
-from gemcli.commands.send import ALLOWED, print_result
+from gemcli.commands.send import ALLOWED
 from gemcli.errors import GemcliError
 from gemcli.exchange import Result
+from gemcli.send.print_reply import print_result
 from gemcli.sessions.session import Unsaved
 from gemcli.simulator.simulated_api import json_reply
 from gemcli.terminal.output import Output

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gemcli import create_session, exchange, prepare_request
+from gemcli import create_session, exchange
 from gemcli.api import credentials, endpoint, http_errors, models, sse, streamed_answer
 from gemcli.api.backends import Backend
 from gemcli.api.streamed_answer import StreamedAnswer
@@ -30,6 +30,7 @@ from gemcli.formats import read_history
 from gemcli.replay import checks, events, plan, read_script
 from gemcli.replay.calls import ToolResults, are_made
 from gemcli.replay.script import Script, Turn
+from gemcli.requests import prepare_request
 from gemcli.sessions import names, record_lines, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import fold, scan

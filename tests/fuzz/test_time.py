@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from gemcli import prepare_request
 from gemcli.api import sse, streamed_answer
 from gemcli.api.backends import Backend
 from gemcli.api.streamed_answer import StreamedAnswer
@@ -18,6 +17,7 @@ from gemcli.chat.contents import user_text
 from gemcli.errors import GemcliError
 from gemcli.formats import chat_completions, read_history
 from gemcli.replay import read_script
+from gemcli.requests import prepare_request
 from gemcli.sessions import records
 from gemcli.sessions.read_records import fold, scan
 from gemcli.settings import config as settings

@@ -10,7 +10,7 @@ import pytest
 
 from gemcli.api.backends import Backend
 from gemcli.chat.contents import Content, parts_of, user_text
-from gemcli.prepare_request import prepare
+from gemcli.requests.prepare_request import prepare
 from gemcli.sessions import records, signatures
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.signatures import LEFT_OUT, STAND_IN, TOOLS_LEFT_OUT, Target, with_stand_ins

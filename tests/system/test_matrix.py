@@ -18,7 +18,7 @@ from gemcli.api.backends import Backend
 from gemcli.chat import turn_order
 from gemcli.chat.contents import user_text
 from gemcli.errors import EXIT, REASONS, ReasonName
-from gemcli.prepare_request import prepare
+from gemcli.requests.prepare_request import prepare
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.store import Store
 from gemcli.signals import deferred

@@ -20,11 +20,11 @@ from gemcli.api.endpoint import endpoint_for
 from gemcli.api.gemini import Gemini
 from gemcli.api.limits import Limits
 from gemcli.api.retry import RetryPolicy
-from gemcli.call_model import Transport
 from gemcli.chat.contents import Content, user_text
 from gemcli.errors import GemcliError
 from gemcli.exchange import exchange
-from gemcli.prepare_request import Request, prepare
+from gemcli.requests.call_model import Transport
+from gemcli.requests.prepare_request import Request, prepare
 from gemcli.sessions import record_lines, records
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal

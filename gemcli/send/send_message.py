@@ -17,10 +17,14 @@ from gemcli.api.backends import Backend
 from gemcli.api.gemini import preload
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
-from gemcli.call_model import ResumeEvent, Transport, WaitEvent
 from gemcli.chat.answers import Answer
 from gemcli.chat.contents import Content
-from gemcli.choose_request import (
+from gemcli.create_session import create_if_missing, header, renewed_header
+from gemcli.errors import GemcliError
+from gemcli.exchange import Result
+from gemcli.requests.call_model import ResumeEvent, Transport, WaitEvent
+from gemcli.requests.prepare_request import Request, how_to_continue
+from gemcli.send.choose_request import (
     SendOptions,
     Step,
     continuation_request,
@@ -29,10 +33,6 @@ from gemcli.choose_request import (
     message_request,
     sent_before,
 )
-from gemcli.create_session import create_if_missing, header, renewed_header
-from gemcli.errors import GemcliError
-from gemcli.exchange import Result
-from gemcli.prepare_request import Request, how_to_continue
 from gemcli.sessions import names
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import SessionRecord

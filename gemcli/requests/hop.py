@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gemcli.api.models import with_suggestion
-from gemcli.call_model import Transport, call
 from gemcli.chat import long_answers
 from gemcli.chat.answers import Answer
 from gemcli.errors import GemcliError
-from gemcli.prepare_request import Request
+from gemcli.requests.call_model import Transport, call
+from gemcli.requests.prepare_request import Request
 from gemcli.sessions import records
 from gemcli.sessions.records import AttemptRecord, Record
 from gemcli.sessions.session import Session, Unsaved

@@ -15,7 +15,7 @@ from gemcli.chat import long_answers, turn_order
 from gemcli.chat.contents import Content
 from gemcli.create_session import NewOptions
 from gemcli.errors import GemcliError, counted
-from gemcli.prepare_request import Request, prepare, prepare_continuation, settings_of_turn
+from gemcli.requests.prepare_request import Request, prepare, prepare_continuation, settings_of_turn
 from gemcli.sessions import once
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.turns import Exchange
