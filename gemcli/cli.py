@@ -6,6 +6,7 @@ it alone turns an exception into lines on stderr and an exit status.
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import sys
@@ -149,6 +150,7 @@ def run() -> NoReturn:
     if threading.active_count() > 1:
         # A request that was given up still waits in its thread; sys.exit would wait for it.
         os._exit(status)
+    gc.freeze()  # Python would look for garbage in all that was loaded, once more before it ends
     sys.exit(status)
 
 
