@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from gemcli.settings.tool_settings import declared_functions
+
 if TYPE_CHECKING:
     from gemcli.settings.config import Config
 
@@ -21,7 +23,7 @@ CHOICES = {"NONE": "none", "AUTO": "auto", "ANY": "required"}
 def parameters(config: Config) -> dict[str, object]:
     """The parameters `tools` and `tool_choice`, as far as there are any."""
     found: dict[str, object] = {}
-    if tools := [_tool(declaration) for declaration in _declarations(config)]:
+    if tools := [_tool(declaration) for declaration in declared_functions(config)]:
         found["tools"] = tools
     if choice := _choice(config):
         found["tool_choice"] = choice
@@ -32,15 +34,10 @@ def left_out(config: Config) -> Iterator[str]:
     """The keys of the tools and their configuration that `parameters` leaves out."""
     for tool in config.get("tools") or []:
         yield from (key for key in tool if key != "functionDeclarations")
-    for declaration in _declarations(config):
+    for declaration in declared_functions(config):
         yield from (key for key in declaration if key not in SAID)
     if config.get("toolConfig") and _choice(config) is None:
         yield "toolConfig"
-
-
-def _declarations(config: Config) -> list[dict[str, Any]]:
-    tools: list[Any] = config.get("tools") or []
-    return [declaration for tool in tools for declaration in tool.get("functionDeclarations") or []]
 
 
 def _tool(declaration: Mapping[str, Any]) -> dict[str, object]:

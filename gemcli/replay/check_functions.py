@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
 
 from gemcli.replay import template
 from gemcli.replay.calls import Called, ToolResult
 from gemcli.replay.script import Script
+from gemcli.settings.tool_settings import declared_functions
+from gemcli.text import strict_json
 from gemcli.text.problems import Problems
 from gemcli.text.schema import MAX_NAMES
 from gemcli.text.tree import Text, shortened
@@ -27,8 +28,7 @@ def check_functions(script: Script, problems: Problems) -> None:
             hint = problems.suggest(called.name, declared) or f"declared are {known}"
             message = f"the function `{called.name}` is not declared"
             problems.add("undeclared", message, _place(called), hint)
-    shared = () if all(turn.raw for turn in script.turns) else script.tool_results
-    _note_templates(shared, problems)
+    _note_templates(script.tool_results, problems)
     for turn in script.turns:
         _note_templates(() if turn.raw else turn.tool_results, problems)
 
@@ -36,9 +36,7 @@ def check_functions(script: Script, problems: Problems) -> None:
 def _declared(script: Script) -> Iterator[str]:
     """The names of the functions that a request of the script may declare."""
     for config in (script.config, *(turn.config for turn in script.turns)):
-        for tool in config.get("tools") or []:
-            declarations: Any = tool.get("functionDeclarations") or []
-            yield from (str(one.get("name")) for one in declarations)
+        yield from (str(function.get("name")) for function in declared_functions(config))
 
 
 def _called(script: Script) -> Iterator[Called]:
@@ -51,24 +49,11 @@ def _called(script: Script) -> Iterator[Called]:
 
 def _note_templates(results: Sequence[ToolResult], problems: Problems) -> None:
     for result in results:
-        texts = _texts([result.called.args, result.result.response])
-        name = next((name for text in texts for name in template.names(text)), None)
-        if name:
+        text = strict_json.dumps([result.called.args, result.result.response])
+        for name in template.names(text)[:1]:
             message = f"`{{{{{shortened(name)}}}}}` in a tool result stays as it is"
             hint = "templates are for messages and expected texts"
             problems.note("result-template", message, _place(result.called), hint)
-
-
-def _texts(value: object) -> Iterator[str]:
-    """Every text in a JSON value, but for the keys."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
 
 
 def _place(called: Called) -> Text:

@@ -84,7 +84,7 @@ def with_tools_allowed(config: Config) -> Config:
 
     The API wants to be told if functions go together with its own tools.
     """
-    if not are_mixed(config.get("tools") or []):
+    if not are_mixed(config):
         return config
     together = {"includeServerSideToolInvocations": True}
     return {**config, "toolConfig": {**together, **config.get("toolConfig", {})}}

@@ -6,7 +6,7 @@ functions with the API's own tools.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gemcli.errors import Problem, did_you_mean
@@ -57,9 +57,16 @@ TOOL_OPTIONS = (
 """What options set in `tools` and `toolConfig`; config files have both as the API does."""
 
 
-def are_mixed(tools: Sequence[Mapping[str, Any]]) -> bool:
+def declared_functions(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The declarations of the functions that a config has among its tools."""
+    tools = config.get("tools") or []
+    return [one for tool in tools for one in tool.get("functionDeclarations") or []]
+
+
+def are_mixed(config: Mapping[str, Any]) -> bool:
     """Whether there are functions as well as the API's own tools."""
-    return bool(_declared(tools)) and any(tool.keys() - {"functionDeclarations"} for tool in tools)
+    own = any(tool.keys() - {"functionDeclarations"} for tool in config.get("tools") or [])
+    return own and bool(declared_functions(config))
 
 
 def merge_tool_config(old: Any, new: Any) -> Any:
@@ -88,14 +95,8 @@ def tool_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
         message = "a list of allowed functions needs the mode ANY or VALIDATED"
         hint = "use --tool-mode any, or validated, which may also answer with text"
         yield Problem("value", message, hint=hint)
-    declared = _declared(config.get("tools") or [])
+    declared = [str(function.get("name")) for function in declared_functions(config)]
     for name in allowed if declared else ():
         if name not in declared:
             hint = did_you_mean(name, declared) or f"declared are {', '.join(declared)}"
             yield Problem("unknown-function", f"the function {name} is not declared", hint=hint)
-
-
-def _declared(tools: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names of the functions that tools declare."""
-    functions = [one for tool in tools for one in tool.get("functionDeclarations") or []]
-    return [str(function.get("name")) for function in functions]

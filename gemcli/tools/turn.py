@@ -7,7 +7,7 @@ where this one stopped: the journal knows which calls are open, and which of the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gemcli.api.request_thread import interrupted
 from gemcli.chat import turn_order
@@ -21,6 +21,7 @@ from gemcli.sessions.journal import Journal
 from gemcli.sessions.session import Session
 from gemcli.sessions.turns import ANSWERED
 from gemcli.settings import config as settings
+from gemcli.settings.tool_settings import declared_functions
 from gemcli.signals import deferred
 from gemcli.tools import results
 from gemcli.tools.call_tools import Run, Tooling, call_tools
@@ -84,12 +85,7 @@ def _responses(session: Session, tooling: Tooling, runs: list[Run]) -> Content:
 def _calls_by_hand(journal: Journal, toolbox: Toolbox) -> list[FunctionCall]:
     """The open calls of functions that are declared, and that nothing runs."""
     config = settings.merge(journal.header["config"], settings_of_turn(journal).config)
-    tools: list[dict[str, Any]] = config.get("tools") or []
-    declared = {
-        declaration.get("name")
-        for tool in tools
-        for declaration in tool.get("functionDeclarations") or ()
-    }
+    declared = {function.get("name") for function in declared_functions(config)}
     declared -= {tool.name for tool in toolbox.tools.values() if tool.runs}
     calls = turn_order.open_calls(journal.history)
     return [call for call in calls if call["name"] in declared]
