@@ -15,9 +15,6 @@ from gemcli.tools.results import Result
 MAX_ROUNDS = 8
 """How often the calls of one turn are answered: a model that goes on calling is stopped."""
 
-MAX_WANTED = 100
-"""Most calls that one turn may be expected to make."""
-
 
 class Called(NamedTuple):
     """The calls of a function that have at least these arguments."""
@@ -76,25 +73,21 @@ class ToolResults:
     def answer(self, calls: Sequence[FunctionCall], own: Sequence[ToolResult]) -> list[Part]:
         """The Parts that answer the calls of one answer; the turn's `own` results go first.
 
-        Raises `GemcliError` (NO_TOOL_RESULT) if a call has none; then nothing is used up.
+        Raises `GemcliError` (NO_TOOL_RESULT) if a call has none.
         """
-        used = self._used.copy()
         parts, missing = [], []
         for call in calls:
-            found = next((one for one in (*own, *self.shared) if _is_for(one, call, used)), None)
-            if found is None:
+            fitting = (one for one in (*own, *self.shared) if one.called.fits(call))
+            found = next(filter(self._is_left, fitting), None)
+            if found:
+                self._used[found] += 1
+                parts.append(found.result.part(call))
+            else:
                 missing.append(shown(call))
-                continue
-            used[found] += 1
-            parts.append(found.result.part(call))
         if missing:
             what = f"the script has no tool result for {', '.join(missing)}"
             raise GemcliError("NO_TOOL_RESULT", what)
-        self._used = used
         return parts
 
-
-def _is_for(result: ToolResult, call: FunctionCall, used: Counter[ToolResult]) -> bool:
-    """Whether a result is for a call, and not used up."""
-    is_left = result.times is None or used[result] < result.times
-    return is_left and result.called.fits(call)
+    def _is_left(self, result: ToolResult) -> bool:
+        return result.times is None or self._used[result] < result.times

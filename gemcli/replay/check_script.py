@@ -42,7 +42,7 @@ RULES = {
     "undeclared": "what is said of a function is said of one that `tools` declare",
     "result-template": "`args` and `result` have no templates, which stay as they are (`--strict`)",
     "too-long": f"a conversation's messages have at most {MAX_CHARACTERS:,} characters",
-    "too-many": "a file has at most 100,000 messages, and a turn expects at most 100 calls",
+    "too-many": "a file has at most 100,000 messages",
     "file": "`system` is text, and no @FILE",
 }
 """The rules that only scripts have, by their stable names."""

@@ -119,12 +119,11 @@ class Conversation:
             if has_begun:
                 raise stop
             return Outcome("skipped", plan, error=stop)
-        if unfinished:
-            before = unfinished.answer
-            played.add_sent(self._go_on(self._session, plan, message), before)
-        else:
+        before = unfinished.answer if unfinished else None
+        if before is None:
             self._tell_results(plan, message, played)
-            played.add_sent(self._send(self._session, plan, message))
+        result = self._ask(self._session, plan, message, goes_on=before is not None)
+        played.add_sent(result, before)
         return None
 
     def _following(self, plan: Plan, message: Message, played: PlayedTurn) -> Message | None:
@@ -177,21 +176,17 @@ class Conversation:
             deferred.sleep(seconds)
         return interrupted(deferred.arrived[0], sent=False) if deferred.arrived else None
 
-    def _send(self, session: Session, plan: Plan, message: Message) -> Result:
-        journal, config = session.journal, plan.call_config
-        transport = self._context.transport(journal, message.model, partial(self._emit, plan))
-        backend, model, key = transport.backend, message.model, message.key
-        request = prepare(journal, message.content, backend, model=model, config=config, key=key)
+    def _ask(self, session: Session, plan: Plan, message: Message, *, goes_on: bool) -> Result:
+        """The answer to a message, or the rest of one that an earlier run began."""
+        journal, model = session.journal, message.model
+        transport = self._context.transport(journal, model, partial(self._emit, plan))
+        backend, config, key = transport.backend, plan.call_config, message.key
         with self._context.app.output.waiting(waiting_for):
+            if goes_on:
+                return continue_answer(session, prepare_continuation(journal, backend), transport)
+            content = message.content
+            request = prepare(journal, content, backend, model=model, config=config, key=key)
             return exchange(session, request, transport)
-
-    def _go_on(self, session: Session, plan: Plan, message: Message) -> Result:
-        """The rest of an answer that an earlier run began."""
-        emit = partial(self._emit, plan)
-        transport = self._context.transport(session.journal, message.model, emit)
-        request = prepare_continuation(session.journal, transport.backend)
-        with self._context.app.output.waiting(waiting_for):
-            return continue_answer(session, request, transport)
 
     def _emit(self, plan: Plan, event: Mapping[str, object]) -> None:
         self._context.emit({**event, "id": plan.turn.id, "run": self._script.name})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,7 +31,7 @@ class Turn:
     config: Config = field(default_factory=Config)
     expect: Expected = NOTHING
     line: int = 1
-    tool_results: tuple[ToolResult, ...] = ()
+    tool_results: Sequence[ToolResult] = ()
 
     def rendered(self, texts: Mapping[str, str]) -> Content:
         """The user Content to send, with `texts` in the place of templates."""
@@ -55,7 +55,7 @@ class Script:
     on_fail: str | None = None
     on_unknown: str | None = None
     header: SessionRecord | None = None
-    tool_results: tuple[ToolResult, ...] = ()
+    tool_results: Sequence[ToolResult] = ()
 
     def as_raw(self) -> Script:
         """The script, with messages that are no templates."""
@@ -71,7 +71,7 @@ class Settings:
     config: Config = field(default_factory=Config)
     vars: Mapping[str, str] = field(default_factory=dict)
     expect: Expected = NOTHING
-    tool_results: tuple[ToolResult, ...] = ()
+    tool_results: Sequence[ToolResult] = ()
     on_fail: str | None = None
     on_unknown: str | None = None
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from gemcli.chat.contents import user_text
-from gemcli.replay.calls import MAX_WANTED, Called, ToolResult
+from gemcli.replay.calls import Called, ToolResult
 from gemcli.replay.checks import PATTERNS, TEXT_CHECKS, TOKENS, Bound, Expected
 from gemcli.replay.script import Script, Settings, Turn
 from gemcli.replay.script_hints import NOT_IN_SCRIPTS, NOT_IN_TOOL_RESULTS, NOT_IN_TURNS
@@ -94,27 +94,13 @@ TOOL_RESULT = Schema(
     elsewhere=NOT_IN_TOOL_RESULTS,
 )
 
-_TOOL_RESULTS = list_of(TOOL_RESULT)
-
-
-def _tool_results(problems: Problems, label: str, node: Node) -> tuple[ToolResult, ...] | None:
-    items = _TOOL_RESULTS(problems, label, node)
-    return None if items is None else tuple(item for item in items if item is not None)
-
-
-def _calls(problems: Problems, label: str, node: Node) -> list[Called] | None:
-    calls = list_of(CALLED, least=1)(problems, label, node)
-    if calls and len(calls) > MAX_WANTED:
-        problems.add("too-many", f"{label} has more than {MAX_WANTED} calls", node)
-    return calls
-
 
 EXPECT = Schema(
     _expected,
     {
         **{name: one_or_more(PATTERN if name in PATTERNS else WORDS) for name in TEXT_CHECKS},
         "finish": one_or_more(FINISH),
-        "calls": _calls,
+        "calls": list_of(CALLED, least=1),
         "no_calls": FLAG,
         "words": BOUND,
         "chars": BOUND,
@@ -133,7 +119,7 @@ TURN: Schema[Values] = Schema(
         "wait": SECONDS,
         "config": CONFIG,
         "expect": EXPECT,
-        "tool_results": _tool_results,
+        "tool_results": list_of(TOOL_RESULT),
     },
     required=("user",),
     elsewhere=NOT_IN_TURNS,
@@ -205,7 +191,7 @@ SETTINGS: dict[str, Kind[object]] = {
     "config": CONFIG,
     "vars": map_of(VARIABLE, WORDS),
     "expect": EXPECT,
-    "tool_results": _tool_results,
+    "tool_results": list_of(TOOL_RESULT),
     "on_fail": choice("stop or continue", ("stop", "continue")),
     "on_unknown": choice("fail or resend", ("fail", "resend")),
 }

@@ -98,12 +98,6 @@ def test_functions() -> None:
     assert [turn.expect.no_calls for turn in read.turns] == [None, True]
 
 
-def test_many_expected_calls() -> None:
-    """A turn may be expected to make a hundred, as a model hardly does."""
-    assert len(turn(f"{{user: a, expect: {{calls: [{'f, ' * 100}]}}}}").expect.calls) == 100
-    assert problems(f"- {{user: a, expect: {{calls: [{'f, ' * 101}]}}}}") == ["`calls` has more than 100 calls"]
-
-
 def test_names() -> None:
     """A name, or an id, that JSON writes as a number is a name all the same; a model is named as everywhere else."""
     read = script('{"name": 7, "turns": [{"id": 8, "user": "a"}]}', "s.json")
