@@ -35,9 +35,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gemcli.api.request_thread import interrupted
-from gemcli.chat import long_answers
-from gemcli.chat.answers import Answer, Verdict, content_of
+from gemcli.chat.answers import Answer, Verdict, content_of, continuation_token
 from gemcli.chat.contents import text_of
+from gemcli.chat.long_answers import is_unfinished
 from gemcli.errors import GemcliError, counted
 from gemcli.requests.call_model import Transport, resume_event
 from gemcli.requests.hop import Hop, ask
@@ -171,7 +171,7 @@ def _require_sendable(request: Request, transport: Transport) -> None:
 def _next_hop(session: Session, exchange: Exchange, request: Request) -> Hop:
     """The hop that goes on from the newest token of an answer."""
     earlier = exchange.answers
-    token = long_answers.resume_token(earlier[-1]) or ""
+    token = continuation_token(earlier[-1]) or ""
     config = None if request.config == exchange.request.get("config", {}) else request.config
     number = len(earlier) + 1
     make_record = partial(records.continuation, exchange.id, number, token, config=config)
@@ -190,7 +190,7 @@ def _go_on(
     The first hop that this command asked for is recorded already, or else `unsaved`.
     """
     end, asked = None, 1
-    while unsaved is None and long_answers.goes_on(exchange.answers[-1]):
+    while unsaved is None and is_unfinished(exchange.answer or {}):
         if deferred.arrived:
             raise interrupted(deferred.arrived[0], sent=False)
         if end := _reason_to_end(exchange, asked, transport):

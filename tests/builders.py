@@ -79,7 +79,9 @@ def answer(*parts: str | Mapping[str, Any], finish: str | None = "STOP", **more:
     return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "gemini-test-001"} | more
 
 
-def unfinished(*parts: str | Mapping[str, Any], token: str, finish: str | None = "CONTINUATION", **more: Any) -> Any:
+def unfinished(
+    *parts: str | Mapping[str, Any], token: str | None = "t", finish: str | None = "CONTINUATION", **more: Any
+) -> Any:
     """The body of an answer, or a chunk of one, that leaves a token to go on from."""
     body = answer(*parts, finish=finish, **more)
     body["candidates"][0]["continuationToken"] = token

@@ -183,6 +183,16 @@ def test_a_later_hop_that_is_blocked(talk: Talk, model: Model) -> None:
     assert talk.history[1]["parts"] == [{"text": "A"}]
 
 
+@pytest.mark.parametrize("finish", ["CONTINUATION", "MAX_TOKENS"])
+def test_a_hop_that_the_api_would_refuse(finish: str, talk: Talk, model: Model) -> None:
+    """No further hop could mend the answer, so none is asked for."""
+    no_name: Any = {"functionCall": {"args": {}}}
+    model.script(unfinished("A", token="t1"), unfinished(no_name, token="t2", finish=finish), answer("C"))
+    ended = Ended(talk("hello"))
+    assert (ended.reason, ended.text, ended.resumable, len(model.requests)) == ("INCOMPLETE", "A", False, 2)
+    assert "the functionCall has no name" in ended.message
+
+
 # Streams that break
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from gemcli.api.http_errors import error_in_answer
 from gemcli.chat import answers
-from gemcli.chat.answers import Answer, Candidate
+from gemcli.chat.answers import Answer, Candidate, token_of
 from gemcli.chat.contents import Content, MergedParts, parts_of
 
 Chunk = Answer
@@ -42,7 +42,7 @@ class StreamedAnswer:
         """Take in the next chunk."""
         self.chunks += 1
         self._last_values.update(chunk)
-        if (chunk.get("promptFeedback") or {}).get("blockReason"):
+        if answers.block_reason(chunk):
             self.finished = True
         has_token = False
         for candidate in chunk.get("candidates") or []:
@@ -52,7 +52,7 @@ class StreamedAnswer:
             index: object = candidate.get("index")
             number = index if isinstance(index, int) else 0
             self._candidates.setdefault(number, _StreamedCandidate()).add(candidate)
-            has_token |= number == 0 and _token(candidate) is not None
+            has_token |= number == 0 and token_of(candidate) is not None
         if has_token and not self.finished:
             self._checkpoint = self._so_far()
 
@@ -91,7 +91,7 @@ class _StreamedCandidate:
         checkpoint = self._last_values.pop("continuationToken", None)
         self._last_values.update(piece)
         # An answer that has ended is not resumed from a checkpoint before its end.
-        if checkpoint and not _token(piece) and _may_go_on(piece):
+        if checkpoint and not token_of(piece) and _may_go_on(piece):
             self._last_values["continuationToken"] = checkpoint
         if "citationMetadata" in piece:
             self._citations.append(piece["citationMetadata"])
@@ -115,12 +115,6 @@ class _StreamedCandidate:
             return last_values
 
         return whole
-
-
-def _token(candidate: Candidate) -> str | None:
-    """The token in a piece of a candidate, to resume the answer from there."""
-    token: object = candidate.get("continuationToken")
-    return token if isinstance(token, str) and token else None
 
 
 def _may_go_on(piece: Candidate) -> bool:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from typing import TypedDict, cast
 
 from gemcli.chat import turn_order
-from gemcli.chat.contents import Content, as_sent, function_calls, says_something, text_of
+from gemcli.chat.contents import (
+    Content,
+    as_sent,
+    function_calls,
+    parts_of,
+    says_something,
+    text_of,
+)
 from gemcli.chat.open_calls import how_to_answer
 from gemcli.errors import GemcliError, ReasonName
 from gemcli.text import strict_json
@@ -146,8 +153,34 @@ def invalid_response(answer: object) -> str | None:
 
 def content_of(answer: Answer | None) -> Content:
     """The Content of an answer's first candidate, as received; an empty one if there is none."""
-    candidates = (answer or {}).get("candidates") or [{}]
-    return candidates[0].get("content") or {"role": "model", "parts": []}
+    return first_candidate(answer or {}).get("content") or {"role": "model", "parts": []}
+
+
+def first_candidate(answer: Answer) -> Candidate:
+    """The candidate that counts; an empty one if there is none."""
+    return (answer.get("candidates") or [Candidate()])[0]
+
+
+def continuation_token(answer: Answer) -> str | None:
+    """The token that an answer left to resume from, whatever it ended with."""
+    return token_of(first_candidate(answer))
+
+
+def token_of(candidate: Candidate) -> str | None:
+    """The token in a candidate, or a piece of one, to resume from."""
+    token: object = candidate.get("continuationToken")
+    return token if isinstance(token, str) and token else None
+
+
+def block_reason(answer: Answer) -> str | None:
+    """Why the prompt was blocked; None if it was not."""
+    return (answer.get("promptFeedback") or {}).get("blockReason")
+
+
+def breach(content: Content) -> str | None:
+    """Why the API would refuse its own Content in a request; None if it would not."""
+    problem = next(turn_order.content_problems(1, content), None) if parts_of(content) else None
+    return f"the API would refuse its own answer: {problem.message}" if problem else None
 
 
 def token_count(usage: Mapping[str, object] | None, counter: str) -> int:
@@ -158,8 +191,7 @@ def token_count(usage: Mapping[str, object] | None, counter: str) -> int:
 
 def judge(answer: Answer) -> Verdict:
     """Judge an answer that can be read and is in one piece."""
-    candidates = answer.get("candidates") or [{}]
-    finish = candidates[0].get("finishReason")
+    finish = first_candidate(answer).get("finishReason")
     content = as_sent(content_of(answer))
     reason, message = _reason(answer, finish, content)
     valid = reason in (None, "INCOMPLETE")
@@ -175,21 +207,19 @@ def judge(answer: Answer) -> Verdict:
 
 def _reason(answer: Answer, finish: str | None, content: Content) -> tuple[ReasonName | None, str]:
     """The reason why an answer is not a plain success, and a message that explains it."""
-    feedback = answer.get("promptFeedback") or {}
-    if block := feedback.get("blockReason"):
+    if block := block_reason(answer):
         return "PROMPT_BLOCKED", f"the prompt was blocked: {block}"
-    candidates = answer.get("candidates")
-    if not candidates:
+    if not answer.get("candidates"):
         return "EMPTY_ANSWER", "the answer has no candidates"
     reason = FINISH_REASONS.get(finish) if finish else "MALFORMED_ANSWER"
     if reason and reason != "INCOMPLETE":
-        detail = candidates[0].get("finishMessage")
+        detail = first_candidate(answer).get("finishMessage")
         why = f": {detail}" if detail else ""
         return reason, f"the answer ended with {finish or 'no finish reason'}{why}"
     if not says_something(content):
         if reason:
             return "MAX_TOKENS_EMPTY", f"the answer ended with {finish} before it said anything"
         return "EMPTY_ANSWER", "the answer is empty"
-    if breach := next(turn_order.content_problems(1, content), None):
-        return "MALFORMED_ANSWER", f"the API would refuse its own answer: {breach.message}"
+    if refused := breach(content):
+        return "MALFORMED_ANSWER", refused
     return reason, f"the answer was cut off: {finish}" if reason else ""

@@ -300,8 +300,8 @@ def _next_command(
 ) -> str | None:
     """The command that continues the run after its errors; None if no command can."""
     worst, file = tally.worst, context.params["script"]
-    can_go_on = worst and (worst.retryable or worst.reason == "IN_DOUBT" or tally.unfinished)
-    if not can_go_on:
+    run_again = worst and (worst.retryable or worst.reason == "IN_DOUBT" or tally.unfinished)
+    if not run_again:
         return None
     if file in ("-", "/dev/stdin") or file.startswith(("/dev/fd/", "/proc/")):
         return None  # a pipe cannot be read again

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, NotRequired, TypedDict
 
 from gemcli.chat.answered_calls import shown
-from gemcli.chat.answers import Verdict, token_count
+from gemcli.chat.answers import Verdict, block_reason, token_count
 from gemcli.chat.contents import FunctionCall
 from gemcli.exchange import Result
 from gemcli.replay.calls import Called, are_made
@@ -144,8 +144,7 @@ def observe(result: Result, calls: Sequence[FunctionCall] = ()) -> Observation:
     tokens: dict[str, int | None] = dict.fromkeys(TOKENS)
     if isinstance(usage, dict):
         tokens = {name: token_count(usage, counter) for name, counter in TOKENS.items()}
-    block_reason = (result.answer.get("promptFeedback") or {}).get("blockReason")
-    finish = result.verdict.finish_reason or block_reason
+    finish = result.verdict.finish_reason or block_reason(result.answer)
     return Observation(result.verdict, finish, result.latency_ms, tokens, calls)
 
 

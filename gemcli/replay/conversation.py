@@ -25,7 +25,7 @@ from gemcli.replay import events
 from gemcli.replay.calls import MAX_ROUNDS, ToolResults
 from gemcli.replay.checks import observe
 from gemcli.replay.context import RunContext
-from gemcli.replay.events import Outcome, Status, can_go_on
+from gemcli.replay.events import Outcome, Status, is_unfinished
 from gemcli.replay.judge_turn import PlayedTurn, judge_turn
 from gemcli.replay.plan import Plan, RecordedTurns, plans, require_settings
 from gemcli.replay.script import Script
@@ -193,7 +193,7 @@ class Conversation:
 
     def _ends_conversation(self, outcome: Outcome) -> bool:
         """Whether the turns after this one are skipped."""
-        if can_go_on(outcome.result):
+        if is_unfinished(outcome.result):
             return True  # in the next run, but not once something follows it
         if outcome.status == "failed" and outcome.result:
             return observe(outcome.result).calls_functions or self._script.on_fail == "stop"
@@ -212,6 +212,6 @@ def _with_script_hint(outcome: Outcome) -> Outcome:
     hint = HINTS.get(error.reason) if error else None
     if error is None or hint is None:
         return outcome
-    if can_go_on(result):
+    if is_unfinished(result):
         hint = "run the same command again: the answer goes on"
     return replace(outcome, error=error.replace(hint=hint))

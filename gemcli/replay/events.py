@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from gemcli.chat import long_answers
 from gemcli.chat.answers import USAGE_COUNTERS
 from gemcli.chat.contents import FunctionCall, FunctionResponse, text_of
-from gemcli.chat.long_answers import goes_on
 from gemcli.errors import GemcliError, counted
 from gemcli.exchange import Result
 from gemcli.replay.checks import Check
@@ -143,9 +143,9 @@ def error_event(script: Script, session: str | None, error: GemcliError) -> Even
     }
 
 
-def can_go_on(result: Result | None) -> bool:
-    """Whether an answer is unfinished, and another run can ask for the rest of it."""
-    return result is not None and result.resumable and goes_on(result.answer)
+def is_unfinished(result: Result | None) -> bool:
+    """Whether an answer is not finished, and another run can ask for the rest of it."""
+    return result is not None and result.resumable and long_answers.is_unfinished(result.answer)
 
 
 def _answer(result: Result) -> Event:
@@ -198,7 +198,7 @@ class Tally:
         self.counts[outcome.status] += 1
         self.sent += outcome.sent
         self.newest = max(self.newest, outcome.time or "")
-        self.unfinished |= can_go_on(outcome.result)
+        self.unfinished |= is_unfinished(outcome.result)
         for counter, count in outcome.paid.items():
             self.usage[counter] += count
 

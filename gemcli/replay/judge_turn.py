@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from gemcli.chat.answers import USAGE_COUNTERS, Answer, token_count
 from gemcli.chat.contents import FunctionCall, function_calls
-from gemcli.chat.long_answers import sum_usage
+from gemcli.chat.merge_answers import sum_usage
 from gemcli.errors import GemcliError, counted
 from gemcli.exchange import Result
 from gemcli.replay.checks import Check, Expected, is_too_slow, observe, run_checks, unmet

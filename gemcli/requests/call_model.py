@@ -16,8 +16,7 @@ from gemcli.api.gemini import Gemini
 from gemcli.api.limits import Limits
 from gemcli.api.request_thread import interrupted
 from gemcli.api.retry import RetryPolicy
-from gemcli.chat import long_answers
-from gemcli.chat.answers import Answer
+from gemcli.chat.answers import Answer, continuation_token
 from gemcli.errors import GemcliError, unexpected
 from gemcli.sessions import records
 from gemcli.sessions.records import AttemptRecord
@@ -115,7 +114,7 @@ def _ask(transport: Transport, model: str, body: Mapping[str, object], attempt: 
         failure = unexpected(error, "unknown" if attempt.abandon() else "rejected")
         raise attempt.secrets.hide_in_error(failure) from error
     # A stream may begin with the token that it resumes from: that is no checkpoint of its own.
-    if attempt.broken and long_answers.resume_token(answer) == body.get("continuationToken"):
+    if attempt.broken and continuation_token(answer) == body.get("continuationToken"):
         raise attempt.broken
     return answer
 

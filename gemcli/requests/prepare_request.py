@@ -11,7 +11,8 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from gemcli.api.backends import Backend
-from gemcli.chat import contents, long_answers, turn_order
+from gemcli.chat import contents, turn_order
+from gemcli.chat.answers import continuation_token
 from gemcli.chat.contents import Content
 from gemcli.chat.open_calls import how_to_answer
 from gemcli.errors import GemcliError, require_none
@@ -125,7 +126,7 @@ def prepare_continuation(
         limit: Config = {"generationConfig": {"maxOutputTokens": max_output_tokens}}
         config = settings.merge(config, limit)
     request = _same_request(journal, exchange, config)
-    request.body["continuationToken"] = long_answers.resume_token(exchange.answers[-1])
+    request.body["continuationToken"] = continuation_token(exchange.answers[-1])
     _require_limit(journal, exchange, _token_limit(request.body))
     return request
 

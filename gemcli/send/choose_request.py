@@ -11,8 +11,9 @@ from gemcli.api.backends import Backend
 from gemcli.api.limits import Limits
 from gemcli.api.models import check_model
 from gemcli.app import App
-from gemcli.chat import long_answers, turn_order
+from gemcli.chat import turn_order
 from gemcli.chat.contents import Content
+from gemcli.chat.long_answers import is_unfinished
 from gemcli.create_session import NewOptions
 from gemcli.errors import GemcliError, counted
 from gemcli.requests.prepare_request import Request, prepare, prepare_continuation, settings_of_turn
@@ -107,7 +108,7 @@ def _must_be_longer(journal: Journal, options: SendOptions) -> bool:
     if last is None:
         return False
     more = options.continues and options.max_output_tokens is not None
-    return more or long_answers.goes_on(last.answer or {})
+    return more or is_unfinished(last.answer or {})
 
 
 def first_request(

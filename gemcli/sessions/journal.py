@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from gemcli.chat import long_answers, turn_order
-from gemcli.chat.answers import USAGE_COUNTERS, token_count
+from gemcli.chat import turn_order
+from gemcli.chat.answers import USAGE_COUNTERS, continuation_token, token_count
 from gemcli.chat.contents import Content, function_responses
+from gemcli.chat.long_answers import is_continuable
 from gemcli.sessions.record_lines import RecordError
 from gemcli.sessions.records import (
     ContinueRecord,
@@ -111,11 +112,10 @@ class Journal:
     def continuable(self) -> Exchange | None:
         """The newest exchange, if its answer can go on and the history before it is as it was."""
         newest = self._newest
-        if newest is None or newest.response is None:
+        if newest is None or newest.answer is None:
             return None
         unchanged = self._rewinds == self._rewinds_before_newest
-        can_go_on = long_answers.can_go_on(newest.response["answer"])
-        return newest if unchanged and can_go_on else None
+        return newest if unchanged and is_continuable(newest.answer) else None
 
     def tool_runs(self, exchange: str) -> dict[int, ToolRecord]:
         """The newest record of each tool that was run for the calls of an exchange, by place."""
@@ -241,8 +241,7 @@ class Journal:
         unchanged = self._rewinds == self._rewinds_before_newest
         if exchange is None or exchange.id != name or not unchanged:
             raise RecordError(f"goes on with the answer to request {name!r}, which is not the last")
-        last = exchange.response
-        if last is None or not long_answers.resume_token(last["answer"]):
+        if not exchange.answers or not continuation_token(exchange.answers[-1]):
             raise RecordError(f"goes on with the answer to request {name!r}, which left no token")
         if hop != len(exchange.hops) + 1:
             raise RecordError(f"hop {hop} of request {name!r} is repeated or out of order")

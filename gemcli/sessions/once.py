@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from gemcli.chat import long_answers
 from gemcli.chat.contents import Content
+from gemcli.chat.long_answers import is_unfinished
 from gemcli.errors import GemcliError
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import RequestRecord, SessionRecord
@@ -84,7 +84,7 @@ def delivery(journal: Journal, exchange: Exchange | None) -> Delivery:
         return Delivery.UNSENT
     if journal.continuable is exchange and exchange.hop_in_doubt:
         return Delivery.IN_DOUBT
-    unfinished = long_answers.goes_on(exchange.answer or {}) and not exchange.is_stuck
+    unfinished = is_unfinished(exchange.answer or {}) and not exchange.is_stuck
     if journal.continuable is exchange and unfinished:
         return Delivery.UNFINISHED
     if exchange.state == ANSWERED:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from gemcli.chat import long_answers
-from gemcli.chat.answers import Answer, UsageMetadata, Verdict, token_count
+from gemcli.chat.answers import Answer, UsageMetadata, Verdict, continuation_token, token_count
 from gemcli.chat.contents import Content
+from gemcli.chat.merge_answers import merge, sum_usage
 from gemcli.sessions.records import (
     AttemptRecord,
     ContinueRecord,
@@ -69,7 +70,7 @@ class Exchange:
     @property
     def is_stuck(self) -> bool:
         """Whether it is no use to go on: the newest token was refused, or is not a new one."""
-        tokens = [long_answers.resume_token(answer) for answer in self.answers]
+        tokens = [continuation_token(answer) for answer in self.answers]
         refused = self.failure is not None and self.failure["reason"] in TOKEN_REFUSED
         return refused or tokens[-1] in tokens[:-1]
 
@@ -84,7 +85,7 @@ class Exchange:
         if not self.hops:
             return None
         if self._merged is None or self._merged[0] != len(self.hops):
-            self._merged = len(self.hops), long_answers.merge(self.answers)
+            self._merged = len(self.hops), merge(self.answers)
         return self._merged[1]
 
     @property
@@ -96,7 +97,7 @@ class Exchange:
     def usage(self) -> UsageMetadata | None:
         """The tokens of all hops together, and of what arrived of those that failed."""
         partials = [failure.get("partial") for failure in self.failures]
-        return long_answers.sum_usage(
+        return sum_usage(
             [
                 received["usageMetadata"]
                 for received in [*self.answers, *partials]

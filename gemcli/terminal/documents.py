@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from gemcli.chat import turn_order
-from gemcli.chat.answers import Answer, Candidate, content_of
+from gemcli.chat.answers import Answer, block_reason, content_of, first_candidate
 from gemcli.chat.contents import Content, function_calls, is_blank, parts_of, text_of
 from gemcli.errors import GemcliError
 from gemcli.sessions.journal import Journal
@@ -34,11 +34,9 @@ def answer_fields(answer: Answer | None, content: Content) -> Document:
 def answer_facts(answer: Answer | None) -> Document:
     """What the API says about an answer, beside its Content."""
     answer = answer or {}
-    candidates: list[Candidate] = answer.get("candidates") or [{}]
-    feedback = answer.get("promptFeedback") or {}
     return {
-        "finish_reason": candidates[0].get("finishReason"),
-        "block_reason": feedback.get("blockReason"),
+        "finish_reason": first_candidate(answer).get("finishReason"),
+        "block_reason": block_reason(answer),
         "usage_metadata": snake_case(answer.get("usageMetadata") or {}),
         "model_version": answer.get("modelVersion"),
         "response_id": answer.get("responseId"),

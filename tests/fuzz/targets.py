@@ -19,8 +19,8 @@ from gemcli.api import credentials, endpoint, http_errors, models, sse, streamed
 from gemcli.api.backends import Backend
 from gemcli.api.streamed_answer import StreamedAnswer
 from gemcli.app import App
-from gemcli.chat import answers, long_answers, turn_order
-from gemcli.chat.answers import Answer
+from gemcli.chat import answers, long_answers, merge_answers, turn_order
+from gemcli.chat.answers import Answer, continuation_token
 from gemcli.chat.contents import Content, FunctionCall, function_responses, group_turns, user_text
 from gemcli.commands import rewind
 from gemcli.commands.export import FORMATS
@@ -397,12 +397,12 @@ def body(data: bytes) -> bool:
 def judged(*hops: Answer) -> None:
     """Whatever `send` and `replay` do with an answer, and with one of several hops."""
     verdict = long_answers.judge(hops)
-    printed(documents.answer_fields(long_answers.merge(hops), verdict.content))
+    printed(documents.answer_fields(merge_answers.merge(hops), verdict.content))
     started: list[records.Record] = [records.session(model="m", backend="b", config={}, origin=None)]
     started += [records.request(1, "1.1", user_text("q"), model="m", backend="b")]
     for number, hop in enumerate(hops, 1):
         if number > 1:
-            token = long_answers.resume_token(hops[number - 2])
+            token = continuation_token(hops[number - 2])
             assert token, "a hop that is not the last one can be resumed from"
             started.append(records.continuation("1.1", number, token))
         valid = long_answers.judge(hops[:number]).valid
