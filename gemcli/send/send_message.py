@@ -33,7 +33,7 @@ from gemcli.send.choose_request import (
     message_request,
     sent_before,
 )
-from gemcli.sessions import names
+from gemcli.sessions import names, once
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.records import SessionRecord
 from gemcli.sessions.session import Session
@@ -92,7 +92,7 @@ def send(
                 request, backend = first_request(app, session.journal, options, step)
                 if names.is_path(options.session) and not created:
                     app.tell_destinations(session.journal.header)
-                _note_doubt(app, session.journal, options, step)
+                _note_what_came_before(app, session.journal, options, step)
                 with _transport(app, backend, options, on_chunk, on_wait, on_resume) as transport:
                     signals_held.enter_context(deferred)
                     with app.output.waiting("waiting for the answer"):
@@ -163,9 +163,14 @@ def _transport(
         )
 
 
-def _note_doubt(app: App, journal: Journal, options: SendOptions, step: Step) -> None:
-    """Say that the request goes out although the one before may have been answered."""
-    before = journal.continuable if step is Step.GO_ON else journal.in_doubt
+def _note_what_came_before(app: App, journal: Journal, options: SendOptions, step: Step) -> None:
+    """Say that the last request may have been answered, or that its answer is given up."""
+    session = shlex.quote(options.session)
+    long = journal.continuable
+    if step is Step.SEND and long and once.must_go_on(journal, long):
+        what = f"the answer of turn {long.turn} is not finished, and this message gives up the rest"
+        app.output.notice(f"{what}; gemcli send -s {session} --continue would have asked for it")
+    before = long if step is Step.GO_ON else journal.in_doubt
     if before is None or options.resend:
         return
     if step is Step.CALL:
@@ -173,7 +178,7 @@ def _note_doubt(app: App, journal: Journal, options: SendOptions, step: Step) ->
         app.output.notice(f"{what}; they are sent again")
     elif step is Step.SEND:
         what = f"whether turn {before.turn} was answered is unknown; it is not in the history"
-        see = f"gemcli history -s {shlex.quote(options.session)} --turn {before.turn}"
+        see = f"gemcli history -s {session} --turn {before.turn}"
         app.output.notice(f"{what}, and this message goes on without it (see {see})")
     elif before.hop_in_doubt:
         what = f"whether hop {len(before.hops) + 1} of the answer was answered is unknown"

@@ -130,6 +130,16 @@ def test_a_hop_in_doubt(here: InProcess, model: Model) -> None:
     assert done.err == "gemcli: note: whether hop 2 of the answer was answered is unknown; it is asked for again\n"
 
 
+def test_a_message_instead(here: InProcess, model: Model) -> None:
+    """A message after an answer that is not finished gives it up, with a note that names the other way."""
+    cut_off(here, model)
+    model.script(answer("Well"))
+    done = here("send", "-n", "-s", "a", "Another")
+    note = "the answer of turn 1 is not finished, and this message gives up the rest"
+    command = "gemcli send -s a --continue"
+    assert (done.status, done.err) == (0, f"gemcli: note: {note}; {command} would have asked for it\n")
+
+
 NOTHING: dict[str, tuple[list[Any], str]] = {
     "nothing-sent": ([], "NOTHING_TO_CONTINUE"),
     "complete": ([answer("A")], "NOTHING_TO_CONTINUE"),
