@@ -173,21 +173,21 @@ class _Conversation:
 
     def _sent_again(self, items: Sequence) -> Sequence:
         """The user's messages of recorded ones; a system message becomes the script's."""
-        texts: list[Text] = []
-        functions: dict[int, list[Mapping]] = {}
+        turns: list[tuple[Text, list[Mapping]]] = []
         for item in items:
             said = recorded_messages.read(self.problems, item)
-            if said and said.system is not None:
+            if said is None:
+                continue
+            if said.system is not None:
                 self._set_system(said.system, said.text)
-            elif said and said.function is not None and texts:
-                functions.setdefault(len(texts), []).append(said.function)
-            elif said and said.function is None:
-                texts.append(said.text)
-            elif said:
+            elif said.function is None:
+                turns.append((said.text, []))
+            elif turns:
+                turns[-1][1].append(said.function)
+            else:
                 message = "a function is called before the first message"
                 self.problems.add("function-call", message, item)
-        turns = [self._turn(text, functions.get(n, [])) for n, text in enumerate(texts, 1)]
-        return Sequence(items.line, items.column, turns)
+        return Sequence(items.line, items.column, [self._turn(*turn) for turn in turns])
 
     def _turn(self, text: Text, functions: list[Mapping]) -> Node:
         """A message, with the results of the calls that it led to."""
