@@ -21,10 +21,6 @@ GRACE = 1.0
 
 CHUNK = 1 << 16
 
-LONGEST_LINE = 2_000
-"""Bytes of a line of stderr; a longer one is passed on in pieces."""
-
-
 MOST_TOLD = 1_000_000
 """Bytes of stderr that are passed on in all."""
 
@@ -163,9 +159,6 @@ class Child:
         if self._told > MOST_TOLD:
             data = b"\n... (the rest is left out)\n"
         *lines, self._line = (self._line + data).split(b"\n")
-        if len(self._line) > LONGEST_LINE:
-            lines.append(self._line)
-            self._line = b""
         for line in lines:
             if text := line.decode("utf-8", "replace").rstrip():
                 self._context.tell(f"{self._name}: {text}")

@@ -162,7 +162,7 @@ def _seconds(node: Text) -> float:
 
 
 def _word(node: Text) -> str:
-    if not node or "\0" in node:
+    if not node:
         raise ValueError
     return str(node)
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import click
 
-from gemcli.chat.contents import Content, FunctionCall, Part
+from gemcli.chat.contents import Content, FunctionCall
 from gemcli.chat.open_calls import option_for, short_name
 from gemcli.errors import GemcliError, Problem, did_you_mean, require_none
 from gemcli.terminal import inputs
 from gemcli.text import strict_json
 from gemcli.tools import results
+from gemcli.tools.results import Result
 
 STDIN = ("-", "@-")
 """The values that stand for standard input."""
@@ -75,22 +76,21 @@ def fit(calls: Sequence[FunctionCall], given: Sequence[GivenResponse]) -> Conten
         hint = "run gemcli history -s SESSION --last to see the last answer"
         raise GemcliError("RESPONSES", "no function call waits for a response", hint=hint)
     problems: list[Problem] = []
-    parts: dict[int, Part] = {}
+    found: dict[int, Result] = {}
     for one in given:
-        place = _place(calls, one, parts, problems)
-        # What is given for no call is looked at, too: everything is told at once.
-        part = _part(calls[place or 0], one, problems)
+        place = _place(calls, one, found, problems)
+        result = _result(one, problems)
         if place is not None:
-            parts[place] = part
-    problems += _missing(calls, parts)
+            found[place] = result
+    problems += _missing(calls, found)
     require_none(problems, "the responses do not fit the calls", "RESPONSES")
-    return results.content(parts[place] for place in range(len(calls)))
+    return results.content(found[place].part(call) for place, call in enumerate(calls))
 
 
 def _place(
     calls: Sequence[FunctionCall],
     one: GivenResponse,
-    taken: dict[int, Part],
+    taken: Container[int],
     problems: list[Problem],
 ) -> int | None:
     """Which call a response is for; None, with a problem, if that cannot be told."""
@@ -114,18 +114,16 @@ def _place(
     return free[0]
 
 
-def _part(call: FunctionCall, one: GivenResponse, problems: list[Problem]) -> Part:
-    """The Part with a response; a problem if it is neither JSON nor a file that the API takes."""
-    name = one.file or "file"
-    if file := results.of_file(one.data, name):
-        return file.part(call)
+def _result(one: GivenResponse, problems: list[Problem]) -> Result:
+    """What was given; a problem if it is neither JSON nor a file that the API takes."""
+    if file := results.of_file(one.data, one.file or "file"):
+        return file
     try:
-        value = strict_json.loads(one.data, results.MAX_DEPTH)
+        return results.of_value(strict_json.loads(one.data, results.MAX_DEPTH))
     except ValueError as error:
         message = f"--response {one.call}: not JSON: {error}"
         problems.append(Problem("value", message, hint=_how_to_write(one)))
-        return {}
-    return results.of_value(value).part(call)
+        return Result({})
 
 
 def _how_to_write(one: GivenResponse) -> str:
@@ -137,10 +135,10 @@ def _how_to_write(one: GivenResponse) -> str:
     return f"put text in double quotes: --response {shlex.quote(f'{one.call}={quoted}')}"
 
 
-def _missing(calls: Sequence[FunctionCall], parts: dict[int, Part]) -> Iterator[Problem]:
+def _missing(calls: Sequence[FunctionCall], found: Container[int]) -> Iterator[Problem]:
     """A problem for each call without a response."""
     for place, call in enumerate(calls):
-        if place not in parts:
+        if place not in found:
             hint = f"add {option_for(call, calls)}"
             yield Problem("missing", f"no response for the call of {_shown(call)}", hint=hint)
 

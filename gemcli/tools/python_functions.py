@@ -73,9 +73,6 @@ class PythonFile:
                 message = f"no result within {tool.timeout:g} s"
             except TooLong:
                 message = f"the result is longer than {tool.output_limit} bytes"
-            except Stopped:
-                self._end()
-                raise
             self._end()
             return results.of_failure(message)
 

@@ -40,15 +40,9 @@ def run_command(tool: Tool, args: dict[str, Any], context: RunContext) -> Result
 def _of_status(child: Child, output: bytes) -> Result:
     """The failure of a command that ended with another status than 0."""
     status = child.status or 0
-    message = f"exit status {status}" if status > 0 else f"killed by {_signal_name(-status)}"
+    killer = signal.Signals(-status).name if status < 0 else None
+    message = f"killed by {killer}" if killer else f"exit status {status}"
     if said := child.last_words.decode("utf-8", "replace").strip():
         message = f"{message}: {said}"
     printed = output.decode("utf-8", "replace").rstrip("\r\n")
     return results.of_failure(message, **({"output": printed} if printed else {}))
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -114,7 +114,6 @@ REFUSED: dict[str, tuple[str, list[tuple[str, int, int]]]] = {
     "shell": ("- {name: f, command: ls -l}", [("shape", 1, 22)]),
     "no-command": ("- {name: f, command: []}", [("shape", 1, 22)]),
     "empty-word": ('- {name: f, command: [""]}', [("value", 1, 23)]),
-    "nul": ('- {name: f, command: [a, "\\0"]}', [("value", 1, 26)]),
     "limits": (
         "- name: f\n  timeout: 0\n  output_limit: 0\n  idempotent: 3",
         [("value", 2, 12), ("value", 3, 17), ("value", 4, 15)],
