@@ -155,7 +155,7 @@ REASONS: dict[ReasonName, Reason] = {
     "MALFORMED_ANSWER": Reason("blocked", "INTERNAL",
         "send the message again: the next answer may be well-formed", retryable=True),
     "INCOMPLETE": Reason("incomplete", "OUT_OF_RANGE",
-        "raise --max-output-tokens, or send 'continue'"),
+        "send 'continue' to get the rest"),
     "FUNCTION_CALL": Reason("function_call", "FAILED_PRECONDITION",
         "answer it: gemcli send -s SESSION --response NAME=JSON"),
     "NOTHING_TO_CONTINUE": Reason("data", "FAILED_PRECONDITION",

@@ -197,6 +197,8 @@ def judge(answer: Answer) -> Verdict:
     valid = reason in (None, "INCOMPLETE")
     calls = function_calls(content)
     hint = None
+    if finish == "MAX_TOKENS" and reason == "INCOMPLETE":
+        hint = "raise --max-output-tokens, or send 'continue'"
     if valid and calls:
         names = ", ".join(str(call.get("name")) for call in calls)
         reason, message = "FUNCTION_CALL", f"the model waits for the responses of {names}"

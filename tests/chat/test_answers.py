@@ -127,6 +127,15 @@ def test_messages(body: Any, message: str) -> None:
     assert error.message == message
 
 
+@pytest.mark.parametrize(("finish", "limited"), [("MAX_TOKENS", True), ("CONTINUATION", False)])
+def test_the_hint_of_what_was_cut_off(finish: str, limited: bool) -> None:
+    """A larger limit is advised only where the limit has cut an answer off."""
+    error = judge(answer("a", finish=finish)).error
+    assert error is not None
+    assert "send 'continue'" in str(error.hint)
+    assert ("--max-output-tokens" in str(error.hint)) == limited
+
+
 # Bodies of a 200 that are no answer
 
 NOT_JSON = {
