@@ -86,7 +86,10 @@ def response(function: Function, args: dict[str, Any]) -> dict[str, Any]:
 
 def _take_pipes() -> tuple[IO[str], IO[str]]:
     """Standard input and output for this module alone: functions may print, or ask for input."""
-    calls, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+    calls, answers = (
+        os.fdopen(os.dup(0)),
+        os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace"),
+    )
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -96,7 +99,8 @@ def _take_pipes() -> tuple[IO[str], IO[str]]:
 def _say(answers: IO[str], value: dict[str, Any]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    answers.write(json.dumps(value) + "\n")
+    # What is no text, as names of files may be, is replaced: the API would refuse it.
+    answers.write(json.dumps(value, ensure_ascii=False) + "\n")
     answers.flush()
 
 

@@ -51,6 +51,9 @@ def ask() -> str:
 def fail():
     raise RuntimeError("no power")
 
+def name():
+    return os.fsdecode(b"caf\\xe9")
+
 def leave():
     sys.exit(3)
 
@@ -95,7 +98,7 @@ def call(toolbox: Toolbox, name: str, timeout: float = 60, **args: Any) -> dict[
 
 def test_a_house(world: World) -> None:
     """Functions run in one process that keeps their state; whatever happens to it, the next call has one."""
-    names = "set_lights,get_lights,ask,fail,leave,hang"
+    names = "set_lights,get_lights,ask,fail,name,leave,hang"
     with world.tools(f"house.py:{names}") as toolbox:
         assert [tool.name for tool in toolbox.tools.values()] == names.split(",")
         assert toolbox.declarations[0]["description"].startswith("Dims the lights.\n\nArgs:")
@@ -106,6 +109,7 @@ def test_a_house(world: World) -> None:
         assert "EOF when reading a line" in call(toolbox, "ask")["error"]
         assert "because of error no power" in call(toolbox, "fail")["error"]
         assert call(toolbox, "get_lights") == {"result": 50}
+        assert call(toolbox, "name") == {"result": "caf?"}
         assert call(toolbox, "leave") == {"error": "its process ended with exit status 3"}
         assert call(toolbox, "get_lights") == {"result": 0}
         assert call(toolbox, "hang", timeout=0.1) == {"error": "no result within 0.1 s"}
