@@ -236,7 +236,7 @@ def command(
                 toolbox=toolbox,
                 context=context,
                 max_rounds=max_tool_rounds,
-                command=_to_go_on(tools_files),
+                command=_to_go_on(session, tools_files),
                 resend=on_unknown == "resend",
                 on_event=printer.on_tool,
             )
@@ -265,10 +265,10 @@ def command(
             print_reply.run(app, options, allowed, printer)
 
 
-def _to_go_on(tools_files: Sequence[str]) -> str:
+def _to_go_on(session: str, tools_files: Sequence[str]) -> str:
     """The command that goes on with a turn of the same tools."""
     tools = " ".join(f"--tools {shlex.quote(file)}" for file in tools_files)
-    return f"gemcli send -s SESSION --continue --run-tools {tools}"
+    return f"gemcli send -s {shlex.quote(session)} --continue --run-tools {tools}"
 
 
 def _required(text: str, message: str | None, session: str) -> str:
