@@ -22,7 +22,7 @@ from gemcli.sessions.journal import Journal
 from gemcli.sessions.turns import Exchange
 from gemcli.settings.config import Config, merge
 from gemcli.tools import given_responses
-from gemcli.tools.call_tools import NO_TOOLS, Tooling
+from gemcli.tools.call_tools import NO_TOOLS, Tooling, recorded_results
 from gemcli.tools.given_responses import GivenResponse
 
 
@@ -158,4 +158,5 @@ def _content(journal: Journal, options: SendOptions) -> Content:
     """The message, or the responses of the calls that wait. Raises `GemcliError` (RESPONSES)."""
     if options.content is not None:
         return options.content
-    return given_responses.fit(turn_order.open_calls(journal.history), options.responses)
+    calls = turn_order.open_calls(journal.history)
+    return given_responses.fit(calls, options.responses, recorded_results(journal))

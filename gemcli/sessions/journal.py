@@ -78,14 +78,15 @@ class Journal:
     @property
     def open_turn(self) -> Turn | None:
         """The turn whose function calls wait for responses, if the history ends in one."""
-        if not self.live:
-            return None
-        last = self.live[-1]
-        # Only its last answer is looked at: a turn may have many exchanges.
-        for exchange in reversed(last.exchanges):
-            if exchange.state == ANSWERED:
-                return last if turn_order.open_calls(exchange.contents) else None
-        return None
+        return self.live[-1] if self.open_exchange else None
+
+    @property
+    def open_exchange(self) -> Exchange | None:
+        """The exchange whose function calls wait for responses, if the history ends in one."""
+        last = self.live[-1].exchanges if self.live else []
+        # Only the last answer of the turn is looked at: a turn may have many exchanges.
+        answered = next((each for each in reversed(last) if each.state == ANSWERED), None)
+        return answered if answered and turn_order.open_calls(answered.contents) else None
 
     @property
     def last_number(self) -> int:
@@ -116,6 +117,16 @@ class Journal:
             return None
         unchanged = self._rewinds == self._rewinds_before_newest
         return newest if unchanged and is_continuable(newest.answer) else None
+
+    @property
+    def open_runs(self) -> dict[int, ToolRecord]:
+        """The newest record of each tool that was run for the calls that wait, by their places."""
+        exchange = self.open_exchange
+        if exchange is None:
+            return {}
+        calls = turn_order.open_calls(exchange.contents)
+        runs = self.tool_runs(exchange.id).items()
+        return {place: run for place, run in runs if run["call"] in calls[place : place + 1]}
 
     def tool_runs(self, exchange: str) -> dict[int, ToolRecord]:
         """The newest record of each tool that was run for the calls of an exchange, by place."""

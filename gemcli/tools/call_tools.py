@@ -15,11 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, TypedDict
 
+from gemcli.chat import turn_order
 from gemcli.chat.contents import FunctionCall
+from gemcli.chat.open_calls import option_for
 from gemcli.errors import GemcliError
 from gemcli.sessions import records
-from gemcli.sessions.records import ToolRecord
+from gemcli.sessions.journal import Journal
 from gemcli.sessions.session import Session
+from gemcli.sessions.turns import Exchange
 from gemcli.signals import POLL_INTERVAL, deferred
 from gemcli.tools import results
 from gemcli.tools.declarations import Toolbox
@@ -71,42 +74,45 @@ class Run:
     reused: bool = False
 
 
-def call_tools(
-    session: Session, exchange: str, calls: Sequence[FunctionCall], tooling: Tooling
-) -> list[Run]:
-    """Run what the answer of `exchange` calls; the runs are in the order of the calls.
+def call_tools(session: Session, exchange: Exchange, tooling: Tooling) -> list[Run]:
+    """Run what the answer of the open `exchange` calls; the runs are in the order of the calls.
 
     Raises `GemcliError`: IN_DOUBT before anything is run; INTERRUPTED or TIMEOUT when the tools
     that still run are killed, and those that have ended are recorded; `Unsaved`.
     """
-    recorded = {
-        place: run
-        for place, run in session.journal.tool_runs(exchange).items()
-        if run["call"] in calls[place : place + 1]
-    }
+    calls = turn_order.open_calls(exchange.contents)
+    recorded = session.journal.open_runs
     runs = {
-        place: Run(calls[place], _recorded_result(run), run.get("elapsed_ms", 0), reused=True)
-        for place, run in recorded.items()
-        if run["state"] == "ended"
+        place: Run(calls[place], result, recorded[place].get("elapsed_ms", 0), reused=True)
+        for place, result in recorded_results(session.journal).items()
     }
     waiting = [place for place in range(len(calls)) if place not in runs]
-    _require_certain([calls[place]["name"] for place in waiting if place in recorded], tooling)
+    _require_certain(calls, [place for place in waiting if place in recorded], tooling)
     with deferred:
-        runs |= _SideBySide(session, exchange, calls, tooling).run(waiting)
+        runs |= _SideBySide(session, exchange.id, calls, tooling).run(waiting)
     return [runs[place] for place in range(len(calls))]
 
 
-def _recorded_result(record: ToolRecord) -> Result:
-    return Result(record.get("response") or {}, tuple(record.get("parts") or ()))
+def recorded_results(journal: Journal) -> dict[int, Result]:
+    """What tools have returned for the calls that wait, by the places of these."""
+    return {
+        place: Result(run.get("response") or {}, tuple(run.get("parts") or ()))
+        for place, run in journal.open_runs.items()
+        if run["state"] == "ended"
+    }
 
 
-def _require_certain(doubtful: Sequence[str], tooling: Tooling) -> None:
+def _require_certain(
+    calls: Sequence[FunctionCall], started: Sequence[int], tooling: Tooling
+) -> None:
     """Raise `GemcliError` (IN_DOUBT) for tools that were started, and may not run again."""
     again = {tool.name for tool in tooling.toolbox.tools.values() if tool.idempotent}
-    names = [name for name in doubtful if name not in again]
-    if names and not tooling.resend:
-        what = f"{', '.join(names)}: started before, and whether it did its work is unknown"
-        hint = "use --on-unknown resend to run it again, or answer the call with --response"
+    doubtful = [calls[place] for place in started if calls[place]["name"] not in again]
+    if doubtful and not tooling.resend:
+        names = ", ".join(call["name"] for call in doubtful)
+        what = f"{names}: started before, and whether it did its work is unknown"
+        by_hand = " ".join(option_for(call, calls) for call in doubtful)
+        hint = f"run it again with --on-unknown resend, or say what it returned: {by_hand}"
         raise GemcliError("IN_DOUBT", what, hint=hint)
 
 

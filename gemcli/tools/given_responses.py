@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import click
@@ -66,11 +66,16 @@ def _read(given: str, notice: Callable[[str], None]) -> GivenResponse:
 # Fitting
 
 
-def fit(calls: Sequence[FunctionCall], given: Sequence[GivenResponse]) -> Content:
+def fit(
+    calls: Sequence[FunctionCall],
+    given: Sequence[GivenResponse],
+    recorded: Mapping[int, Result],
+) -> Content:
     """The user Content that answers every call, in the order of the calls.
 
-    Calls with one name are told apart by their ids; those without ids are answered in order. Raises
-    `GemcliError` RESPONSES with everything that is wrong.
+    Calls with one name are told apart by their ids; those without ids are answered in order. Where
+    none is given, the result counts that was `recorded` when a tool ran for the call in this place.
+    Raises `GemcliError` RESPONSES with everything that is wrong.
     """
     if not calls:
         hint = "run gemcli history -s SESSION --last to see the last answer"
@@ -78,10 +83,11 @@ def fit(calls: Sequence[FunctionCall], given: Sequence[GivenResponse]) -> Conten
     problems: list[Problem] = []
     found: dict[int, Result] = {}
     for one in given:
-        place = _place(calls, one, found, problems)
+        place = _place(calls, one, found, recorded, problems)
         result = _result(one, problems)
         if place is not None:
             found[place] = result
+    found = {**recorded, **found}
     problems += _missing(calls, found)
     require_none(problems, "the responses do not fit the calls", "RESPONSES")
     return results.content(found[place].part(call) for place, call in enumerate(calls))
@@ -90,7 +96,8 @@ def fit(calls: Sequence[FunctionCall], given: Sequence[GivenResponse]) -> Conten
 def _place(
     calls: Sequence[FunctionCall],
     one: GivenResponse,
-    taken: Container[int],
+    given: Container[int],
+    recorded: Container[int],
     problems: list[Problem],
 ) -> int | None:
     """Which call a response is for; None, with a problem, if that cannot be told."""
@@ -107,11 +114,11 @@ def _place(
         message = f"{label}: {len(places)} calls have this name"
         problems.append(Problem("ambiguous-call", message, hint=f"use an id: {several}"))
         return None
-    free = [place for place in places if place not in taken]
+    free = [place for place in places if place not in given]
     if not free:
         problems.append(Problem("duplicate", f"{label}: this call has a response already"))
         return None
-    return free[0]
+    return min(free, key=lambda place: place in recorded)
 
 
 def _result(one: GivenResponse, problems: list[Problem]) -> Result:

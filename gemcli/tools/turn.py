@@ -19,7 +19,6 @@ from gemcli.requests.call_model import Transport
 from gemcli.requests.prepare_request import Request, settings_of_turn
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.session import Session
-from gemcli.sessions.turns import ANSWERED
 from gemcli.settings import config as settings
 from gemcli.settings.tool_settings import declared_functions
 from gemcli.signals import deferred
@@ -73,9 +72,8 @@ def _calls_functions(result: Result) -> bool:
 def _responses(session: Session, tooling: Tooling, runs: list[Run]) -> Content:
     """The responses of the open calls, which are run for them; the runs are added to `runs`."""
     journal = session.journal
-    turn = journal.open_turn
-    answered = [one.id for one in (turn.exchanges if turn else ()) if one.state == ANSWERED]
-    new = call_tools(session, answered[-1], turn_order.open_calls(journal.history), tooling)
+    exchange = journal.open_exchange
+    new = call_tools(session, exchange, tooling) if exchange else []
     if deferred.arrived:  # all of them have ended, and nothing was sent
         raise interrupted(deferred.arrived[0], sent=False)
     runs += new

@@ -117,7 +117,7 @@ def test_max_tool_rounds(house: InProcess, model: Model) -> None:
     done = house("send", "-s", "a", "Dim it", *RUN, "--max-tool-rounds", "2")
     assert (done.status, len(runs(house)), len(done.json["tools"])) == (5, 2, 2)
     assert "functions were called 2 times" in done.err
-    assert "gemcli send -s a --continue --run-tools --tools tools.yaml" in done.err.replace("SESSION", "a")
+    assert "gemcli send -s a --continue --run-tools --tools tools.yaml" in done.err
     assert house.ok("send", "-s", "a", "--continue", *RUN)[0]["text"] == "Done."
 
 
@@ -238,3 +238,5 @@ def test_interrupt(gemcli: Gemcli, model: Model) -> None:
         os.kill(int(pid.read_text()), 0)
     done = gemcli.failed("send", "-s", "a", "--continue", *RUN)
     assert (done.status, done.error["reason"]) == (13, "IN_DOUBT")
+    assert "--response hang=JSON" in done.error["hint"]
+    assert gemcli.ok("send", "-s", "a", "--response", "hang=1")[0]["text"] == "Done."

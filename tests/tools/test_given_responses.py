@@ -10,6 +10,7 @@ import pytest
 from gemcli.chat import turn_order
 from gemcli.chat.open_calls import how_to_answer
 from gemcli.tools.given_responses import GivenResponse, fit
+from gemcli.tools.results import Result
 from tests.builders import error_from, model, user
 
 ROLL: Any = {"name": "roll", "id": "c1", "args": {"sides": 6}}
@@ -28,7 +29,7 @@ def given(*pairs: tuple[str, str]) -> list[GivenResponse]:
 
 def responses(calls: list[Any], *pairs: tuple[str, str]) -> list[Any]:
     """The function responses that these make, after a check that the API takes them."""
-    content = fit(calls, given(*pairs))
+    content = fit(calls, given(*pairs), {})
     asked = model(*({"functionCall": call} for call in calls))
     assert turn_order.check([user("q"), asked, content]) == []
     return [part["functionResponse"] for part in content["parts"]]
@@ -55,10 +56,24 @@ def test_fitted(name: str) -> None:
     assert [(each.get("id"), each["response"]) for each in responses(calls, *pairs)] == expected
 
 
+def test_recorded_results() -> None:
+    """What a tool has returned need not be given; what is given counts for calls without a result first."""
+    recorded = {0: Result({"output": 1}), 1: Result({"output": 2})}
+
+    def outputs(*pairs: tuple[str, str]) -> list[Any]:
+        parts: Any = fit([OLD, FLIP, OLD], given(*pairs), recorded)["parts"]
+        return [part["functionResponse"]["response"]["output"] for part in parts]
+
+    assert outputs(("roll", "3")) == [1, 2, 3]
+    assert outputs(("roll", "3"), ("roll", "4"), ("flip", "5")) == [4, 5, 3]
+    error = error_from(fit, [OLD, FLIP, OLD], given(("flip", "5")), recorded)
+    assert [problem.rule for problem in error.problems] == ["missing"]
+
+
 @pytest.mark.parametrize(("file", "shown"), [("plot.png", "plot.png"), (None, "file")])
 def test_media(file: str | None, shown: str) -> None:
     """An image or a PDF is a Part of the response, which refers to it by name."""
-    part: Any = fit([ROLL], [GivenResponse("roll", PNG, file)])["parts"][0]["functionResponse"]
+    part: Any = fit([ROLL], [GivenResponse("roll", PNG, file)], {})["parts"][0]["functionResponse"]
     assert (part["id"], part["name"], part["response"]) == ("c1", "roll", {"file": {"$ref": shown}})
     encoded = base64.b64encode(PNG).decode()
     assert part["parts"] == [{"inlineData": {"mimeType": "image/png", "data": encoded, "displayName": shown}}]
@@ -87,7 +102,7 @@ UNFIT: dict[str, tuple[list[Any], list[tuple[str, str]], list[tuple[str, str]]]]
 def test_unfit(name: str) -> None:
     """Everything that is wrong is told at once, each with what to do about it."""
     calls, pairs, expected = UNFIT[name]
-    error = error_from(fit, calls, given(*pairs))
+    error = error_from(fit, calls, given(*pairs), {})
     assert (error.reason, error.exit) == ("RESPONSES", 2)
     assert [problem.rule for problem in error.problems] == [rule for rule, _ in expected]
     for problem, (_, hint) in zip(error.problems, expected, strict=True):
@@ -96,13 +111,13 @@ def test_unfit(name: str) -> None:
 
 def test_a_file_that_is_neither() -> None:
     """A file that is no JSON and of no type that the API takes is refused without advice for the shell."""
-    error = error_from(fit, [ROLL], [GivenResponse("roll", b"GIF89a", "a.gif")])
+    error = error_from(fit, [ROLL], [GivenResponse("roll", b"GIF89a", "a.gif")], {})
     assert "PNG" in str(error.problems[0].hint)
 
 
 def test_no_open_call() -> None:
     """Where no call waits there is nothing to answer."""
-    assert error_from(fit, [], given(("roll", "1"))).reason == "RESPONSES"
+    assert error_from(fit, [], given(("roll", "1")), {}).reason == "RESPONSES"
 
 
 def test_the_command_that_answers() -> None:
