@@ -68,12 +68,6 @@ LONGEST_KEY = 256
 OPTIONS = (
     click.argument("message", required=False, help="The message; '-' is standard input."),
     common_options.group("Message",
-        click.option("--response", "responses", metavar="NAME=JSON", multiple=True, help=(
-            "Answer the function call with this name or id; NAME=@FILE reads a file, NAME=- "
-            "standard input.")),
-        click.option("--continue", "continues", is_flag=True, help=(
-            "Go on with the last answer, where it was cut off; with --run-tools also with the "
-            "functions that it calls.")),
         click.option("-n", "--no-stdin", is_flag=True, help="Do not read standard input."),
         click.option("--skip-empty", is_flag=True, help=(
             "Send nothing and exit 0 if the message is empty.")),
@@ -81,8 +75,16 @@ OPTIONS = (
             "Send only once under this name: if it was answered before, print that answer again.")),
         click.option("--on-unknown", type=click.Choice(["fail", "resend"]), default="fail",
             show_default=True, help=(
-            "With --once: what to do when it is unknown whether the message was answered; with "
-            "--continue: whether a tool has run.")),
+            "What to do when it is unknown whether a message was answered (with --once), or "
+            "whether a tool did its work (with --continue).")),
+    ),
+    common_options.group("Instead of MESSAGE",
+        click.option("--response", "responses", metavar="NAME=JSON", multiple=True, help=(
+            "Answer the function call with this name or id; NAME=@FILE reads a file, NAME=- "
+            "standard input.")),
+        click.option("--continue", "continues", is_flag=True, help=(
+            "Go on with the last answer, where it was cut off; with --run-tools also with the "
+            "functions that it calls.")),
     ),
     common_options.group("Session",
         common_options.session(),
@@ -110,10 +112,10 @@ OPTIONS = (
     common_options.group("Tools",
         common_options.tools,
         click.option("--run-tools", is_flag=True, help=(
-            "Run the commands and functions of --tools that the answer calls, send what they "
-            "return, and print the answer to that.")),
+            "Run the commands and functions of --tools that an answer calls, send what they "
+            "return, and print the last answer.")),
         common_options.number("--max-tool-rounds", common_options.WholeNumber(min=1), 10,
-            "Run what is called by at most so many answers in a row."),
+            "With --run-tools: act on the calls of at most so many answers in a row."),
     ),
     common_options.group("Limits and retries",
         common_options.limits(deadline=600),
@@ -168,11 +170,11 @@ def command(
     anything is printed; with --stream, before the final event is printed.
 
     An answer that is blocked, cut off or a function call is printed too, and has an exit status of
-    its own. After a function call, --response takes the place of MESSAGE: one for each call;
-    with --run-tools, the commands in the files of --tools answer, and the turn goes on.
+    its own. Function calls are answered with --response instead of MESSAGE, one for each call; or
+    --run-tools runs the functions of --tools, and sends what they return.
 
-    A long answer comes in several requests, one after the other. What was answered of it is on disk
-    each time; after anything that ended it early, --continue goes on.
+    A long answer takes several requests. Each part is on disk before the next is asked for; if the
+    answer ends early, --continue goes on with it.
 
     For a loop that may run again, --once gives the message a name: a message that was answered is
     not sent again; one that may have been answered ends with status 13, unless --on-unknown is
