@@ -37,9 +37,9 @@ ALLOWED = ("blocked", "incomplete", "function_call")
 APART = {
     "--text": "--json --full",
     "--dry-run": "--text --full --allow --retries --timeout --wait --max-hops --run-tools",
-    "--response": "--once --create --skip-empty --no-stdin",
+    "--response": "MESSAGE --once --create --skip-empty --no-stdin",
     "--continue": (
-        "--response --once --create --skip-empty --no-stdin --max-turns --model --config "
+        "MESSAGE --response --once --create --skip-empty --no-stdin --max-turns --model --config "
         + " ".join(
             setting.option
             for setting in (*SETTINGS, *TOOL_OPTIONS)
@@ -47,8 +47,8 @@ APART = {
         )
     ),
 }
-"""The options that exclude each other: a dry run waits for nobody and has no answer, and an answer
-goes on as it began."""
+"""What excludes each other: a dry run waits for nobody and has no answer, and an answer goes on as
+it began."""
 
 NEEDS = {
     "--on-unknown": "--once --continue",
@@ -191,9 +191,6 @@ def command(
       gemcli send -s bug42 --continue
     """
     common_options.require_meaning(APART, NEEDS | (TO_CONTINUE if continues else {}))
-    for option, given in (("--response", responses), ("--continue", continues)):
-        if given and message is not None:
-            raise click.UsageError(f"MESSAGE and {option} exclude each other")
     if key is not None:
         _check_once(key, app.environ)
     allowed = _allowed(allow)

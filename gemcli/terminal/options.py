@@ -264,7 +264,8 @@ def require_meaning(apart: Table, needs: Table | None = None) -> None:
 
 
 def _given(context: click.Context, place: ParameterSource) -> Iterator[str]:
-    """The options that were given in a place, by their long names."""
+    """The options that were given in a place, by their long names, and arguments like MESSAGE."""
     for parameter in context.command.params:
         if context.get_parameter_source(parameter.name or "") is place:
-            yield max(parameter.opts, key=len)
+            is_option = isinstance(parameter, click.Option)
+            yield max(parameter.opts, key=len) if is_option else parameter.human_readable_name
