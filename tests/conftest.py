@@ -7,6 +7,7 @@ scripts/torture prints it.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -27,6 +28,9 @@ from tests.support import CANARY, LONG, Gemcli, InProcess, Model, clients_collec
 # here: gemcli leaves an ignored signal alone.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# As in the program (`gemcli.__main__`): what is loaded stays, and need not be visited again and again.
+gc.set_threshold(100_000)
 
 # How fast this machine happens to be is nothing that a test is about.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -97,6 +101,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Count who shares the time."""
     long = [item for item in items if item.get_closest_marker("torture")]
     BUDGETED[:] = [item.nodeid for item in long if "budget" in getattr(item, "fixturenames", ())]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected out of every garbage collection to come."""
+    gc.freeze()
 
 
 @pytest.fixture

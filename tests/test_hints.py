@@ -81,7 +81,8 @@ HINTS = sorted(
     {
         line
         for path in PACKAGE.rglob("*.py")
-        for text in strings(ast.parse(path.read_bytes()))
+        if "gemcli " in (source := path.read_text(encoding="utf-8"))
+        for text in strings(ast.parse(source))
         for line in commands(text)
     }
 )
