@@ -20,7 +20,7 @@ from gemcli.sessions.journal import Journal
 from gemcli.terminal import documents, inputs, options
 from gemcli.terminal.screen import Line, Piece
 from gemcli.tools import read_tools
-from gemcli.tools.run_context import RunContext
+from gemcli.tools.tool_context import ToolContext
 
 APART = {"--from": "--history", "--text": "--json"}
 """The options that exclude each other."""
@@ -105,7 +105,7 @@ def command(
         raise click.UsageError("--project and --location are for Vertex AI")
     readers = options.stdin_readers(settings) | read_tools.readers(tools_files)
     inputs.only_one({"--history": history_file == "-", **readers})
-    context = RunContext.of_session(app.path(session), app.environ, app.output.notice)
+    context = ToolContext.of_session(app.path(session), app.environ, app.output.notice)
     with read_tools.opened(tools_files, context) as toolbox:
         config = options.config_from(settings, app.output.notice, toolbox.declarations)
     chosen = NewOptions(model, _backend(backend, project, location), config, history_model)

@@ -29,7 +29,7 @@ from gemcli.terminal import options as common_options
 from gemcli.terminal.answer_printer import printer_for
 from gemcli.tools import given_responses, read_tools
 from gemcli.tools.call_tools import NO_TOOLS, Tooling
-from gemcli.tools.run_context import RunContext
+from gemcli.tools.tool_context import ToolContext
 
 ALLOWED = ("blocked", "incomplete", "function_call")
 """The statuses that --allow can turn into success."""
@@ -223,7 +223,9 @@ def command(
         as_json=as_json or full,
         stream=stream,
     )
-    context = RunContext.of_session(app.path(session), app.environ, app.output.notice, limits.until)
+    context = ToolContext.of_session(
+        app.path(session), app.environ, app.output.notice, limits.until
+    )
     with ExitStack() as python_files:
         with inputs.within(limits.remaining, "a file named by an option"):
             toolbox = python_files.enter_context(read_tools.opened(tools_files, context))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from gemcli.chat.answered_calls import AnsweredCall, is_among, shown
 from gemcli.chat.contents import FunctionCall, Part
 from gemcli.errors import GemcliError
-from gemcli.tools.results import Result
+from gemcli.tools.results import FunctionResult
 
 MAX_ROUNDS = 8
 """How often the calls of one turn are answered: a model that goes on calling is stopped."""
@@ -53,13 +53,13 @@ class ToolResult:
     """What a script answers calls with, at most `times` times."""
 
     called: Called
-    result: Result
+    result: FunctionResult
     times: int | None = None
 
 
 def recorded_result(one: AnsweredCall) -> ToolResult:
     """What a recorded call is answered with when it is made again."""
-    result = Result(one["result"], tuple(one.get("parts") or ()))
+    result = FunctionResult(one["result"], tuple(one.get("parts") or ()))
     return ToolResult(Called(one["name"], one["args"]), result, one.get("times"))
 
 

@@ -26,9 +26,9 @@ from gemcli.sessions.turns import Exchange
 from gemcli.signals import POLL_INTERVAL, deferred
 from gemcli.tools import results
 from gemcli.tools.declarations import Toolbox
-from gemcli.tools.results import Result
+from gemcli.tools.results import FunctionResult
 from gemcli.tools.run_command import run_command
-from gemcli.tools.run_context import RunContext, Stopped
+from gemcli.tools.tool_context import Stopped, ToolContext
 
 
 class ToolEvent(TypedDict):
@@ -53,14 +53,14 @@ class Tooling:
     """
 
     toolbox: Toolbox
-    context: RunContext
+    context: ToolContext
     max_rounds: int
     command: str
     resend: bool = False
     on_event: Callable[[ToolEvent], None] = lambda _event: None
 
 
-NO_TOOLS = Tooling(Toolbox(), RunContext({}, lambda _line: None), max_rounds=0, command="")
+NO_TOOLS = Tooling(Toolbox(), ToolContext({}, lambda _line: None), max_rounds=0, command="")
 """All calls are for the user to answer."""
 
 
@@ -69,7 +69,7 @@ class Run:
     """A call and its result; it is `reused` if an earlier command ran the tool."""
 
     call: FunctionCall
-    result: Result
+    result: FunctionResult
     elapsed_ms: int
     reused: bool = False
 
@@ -93,10 +93,10 @@ def call_tools(session: Session, exchange: Exchange, tooling: Tooling) -> list[R
     return [runs[place] for place in range(len(calls))]
 
 
-def recorded_results(journal: Journal) -> dict[int, Result]:
+def recorded_results(journal: Journal) -> dict[int, FunctionResult]:
     """What tools have returned for the calls that wait, by the places of these."""
     return {
-        place: Result(run.get("response") or {}, tuple(run.get("parts") or ()))
+        place: FunctionResult(run.get("response") or {}, tuple(run.get("parts") or ()))
         for place, run in journal.open_runs.items()
         if run["state"] == "ended"
     }
@@ -116,7 +116,7 @@ def _require_certain(
         raise GemcliError("IN_DOUBT", what, hint=hint)
 
 
-_News = tuple[int, Result | Exception, int] | None
+_News = tuple[int, FunctionResult | Exception, int] | None
 """Where a run belongs, what came of it, and how long it took; None if a signal has arrived."""
 
 
@@ -163,7 +163,7 @@ class _SideBySide:
     def _work(self, place: int) -> None:
         begun = time.monotonic()
         try:
-            outcome: Result | Exception = _run(self._calls[place], self._tooling)
+            outcome: FunctionResult | Exception = _run(self._calls[place], self._tooling)
         except Exception as error:  # whatever it is concerns the thread that waits
             outcome = error
         self._news.put((place, outcome, round((time.monotonic() - begun) * 1000)))
@@ -180,7 +180,7 @@ class _SideBySide:
                     continue
                 place, outcome, elapsed_ms = news
                 count -= 1
-                if isinstance(outcome, Result):
+                if isinstance(outcome, FunctionResult):
                     runs[place] = Run(self._calls[place], outcome, elapsed_ms)
                     self._record(place, runs[place])
                 elif not isinstance(outcome, Stopped):
@@ -216,7 +216,7 @@ class _SideBySide:
         return GemcliError("INTERRUPTED", message, outcome=outcome, exit_code=128 + number)
 
 
-def _run(call: FunctionCall, tooling: Tooling) -> Result:
+def _run(call: FunctionCall, tooling: Tooling) -> FunctionResult:
     tools = tooling.toolbox.tools
     tool = tools.get(call["name"])
     args = call.get("args") or {}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO, Self
 
-from gemcli.tools.run_context import RunContext, Stopped
+from gemcli.tools.tool_context import Stopped, ToolContext
 
 POLL_INTERVAL = 0.1
 """Seconds between two looks at whether the process has ended, or has to."""
@@ -42,7 +42,7 @@ class Child:
     It is used as a context manager: at the end of the block nothing is left of it.
     """
 
-    def __init__(self, command: Sequence[str], name: str, context: RunContext) -> None:
+    def __init__(self, command: Sequence[str], name: str, context: ToolContext) -> None:
         """Start it; `name` stands before lines of its stderr. Raises `OSError`, `ValueError`."""
         self._name = name
         self._context = context

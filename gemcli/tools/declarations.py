@@ -18,7 +18,7 @@ from gemcli.text import json_or_yaml, schema, tree
 from gemcli.text.problems import Problems
 from gemcli.text.schema import COUNT, FLAG, Kind, Schema, list_of, matching
 from gemcli.text.tree import Node, Text
-from gemcli.tools.results import Result
+from gemcli.tools.results import FunctionResult
 
 RULES = {"duplicate-function": "each function is declared once"}
 """Every rule by its stable name, the name that problems carry; those of schemas come on top."""
@@ -47,7 +47,7 @@ class Tool:
     name: str
     declaration: Declaration
     command: tuple[str, ...] = ()
-    function: Callable[[Tool, dict[str, Any]], Result] | None = None
+    function: Callable[[Tool, dict[str, Any]], FunctionResult] | None = None
     timeout: float = TIMEOUT
     output_limit: int = OUTPUT_LIMIT
     idempotent: bool = False

@@ -19,7 +19,7 @@ from gemcli.errors import GemcliError, Problem, did_you_mean, require_none
 from gemcli.terminal import inputs
 from gemcli.text import strict_json
 from gemcli.tools import results
-from gemcli.tools.results import Result
+from gemcli.tools.results import FunctionResult
 
 STDIN = ("-", "@-")
 """The values that stand for standard input."""
@@ -69,7 +69,7 @@ def _read(given: str, notice: Callable[[str], None]) -> GivenResponse:
 def fit(
     calls: Sequence[FunctionCall],
     given: Sequence[GivenResponse],
-    recorded: Mapping[int, Result],
+    recorded: Mapping[int, FunctionResult],
 ) -> Content:
     """The user Content that answers every call, in the order of the calls.
 
@@ -81,7 +81,7 @@ def fit(
         hint = "run gemcli history -s SESSION --last to see the last answer"
         raise GemcliError("RESPONSES", "no function call waits for a response", hint=hint)
     problems: list[Problem] = []
-    found: dict[int, Result] = {}
+    found: dict[int, FunctionResult] = {}
     for one in given:
         place = _place(calls, one, found, recorded, problems)
         result = _result(one, problems)
@@ -121,7 +121,7 @@ def _place(
     return min(free, key=lambda place: place in recorded)
 
 
-def _result(one: GivenResponse, problems: list[Problem]) -> Result:
+def _result(one: GivenResponse, problems: list[Problem]) -> FunctionResult:
     """What was given; a problem if it is neither JSON nor a file that the API takes."""
     if file := results.of_file(one.data, one.file or "file"):
         return file
@@ -130,7 +130,7 @@ def _result(one: GivenResponse, problems: list[Problem]) -> Result:
     except ValueError as error:
         message = f"--response {one.call}: not JSON: {error}"
         problems.append(Problem("value", message, hint=_how_to_write(one)))
-        return Result({})
+        return FunctionResult({})
 
 
 def _how_to_write(one: GivenResponse) -> str:

@@ -19,8 +19,8 @@ from gemcli.text.problems import Problems
 from gemcli.tools import declarations, results
 from gemcli.tools.child_process import Child, TooLong, TooSlow
 from gemcli.tools.declarations import Tool
-from gemcli.tools.results import Result
-from gemcli.tools.run_context import RunContext, Stopped
+from gemcli.tools.results import FunctionResult
+from gemcli.tools.tool_context import Stopped, ToolContext
 
 LOAD_TIMEOUT = 60.0
 """Seconds that a file may take to be loaded."""
@@ -34,7 +34,7 @@ class PythonFile:
     Used as a context manager: at the end of the block the process is gone.
     """
 
-    def __init__(self, file: str, names: Sequence[str], context: RunContext) -> None:
+    def __init__(self, file: str, names: Sequence[str], context: ToolContext) -> None:
         self._file = file
         self._names = names
         self._context = context
@@ -62,7 +62,7 @@ class PythonFile:
         problems.require_none(self._file)
         return [replace(tool, function=self.run) for tool in tools or []]
 
-    def run(self, tool: Tool, args: dict[str, Any]) -> Result:
+    def run(self, tool: Tool, args: dict[str, Any]) -> FunctionResult:
         """Run a function for one call. Raises `Stopped`."""
         with self._lock:
             try:
@@ -76,14 +76,14 @@ class PythonFile:
             self._end()
             return results.of_failure(message)
 
-    def _ask(self, tool: Tool, args: dict[str, Any]) -> Result:
+    def _ask(self, tool: Tool, args: dict[str, Any]) -> FunctionResult:
         child = self._started()
         call = json.dumps({"name": tool.name, "args": args}).encode() + b"\n"
         answer = child.ask(call, tool.timeout, tool.output_limit, for_line=True)
         if not answer.endswith(b"\n"):
             message = f"its process ended with exit status {child.status}"
             raise GemcliError("SETTINGS", message)
-        return Result(json.loads(answer)["response"])
+        return FunctionResult(json.loads(answer)["response"])
 
     def _started(self) -> Child:
         """The process, started if there is none. Raises `GemcliError` (SETTINGS)."""

@@ -10,7 +10,7 @@ from gemcli.errors import GemcliError
 from gemcli.terminal import inputs
 from gemcli.tools import declarations
 from gemcli.tools.declarations import Tool, Toolbox
-from gemcli.tools.run_context import RunContext
+from gemcli.tools.tool_context import ToolContext
 
 
 def readers(values: Iterable[str]) -> dict[str, bool]:
@@ -19,7 +19,7 @@ def readers(values: Iterable[str]) -> dict[str, bool]:
 
 
 @contextmanager
-def opened(values: Iterable[str], context: RunContext) -> Iterator[Toolbox]:
+def opened(values: Iterable[str], context: ToolContext) -> Iterator[Toolbox]:
     """The tools that `--tools` names as FILE or FILE.py:NAME,…; in the block they can be run.
 
     Raises `GemcliError`: SETTINGS with every problem of the first file that has one, USAGE, and

@@ -28,7 +28,7 @@ MAX_DEPTH = 80
 
 
 @dataclass(frozen=True)
-class Result:
+class FunctionResult:
     """What a function returned: the `response` for the model, and the files that belong to it."""
 
     response: dict[str, Any]
@@ -46,17 +46,17 @@ class Result:
         return {"functionResponse": answer}
 
 
-def of_value(value: object) -> Result:
+def of_value(value: object) -> FunctionResult:
     """The result that is this JSON value."""
-    return Result(value if isinstance(value, dict) else {"output": value})
+    return FunctionResult(value if isinstance(value, dict) else {"output": value})
 
 
-def of_failure(message: str, **more: object) -> Result:
+def of_failure(message: str, **more: object) -> FunctionResult:
     """The result that tells the model why there is none."""
-    return Result({"error": message, **more})
+    return FunctionResult({"error": message, **more})
 
 
-def of_bytes(data: bytes, name: str) -> Result:
+def of_bytes(data: bytes, name: str) -> FunctionResult:
     """The result that a file or an output is: an image or a PDF, JSON, or else text.
 
     `name` is what the response calls a file. Raises `UnicodeDecodeError` for what is none of them.
@@ -64,17 +64,17 @@ def of_bytes(data: bytes, name: str) -> Result:
     return of_file(data, name) or of_text(data.decode("utf-8"))
 
 
-def of_file(data: bytes, name: str) -> Result | None:
+def of_file(data: bytes, name: str) -> FunctionResult | None:
     """The result that is an image or a PDF; None for other data."""
     for beginning, mime_type in FILES.items():
         if re.match(beginning, data, re.DOTALL):
             encoded = base64.b64encode(data).decode("ascii")
             blob = {"mimeType": mime_type, "data": encoded, "displayName": name}
-            return Result({"file": {"$ref": name}}, ({"inlineData": blob},))
+            return FunctionResult({"file": {"$ref": name}}, ({"inlineData": blob},))
     return None
 
 
-def of_text(text: str) -> Result:
+def of_text(text: str) -> FunctionResult:
     """The result that is written here: JSON, or text without the newlines at its end."""
     try:
         return of_value(strict_json.loads(text, MAX_DEPTH))

@@ -12,11 +12,11 @@ from gemcli.text import strict_json
 from gemcli.tools import results
 from gemcli.tools.child_process import Child, TooLong, TooSlow
 from gemcli.tools.declarations import Tool
-from gemcli.tools.results import Result
-from gemcli.tools.run_context import RunContext
+from gemcli.tools.results import FunctionResult
+from gemcli.tools.tool_context import ToolContext
 
 
-def run_command(tool: Tool, args: dict[str, Any], context: RunContext) -> Result:
+def run_command(tool: Tool, args: dict[str, Any], context: ToolContext) -> FunctionResult:
     """Run the command of a tool for one call. Raises `Stopped`."""
     data = strict_json.encode(args) + b"\n"
     try:
@@ -37,7 +37,7 @@ def run_command(tool: Tool, args: dict[str, Any], context: RunContext) -> Result
     return results.of_failure(message)
 
 
-def _of_status(child: Child, output: bytes) -> Result:
+def _of_status(child: Child, output: bytes) -> FunctionResult:
     """The failure of a command that ended with another status than 0."""
     status = child.status or 0
     killer = signal.Signals(-status).name if status < 0 else None

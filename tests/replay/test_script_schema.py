@@ -11,7 +11,7 @@ from gemcli.replay.checks import NOTHING, TEXT_CHECKS, Bound, Expected
 from gemcli.replay.script import Script, Turn
 from gemcli.settings.config import Config
 from gemcli.text import json_tree, schema, tree, yaml_tree
-from gemcli.tools.results import Result
+from gemcli.tools.results import FunctionResult
 from tests.builders import error_from
 
 
@@ -93,7 +93,7 @@ def test_functions() -> None:
     found = [(one.called, one.result.response, one.times) for one in read.tool_results]
     assert found == [(("find", {"n": 3}), {"output": 7}, 2), (("find", {}), {"error": "gone"}, None)]
     (own,) = read.turns[0].tool_results
-    assert own.result == Result({"output": ["yes", "1"]}, ({"inlineData": {"data": "AAAA"}},))
+    assert own.result == FunctionResult({"output": ["yes", "1"]}, ({"inlineData": {"data": "AAAA"}},))
     assert [turn.expect.calls for turn in read.turns] == [(("find", {}), ("find", {"n": 3})), ()]
     assert [turn.expect.no_calls for turn in read.turns] == [None, True]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gemcli.tools.run_context import RunContext
+from gemcli.tools.tool_context import ToolContext
 from tests.builders import ECHO, header, write_session
 from tests.support import InProcess
 
@@ -21,7 +21,7 @@ def test_the_session_of_the_turn(here: InProcess, command: list[str]) -> None:
     link = path.with_name("b.jsonl")
     link.symlink_to(path)
     tell: list[str] = []
-    env = dict(RunContext.of_session(os.path.relpath(path), {"GEMINI_API_KEY": "k", "X": "y"}, tell.append).environ)
+    env = dict(ToolContext.of_session(os.path.relpath(path), {"GEMINI_API_KEY": "k", "X": "y"}, tell.append).environ)
     assert env == {"X": "y", "GEMCLI_LOCKED": str(path)}
     begun = time.monotonic()
     with path.open("rb+") as file:
@@ -35,8 +35,8 @@ def test_the_session_of_the_turn(here: InProcess, command: list[str]) -> None:
 
 def test_nested(tmp_path: Path) -> None:
     """A tool of a tool's gemcli knows both sessions."""
-    outer = RunContext.of_session(str(tmp_path / "a.jsonl"), {}, print)
-    inner = RunContext.of_session(str(tmp_path / "b.jsonl"), outer.environ, print)
+    outer = ToolContext.of_session(str(tmp_path / "a.jsonl"), {}, print)
+    inner = ToolContext.of_session(str(tmp_path / "b.jsonl"), outer.environ, print)
     assert inner.environ["GEMCLI_LOCKED"].split(os.pathsep) == [f"{tmp_path}/a.jsonl", f"{tmp_path}/b.jsonl"]
 
 

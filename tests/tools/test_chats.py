@@ -14,7 +14,7 @@ from google.genai import types
 from gemcli.settings.api_objects import wire_form
 from gemcli.tools import function_host
 from gemcli.tools.declarations import Tool
-from gemcli.tools.results import Result
+from gemcli.tools.results import FunctionResult
 from tests.builders import answer, call
 from tests.support import CANARY, Model
 from tests.tools.test_turn import House
@@ -96,7 +96,7 @@ def house(tmp_path: Path, model: Model) -> House:
             Tool(
                 function.__name__,
                 function_host.declaration(function),
-                function=lambda tool, args: Result(function_host.response(globals()[tool.name], args)),
+                function=lambda tool, args: FunctionResult(function_host.response(globals()[tool.name], args)),
             )
         )
     house.begin()

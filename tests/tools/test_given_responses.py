@@ -10,7 +10,7 @@ import pytest
 from gemcli.chat import turn_order
 from gemcli.chat.open_calls import how_to_answer
 from gemcli.tools.given_responses import GivenResponse, fit
-from gemcli.tools.results import Result
+from gemcli.tools.results import FunctionResult
 from tests.builders import error_from, model, user
 
 ROLL: Any = {"name": "roll", "id": "c1", "args": {"sides": 6}}
@@ -58,7 +58,7 @@ def test_fitted(name: str) -> None:
 
 def test_recorded_results() -> None:
     """What a tool has returned need not be given; what is given counts for calls without a result first."""
-    recorded = {0: Result({"output": 1}), 1: Result({"output": 2})}
+    recorded = {0: FunctionResult({"output": 1}), 1: FunctionResult({"output": 2})}
 
     def outputs(*pairs: tuple[str, str]) -> list[Any]:
         parts: Any = fit([OLD, FLIP, OLD], given(*pairs), recorded)["parts"]

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from gemcli.errors import GemcliError
 from gemcli.tools import function_host, read_tools
 from gemcli.tools.declarations import Toolbox
-from gemcli.tools.run_context import RunContext, Stopped
+from gemcli.tools.tool_context import Stopped, ToolContext
 
 HOUSE = '''
 """A house with lights."""
@@ -77,7 +77,7 @@ class World:
     @contextmanager
     def tools(self, *given: str) -> Iterator[Toolbox]:
         """The tools of files in the directory."""
-        context = RunContext(os.environ, self.told.append, self.until, self.stop)
+        context = ToolContext(os.environ, self.told.append, self.until, self.stop)
         paths = [f"{self.directory}/{each}" for each in given]
         with read_tools.opened(paths, context) as toolbox:
             yield toolbox

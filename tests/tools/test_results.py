@@ -41,7 +41,7 @@ TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
 def test_text(case: str) -> None:
     """JSON is the value that it is, wrapped unless it is an object; anything else is text."""
     text, response = TEXTS[case]
-    assert results.of_bytes(text.encode(), "f") == results.Result(response)
+    assert results.of_bytes(text.encode(), "f") == results.FunctionResult(response)
 
 
 @pytest.mark.parametrize("case", FILES)

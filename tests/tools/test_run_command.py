@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from gemcli.tools.declarations import Tool
-from gemcli.tools.results import Result
+from gemcli.tools.results import FunctionResult
 from gemcli.tools.run_command import run_command
-from gemcli.tools.run_context import RunContext, Stopped
+from gemcli.tools.tool_context import Stopped, ToolContext
 
 
 class World:
@@ -27,10 +27,10 @@ class World:
         self.environ = {"PATH": os.environ["PATH"], **environ}
         self.until = time.monotonic() + 20
 
-    def run(self, script: str, args: dict[str, Any] | None = None, **more: Any) -> Result:
+    def run(self, script: str, args: dict[str, Any] | None = None, **more: Any) -> FunctionResult:
         """The result of a tool whose command is a script of the shell."""
         tool = Tool("t", {"name": "t"}, more.pop("command", ("sh", "-c", script)), **more)
-        return run_command(tool, args or {}, RunContext(self.environ, self.told.append, self.until, self.stop))
+        return run_command(tool, args or {}, ToolContext(self.environ, self.told.append, self.until, self.stop))
 
 
 @pytest.fixture

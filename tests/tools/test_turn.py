@@ -32,7 +32,7 @@ from gemcli.sessions.store import Store
 from gemcli.settings.config import Config
 from gemcli.tools.call_tools import ToolEvent, Tooling
 from gemcli.tools.declarations import Tool, Toolbox
-from gemcli.tools.run_context import RunContext
+from gemcli.tools.tool_context import ToolContext
 from gemcli.tools.turn import Played, play
 from tests.builders import answer, call, overloaded
 from tests.support import Model, read_session
@@ -76,7 +76,7 @@ class House:
     def __call__(self, message: str | None = "hello", **more: Any) -> Played:
         """Send a message, or go on with the calls that are open."""
         until = time.monotonic() + self.left
-        context = RunContext.of_session(str(self.path), os.environ, self.told.append, until)
+        context = ToolContext.of_session(str(self.path), os.environ, self.told.append, until)
         tooling = Tooling(
             Toolbox(self.tools), context, self.max_rounds, "gemcli …", on_event=self.events.append, **more
         )

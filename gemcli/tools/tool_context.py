@@ -21,7 +21,7 @@ class Stopped(Exception):
 
 
 @dataclass(frozen=True)
-class RunContext:
+class ToolContext:
     """What all runs of a command share.
 
     `environ` is for the tools, and `tell` gets what they write to stderr, line by line. `until`, on
