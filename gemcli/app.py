@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gemcli.api.backends import Backend
     from gemcli.api.gemini import Gemini
     from gemcli.sessions.journal import Journal
-    from gemcli.sessions.records import SessionRecord
+    from gemcli.sessions.record_types import SessionRecord
     from gemcli.sessions.session import Session
     from gemcli.sessions.store import Store
     from gemcli.settings.config import Config

@@ -18,10 +18,10 @@ from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, parts_of
 from gemcli.errors import GemcliError, require_none
 from gemcli.formats import read_history
-from gemcli.sessions import names, records
+from gemcli.sessions import imported_history, names, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import fold, scan, torn_note
-from gemcli.sessions.records import Record, SessionRecord
+from gemcli.sessions.record_types import Record, SessionRecord
 from gemcli.settings.config import Config, check, merge
 from gemcli.terminal import inputs
 from gemcli.text import strict_json
@@ -131,7 +131,7 @@ def imported(app: App, options: NewOptions, path: str) -> list[Record]:
         notes.append(f"the model is {first['model']}, not {history.model}; --model chooses another")
     for note in notes:
         app.output.notice(f"{name}: {note}")
-    answered = records.imported(
+    answered = imported_history.from_contents(
         history.contents,
         model=first["model"],
         backend=first["backend"],
@@ -167,7 +167,7 @@ def forked(
     if turn is None:
         turn = source.live[-1].number if source.live else 0
     whole = {**origin, "id": source.header["id"], "turn": turn}
-    return [header(app, options, source.header, whole), *source.fork()]
+    return [header(app, options, source.header, whole), *imported_history.from_session(source)]
 
 
 def header(

@@ -44,7 +44,7 @@ from gemcli.requests.hop import Hop, ask
 from gemcli.requests.prepare_request import Request, how_to_continue
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import AttemptRecord
+from gemcli.sessions.record_types import AttemptRecord
 from gemcli.sessions.session import Session, Unsaved
 from gemcli.sessions.turns import Exchange
 from gemcli.signals import deferred

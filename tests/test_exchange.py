@@ -26,7 +26,7 @@ from gemcli.errors import GemcliError
 from gemcli.exchange import Result, continue_answer, exchange
 from gemcli.requests.call_model import DEFAULT_HOPS, Transport
 from gemcli.requests.prepare_request import prepare, prepare_continuation
-from gemcli.sessions import records
+from gemcli.sessions import imported_history, records
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.store import Store
 from gemcli.settings.config import Config
@@ -62,8 +62,8 @@ class Talk:
     def begin(self, *history: Any, config: Any = None) -> None:
         """Make the session, with a history if one is given."""
         header = records.session(model="gemini-test", backend="gemini", config=config or Config(), origin=None)
-        imported = records.imported(history, model="gemini-test", backend="gemini")
-        Store(self.fs, self.notes.append).create(self.path, [header, *imported])
+        earlier = imported_history.from_contents(history, model="gemini-test", backend="gemini")
+        Store(self.fs, self.notes.append).create(self.path, [header, *earlier])
 
     def __call__(
         self, message: Any = "hello", *, timeout: float = 20, left: float = 60, grace: float = 0, **more: Any

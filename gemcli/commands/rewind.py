@@ -13,7 +13,7 @@ from gemcli.chat.contents import text_of
 from gemcli.errors import GemcliError, counted
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import RewindRecord
+from gemcli.sessions.record_types import RewindRecord
 from gemcli.sessions.turns import Turn
 from gemcli.terminal import documents, options
 from gemcli.terminal.screen import Line, Piece, cut

@@ -21,7 +21,7 @@ from gemcli.replay.script import Script
 from gemcli.requests.call_model import Transport, WaitEvent
 from gemcli.sessions import names
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import SessionRecord
+from gemcli.sessions.record_types import SessionRecord
 from gemcli.sessions.session import Session
 from gemcli.signals import deferred
 from gemcli.text import patterns

@@ -16,7 +16,7 @@ from gemcli.replay.script import Script, Turn
 from gemcli.sessions import names, once
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.once import Message
-from gemcli.sessions.records import SessionRecord
+from gemcli.sessions.record_types import SessionRecord
 from gemcli.sessions.turns import ANSWERED, Exchange
 from gemcli.sessions.turns import Turn as RecordedTurn
 from gemcli.settings import config as settings

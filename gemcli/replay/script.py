@@ -11,7 +11,7 @@ from gemcli.errors import Problem
 from gemcli.replay.calls import ToolResult
 from gemcli.replay.checks import NOTHING, Expected
 from gemcli.replay.template import render
-from gemcli.sessions.records import SessionRecord
+from gemcli.sessions.record_types import SessionRecord
 from gemcli.settings.config import Config, merge
 
 

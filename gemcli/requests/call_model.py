@@ -19,7 +19,7 @@ from gemcli.api.retry import RetryPolicy
 from gemcli.chat.answers import Answer, continuation_token
 from gemcli.errors import GemcliError, unexpected
 from gemcli.sessions import records
-from gemcli.sessions.records import AttemptRecord
+from gemcli.sessions.record_types import AttemptRecord
 from gemcli.signals import deferred
 
 DEFAULT_HOPS = 40

@@ -11,7 +11,7 @@ from gemcli.errors import GemcliError
 from gemcli.requests.call_model import Transport, call
 from gemcli.requests.prepare_request import Request
 from gemcli.sessions import records
-from gemcli.sessions.records import AttemptRecord, Record
+from gemcli.sessions.record_types import AttemptRecord, Record
 from gemcli.sessions.session import Session, Unsaved
 
 

@@ -35,7 +35,7 @@ from gemcli.send.choose_request import (
 )
 from gemcli.sessions import names, once
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import SessionRecord
+from gemcli.sessions.record_types import SessionRecord
 from gemcli.sessions.session import Session
 from gemcli.signals import deferred
 from gemcli.tools import turn

@@ -15,7 +15,7 @@ from gemcli.chat.answers import USAGE_COUNTERS, continuation_token, token_count
 from gemcli.chat.contents import Content, function_responses
 from gemcli.chat.long_answers import is_continuable
 from gemcli.sessions.record_lines import RecordError
-from gemcli.sessions.records import (
+from gemcli.sessions.record_types import (
     ContinueRecord,
     FailureRecord,
     Record,
@@ -112,11 +112,13 @@ class Journal:
     @property
     def continuable(self) -> Exchange | None:
         """The newest exchange, if its answer can go on and the history before it is as it was."""
-        newest = self._newest
-        if newest is None or newest.answer is None:
-            return None
-        unchanged = self._rewinds == self._rewinds_before_newest
-        return newest if unchanged and is_continuable(newest.answer) else None
+        newest = self._unfollowed
+        return newest if newest and is_continuable(newest.answer or {}) else None
+
+    @property
+    def _unfollowed(self) -> Exchange | None:
+        """The newest exchange, if the history before it is as it was."""
+        return self._newest if self._rewinds == self._rewinds_before_newest else None
 
     @property
     def open_runs(self) -> dict[int, ToolRecord]:
@@ -160,18 +162,6 @@ class Journal:
             if _turn_of(record) == str(number) or record["kind"] == "session"
         ]
         return Journal(self.records[: max(kept) + 1])
-
-    def fork(self) -> list[Record]:
-        """The history as records for another session: numbers and times kept, marked `imported`."""
-        records: list[Record] = []
-        for exchange in self.answered:
-            records.append({**exchange.request, "imported": True})
-            asked = {record["hop"]: record for record in exchange.continues}
-            for number, hop in enumerate(exchange.hops, 1):
-                if number > 1:
-                    records.append({**asked[number], "imported": True})
-                records.append({**hop, "imported": True})
-        return records
 
     def totals(self) -> dict[str, int]:
         """Live turns, and the requests and tokens that were paid for, answered or not."""
@@ -248,11 +238,11 @@ class Journal:
 
     def _continue(self, record: ContinueRecord) -> None:
         name, hop = record["request"], record["hop"]
-        exchange = self._newest
-        unchanged = self._rewinds == self._rewinds_before_newest
-        if exchange is None or exchange.id != name or not unchanged:
+        exchange = self._unfollowed
+        if exchange is None or exchange.id != name:
             raise RecordError(f"goes on with the answer to request {name!r}, which is not the last")
-        if not exchange.answers or not continuation_token(exchange.answers[-1]):
+        last = exchange.response
+        if last is None or not continuation_token(last["answer"]):
             raise RecordError(f"goes on with the answer to request {name!r}, which left no token")
         if hop != len(exchange.hops) + 1:
             raise RecordError(f"hop {hop} of request {name!r} is repeated or out of order")

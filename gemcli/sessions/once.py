@@ -19,7 +19,7 @@ from gemcli.chat.contents import Content
 from gemcli.chat.long_answers import is_unfinished
 from gemcli.errors import GemcliError
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import RequestRecord, SessionRecord
+from gemcli.sessions.record_types import RequestRecord, SessionRecord
 from gemcli.sessions.turns import ANSWERED, FAILED, REFUSED, Exchange, Turn
 from gemcli.settings.config import Config, merge
 

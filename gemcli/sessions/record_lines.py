@@ -9,7 +9,7 @@ from typing import Any, cast
 from gemcli.chat import turn_order
 from gemcli.chat.answers import invalid_response
 from gemcli.errors import ReasonName
-from gemcli.sessions.records import FORMAT, Record
+from gemcli.sessions.record_types import FORMAT, Record
 from gemcli.text import strict_json
 
 DEPTH = strict_json.MAX_DEPTH + 16

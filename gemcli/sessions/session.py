@@ -9,7 +9,7 @@ from gemcli.sessions import record_lines
 from gemcli.sessions.file_operations import io_reason, is_same_file, write_all, write_numbered
 from gemcli.sessions.filesystem import FileSystem
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import Record
+from gemcli.sessions.record_types import Record
 from gemcli.signals import deferred
 
 

@@ -22,7 +22,7 @@ from gemcli.sessions.journal import Journal
 from gemcli.sessions.lock import Waiting, open_locked
 from gemcli.sessions.names import SUFFIX
 from gemcli.sessions.read_records import fold, scan, torn_note
-from gemcli.sessions.records import Record
+from gemcli.sessions.record_types import Record
 from gemcli.sessions.repair import repair_tail
 from gemcli.sessions.session import Session
 

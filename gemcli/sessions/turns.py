@@ -9,7 +9,7 @@ from gemcli.chat import long_answers
 from gemcli.chat.answers import Answer, UsageMetadata, Verdict, continuation_token, token_count
 from gemcli.chat.contents import Content
 from gemcli.chat.merge_answers import merge, sum_usage
-from gemcli.sessions.records import (
+from gemcli.sessions.record_types import (
     AttemptRecord,
     ContinueRecord,
     FailureRecord,

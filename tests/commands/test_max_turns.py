@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gemcli.sessions import records
+from gemcli.sessions import imported_history, records
+from gemcli.sessions.record_types import Record
 from tests.builders import CALL, RESPONSE, contents, failure, header, mixed, request, response, turn, write_session
 from tests.support import InProcess, Model
 
@@ -25,10 +26,11 @@ def test_the_limit(here: InProcess, model: Model) -> None:
 
 CALLED = [request(1, "q"), response(1, CALL), request(1, RESPONSE, ordinal=2), response(1, "end", ordinal=2)]
 UNDONE = [records.rewind([1]), records.undo([1])]
+IMPORTED = imported_history.from_contents(contents("q", "a"), model="gemini-x", backend="gemini")
 COUNTED = {
     "none": ([header("gemini-x")], 0),
     "not-in-the-history": (mixed(), 2),
-    "imported": ([header("gemini-x"), *records.imported(contents("q", "a"), model="gemini-x", backend="gemini")], 1),
+    "imported": ([header("gemini-x"), *IMPORTED], 1),
     "several-exchanges": ([header("gemini-x"), *CALLED], 1),
     "in-doubt": ([header("gemini-x"), *turn(1), request(2, "x"), failure(2, "unknown"), *UNDONE, request(3, "y")], 1),
 }
@@ -36,7 +38,7 @@ COUNTED = {
 
 
 @pytest.mark.parametrize(("content", "turns"), COUNTED.values(), ids=COUNTED)
-def test_turns_of_the_history_count(here: InProcess, model: Model, content: list[records.Record], turns: int) -> None:
+def test_turns_of_the_history_count(here: InProcess, model: Model, content: list[Record], turns: int) -> None:
     """Only turns of the history count, each once; at the limit nothing is written, below it the message is sent."""
     path = write_session("a", *content)
     before = path.read_bytes()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gemcli.sessions.records import Record
+from gemcli.sessions.record_types import Record
 from gemcli.simulator.simulated_api import Cut, Reply, json_reply
 from tests.builders import answer, failure, header, request, texts, write_session
 from tests.support import Done, InProcess, Model

@@ -31,9 +31,10 @@ from gemcli.replay import checks, events, plan, read_script
 from gemcli.replay.calls import ToolResults, are_made
 from gemcli.replay.script import Script, Turn
 from gemcli.requests import prepare_request
-from gemcli.sessions import names, record_lines, records
+from gemcli.sessions import imported_history, names, record_lines, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import fold, scan
+from gemcli.sessions.record_types import Record
 from gemcli.settings import config as settings
 from gemcli.settings.api_objects import wire_form
 from gemcli.simulator.rules_model import rules_app
@@ -216,7 +217,7 @@ def imported(data: bytes) -> bool:
     history = read_history.load(text, "h")
     loaded = history.contents
     first = records.session(model="m", backend="gemini", config={}, origin=None)
-    made = [first, *records.imported(loaded, model="m", backend="gemini")]
+    made = [first, *imported_history.from_contents(loaded, model="m", backend="gemini")]
     journal = Journal(record_lines.decode(record_lines.encode(record)) for record in made)
     assert same(journal.history, [sent(content) for content in loaded])
     if not journal.open_turn and not UNCHECKED.search(text + "".join(history.notes)):
@@ -398,7 +399,7 @@ def judged(*hops: Answer) -> None:
     """Whatever `send` and `replay` do with an answer, and with one of several hops."""
     verdict = long_answers.judge(hops)
     printed(documents.answer_fields(merge_answers.merge(hops), verdict.content))
-    started: list[records.Record] = [records.session(model="m", backend="b", config={}, origin=None)]
+    started: list[Record] = [records.session(model="m", backend="b", config={}, origin=None)]
     started += [records.request(1, "1.1", user_text("q"), model="m", backend="b")]
     for number, hop in enumerate(hops, 1):
         if number > 1:

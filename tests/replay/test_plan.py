@@ -13,7 +13,7 @@ from gemcli.replay.plan import Plan, RecordedTurns, plans, require_settings
 from gemcli.replay.script import Script
 from gemcli.sessions import records
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.records import Record, SessionRecord
+from gemcli.sessions.record_types import Record, SessionRecord
 from gemcli.settings.config import Config
 from tests.builders import failure, header, request, response, turn
 

@@ -25,7 +25,7 @@ from gemcli.replay.events import Event, Outcome
 from gemcli.replay.run import run
 from gemcli.replay.script import Script, Suite
 from gemcli.sessions import record_lines
-from gemcli.sessions.records import Record
+from gemcli.sessions.record_types import Record
 from gemcli.signals import deferred
 from gemcli.terminal.output import Output
 from tests.builders import ECHO, answer, texts

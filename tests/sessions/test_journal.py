@@ -21,7 +21,7 @@ from gemcli.chat import answers, turn_order
 from gemcli.chat.answers import content_of
 from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
-from gemcli.sessions import read_records, record_lines, records
+from gemcli.sessions import imported_history, read_records, record_lines, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.turns import ANSWERED, FAILED, IN_DOUBT, PENDING, REFUSED
 from tests.builders import answer, call, contents, error_from, json_values, model, result, user
@@ -316,7 +316,7 @@ class Conversation(RuleBasedStateMachine):
         history = self.history() if at is None else self.moments.get(at, [])
         numbers = live(source)
         assert source.history == history
-        self.journal = Journal([header(id="fork"), *source.fork()])
+        self.journal = Journal([header(id="fork"), *imported_history.from_session(source)])
         self.stack, self.taken = numbers, []
         self.spoken = {number: source.turns[number].contents for number in numbers}
         self.moments = {
@@ -718,7 +718,9 @@ def test_fork_keeps_records() -> None:
     body = [header(), asked("1.1"), told("1.1", valid=False), asked("2.1"), told("2.1", call())]
     body += [asked("2.2", result()), failed("2.2"), asked("2.3", result()), told("2.3"), asked("4.1"), told("4.1")]
     kept = [asked("2.1"), told("2.1", call()), asked("2.3", result()), told("2.3")]
-    assert Journal([*body, rewound(4)]).fork() == [record | {"imported": True} for record in kept]
+    assert imported_history.from_session(Journal([*body, rewound(4)])) == [
+        record | {"imported": True} for record in kept
+    ]
 
 
 LONG = [asked("2.1"), part("2.1", token="t1"), goes_on("2.1", 2, "t1"), part("2.1", token="t2")]
@@ -729,7 +731,7 @@ def test_fork_of_a_long_answer() -> None:
     """The hops come along, each with the record that asked for it last; tries that failed stay behind."""
     body = [header(), *turn("1.1"), *LONG, goes_on("2.1", 3, "t2"), failed("2.1"), goes_on("2.1", 3, "t2", config={})]
     body += [part("2.1", token=None, finish="STOP"), *turn("3.1")]
-    fork = Journal(body).fork()
+    fork = imported_history.from_session(Journal(body))
     kept = [*turn("1.1"), *LONG, goes_on("2.1", 3, "t2", config={}), part("2.1", token=None, finish="STOP")]
     assert fork == [record | {"imported": True} for record in [*kept, *turn("3.1")]]
     assert Journal([header(), *fork]).history == Journal(body).history
@@ -813,7 +815,7 @@ def test_the_bill_of_a_long_answer() -> None:
     assert (totals["requests"], totals["totalTokenCount"], totals["turns"]) == (4, 7 + 7 + 5 + 5, 1)
     exchange = journal.turns[2].exchanges[0]
     assert exchange.usage == {"promptTokenCount": 6, "candidatesTokenCount": 8, "totalTokenCount": 24}
-    fork = Journal([header(), *journal.fork(), goes_on("2.1", 3), told("2.1")])
+    fork = Journal([header(), *imported_history.from_session(journal), goes_on("2.1", 3), told("2.1")])
     assert (fork.totals()["requests"], fork.totals()["totalTokenCount"]) == (1, 7)
 
 

@@ -14,7 +14,7 @@ from gemcli.errors import GemcliError
 from gemcli.sessions import once, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.once import Delivery, Message
-from gemcli.sessions.records import Record
+from gemcli.sessions.record_types import Record
 from gemcli.sessions.turns import Exchange
 from gemcli.settings.config import Config
 from tests.builders import ECHO, SCALARS, answer, failure, header, hop, json_values, request, response, turn

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, user_text
-from gemcli.sessions import record_lines, records
+from gemcli.sessions import imported_history, record_lines, record_types, records
 from gemcli.sessions.journal import Journal
 from gemcli.text import strict_json
 from tests.builders import contents, json_values
@@ -106,7 +106,7 @@ def test_session() -> None:
     other = records.session(**plain, origin={"kind": "import"})
     assert {key: value for key, value in one.items() if key not in ("time", "id")} == {
         "kind": "session",
-        "format": records.FORMAT,
+        "format": record_types.FORMAT,
         **plain,
     }
     assert other["origin"] == {"kind": "import"}
@@ -122,7 +122,7 @@ HEADER = records.session(**SENT, config={}, origin=None)
 def test_imported() -> None:
     """A history becomes exchanges numbered from turn 1, calls within their turn, all of it marked as imported."""
     history = [*contents("q1", "a1", "q2"), CALLING, ANSWERING, *contents("q", "a2")[1:], *contents("q3", "a3")]
-    made: list[Any] = records.imported(history, **SENT)
+    made: list[Any] = imported_history.from_contents(history, **SENT)
     names = ["1.1", "2.1", "2.2", "3.1"]
     assert [record["id"] for record in made[::2]] == [record["request"] for record in made[1::2]] == names
     assert all(record["imported"] is True for record in made)
@@ -133,7 +133,7 @@ def test_imported() -> None:
 
 def test_imported_open_turn() -> None:
     """A history that ends in a function call is imported open, and can be answered; an empty one has no records."""
-    journal = Journal([HEADER, *records.imported([*contents("q"), CALLING], **SENT)])
+    journal = Journal([HEADER, *imported_history.from_contents([*contents("q"), CALLING], **SENT)])
     assert turn_order.open_calls(journal.history) == [{"name": "f"}]
     assert journal.next_exchange(ANSWERING) == (1, "1.2")
-    assert records.imported([], **SENT) == []
+    assert imported_history.from_contents([], **SENT) == []
