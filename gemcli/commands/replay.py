@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -21,6 +20,7 @@ from gemcli.replay import read_script, template
 from gemcli.replay.context import RunContext
 from gemcli.replay.events import Event, Tally
 from gemcli.replay.in_words import in_words, turn_line
+from gemcli.replay.next_command import next_command
 from gemcli.replay.run import run
 from gemcli.replay.script import Suite
 from gemcli.sessions import names
@@ -30,9 +30,6 @@ from gemcli.terminal import options as common_options
 from gemcli.terminal.escapes import one_line
 from gemcli.terminal.options import Seconds, require_meaning
 from gemcli.terminal.stream import Stream
-
-LIMITS = ("retries", "max_wait", "timeout", "deadline", "grace", "wait")
-"""The parameters that limit time and retries."""
 
 APART = {"--text": "--json"}
 
@@ -151,7 +148,7 @@ def command(
     )
     with closing(run_context):
         tally = run(suite, run_context, dry_run=dry_run)
-        run_context.emit(tally.summary(_next_command(context, session, directory, tally)))
+        run_context.emit(tally.summary(next_command(context, session, directory, tally)))
         _finish(stream, tally, in_text=in_text)
         _tell_if_nothing_was_sent(app, tally, directory)
 
@@ -293,42 +290,3 @@ def _require_target(
         if not names.is_session_name(script.name):
             what = f"{script.name!r} cannot name a session"
             raise click.UsageError(f"{what}; give the script a `name`")
-
-
-def _next_command(
-    context: click.Context, session: str | None, directory: str | None, tally: Tally
-) -> str | None:
-    """The command that continues the run after its errors; None if no command can."""
-    worst, file = tally.worst, context.params["script"]
-    run_again = worst and (worst.retryable or worst.reason == "IN_DOUBT" or tally.unfinished)
-    if not run_again:
-        return None
-    if file in ("-", "/dev/stdin") or file.startswith(("/dev/fd/", "/proc/")):
-        return None  # a pipe cannot be read again
-    # What may have been answered just now is in doubt for the next run.
-    in_doubt = any(
-        error.reason == "IN_DOUBT" or error.outcome == "unknown" for error in tally.errors
-    )
-    return _command_line(context, session, directory, resend=in_doubt)
-
-
-def _command_line(
-    context: click.Context, session: str | None, directory: str | None, *, resend: bool
-) -> str:
-    """The command line that replays the same again; limits of the environment stay there."""
-    given = context.params
-    file = given["script"]
-    words = ["gemcli", "replay", f"./{file}" if file.startswith("-") else file]
-    words += ["-s", session] if session else []
-    words += ["--out", directory] if directory else []
-    words += ["--model", given["model"]] if given["model"] else []
-    for variable in given["variables"]:
-        words += ["--var", variable]
-    words += ["--lines"] if given["as_lines"] else []
-    words += ["--on-fail", given["on_fail"]] if given["on_fail"] else []
-    on_unknown = "resend" if resend else given["on_unknown"]
-    words += ["--on-unknown", on_unknown] if on_unknown else []
-    for name in LIMITS:
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            words += [f"--{name.replace('_', '-')}", f"{given[name]:.15g}"]
-    return shlex.join(words)
