@@ -27,10 +27,8 @@ from gemcli.tools.call_tools import Run
 def run(app: App, options: SendOptions, allowed: Sequence[str], printer: Printer) -> None:
     """Send the message, and print what comes of it."""
     answered = False
-    on_chunk = printer.on_chunk if printer.in_pieces else None
     try:
-        listeners = on_chunk, printer.on_wait, printer.on_resume
-        with send_message.send(app, options, *listeners) as reply:
+        with send_message.send(app, options, printer) as reply:
             answered = True
             error = exit_error(options.session, reply.result, allowed)
             with print_result(options.session, reply.result):

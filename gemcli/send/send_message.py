@@ -1,13 +1,13 @@
 """How a message is sent: into a session that may have to be made first, and only once if asked to.
 
-`send` does what the command of that name promises, and prints nothing; `exchange` does the rest.
+`send` does what the command of that name promises; `exchange` does the rest.
 """
 
 from __future__ import annotations
 
 import random
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import NamedTuple
@@ -17,12 +17,11 @@ from gemcli.api.backends import Backend
 from gemcli.api.gemini import preload
 from gemcli.api.retry import RetryPolicy
 from gemcli.app import App
-from gemcli.chat.answers import Answer
 from gemcli.chat.contents import Content
 from gemcli.create_session import create_if_missing, header, renewed_header
 from gemcli.errors import GemcliError
 from gemcli.exchange import Result
-from gemcli.requests.call_model import ResumeEvent, Transport, WaitEvent
+from gemcli.requests.call_model import Transport
 from gemcli.requests.prepare_request import Request, how_to_continue
 from gemcli.send.choose_request import (
     SendOptions,
@@ -38,6 +37,7 @@ from gemcli.sessions.journal import Journal
 from gemcli.sessions.record_types import SessionRecord
 from gemcli.sessions.session import Session
 from gemcli.signals import deferred
+from gemcli.terminal.answer_printer import Printer
 from gemcli.tools import turn
 from gemcli.tools.call_tools import Run
 from gemcli.tools.turn import Played
@@ -59,14 +59,8 @@ class Reply(NamedTuple):
 
 
 @contextmanager
-def send(
-    app: App,
-    options: SendOptions,
-    on_chunk: Callable[[Answer], None] | None = None,
-    on_wait: Callable[[WaitEvent], None] | None = None,
-    on_resume: Callable[[ResumeEvent], None] | None = None,
-) -> Iterator[Reply]:
-    """Send the message; `on_chunk` gets the answer as it arrives, and the block prints the result.
+def send(app: App, options: SendOptions, printer: Printer) -> Iterator[Reply]:
+    """Send the message; `printer` gets the answer as it arrives, and in the block the result.
 
     In the block, request and answer are on disk and the session is unlocked. If the answer could
     not be saved, signals are held back until the block has printed it.
@@ -84,8 +78,7 @@ def send(
             runs: list[Run] = []
             if stored and step is Step.NOTHING:
                 result = exchange.stored_result(stored, session.journal)
-                if on_chunk:
-                    on_chunk(result.answer)
+                printer.on_chunk(result.answer)
             else:
                 if settings := _new_settings(app, session.journal, options):
                     session.append(settings)
@@ -93,7 +86,7 @@ def send(
                 if names.is_path(options.session) and not created:
                     app.tell_destinations(session.journal.header)
                 _note_what_came_before(app, session.journal, options, step)
-                with _transport(app, backend, options, on_chunk, on_wait, on_resume) as transport:
+                with _transport(app, backend, options, printer) as transport:
                     signals_held.enter_context(deferred)
                     with app.output.waiting("waiting for the answer"):
                         result, runs = _play(app, session, request, transport, options, step)
@@ -142,12 +135,7 @@ def _ask(session: Session, request: Request, transport: Transport, step: Step) -
 
 @contextmanager
 def _transport(
-    app: App,
-    backend: Backend,
-    options: SendOptions,
-    on_chunk: Callable[[Answer], None] | None,
-    on_wait: Callable[[WaitEvent], None] | None,
-    on_resume: Callable[[ResumeEvent], None] | None,
+    app: App, backend: Backend, options: SendOptions, printer: Printer
 ) -> Iterator[Transport]:
     with closing(app.gemini(backend, options.limits.remaining)) as gemini:
         yield Transport(
@@ -156,9 +144,9 @@ def _transport(
             limits=options.limits,
             retry=RetryPolicy(options.retries, random.random),
             notice=app.output.notice,
-            on_wait=on_wait,
-            on_chunk=on_chunk,
-            on_resume=on_resume,
+            on_wait=printer.on_wait,
+            on_chunk=printer.on_chunk,
+            on_resume=printer.on_resume,
             max_hops=options.max_hops,
         )
 

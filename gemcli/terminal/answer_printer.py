@@ -28,9 +28,8 @@ class Ending(NamedTuple):
 
 
 class Printer:
-    """Prints an answer. It gets the pieces of the answer only if it prints `in_pieces`."""
+    """Prints an answer: while it arrives, or when it is complete."""
 
-    in_pieces = True
     on_wait: Callable[[Event], None] | None = None
     """Told of waits between attempts, if it prints them."""
 
@@ -67,8 +66,6 @@ def printer_for(
 
 class WholePrinter(Printer):
     """Prints the answer when it is complete."""
-
-    in_pieces = False
 
     def __init__(self, output: Output, *, as_text: bool) -> None:
         self._output = output
