@@ -23,9 +23,6 @@ from gemcli.tools.results import FunctionResult
 RULES = {"duplicate-function": "each function is declared once"}
 """Every rule by its stable name, the name that problems carry; those of schemas come on top."""
 
-WRAPPERS = {"functionDeclarations", "function_declarations", "tools"}
-"""Keys of mappings that have a list of declarations."""
-
 Declaration = dict[str, Any]
 """A FunctionDeclaration of the API."""
 
@@ -106,13 +103,13 @@ def _declarations(problems: Problems, label: str, node: Node) -> Iterator[Node]:
     """The nodes of the declarations, in lists that may be below the keys of a request's tools."""
     if isinstance(node, tree.Sequence):
         for item in node:
-            if isinstance(item, tree.Mapping) and item.keys() & WRAPPERS:
+            if isinstance(item, tree.Mapping) and item.keys() & {*_LISTS.keys, *_LISTS.aliases}:
                 yield from _declarations(problems, "an item of `tools`", item)
             else:
                 yield item
     elif isinstance(node, tree.Mapping):
-        for inner in (_LISTS(problems, label, node) or {}).values():
-            yield from _declarations(problems, label, inner)
+        for key, inner in (_LISTS(problems, label, node) or {}).items():
+            yield from _declarations(problems, f"`{key}`", inner)
     else:
         message = f"{label} must be a list of declarations, or a mapping that has one"
         problems.add("shape", message, node)
@@ -132,12 +129,8 @@ def _refuse_duplicates(problems: Problems, declarations: Iterable[Node]) -> None
         first.setdefault(name, name)
 
 
-def _a_list(problems: Problems, label: str, node: Node) -> tree.Sequence | None:
-    """A list as it is in the tree."""
-    if isinstance(node, tree.Sequence):
-        return node
-    problems.add("shape", f"{label} must be a list", node)
-    return None
+def _as_it_is(_problems: Problems, _label: str, node: Node) -> Node:
+    return node
 
 
 _BUILT_IN = dict.fromkeys(
@@ -145,9 +138,9 @@ _BUILT_IN = dict.fromkeys(
     "a tools file declares functions; the API's own tools have the option --tool",
 )
 
-_LISTS: Schema[dict[str, tree.Sequence]] = Schema(
+_LISTS: Schema[dict[str, Node]] = Schema(
     dict,
-    {"functionDeclarations": _a_list, "tools": _a_list},
+    {"functionDeclarations": _as_it_is, "tools": _as_it_is},
     hint="a tools file is a list of declarations",
     elsewhere=_BUILT_IN,
     aliases={"function_declarations": "functionDeclarations"},
