@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 from gemcli.replay import template
@@ -21,39 +21,32 @@ def check_functions(script: Script, problems: Problems) -> None:
     A script that declares none is for a session that has its own tools. In recorded messages a
     model may have called what there never was.
     """
-    declared = dict.fromkeys(_declared(script))
-    for called in _called(script) if declared else ():
+    written = [turn for turn in script.turns if not turn.raw]
+    results = [*script.tool_results, *(one for turn in written for one in turn.tool_results)]
+    expected = [called for turn in written for called in turn.expect.calls]
+    _require_declared(script, [*(one.called for one in results), *expected], problems)
+    for result in results:
+        _note_template(result, problems)
+
+
+def _require_declared(script: Script, mentioned: Sequence[Called], problems: Problems) -> None:
+    configs = [script.config, *(turn.config for turn in script.turns)]
+    functions = [function for config in configs for function in declared_functions(config)]
+    declared = dict.fromkeys(str(function.get("name")) for function in functions)
+    for called in mentioned if declared else ():
         if called.name not in declared:
             known = ", ".join(islice(declared, MAX_NAMES))
             hint = problems.suggest(called.name, declared) or f"declared are {known}"
             message = f"the function `{called.name}` is not declared"
             problems.add("undeclared", message, _place(called), hint)
-    _note_templates(script.tool_results, problems)
-    for turn in script.turns:
-        _note_templates(() if turn.raw else turn.tool_results, problems)
 
 
-def _declared(script: Script) -> Iterator[str]:
-    """The names of the functions that a request of the script may declare."""
-    for config in (script.config, *(turn.config for turn in script.turns)):
-        yield from (str(function.get("name")) for function in declared_functions(config))
-
-
-def _called(script: Script) -> Iterator[Called]:
-    """What is said of functions, in tool results and in expectations."""
-    yield from (result.called for result in script.tool_results)
-    for turn in (turn for turn in script.turns if not turn.raw):
-        yield from (result.called for result in turn.tool_results)
-        yield from turn.expect.calls
-
-
-def _note_templates(results: Sequence[ToolResult], problems: Problems) -> None:
-    for result in results:
-        text = strict_json.dumps([result.called.args, result.result.response])
-        for name in template.names(text)[:1]:
-            message = f"`{{{{{shortened(name)}}}}}` in a tool result stays as it is"
-            hint = "templates are for messages and expected texts"
-            problems.note("result-template", message, _place(result.called), hint)
+def _note_template(result: ToolResult, problems: Problems) -> None:
+    text = strict_json.dumps([result.called.args, result.result.response])
+    for name in template.names(text)[:1]:
+        message = f"`{{{{{shortened(name)}}}}}` in a tool result stays as it is"
+        hint = "templates are for messages and expected texts"
+        problems.note("result-template", message, _place(result.called), hint)
 
 
 def _place(called: Called) -> Text:

@@ -104,7 +104,7 @@ class Conversation:
     ) -> Outcome | None:
         """Find the stored answer to a message, or send it; the outcome if the turn ends here."""
         resend, round_ = self._script.on_unknown == "resend", len(played.results)
-        stored = self._recorded.stored_answer(place, message, resend=resend, round_=round_)
+        stored = self._recorded.stored_answer(place, message, round_, resend=resend)
         unfinished = stored if stored and once.must_go_on(self._journal, stored) else None
         if stored and not unfinished:
             played.results.append(stored_result(stored, self._journal))

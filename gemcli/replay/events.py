@@ -47,7 +47,6 @@ SEVERITY = (
 # fmt: on
 """Exit statuses, gravest first: a run with several errors ends in the first of these."""
 
-
 # fmt: off
 ANSWER_KEYS = (
     "text", "function_calls", "finish_reason", "block_reason", "usage_metadata", "model_version",

@@ -101,7 +101,7 @@ class RecordedTurns:
         self._turns = played_turns(script, journal)
 
     def stored_answer(
-        self, place: int, message: Message, *, resend: bool, round_: int = 0
+        self, place: int, message: Message, round_: int, *, resend: bool
     ) -> Exchange | None:
         """The exchange that answers a message; None if it must be sent.
 

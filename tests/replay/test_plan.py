@@ -245,7 +245,7 @@ def past_of(document: Any, content: list[Record], *, resend: bool = False) -> li
     recorded = RecordedTurns(script, journal, "it's.jsonl")
     for place, plan in enumerate(plans(script, journal)):
         try:
-            exchange = recorded.stored_answer(place, plan.message, resend=resend)
+            exchange = recorded.stored_answer(place, plan.message, 0, resend=resend)
             found.append(exchange.id if exchange else None)
         except GemcliError as error:
             found.append(error)
