@@ -208,7 +208,7 @@ finally:
 """
 NEVER = {
     "google.genai", "httpx2", "pydantic", "yaml", "attr", "attrs", "jsonlines", "asyncio", "ssl",
-    "gemcli.api.gemini",
+    "subprocess", "gemcli.api.gemini",
 }  # fmt: skip
 
 WITHOUT = {

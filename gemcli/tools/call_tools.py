@@ -27,7 +27,6 @@ from gemcli.signals import POLL_INTERVAL, deferred
 from gemcli.tools import results
 from gemcli.tools.declarations import Toolbox
 from gemcli.tools.results import FunctionResult
-from gemcli.tools.run_command import run_command
 from gemcli.tools.tool_context import Stopped, ToolContext
 
 
@@ -225,6 +224,8 @@ def _run(call: FunctionCall, tooling: Tooling) -> FunctionResult:
         return results.of_failure(f"there is no function {call['name']}; there are {known}")
     if tool.function:
         return tool.function(tool, args)
+    from gemcli.tools.run_command import run_command  # loads subprocess
+
     return run_command(tool, args, tooling.context)
 
 
