@@ -158,6 +158,15 @@ class TextPrinter(Printer):
 class TerminalPrinter(TextPrinter):
     """Prints the answer while it arrives, for a person: also what is no text, and what it took."""
 
+    def __init__(self, output: Output, stream: Stream) -> None:
+        super().__init__(output, stream)
+        self.on_wait = self._note_wait
+
+    def _note_wait(self, event: Event) -> None:
+        """Say it on a line of its own: an earlier hop may have ended within one."""
+        self._end_line()
+        self._output.notice(f"sending again in {event['seconds']:.1f} s: {event['message']}")
+
     def on_chunk(self, chunk: Answer) -> None:
         """Print what a chunk brings; what is no text has a line of its own."""
         for kind, text in conversation.said_in(content_of(chunk), "model"):

@@ -19,7 +19,20 @@ import pytest
 
 from gemcli.simulator.simulated_api import json_reply
 from gemcli.terminal.screen import width
-from tests.builders import CALL, ECHO, answer, api_error, header, slowly, sse, streaming, turn, write_session
+from tests.builders import (
+    CALL,
+    ECHO,
+    answer,
+    api_error,
+    header,
+    retry_info,
+    slowly,
+    sse,
+    streaming,
+    turn,
+    unfinished,
+    write_session,
+)
 from tests.support import PROGRAM, InProcess, Model
 
 ESCAPES = {
@@ -188,6 +201,15 @@ def test_an_answer_that_breaks_off(terminal: Terminal, model: Model) -> None:
     status, printed = terminal("send", "-s", "a", "--create", "hi", env=model.env)
     assert status == 75
     assert printed.startswith("Half an\ngemcli: error: ")
+
+
+def test_a_wait_between_hops(terminal: Terminal, model: Model) -> None:
+    """The note begins on a line of its own."""
+    busy = api_error(503, "UNAVAILABLE", "busy", retry_info("0.01s"))
+    model.script(unfinished("Half an", token="t1"), busy, answer(" answer"))
+    status, printed = terminal("send", "-s", "a", "--create", "--retries", "1", "hi", env=model.env)
+    assert status == 0
+    assert printed.rpartition("\r\x1b[K")[2].startswith("Half an\ngemcli: note: sending again in ")
 
 
 @pytest.mark.parametrize("options", [["--json"], ["--json", "--stream"], ["--full"]])
