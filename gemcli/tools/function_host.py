@@ -32,7 +32,7 @@ def main() -> None:
         functions = load(path, names)
         declarations = [declaration(function) for function in functions.values()]
     except Exception as error:  # whatever it is, the user learns of it
-        traceback.print_exc()
+        _show_place(error, path)
         _say(answers, {"error": f"{type(error).__name__}: {error}"})
         return
     _say(answers, {"declarations": declarations})
@@ -41,7 +41,7 @@ def main() -> None:
         _say(answers, {"response": response(functions[call["name"]], call["args"])})
 
 
-def load(path: str, names: list[str]) -> dict[str, Function]:
+def load(path: str, names: list[str]) -> dict[str, Any]:
     """The functions of a Python file, which may import its neighbours."""
     name = os.path.splitext(os.path.basename(path))[0]
     if name in sys.modules:
@@ -52,11 +52,10 @@ def load(path: str, names: list[str]) -> dict[str, Function]:
     sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    functions = {}
-    for name in names:
-        functions[name] = getattr(module, name)
-        if not inspect.isfunction(functions[name]):
-            raise TypeError(f"{name} is not a function")
+    functions = {name: getattr(module, name, None) for name in names}
+    for name, function in functions.items():
+        if not inspect.isfunction(function):
+            raise TypeError(f"{name} is not a function of the file")
     return functions
 
 
@@ -82,6 +81,14 @@ def response(function: Function, args: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:  # whatever it is, the model learns of it
         return {"error": str(error)}
     return returned
+
+
+def _show_place(error: Exception, path: str) -> None:
+    """Print where in the file it happened, without what gemcli and Python did before."""
+    frames = traceback.extract_tb(error.__traceback__)
+    while frames and frames[0].filename != path:
+        del frames[0]
+    traceback.print_list(frames)
 
 
 def _take_pipes() -> tuple[IO[str], IO[str]]:
