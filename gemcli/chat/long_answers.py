@@ -55,7 +55,8 @@ def judge(hops: Sequence[Answer], taken: int | None = None) -> Verdict:
         return replace(verdict, valid=False)
     fault = answers.judge(hops[-1]).error or verdict.error
     why = f": {fault.message}" if fault else ""
-    error = GemcliError("INCOMPLETE", f"the answer was cut off at hop {len(hops)}{why}")
+    hint = "send another message; what came before that is in the history"
+    error = GemcliError("INCOMPLETE", f"the answer was cut off at hop {len(hops)}{why}", hint=hint)
     return replace(verdict, valid=True, error=error, content=content(hops[:taken]))
 
 

@@ -136,7 +136,7 @@ def _result(one: GivenResponse, problems: list[Problem]) -> FunctionResult:
 def _how_to_write(one: GivenResponse) -> str:
     """What to do about a response that is no JSON: text often lacks its quotes."""
     if one.file is not None:
-        return "give a JSON value, or a PNG, JPEG, WebP or PDF file"
+        return "give JSON, which jq -Rs . makes of text, or a PNG, JPEG, WebP or PDF file"
     text = one.data.decode("utf-8", "replace")
     quoted = strict_json.dumps(text if 0 < len(text) <= LONGEST_SHOWN else "…")
     return f"put text in double quotes: --response {shlex.quote(f'{one.call}={quoted}')}"

@@ -119,6 +119,7 @@ def test_what_was_decided_counts() -> None:
     assert (cut_off.valid, cut_off.text) == (True, "a")
     assert cut_off.error is not None
     assert (cut_off.error.reason, cut_off.error.message) == ("INCOMPLETE", "the answer was cut off at hop 2")
+    assert str(cut_off.error.hint).startswith("send another message")
 
 
 def test_plain_neighbours_are_joined_in_the_history_only() -> None:

@@ -103,9 +103,9 @@ def test_unfit(name: str) -> None:
 
 
 def test_a_file_that_is_neither() -> None:
-    """A file that is no JSON and of no type that the API takes is refused without advice for the shell."""
+    """A file that is no JSON and of no type that the API takes is refused, with how text becomes JSON."""
     error = error_from(fit, [ROLL], [GivenResponse("roll", b"GIF89a", "a.gif")], {})
-    assert "PNG" in str(error.problems[0].hint)
+    assert "jq -Rs . makes of text, or a PNG" in str(error.problems[0].hint)
 
 
 def test_no_open_call() -> None:
