@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from gemcli.api.http_errors import error_in_answer
 from gemcli.chat import answers
 from gemcli.chat.answers import Answer, Candidate, token_of
-from gemcli.chat.contents import Content, MergedParts, parts_of
+from gemcli.chat.contents import Content, Part, merge_parts, parts_of
 
 Chunk = Answer
 """A piece of a streamed answer has the form of an answer."""
@@ -84,7 +84,7 @@ class _StreamedCandidate:
     def __init__(self) -> None:
         self._last_values: Candidate = {}
         self._content: Content = {}
-        self._parts = MergedParts()
+        self._parts: list[Part] = []
         self._citations: list[object] = []
 
     def add(self, piece: Candidate) -> None:
@@ -97,13 +97,12 @@ class _StreamedCandidate:
             self._citations.append(piece["citationMetadata"])
         if content := piece.get("content"):
             self._content.update(content)
-            for part in parts_of(content):
-                self._parts.add(part)
+            self._parts += parts_of(content)
 
     def so_far(self) -> Callable[[], Candidate]:
         """What makes the candidate as it is now, however much is added later."""
         last_values, content = self._last_values.copy(), self._content.copy()
-        parts, citations = self._parts.so_far(), len(self._citations)
+        parts, citations = len(self._parts), len(self._citations)
 
         def whole() -> Candidate:
             if citations > 1:
@@ -111,7 +110,7 @@ class _StreamedCandidate:
             if content:
                 last_values["content"] = content
                 if "parts" in content:
-                    content["parts"] = parts()
+                    content["parts"] = merge_parts(self._parts[:parts])
             return last_values
 
         return whole

@@ -7,7 +7,8 @@ Nothing here knows files, sessions or the SDK.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from itertools import groupby
 from typing import Any, Literal, NamedTuple, TypedDict
 
 Role = Literal["user", "model"]
@@ -138,51 +139,18 @@ def as_sent(content: Content) -> Content:
     return {**content, "role": "model", "parts": parts}
 
 
-class MergedParts:
+def merge_parts(parts: Iterable[Part]) -> list[Part]:
     """The Parts of a streamed answer as one Content has them: plain neighbours become one.
 
     A Part with more than text, such as a signature, stays alone. Blank Parts are left out.
     """
-
-    def __init__(self) -> None:
-        self._groups: list[list[Part]] = []  # each becomes one Part
-        self._kind: str | None = None  # of the last group
-
-    def add(self, part: Part) -> None:
-        """Take in the next Part."""
-        if is_blank(part):
-            return
-        kind = _mergeable(part)
-        if kind and kind == self._kind:
-            self._groups[-1].append(part)
-        else:
-            self._groups.append([part])
-        self._kind = kind
-
-    @property
-    def all(self) -> list[Part]:
-        """The Parts so far."""
-        parts = self.so_far()
-        return parts()
-
-    def so_far(self) -> Callable[[], list[Part]]:
-        """What makes the Parts as they are now, however many are added later."""
-        count = len(self._groups)
-        last = len(self._groups[-1]) if count else 0
-
-        def parts() -> list[Part]:
-            groups = self._groups[:count]
-            if groups:
-                groups[-1] = groups[-1][:last]
-            return [_as_one(group) for group in groups]
-
-        return parts
-
-
-def _as_one(group: list[Part]) -> Part:
-    if len(group) == 1:
-        return group[0]
-    return {**group[0], "text": "".join(part["text"] for part in group)}
+    found: list[Part] = []
+    for kind, neighbours in groupby((part for part in parts if not is_blank(part)), _mergeable):
+        group = list(neighbours)
+        if kind and len(group) > 1:
+            group = [{**group[0], "text": "".join(part["text"] for part in group)}]
+        found += group
+    return found
 
 
 def _mergeable(part: Part) -> Literal["text", "thought"] | None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from gemcli.chat import answers
 from gemcli.chat.answers import Answer, Verdict, content_of, continuation_token, first_candidate
-from gemcli.chat.contents import Content, MergedParts, as_sent, parts_of, says_something
+from gemcli.chat.contents import Content, as_sent, merge_parts, parts_of, says_something
 from gemcli.chat.merge_answers import merge
 from gemcli.errors import GemcliError
 
@@ -86,8 +86,5 @@ def content(hops: Sequence[Answer]) -> Content:
     """The model Content that hops make, as it goes back to the API: plain neighbours are joined."""
     whole = content_of(merge(hops))
     if len(hops) > 1:
-        parts = MergedParts()
-        for part in parts_of(whole):
-            parts.add(part)
-        whole = {**whole, "parts": parts.all}
+        whole = {**whole, "parts": merge_parts(parts_of(whole))}
     return as_sent(whole)

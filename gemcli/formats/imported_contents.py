@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, cast
 from gemcli.chat import turn_order
 from gemcli.chat.contents import (
     Content,
-    MergedParts,
     function_calls,
     function_responses,
+    merge_parts,
     parts_of,
     says_something,
 )
@@ -59,11 +59,8 @@ def join_answers(contents: Sequence[object]) -> tuple[list[object], list[int]]:
         row = list(run)
         if is_answer and len(row) > 1 and all(_is_sound(content) for _, content in row):
             answers = [cast("Content", content) for _, content in row]
-            merged = MergedParts()
-            for answer in answers:
-                for part in parts_of(answer):
-                    merged.add(part)
-            row = [(row[0][0], {**answers[0], "parts": merged.all})]
+            parts = merge_parts(part for answer in answers for part in parts_of(answer))
+            row = [(row[0][0], {**answers[0], "parts": parts})]
         places += [place for place, _ in row]
         joined += [content for _, content in row]
     return joined, places

@@ -139,12 +139,8 @@ class Exchange:
         return self._config(self.continued["hop"] if self.continued else 1)
 
     def _config(self, hop: int) -> Config:
-        own: Config = self.request.get("config") or {}
-        for record in reversed(self.continues):
-            if record["hop"] == hop and "config" in record:
-                own = record["config"]
-                break
-        return own
+        own = {record["hop"]: record["config"] for record in self.continues if "config" in record}
+        return own.get(hop, self.request.get("config") or {})
 
     @property
     def contents(self) -> list[Content]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from gemcli.chat.answered_calls import is_among
 from gemcli.chat.contents import FunctionResponse, function_responses, group_turns, text_of
 from gemcli.simulator import continuation, echo_model, long_answers, responses
 from gemcli.simulator.api_errors import invalid_argument
@@ -115,16 +116,9 @@ def _is_met(when: When, message: Incoming) -> bool:
 def _has_answered(call: AfterCall, responses: Sequence[FunctionResponse]) -> bool:
     """Whether a function has answered, and so."""
     return any(
-        response["name"] == call.name and _holds(response.get("response", {}), call.result)
+        response["name"] == call.name and is_among(call.result, response.get("response", {}))
         for response in responses
     )
-
-
-def _holds(value: object, wanted: object) -> bool:
-    """Whether a value is the one that is wanted; of an object, whether it has what is wanted."""
-    if isinstance(value, dict) and isinstance(wanted, Mapping):
-        return all(key in value and _holds(value[key], wanted[key]) for key in wanted)
-    return value == wanted
 
 
 def _matches(pattern: str, text: str) -> bool:

@@ -16,7 +16,7 @@ from gemcli.api import streamed_answer
 from gemcli.api.http_errors import WORDS
 from gemcli.api.streamed_answer import StreamedAnswer
 from gemcli.chat import answers
-from gemcli.chat.contents import MergedParts
+from gemcli.chat.contents import merge_parts
 from gemcli.errors import GemcliError
 from gemcli.simulator import responses, streams
 from gemcli.text import strict_json
@@ -39,14 +39,6 @@ def joined(chunks: Any) -> StreamedAnswer:
 def join(chunks: Any) -> Any:
     """The chunks as one answer; both are plain JSON to the tests."""
     return joined(chunks).answer
-
-
-def merged(parts: list[Any]) -> list[Any]:
-    """The Parts, merged."""
-    whole = MergedParts()
-    for part in parts:
-        whole.add(part)
-    return whole.all
 
 
 def chunk(*parts: Any, **candidate: Any) -> Any:
@@ -101,9 +93,9 @@ def test_join_against_another_merge(bodies: list[Any]) -> None:
 def test_merged(said: list[Any]) -> None:
     """Merging loses no text, splits nothing, is done when it is done, and leaves what it was given alone."""
     before = copy.deepcopy(said)
-    whole = merged(said)
+    whole = merge_parts(said)
     assert said == before
-    assert merged(whole) == whole
+    assert merge_parts(whole) == whole
     for thought in (None, True):
         assert "".join(part.get("text", "") for part in whole if part.get("thought") is thought) == "".join(
             part.get("text", "") for part in said if part.get("thought") is thought
@@ -139,7 +131,7 @@ PARTS: dict[str, tuple[list[Any], list[Any] | None]] = {
 def test_parts(said: list[Any], whole: list[Any] | None) -> None:
     """Neighbours of plain text, or of plain thoughts, are one; whatever has another key stands alone."""
     whole = said if whole is None else whole
-    assert merged(said) == whole
+    assert merge_parts(said) == whole
     assert parts_of(*(chunk(part) for part in said), chunk(finishReason="STOP")) == whole
     assert parts_of(chunk(*said)) == whole
 
