@@ -28,12 +28,12 @@ def opened(values: Iterable[str], context: ToolContext) -> Iterator[Toolbox]:
     with ExitStack() as python_files:
         tools: list[Tool] = []
         for value in values:
-            file = _file(value)
+            file, names = _parts(value)
             text = inputs.document(file, context.tell)
-            if file.endswith(".py"):
+            if names:
                 from gemcli.tools.python_functions import PythonFile  # loads subprocess
 
-                python = PythonFile(file, _names(value), context)
+                python = PythonFile(file, names, context)
                 tools += python_files.enter_context(python).tools()
             else:
                 shown = "standard input" if file == "-" else file
@@ -41,14 +41,13 @@ def opened(values: Iterable[str], context: ToolContext) -> Iterator[Toolbox]:
         yield Toolbox(tools)
 
 
-def _file(value: str) -> str:
-    return value.rpartition(":")[0] if re.search(r"\.py:[^/]*$", value) else value
-
-
-def _names(value: str) -> list[str]:
-    """The functions that are named after the file. Raises `GemcliError` (USAGE)."""
-    names = [name.strip() for name in value.removeprefix(_file(value)).lstrip(":").split(",")]
+def _parts(value: str) -> tuple[str, list[str]]:
+    """A file, and for one of Python the functions named after it. Raises `GemcliError` (USAGE)."""
+    python = re.fullmatch(r"(.*\.py)(?::([^/]*))?", value, re.DOTALL)
+    if python is None:
+        return value, []
+    names = [name.strip() for name in (python[2] or "").split(",")]
     if not all(name.isidentifier() for name in names):
         what = f"--tools {value} does not name functions of the file"
         raise GemcliError("USAGE", what, hint="name them like this: --tools FILE.py:NAME,NAME")
-    return names
+    return python[1], names
