@@ -91,6 +91,7 @@ class Child:
             pipes.register(self._pipe("stdout"), selectors.EVENT_READ, self._receive)
             pipes.register(self._pipe("stderr"), selectors.EVENT_READ, self._hear)
             while True:
+                ended = self.status is not None  # all of its output is there only if it had ended
                 ready = self._wait(pipes, end)
                 for key in ready:
                     if not key.data():
@@ -99,7 +100,7 @@ class Child:
                     raise TooLong(bytes(self._output[:limit]))
                 # What went to stderr before the line was ready together with it.
                 in_line = for_line and self._output.endswith(b"\n") and len(ready) < 2
-                if in_line or (not ready and self.status is not None):
+                if in_line or (ended and not ready):
                     self._tell(b"\n")
                     return bytes(self._output)
 

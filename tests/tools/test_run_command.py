@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import subprocess
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gemcli.tools.child_process import Child
 from gemcli.tools.declarations import Tool
 from gemcli.tools.results import FunctionResult
 from gemcli.tools.run_command import run_command
@@ -96,6 +98,20 @@ def test_long_arguments(world: World) -> None:
     long = {"text": "x" * 300_000}
     assert world.run("cat", long).response == long
     assert world.run("exit 0", long).response == {"output": ""}
+
+
+def test_output_at_the_last_moment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it prints and ends with, just when a wait for its pipes was over in vain, is not lost."""
+    wait = Child._wait
+
+    def in_vain(child: Child, pipes: selectors.BaseSelector, end: float) -> list[selectors.SelectorKey]:
+        if child.status is not None:
+            return wait(child, pipes, end)
+        child._process.wait()
+        return []
+
+    monkeypatch.setattr(Child, "_wait", in_vain)
+    assert world.run("sleep 0.1; echo sunny").response == {"output": "sunny"}
 
 
 def test_stderr(world: World) -> None:
