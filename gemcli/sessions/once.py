@@ -82,11 +82,12 @@ def delivery(journal: Journal, exchange: Exchange | None) -> Delivery:
     """What `exchange`, the last try of a message, means for sending it now."""
     if exchange is None or exchange.state == FAILED:
         return Delivery.UNSENT
-    if journal.continuable is exchange and exchange.hop_in_doubt:
-        return Delivery.IN_DOUBT
     unfinished = is_unfinished(exchange.answer or {}) and not exchange.is_stuck
-    if journal.continuable is exchange and unfinished:
-        return Delivery.UNFINISHED
+    if journal.continuable is exchange:
+        if exchange.hop_in_doubt:
+            return Delivery.IN_DOUBT
+        if unfinished:
+            return Delivery.UNFINISHED
     if exchange.state == ANSWERED:
         return Delivery.ANSWERED if _in_history(journal, exchange) else Delivery.UNSENT
     if exchange.state == REFUSED:

@@ -83,8 +83,8 @@ class Store:
         """Lock the session at `path`, load it, repair its tail, and hand it over for appending."""
         # Resolved once: every later step uses that name.
         given, path = path, file_operations.resolved(self.fs, path)
-        with self._dangling_link_told(given), self._held_told(path):
-            fd = open_locked(self.fs, path, 0 if self._is_held(path) else wait, self.waiting)
+        with self._dangling_link_told(given), self._patience(path, wait) as seconds:
+            fd = open_locked(self.fs, path, seconds, self.waiting)
         try:
             data = self._read_all(fd, path)
             lines = scan(data)
@@ -105,9 +105,10 @@ class Store:
         if directory not in self._swept:
             self._swept.add(directory)
             remove_old_drafts(self.fs, directory)
-        wait = 0 if self._is_held(target) else wait
-        with self._held_told(target):
-            return create_file(self.fs, target, data, force=force, wait=wait, waiting=self.waiting)
+        with self._patience(target, wait) as seconds:
+            return create_file(
+                self.fs, target, data, force=force, wait=seconds, waiting=self.waiting
+            )
 
     def exists(self, path: str) -> bool:
         """Whether there is anything at `path`. Raises `GemcliError` (IO) if that is not known."""
@@ -133,21 +134,18 @@ class Store:
         except OSError as error:
             raise io_error(error, f"cannot make the directory {directory}") from error
 
-    def _is_held(self, path: str) -> bool:
-        """Whether whoever has locked the session waits for this program: it is one of its tools."""
-        return path in [file_operations.resolved(self.fs, held) for held in self.held]
-
     @contextmanager
-    def _held_told(self, path: str) -> Iterator[None]:
-        """Say why there is no use in waiting for a session that is held."""
+    def _patience(self, path: str, wait: float) -> Iterator[float]:
+        """How long to wait for a lock: not at all for one that is held for as long as this runs."""
+        held = path in [file_operations.resolved(self.fs, name) for name in self.held]
         try:
-            yield
+            yield 0 if held else wait
         except GemcliError as error:
-            if error.reason == "SESSION_BUSY" and self._is_held(path):
-                what = f"{path} is in use by the gemcli that runs this command as a tool"
-                hint = "a tool cannot change the session of its own turn; it can use another one"
-                raise GemcliError("SESSION_BUSY", what, hint=hint) from None
-            raise
+            if not held or error.reason != "SESSION_BUSY":
+                raise
+            what = f"{path} is in use by the gemcli that runs this command as a tool"
+            hint = "a tool cannot change the session of its own turn; it can use another one"
+            raise GemcliError("SESSION_BUSY", what, hint=hint) from None
 
     @contextmanager
     def _dangling_link_told(self, path: str) -> Iterator[None]:
