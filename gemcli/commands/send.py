@@ -263,7 +263,7 @@ def command(
         if dry_run:
             app.output.json(send_message.preview(app, options))
         else:
-            print_reply.run(app, options, allowed, printer)
+            print_reply.send_and_print(app, options, allowed, printer)
 
 
 def _to_go_on(session: str, tools_files: Sequence[str]) -> str:

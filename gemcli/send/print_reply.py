@@ -24,26 +24,27 @@ from gemcli.terminal.documents import Document
 from gemcli.tools.call_tools import Run
 
 
-def run(app: App, options: SendOptions, allowed: Sequence[str], printer: Printer) -> None:
+def send_and_print(
+    app: App, options: SendOptions, allowed: Sequence[str], printer: Printer
+) -> None:
     """Send the message, and print what comes of it."""
     answered = False
     try:
         with send_message.send(app, options, printer) as reply:
             answered = True
-            error = exit_error(options.session, reply.result, allowed)
+            ending = exit_error(options.session, reply.result, allowed)
             with print_result(options.session, reply.result):
                 content = reply.result.verdict.content
-                printer.finish(Ending(answer_document(options, reply), content, error))
-            if error:
-                raise error
-    except GemcliError as unnamed:
-        failure = unnamed.of_session(options.session)
+                printer.finish(Ending(answer_document(options, reply), content, ending))
+            if ending:
+                raise ending
+    except GemcliError as error:
         if not answered:
             # That the output may be closed matters less than the failure.
             with suppress(GemcliError, BrokenPipeError):
                 nothing: Document = {"session": options.session, "time": records.now()}
-                printer.fail(Ending(nothing, {}, failure))
-        raise failure from unnamed.__cause__
+                printer.fail(Ending(nothing, {}, error.of_session(options.session)))
+        raise
 
 
 def answer_document(options: SendOptions, reply: Reply) -> Document:
