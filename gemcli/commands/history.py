@@ -15,6 +15,7 @@ from gemcli.sessions import names
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.turns import Turn
 from gemcli.terminal import conversation, documents, options, session_table
+from gemcli.terminal.combinations import require_meaning
 from gemcli.terminal.documents import Document
 from gemcli.terminal.screen import Line, Piece, facts
 
@@ -106,7 +107,7 @@ def command(
       gemcli history -s bug42 --usage | jq .total_token_count
       rm "$(gemcli history -s bug42 --path)"
     """
-    options.require_meaning(APART, NEEDS)
+    require_meaning(APART, NEEDS)
     to_read = app.output.is_read(as_text=as_text, as_json=as_json)
     about_one = last or turn or everything or full or contents or check or usage or path or as_json
     if session is None and app.output.on_terminal and not about_one:

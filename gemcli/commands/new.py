@@ -18,6 +18,7 @@ from gemcli.errors import GemcliError, counted
 from gemcli.sessions import names
 from gemcli.sessions.journal import Journal
 from gemcli.terminal import documents, inputs, options
+from gemcli.terminal.combinations import require_meaning
 from gemcli.terminal.screen import Line, Piece
 from gemcli.tools import read_tools
 from gemcli.tools.tool_context import ToolContext
@@ -100,7 +101,7 @@ def command(
       gemcli new -s bug42-try2 --from bug42 --at 3
       gemcli new -s imported --history contents.json
     """
-    options.require_meaning(APART, NEEDS)
+    require_meaning(APART, NEEDS)
     if (project or location) and backend not in (None, "vertex"):
         raise click.UsageError("--project and --location are for Vertex AI")
     readers = options.stdin_readers(settings) | read_tools.readers(tools_files)

@@ -27,8 +27,9 @@ from gemcli.sessions import names
 from gemcli.signals import deferred
 from gemcli.terminal import inputs
 from gemcli.terminal import options as common_options
+from gemcli.terminal.combinations import require_meaning
 from gemcli.terminal.escapes import one_line
-from gemcli.terminal.options import Seconds, require_meaning
+from gemcli.terminal.options import Seconds
 from gemcli.terminal.stream import Stream
 
 APART = {"--text": "--json"}

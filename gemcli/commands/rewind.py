@@ -16,6 +16,7 @@ from gemcli.sessions.journal import Journal
 from gemcli.sessions.record_types import RewindRecord
 from gemcli.sessions.turns import Turn
 from gemcli.terminal import documents, options
+from gemcli.terminal.combinations import require_meaning
 from gemcli.terminal.screen import Line, Piece, cut
 
 APART = {
@@ -78,7 +79,7 @@ def command(
       gemcli rewind -s bug42 --to 3
       gemcli rewind -s bug42 --undo
     """
-    options.require_meaning(APART)
+    require_meaning(APART)
     find = partial(plan, app, session, count=count, to=to, undo=undo)
     if dry_run:
         journal = app.read(session)

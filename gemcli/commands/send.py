@@ -27,6 +27,7 @@ from gemcli.signals import deferred
 from gemcli.terminal import inputs
 from gemcli.terminal import options as common_options
 from gemcli.terminal.answer_printer import printer_for
+from gemcli.terminal.combinations import require_meaning
 from gemcli.tools import given_responses, read_tools
 from gemcli.tools.call_tools import NO_TOOLS, Tooling
 from gemcli.tools.tool_context import ToolContext
@@ -190,7 +191,7 @@ def command(
       gemcli send -s bug42 --response read_file='"int main(void);"'
       gemcli send -s bug42 --continue
     """
-    common_options.require_meaning(APART, NEEDS | (TO_CONTINUE if continues else {}))
+    require_meaning(APART, NEEDS | (TO_CONTINUE if continues else {}))
     if key is not None:
         _check_once(key, app.environ)
     allowed = _allowed(allow)

@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 
 from gemcli.commands import history, new, rewind, send
-from gemcli.terminal.options import Table
+from gemcli.terminal.combinations import Table
 from tests.builders import header, mixed, request, response, session_file, turn, write_session
 from tests.support import InProcess
 
