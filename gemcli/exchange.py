@@ -137,7 +137,7 @@ def continue_answer(session: Session, request: Request, transport: Transport) ->
 def stored_result(exchange: Exchange, journal: Journal) -> Result:
     """The result of an exchange that was answered earlier, from its records."""
     verdict = exchange.verdict
-    resumable = journal.continuable is exchange and not exchange.is_stuck
+    resumable = journal.resumable is exchange
     if resumable and verdict.error and verdict.error.reason in CUT_OFF:
         error = verdict.error.replace(hint=how_to_continue(journal))
         verdict = replace(verdict, error=error)

@@ -101,6 +101,9 @@ SERVER_SIDE = {
 }
 """The Parts of tools that the API runs itself, such as code execution and searches."""
 
+TOOL_PAIR = ("toolCall", "toolResponse")
+"""Those of them that are signed, and go back to the API whole and both, or not at all."""
+
 
 def server_side_data(part: Part) -> object:
     """What a Part of the API's own tools says: code, its output, or an object; None of others."""
@@ -161,11 +164,16 @@ def _mergeable(part: Part) -> Literal["text", "thought"] | None:
     return "thought" if plain_thought else None
 
 
+def begins_turn(content: Content) -> bool:
+    """Whether a Content is a message of the user, and not the responses of functions."""
+    return content["role"] == "user" and not function_responses(content)
+
+
 def group_turns(contents: Iterable[Content]) -> list[list[Content]]:
     """Cut a valid history into turns; each starts with a user Content that answers no call."""
     turns: list[list[Content]] = []
     for content in contents:
-        if content["role"] == "user" and not function_responses(content):
+        if begins_turn(content):
             turns.append([])
         turns[-1].append(content)
     return turns

@@ -116,6 +116,12 @@ class Journal:
         return newest if newest and is_continuable(newest.answer or {}) else None
 
     @property
+    def resumable(self) -> Exchange | None:
+        """The exchange that is `continuable`, if there is any use in it."""
+        newest = self.continuable
+        return newest if newest and not newest.is_stuck else None
+
+    @property
     def _unfollowed(self) -> Exchange | None:
         """The newest exchange, if the history before it is as it was."""
         return self._newest if self._rewinds == self._rewinds_before_newest else None

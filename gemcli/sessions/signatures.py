@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from gemcli.chat.contents import Content, Part, function_responses, is_blank, parts_of
+from gemcli.chat.contents import TOOL_PAIR, Content, Part, begins_turn, is_blank, parts_of
 from gemcli.sessions.turns import Exchange
 
 STAND_IN = "skip_thought_signature_validator"
@@ -121,7 +121,7 @@ def _without_signatures(content: Content, notes: dict[str, None]) -> Content:
 
 
 def _is_of_a_tool(part: Part) -> bool:
-    return "toolCall" in part or "toolResponse" in part
+    return not part.keys().isdisjoint(TOOL_PAIR)
 
 
 def _unsigned(part: Part) -> Part:
@@ -134,10 +134,8 @@ def with_stand_ins(contents: Sequence[Content], model: str) -> tuple[list[Conten
     """`contents` with stand-ins in the open turn, and whether any was added."""
     if not _NEEDS_SIGNATURES.search(model):
         return [*contents], False
-    start = 0
-    for place, content in enumerate(contents):
-        if content["role"] == "user" and not function_responses(content):
-            start = place
+    messages = [place for place, content in enumerate(contents) if begins_turn(content)]
+    start = messages[-1] if messages else 0
     open_turn = [_with_stand_in(content) for content in contents[start:]]
     return [*contents[:start], *open_turn], open_turn != contents[start:]
 

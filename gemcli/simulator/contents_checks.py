@@ -15,7 +15,13 @@ from itertools import groupby
 from typing import cast
 
 from gemcli.chat import turn_order
-from gemcli.chat.contents import Content, Part, function_calls, function_responses
+from gemcli.chat.contents import (
+    TOOL_PAIR,
+    Content,
+    Part,
+    function_calls,
+    function_responses,
+)
 from gemcli.simulator import gemini_3, response_media
 from gemcli.simulator.api_errors import invalid_argument
 from gemcli.simulator.read_request import Message
@@ -109,7 +115,7 @@ def _no_data(place: str) -> str:
 def _check_server_side(contents: Sequence[Content]) -> None:
     """Refuse Parts of tools that the API runs itself, unless they come back whole and in pairs."""
     for index, content in enumerate(contents):
-        halves: dict[str, Counter[object]] = {key: Counter() for key in gemini_3.SERVER_SIDE}
+        halves: dict[str, Counter[object]] = {key: Counter() for key in TOOL_PAIR}
         for number, part in enumerate(cast(Sequence[Message], content["parts"])):
             for key in part.keys() & halves.keys():
                 place = f"contents[{index}].parts[{number}]"

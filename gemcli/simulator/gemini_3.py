@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
-from gemcli.chat.contents import Content, Part, function_responses, parts_of
+from gemcli.chat.contents import TOOL_PAIR, Content, Part, begins_turn, parts_of
 from gemcli.simulator.api_errors import invalid_argument
 from gemcli.simulator.read_request import Message
 from gemcli.text import strict_json
@@ -24,9 +24,6 @@ UNSIGNED_CALL = (
     "Please refer to https://ai.google.dev/gemini-api/docs/thought-signatures for more details."
 )
 ENDS_WITH_MODEL = "Requests ending with a model turn are not supported."
-
-SERVER_SIDE = ("toolCall", "toolResponse")
-"""The Parts of tools that the API runs itself."""
 
 _NAMES = re.compile(r"models/(?:.*/)?gemini-(?:[3-9]|[1-9][0-9]|.*-latest$)")
 
@@ -48,12 +45,8 @@ def check(contents: Sequence[Content]) -> None:
     # What comes before the responses is taken by every model.
     if contents[-1]["role"] == "model" or (places and len(last) > places[0] + len(places)):
         raise invalid_argument(ENDS_WITH_MODEL)
-    questions = [
-        index
-        for index, content in enumerate(contents)
-        if content["role"] == "user" and not function_responses(content)
-    ]
-    for index in range(questions[-1] if questions else 0, len(contents)):
+    messages = [index for index, content in enumerate(contents) if begins_turn(content)]
+    for index in range(messages[-1] if messages else 0, len(contents)):
         calls = [part for part in parts_of(contents[index]) if "functionCall" in part]
         if calls and not calls[0].get("thoughtSignature"):
             name = calls[0]["functionCall"].get("name")
@@ -68,7 +61,7 @@ def signed(parts: Iterable[Part], request: Message) -> list[Part]:
     found: list[Part] = []
     unsigned = is_asked(request)
     for number, part in enumerate(parts):
-        needs_signature = shows_server_side(request) and any(key in part for key in SERVER_SIDE)
+        needs_signature = shows_server_side(request) and any(key in part for key in TOOL_PAIR)
         if "functionCall" in part and is_asked(request):
             call = part["functionCall"]
             part = {

@@ -19,7 +19,7 @@ INVALID_NAME = (
     "Must be a-z, A-Z, 0-9, or contain underscores (_), dots (.), colons (:), or dashes (-), "
     "with a maximum length of 128."
 )
-SERVER_SIDE = (
+NOT_SHOWN = (
     "Please enable tool_config.include_server_side_tool_invocations "
     "to use Built-in tools with Function calling."
 )
@@ -139,7 +139,7 @@ def combination_errors(request: Message) -> Iterator[str]:
         and gemini_3.is_asked(request)
         and not gemini_3.shows_server_side(request)
     ):
-        yield SERVER_SIDE
+        yield NOT_SHOWN
 
 
 def _broken(place: str, message: str) -> str:

@@ -68,7 +68,7 @@ def turn_document(turn: Turn, journal: Journal, *, full: bool = False) -> Docume
         "user": text_of(first.request["content"]),
         **answer_fields(final.answer, answer_content(final)),
         **hop_facts(final),
-        "resumable": journal.continuable is final and not final.is_stuck,
+        "resumable": journal.resumable is final,
         **durations(final),
     }
     if full:

@@ -11,7 +11,7 @@ from gemcli.simulator.contents_checks import ENDS_WITH_USER, NOT_PAIRED, NOT_WHO
 from gemcli.simulator.gemini_3 import ENDS_WITH_MODEL, UNSIGNED_CALL
 from gemcli.simulator.rules_model import RulesModel
 from gemcli.simulator.simulated_api import SimulatedApp, application
-from gemcli.simulator.tool_checks import SERVER_SIDE
+from gemcli.simulator.tool_checks import NOT_SHOWN
 
 from .support import PNG, call, error_of, json_of, post, response, says, talk
 
@@ -176,7 +176,7 @@ def test_functions_and_built_in_tools(tool: str) -> None:
     """Both together need the server-side invocations to be shown."""
     functions: dict[str, Any] = {"functionDeclarations": [{"name": "f"}]}
     both = [functions, {tool: {}}]
-    assert (refused([HELLO], tools=both), refused([HELLO], OLD, tools=both)) == (SERVER_SIDE, None)
-    assert refused([HELLO], tools=[functions | {tool: {}}]) == SERVER_SIDE
+    assert (refused([HELLO], tools=both), refused([HELLO], OLD, tools=both)) == (NOT_SHOWN, None)
+    assert refused([HELLO], tools=[functions | {tool: {}}]) == NOT_SHOWN
     assert refused([HELLO], tools=both, **TOOL_CONFIG) is None
     assert [refused([HELLO], tools=[each]) for each in both] == [None, None]
