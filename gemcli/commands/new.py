@@ -43,7 +43,7 @@ OPTIONS = (
             "Start with the history in this file, - for standard input: Contents as a JSON list or "
             "as JSON Lines, the body of a request, Chat Completions messages, or a session.")),
         click.option("--history-model", metavar="MODEL", help=(
-            "With --history: the model that gave the answers; it gets its thought signatures.")),
+            "With --history: the model that gave its answers, and gets their thought signatures.")),
         click.option("--from", "source", metavar="SESSION", help=(
             "Start with the history, model and config of another session.")),
         click.option("--at", metavar="TURN", type=options.WholeNumber(min=0), help=(

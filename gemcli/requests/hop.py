@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from gemcli.api.models import with_suggestion
 from gemcli.chat import long_answers
@@ -15,6 +16,7 @@ from gemcli.sessions.record_types import AttemptRecord, Record
 from gemcli.sessions.session import Session, Unsaved
 
 
+@dataclass
 class Hop:
     """A hop that is about to be asked for: `earlier` are the answers of the hops before it.
 
@@ -22,26 +24,18 @@ class Hop:
     leaves gets one with its failure.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        exchange: str,
-        make_record: Callable[[], Record],
-        token: str | None = None,
-        earlier: tuple[Answer, ...] = (),
-    ) -> None:
-        self.session = session
-        self.exchange = exchange
-        self.token = token
-        self.earlier = earlier
-        self._make_record = make_record
-        self._recorded = False
+    session: Session
+    exchange: str
+    make_record: Callable[[], Record]
+    token: str | None = None
+    earlier: tuple[Answer, ...] = ()
+    recorded: bool = False
 
     def write(self) -> None:
         """Append the record unless it is there. Raises `Unsaved`."""
-        if not self._recorded:
-            self.session.append(self._make_record())
-            self._recorded = True
+        if not self.recorded:
+            self.session.append(self.make_record())
+            self.recorded = True
 
 
 def ask(hop: Hop, request: Request, transport: Transport) -> Unsaved | None:

@@ -1,7 +1,7 @@
 """Options that several commands share, as decorators.
 
-They only parse; files are read by the commands. The table of settings is imported where it is used,
-because `history` and `rewind` start faster without it.
+They only parse; `config_from` reads the files that they name. The table of settings is imported
+where it is used, because `history` and `rewind` start faster without it.
 """
 
 from __future__ import annotations
