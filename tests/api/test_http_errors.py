@@ -162,7 +162,7 @@ def test_words() -> None:
     assert all(words[0].islower() or words.startswith("API") for words in http_errors.WORDS.values())
 
 
-@pytest.mark.parametrize("body", [b"word " * 10_000, json.dumps({"error": {"message": "word " * 10_000}}).encode()])
+@pytest.mark.parametrize("body", [b"word " * 2000, json.dumps({"error": {"message": "word " * 2000}}).encode()])
 def test_long_texts_are_cut(body: bytes) -> None:
     """Of a long text only the beginning is in the message, and no half of a secret is left at its end."""
     assert len(error_of_response(502, {}, body).message) < 1100

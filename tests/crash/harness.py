@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from gemcli.sessions.journal import Journal
 from gemcli.simulator.simulated_api import Reply, json_reply
 from tests.builders import api_error, contents, texts
 from tests.crash.faults import Fault
-from tests.support import Model, read_session
+from tests.support import LONG, Model, read_session
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 20.0
@@ -335,7 +336,7 @@ class World(Sandbox):
     def remains(self, directory: Path) -> Iterator[tuple[Fault, History | None, Path]]:
         """Every state of the disk that a kill leaves: the first such kill, the history then, and a copy of it all."""
         left = Seen()
-        for number, fault in enumerate(kills(self.calls)):
+        for number, fault in enumerate(kills_to_try(self.calls)):
             history = self.verify(self.run(fault))
             if left.first(state=self.state()):
                 self.keep(kept := directory / f"left-{number}")
@@ -399,6 +400,21 @@ def kills(calls: Sequence[str]) -> list[Fault]:
         Fault(at, how)
         for at, call in enumerate(calls, 1)
         for how in ("kill-before", "kill-after", *(["kill-half"] if call == "write" else []))
+    ]
+
+
+def kills_to_try(calls: Sequence[str]) -> list[Fault]:
+    """Every way in the long form; otherwise those around changes of the disk, and around the last call."""
+    return [fault for fault in kills(calls) if LONG or calls[fault.at - 1] in CHANGING or fault.at == len(calls)]
+
+
+def failures(calls: Sequence[str], lasting: str, numbers: Sequence[int]) -> list[Fault]:
+    """An error of each number at every call; in the short form only EIO at calls that change nothing on the disk."""
+    return [
+        Fault(at, "error", number, lasting)
+        for at, call in enumerate(calls, 1)
+        for number in numbers
+        if LONG or call in CHANGING or number == errno.EIO
     ]
 
 

@@ -1,4 +1,4 @@
-"""Every system call of every operation fails, in every way that disks and descriptors fail, once and for good."""
+"""System calls of every operation fail; in the long form every call, in every way that disks fail, also for good."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.faults import Fault
-from tests.crash.harness import Operation, Ran, Runner, Seen, World, by_operation
+from tests.crash.harness import Operation, Ran, Runner, Seen, World, by_operation, failures
 from tests.support import Model
 
 pytestmark = pytest.mark.usefixtures("no_pause")
@@ -51,11 +51,6 @@ def verify(world: World, ran: Ran, fault: object) -> None:
     assert "could not be recorded" not in ran.err or "is in the session file" not in ran.err, where
 
 
-def faults(world: World, lasting: str, numbers: tuple[int, ...]) -> list[Fault]:
-    """One fault for each call and each error number."""
-    return [Fault(at, "error", number, lasting) for at in range(1, len(world.calls) + 1) for number in numbers]
-
-
 @by_operation
 @pytest.mark.parametrize(
     ("lasting", "numbers"),
@@ -77,7 +72,7 @@ def test_a_call_that_fails_is_74_or_does_not_matter(
 ) -> None:
     """A failing call ends in 74 with a session that holds, or in the usual success; nothing unrecorded is sent."""
     world, left = World(operation, runner, model, tmp_path), Seen()
-    points = faults(world, lasting, numbers)
+    points = failures(world.calls, lasting, numbers)
     for fault in points:
         verify(world, world.run(fault), fault)
         now = world.history()

@@ -692,7 +692,7 @@ def run_machine(examples: int, steps: int, *, always_the_same: bool = False) -> 
 def test_commands_do_what_the_model_says() -> None:
     """Any commands, faults and kills in any order leave the session that a list of pairs predicts."""
     Commands.counts.clear()
-    run_machine(60, 25, always_the_same=True)
+    run_machine(40, 25, always_the_same=True)
     assert min(Commands.counts[what] for what in ("killed", "failed", "edited", "recalled", "undo", "begun")) > 0
 
 

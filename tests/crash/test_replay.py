@@ -27,7 +27,7 @@ from gemcli.sessions.journal import Journal
 from gemcli.sessions.turns import IN_DOUBT, PENDING
 from tests.builders import answer, call
 from tests.crash.faults import Fault
-from tests.crash.harness import CHANGING, Ran, Runner, Sandbox, Seen, kills
+from tests.crash.harness import CHANGING, Ran, Runner, Sandbox, Seen, failures, kills, kills_to_try
 from tests.support import Model, read_session
 
 IO, DOUBT = 74, 13
@@ -357,7 +357,7 @@ def killed(ran: Ran, fault: Fault) -> None:
 
 def test_a_kill_at_any_call_sends_nothing_twice(world: ReplayWorld, calls: list[str]) -> None:
     """Killed at any call of the file system, a run of three turns is gone on with, each message sent as it may be."""
-    strike_everywhere(world, kills(calls), killed)
+    strike_everywhere(world, kills_to_try(calls), killed)
     assert calls.count("write") >= 7, "the session and three times request and response"
 
 
@@ -530,7 +530,7 @@ def test_a_call_that_fails_stops_the_run(
     unsaved = Counter[bool]()
     strike_everywhere(
         world,
-        [Fault(at, "error", number, lasting) for at in range(1, len(calls) + 1) for number in numbers],
+        failures(calls, lasting, numbers),
         lambda ran, fault: unsaved.update([verify_failed(world, ran, fault)]),
     )
     assert unsaved[True] >= 3 * len(numbers), "each of three answers could not be written"
