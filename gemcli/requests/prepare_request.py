@@ -160,7 +160,9 @@ def _token_limit(body: Mapping[str, Any]) -> int:
 def _nothing_to_continue(journal: Journal) -> GemcliError:
     if calls := turn_order.open_calls(journal.history):
         what = "the last answer is complete, and its function calls wait for their responses"
-        return GemcliError("OPEN_CALL", what, hint=how_to_answer(calls))
+        run = "gemcli send -s SESSION --continue --run-tools --tools FILE"
+        hint = f"{how_to_answer(calls)}; or run the functions: {run}"
+        return GemcliError("OPEN_CALL", what, hint=hint)
     return GemcliError("NOTHING_TO_CONTINUE", "no answer waits to be continued")
 
 

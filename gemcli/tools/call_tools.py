@@ -197,6 +197,8 @@ class _SideBySide:
             elapsed_ms=run.elapsed_ms,
         )
         self._session.append(record)
+        if "error" in response:
+            self._tooling.context.tell(f"{run.call['name']} failed: {response['error']}")
         event = _event(run.call, "ended")
         event["response"], event["elapsed_ms"] = response, run.elapsed_ms
         self._tooling.on_event(event)

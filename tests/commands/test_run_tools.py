@@ -80,7 +80,7 @@ def test_nothing_runs_unasked(house: InProcess, model: Model) -> None:
     assert (done.status, done.json["tools"], runs(house)) == (5, [], [])
     done = house("send", "-s", "a", "--continue")
     assert (done.status, runs(house)) == (65, [])
-    assert "--response light=JSON" in done.err
+    assert "--response light=JSON; or run the functions: gemcli send -s a --continue --run-tools" in done.err
     done = house("send", "-s", "a", "--continue", *RUN)
     assert (done.status, done.json["text"], runs(house)) == (0, "Done.", ["light"])
     assert house.failed("send", "-s", "a", "--continue", *RUN).error["reason"] == "NOTHING_TO_CONTINUE"
@@ -109,6 +109,15 @@ def test_python_functions(house: InProcess, model: Model) -> None:
     assert "house.py: setting it" in done.err
     declared = model.requests[0]["tools"][0]["functionDeclarations"]
     assert [(one["name"], one["description"]) for one in declared] == [("set_light", "Sets the light.")]
+
+
+def test_a_tool_that_fails(house: InProcess, model: Model) -> None:
+    """The model is told of it, and so is the user."""
+    (house.directory / "tools.yaml").write_text("- {name: light, command: [no-such-program]}")
+    model.script(answer(call("light")), answer("It is broken."))
+    done = house("send", "-s", "a", "Dim it", *RUN, "--text")
+    assert (done.status, done.out) == (0, "It is broken.\n")
+    assert done.err.startswith("gemcli: note: light failed: no-such-program cannot be run: ")
 
 
 def test_max_tool_rounds(house: InProcess, model: Model) -> None:
