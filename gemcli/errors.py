@@ -40,7 +40,7 @@ STATUSES = (
            "yes", "edit the script"),
     Status(12, "budget", "a limit that you set would be passed; nothing was sent", "no",
            "raise the limit"),
-    Status(13, "in_doubt", "`replay`, `send --once`: sent before, outcome unknown; "
+    Status(13, "in_doubt", "a message was sent before, or a tool run, and the outcome is unknown; "
            "nothing was sent", "no", "with `--on-unknown resend`"),
     Status(14, "diverged", "`replay`, `send --once`: another message was answered here; "
            "nothing was sent", "no", "in a new session"),

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from gemcli.simulator.simulated_api import Cut, Reply
-from tests.builders import answer, api_error, quota_failure
+from tests.builders import answer, api_error, quota_failure, unfinished
 from tests.support import PROGRAM, Model
 
 ROOT = Path(__file__).parents[2]
-PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "man/gemcli.1.md")}
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "man/gemcli.1.md", "man/gemcli-send.1.md")
+}
 
 
 def block(page: str, language: str, word: str) -> str:
@@ -27,6 +29,9 @@ def block(page: str, language: str, word: str) -> str:
 
 NIGHTLY = block("README.md", "sh", "nightly.sh")
 CRONTAB = block("README.md", "crontab", "nightly.sh")
+
+
+NOVEL = block("man/gemcli-send.1.md", "crontab", "novel")
 
 
 def test_the_manual_has_the_same() -> None:
@@ -65,7 +70,7 @@ class Cron:
 
     def start(self, word: str) -> subprocess.Popen[str]:
         """Start the line of the crontab that has the word."""
-        (line,) = [line for line in CRONTAB.splitlines() if word in line]
+        (line,) = [line for line in (CRONTAB + NOVEL).splitlines() if word in line]
         command = re.sub(r"^([-*/\d]+ +){5}", "", line)
         assert command != line
         return subprocess.Popen(
@@ -192,3 +197,12 @@ def test_a_word_every_morning(cron: Cron, model: Model) -> None:
     model.script(api_error(400, "INVALID_ARGUMENT", "not today"))
     assert "not today" in cron.mail("word.new")
     assert (cron.home / "word").read_text() == "serendipity\n"
+
+
+def test_a_long_answer(cron: Cron, model: Model) -> None:
+    """Each tick goes on where the last one stopped; the answer is there when it is whole, and then nothing is sent."""
+    model.script(unfinished("Once", token="t1"), LOST, unfinished(" upon", token="t2"), LOST, answer(" a time"))
+    for tick in range(5):
+        assert (cron.mail("novel"), (cron.home / "novel").exists()) == ("", tick >= 2)
+    assert (cron.home / "novel").read_text() == "Once upon a time\n"
+    assert len(model.requests) == 5

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from gemcli.simulator.rules_model import RulesModel
 from gemcli.simulator.server import serve
 from gemcli.simulator.simulated_api import application
 from gemcli.tools.declarations import OWN_KEYS
-from tests.support import CANARY, InProcess
+from tests.builders import answer, call
+from tests.support import CANARY, Gemcli, InProcess, Model
 
 PAGE = (Path(__file__).parents[2] / "man" / "gemcli-tools.5.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"^### (.*?)\n(.*?)(?=^##)", PAGE.partition("\n## Examples\n")[2], re.DOTALL | re.MULTILINE))
@@ -281,6 +283,30 @@ def test_an_example(example: str, here: InProcess, url: str) -> None:
     for session, (config, messages) in CHATS[example].items():
         history = here("history", "-s", session, "--contents").lines
         assert meaning(history) == meaning(history_of_the_sdk(url, config, messages)), session
+
+
+LOG = """
+- name: git_log
+  parametersJsonSchema: {type: object, properties: {count: {type: integer}}}
+- name: today
+"""
+
+
+def test_the_loop(gemcli: Gemcli, model: Model) -> None:
+    """Calls of several answers are answered, of one with ids and one without."""
+    if not (shutil.which("jq") and shutil.which("git")):
+        pytest.skip("the example needs git and jq")
+    loop = re.search(r"^```sh\n(asked.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    assert loop is not None
+    (gemcli.directory / "log.yaml").write_text(LOG)
+    first = call("git_log", id="c1", args={"count": 1}), call("git_log", id="c2", args={"count": 2})
+    model.script(answer(*first), answer(call("today")), answer("Two commits."))
+    commit = "git -c user.name=me -c user.email=me@localhost commit -q --allow-empty -m"
+    done = gemcli.shell(f"git init -q; {commit} one; {commit} two\n{loop[1]}", env=model.env)
+    assert (done.out, done.err) == ("Two commits.\n", "")
+    one, two = (part["functionResponse"] for part in model.requests[1]["contents"][-1]["parts"])
+    assert (one["id"], one["response"]["output"].count("\n"), two["response"]["output"].count("\n")) == ("c1", 1, 2)
+    assert "output" in model.requests[2]["contents"][-1]["parts"][0]["functionResponse"]["response"]
 
 
 def test_the_keys_of_a_declaration() -> None:
