@@ -2,25 +2,26 @@
 
 How a message travels, from the command line to the model and back:
 
-    cli.main                parses the command line and makes an App
-    commands.send           reads the message
-    send.send_message       makes the session if need be, and locks it
-      send.choose_request   looks for a stored answer, and for what the last turn waits for
-        requests.prepare_request    checks turn order and settings, and builds the request body
-      exchange              asks for the answer: for one hop, or several if it is long
-        requests.hop        1. calls the model
-                            2. appends the request record, synced to disk, as it first leaves
-                            3. judges the answer
-                            4. appends the answer, or the failure, synced to disk
-          requests.call_model       makes a request, and others as the retry policy says
-            api.gemini      makes one HTTP request through the SDK
-          sessions.session  appends one record
-    send.print_reply        prints what comes of it
+    cli.main                      parses the command line and makes an App
+    commands.send                 reads the message
+    send.send_message             makes the session if need be, and locks it
+      send.choose_request         looks for a stored answer, and for what the last turn waits for
+        requests.prepare_request  checks turn order and settings, and builds the request body
+      exchange                    asks for the answer: for one hop, or several if it is long
+        requests.hop              1. calls the model
+                                  2. appends the request record, synced to disk, as it first leaves
+                                  3. judges the answer
+                                  4. appends the answer, or the failure, synced to disk
+          requests.call_model     makes a request, and others as the retry policy says
+            api.gemini            makes one HTTP request through the SDK
+          sessions.session        appends one record
+      tools.turn                  runs what the answer calls, if it may, and sends what comes of it
+    send.print_reply              prints the answer
 
 The request is on disk before its first byte leaves, but not yet while the SDK is loaded and the
 server connected: a program that is killed there has sent nothing, and leaves nothing in doubt. Once
-it is on disk, an outcome follows it, and before the caller gets the result. `send` and `replay`
-both call the model through `exchange`; nothing else does.
+it is on disk, an outcome follows it, and before the caller gets the result. `send`, `tools` and
+`replay` call the model through `exchange`; nothing else does.
 
 An answer that is too long for one request comes in hops. Each hop leaves a token, and the next
 request is the same one with that token. Hops are recorded as requests are: a `continue` record as
