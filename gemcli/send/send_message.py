@@ -184,9 +184,8 @@ def preview(app: App, options: SendOptions) -> dict[str, object]:
             **dict.fromkeys(("model", "backend", "method", "url", "body")),
             "notes": [f"answered before, as turn {stored.turn}: nothing is sent"],
         }
-    request, backend = (continuation_request if step is Step.GO_ON else message_request)(
-        app, journal, options
-    )
+    choose = continuation_request if step is Step.GO_ON else message_request
+    request, backend = choose(app, journal, options)
     gemini = app.gemini(backend, dry=True)
     return {
         "session": options.session,

@@ -24,7 +24,6 @@ from gemcli.simulator.simulated_api import json_reply
 from gemcli.terminal.output import Output
 from tests.builders import (
     CALL,
-    ECHO,
     answer,
     api_error,
     contents,
@@ -245,38 +244,6 @@ def test_an_open_call_takes_no_message(finish: str, here: InProcess, model: Mode
 
 
 # Sessions
-
-
-def test_create(here: InProcess) -> None:
-    """`--create` makes a missing session with the settings given, and leaves an existing one as it is."""
-    first = here("send", "-s", "a", "--create", "--model", ECHO, "--system", "Be brief", "--seed", "1", "one")
-    assert first.json["turn"] == 1
-    record = here.records("a")[0]
-    assert (record["model"], record["config"]["generationConfig"]) == (ECHO, {"seed": 1})
-    second = here("send", "-s", "a", "--create", "--seed", "2", "two")
-    assert second.json["turn"] == 2
-    assert 'The system instruction says: "Be brief"' in second.json["text"]
-    records = here.records("a")
-    assert records[0] == record
-    assert [each.get("config") for each in records if each["kind"] == "request"] == [
-        None,
-        {"generationConfig": {"seed": 2}},
-    ]
-    assert here("send", "-s", "a", "--text", "three").out.startswith("Message 3")
-
-
-@pytest.mark.parametrize(
-    ("args", "env", "status"),
-    [(["--temperature", "warm"], {}, 2), (["--model", "a b"], {}, 2), ([""], {}, 2), (["--config", "no"], {}, 66)],
-    ids=["setting", "model", "empty", "config"],
-)
-def test_create_makes_nothing_when_nothing_is_sent(
-    here: InProcess, args: list[str], env: dict[str, str], status: int
-) -> None:
-    """With arguments that are wrong no session is made."""
-    message = [] if args == [""] else ["x"]
-    assert here("send", "-s", "a", "--create", *message, *args, env=env).status == status
-    assert not here.session("a").exists()
 
 
 def test_wait(gemcli: Gemcli) -> None:

@@ -18,6 +18,30 @@ def asked(model: Model) -> list[str]:
     return [target.partition("/models/")[2].partition(":")[0] for target in model.targets]
 
 
+def test_create(here: InProcess) -> None:
+    """`--create` makes a missing session with the settings given, and leaves an existing one as it is."""
+    first = here("send", "-s", "a", "--create", "--model", ECHO, "--system", "Be brief", "--seed", "1", "one")
+    assert first.json["turn"] == 1
+    record = here.records("a")[0]
+    assert (record["model"], record["config"]["generationConfig"]) == (ECHO, {"seed": 1})
+    second = here("send", "-s", "a", "--create", "--seed", "2", "two")
+    assert second.json["turn"] == 2
+    assert 'The system instruction says: "Be brief"' in second.json["text"]
+    records = here.records("a")
+    assert records[0] == record
+    assert [each.get("config") for each in records if each["kind"] == "request"] == [
+        None,
+        {"generationConfig": {"seed": 2}},
+    ]
+    assert here("send", "-s", "a", "--text", "three").out.startswith("Message 3")
+
+
+def test_no_message(here: InProcess) -> None:
+    """Without a message no session is made."""
+    assert here("send", "-s", "a", "--create").status == 2
+    assert not here.session("a").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "env", "status"),
     [
@@ -28,8 +52,10 @@ def asked(model: Model) -> list[str]:
         ([], {"GEMINI_API_KEY": "a-key", "GOOGLE_GEMINI_BASE_URL": "http://example.com"}, 78),
         ([], {"GOOGLE_GENAI_USE_VERTEXAI": "true"}, 78),
         ([], {"GOOGLE_GENAI_USE_VERTEXAI": "true", "GOOGLE_CLOUD_PROJECT": "no/project"}, 2),
+        (["--temperature", "warm"], {}, 2),
+        (["--config", "no"], {}, 66),
     ],
-    ids=["no-key", "bad-key", "model", "rules", "base-url", "no-project", "project"],
+    ids=["no-key", "bad-key", "model", "rules", "base-url", "no-project", "project", "setting", "config"],
 )
 @pytest.mark.parametrize("more", [[], ["--stream"], ["--once", "today"]], ids=["plain", "stream", "once"])
 def test_nothing_is_made_of_what_cannot_be_sent(
