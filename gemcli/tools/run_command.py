@@ -15,6 +15,9 @@ from gemcli.tools.declarations import Tool
 from gemcli.tools.results import FunctionResult
 from gemcli.tools.tool_context import ToolContext
 
+BEGINNING = 4_000
+"""Bytes that the model gets of an output that is too long: each later request has them, too."""
+
 
 def run_command(tool: Tool, args: dict[str, Any], context: ToolContext) -> FunctionResult:
     """Run the command of a tool for one call. Raises `Stopped`."""
@@ -31,7 +34,8 @@ def run_command(tool: Tool, args: dict[str, Any], context: ToolContext) -> Funct
         message = f"no result within {tool.timeout:g} s"
     except TooLong as error:
         message = f"the result is longer than {tool.output_limit} bytes; this is how it begins"
-        return results.of_failure(message, output=error.args[0].decode("utf-8", "replace"))
+        beginning = error.args[0][:BEGINNING].decode("utf-8", "replace")
+        return results.of_failure(message, output=beginning)
     except UnicodeDecodeError as error:
         message = f"the result is not text in UTF-8, from byte {error.start + 1} on"
     return results.of_failure(message)

@@ -140,6 +140,7 @@ def test_too_long(world: World) -> None:
     }
     assert time.monotonic() - begun < 5
     assert gone(int(world.told[0].removeprefix("t: ")))
+    assert len(world.run("yes", output_limit=1_000_000).response["output"]) == 4000
     assert world.run("head -c 1000 /dev/zero | tr '\\0' y", output_limit=1000).response == {"output": "y" * 1000}
 
 
