@@ -253,16 +253,12 @@ SILENT = [*under(K, request(1, "q")), hop(1, THOUGHTS, valid=False)]
 
 # records, whether the message may be sent again: whether the answer must go on
 GOING_ON: dict[str, tuple[list[Record], bool, bool]] = {
-    "unfinished": (unfinished(), False, True),
     "nothing-said": (SILENT, False, True),
-    "a-later-hop-rejected": (unfinished(NEXT_HOP, failure(1, "rejected")), False, True),
     "a-later-hop-unknown": (unfinished(NEXT_HOP, failure(1, "unknown")), True, True),
     "more-tokens-in-doubt": (unfinished(NEXT_HOP, finish="MAX_TOKENS"), True, True),
     "token-refused": (unfinished(NEXT_HOP, REFUSED_TOKEN), False, False),
     "token-repeated": (unfinished(NEXT_HOP, hop(1, "b")), False, False),
-    "finished": (unfinished(NEXT_HOP, response(1, "b")), False, False),
     "used-up": (unfinished(finish="MAX_TOKENS"), False, False),
-    "gone-on": (unfinished(*turn(2)), False, False),
 }
 
 
