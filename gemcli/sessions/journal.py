@@ -8,10 +8,10 @@ format raises `RecordError`, and the journal is then of no further use.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from gemcli.chat import turn_order
-from gemcli.chat.answers import USAGE_COUNTERS, continuation_token, token_count
+from gemcli.chat.answers import continuation_token
 from gemcli.chat.contents import Content, function_responses
 from gemcli.chat.long_answers import is_continuable
 from gemcli.sessions.record_lines import RecordError
@@ -169,18 +169,6 @@ class Journal:
         ]
         return Journal(self.records[: max(kept) + 1])
 
-    def totals(self) -> dict[str, int]:
-        """Live turns, and the requests and tokens that were paid for, answered or not."""
-        totals = {"turns": len(self.live), "requests": 0, **dict.fromkeys(USAGE_COUNTERS, 0)}
-        for record in self.records:
-            if record.get("imported"):
-                continue
-            totals["requests"] += record["kind"] in ("request", "continue")
-            usage = _usage_of(record)
-            for counter in USAGE_COUNTERS:
-                totals[counter] += token_count(usage, counter)
-        return totals
-
     # The fold
 
     def apply(self, record: Record) -> None:
@@ -315,14 +303,6 @@ class Journal:
 def _ordinal(name: str) -> int:
     """The place of an exchange in its turn: 2 for the id `7.2`."""
     return int(name.partition(".")[2])
-
-
-def _usage_of(record: Record) -> Mapping[str, object] | None:
-    """The tokens that a record tells of: those of an answer, or of the part that arrived."""
-    if record["kind"] == "response":
-        return record["answer"].get("usageMetadata")
-    received = record.get("partial") if record["kind"] == "failure" else None
-    return received.get("usageMetadata") if isinstance(received, dict) else None
 
 
 def _turn_of(record: Record) -> str | None:

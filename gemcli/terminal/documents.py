@@ -16,6 +16,7 @@ from gemcli.chat.answers import Answer, block_reason, content_of, first_candidat
 from gemcli.chat.contents import Content, function_calls, is_blank, parts_of, text_of
 from gemcli.errors import GemcliError
 from gemcli.sessions.journal import Journal
+from gemcli.sessions.totals import totals_of
 from gemcli.sessions.turns import ANSWERED, Exchange, Turn
 
 Document = dict[str, object]
@@ -203,7 +204,7 @@ def unreadable_session(session: str, error: GemcliError) -> Document:
 
 def session_totals(journal: Journal) -> dict[str, int]:
     """A session's running totals, with the counters under the SDK's names."""
-    return {_snake_case(key): count for key, count in journal.totals().items()}
+    return {_snake_case(key): count for key, count in totals_of(journal).items()}
 
 
 def snake_case(value: Any) -> Any:

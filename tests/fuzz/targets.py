@@ -35,6 +35,7 @@ from gemcli.sessions import imported_history, names, record_lines, records
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import fold, scan
 from gemcli.sessions.record_types import Record
+from gemcli.sessions.totals import totals_of
 from gemcli.settings import config as settings
 from gemcli.settings.api_objects import wire_form
 from gemcli.simulator.rules_model import rules_app
@@ -166,7 +167,7 @@ def forked(journal: Journal) -> None:
         made = create_session.forked(APP, NewOptions(config=CALL), journal, {"kind": "fork", "session": "s"})
         again = Journal(record_lines.decode(record_lines.encode(record)) for record in made)
         assert same(again.history, journal.history)
-        assert again.totals()["requests"] == 0
+        assert totals_of(again)["requests"] == 0
         printed(documents.session_document("s", "/s", again))
 
 

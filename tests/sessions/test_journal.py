@@ -23,6 +23,7 @@ from gemcli.chat.contents import Content
 from gemcli.errors import GemcliError
 from gemcli.sessions import imported_history, read_records, record_lines, records
 from gemcli.sessions.journal import Journal
+from gemcli.sessions.totals import totals_of
 from gemcli.sessions.turns import ANSWERED, FAILED, IN_DOUBT, PENDING, REFUSED
 from tests.builders import answer, call, contents, error_from, json_values, model, result, user
 from tests.support import Model as Server
@@ -351,7 +352,7 @@ class Conversation(RuleBasedStateMachine):
         assert (journal.continuable.id if journal.continuable else "") == self.unfinished
         assert journal.undoable == (self.taken[-1] if self.taken else [])
         assert (journal.open_turn.number if journal.open_turn else None) == (self.stack[-1] if self.waiting else None)
-        totals = journal.totals()
+        totals = totals_of(journal)
         assert totals["turns"] == len(self.stack)
         assert {key: totals[key] for key in self.sums} == self.sums
         assert turn_order.check(journal.history) == []
@@ -735,7 +736,7 @@ def test_fork_of_a_long_answer() -> None:
     kept = [*turn("1.1"), *LONG, goes_on("2.1", 3, "t2", config={}), part("2.1", token=None, finish="STOP")]
     assert fork == [record | {"imported": True} for record in [*kept, *turn("3.1")]]
     assert Journal([header(), *fork]).history == Journal(body).history
-    assert Journal([header(), *fork]).totals()["requests"] == 0
+    assert totals_of(Journal([header(), *fork]))["requests"] == 0
 
 
 def test_going_back_to_a_long_answer() -> None:
@@ -811,12 +812,12 @@ def test_the_bill_of_a_long_answer() -> None:
     partial = {"usageMetadata": {"totalTokenCount": 5}}
     body = [header(), *LONG, goes_on("2.1", 3), failed("2.1", "unknown") | {"partial": partial}]
     journal = Journal([*body, goes_on("2.1", 3), failed("2.1", "unknown") | {"partial": partial}])
-    totals = journal.totals()
+    totals = totals_of(journal)
     assert (totals["requests"], totals["totalTokenCount"], totals["turns"]) == (4, 7 + 7 + 5 + 5, 1)
     exchange = journal.turns[2].exchanges[0]
     assert exchange.usage == {"promptTokenCount": 6, "candidatesTokenCount": 8, "totalTokenCount": 24}
     fork = Journal([header(), *imported_history.from_session(journal), goes_on("2.1", 3), told("2.1")])
-    assert (fork.totals()["requests"], fork.totals()["totalTokenCount"]) == (1, 7)
+    assert (totals_of(fork)["requests"], totals_of(fork)["totalTokenCount"]) == (1, 7)
 
 
 def test_tool_runs() -> None:
@@ -839,7 +840,7 @@ def test_totals_count_what_was_billed() -> None:
     recorded = [asked("1.1", imported=True), told("1.1", imported=True)]
     recorded += [asked("2.1"), told("2.1", answer=body), asked("3.1"), told("3.1", answer=body, valid=False)]
     recorded += [asked("4.1"), failed("4.1"), asked("5.1"), told("5.1", answer={"usageMetadata": None}, valid=False)]
-    assert Journal([header(), *recorded, rewound(2)]).totals() == {
+    assert totals_of(Journal([header(), *recorded, rewound(2)])) == {
         "turns": 1, "requests": 4, "promptTokenCount": 6, "cachedContentTokenCount": 0,
         "candidatesTokenCount": 0, "thoughtsTokenCount": 0, "toolUsePromptTokenCount": 0,
         "totalTokenCount": 18,
@@ -863,8 +864,8 @@ def test_totals_leave_out_what_is_no_count(count: Any) -> None:
     recorded = [asked("1.1"), told("1.1", answer=answer("x", usageMetadata={"totalTokenCount": count}))]
     recorded += [asked("2.1"), told("2.1", answer=answer("x", usageMetadata={"totalTokenCount": 9}))]
     journal = reread(Journal([header(), *recorded]))
-    assert journal.totals()["totalTokenCount"] == 9
-    assert json.dumps(journal.totals())
+    assert totals_of(journal)["totalTokenCount"] == 9
+    assert json.dumps(totals_of(journal))
     assert next(journal.exchanges).usage == {"totalTokenCount": count}
 
 
@@ -884,7 +885,7 @@ def test_totals_name_the_counters_of_the_sdk() -> None:
     """Every counter of the SDK's usage metadata is added up, under its wire name."""
     fields = types.GenerateContentResponseUsageMetadata.model_fields
     counters = {field.alias for name, field in fields.items() if name.endswith("_token_count")}
-    assert counters <= Journal([header()]).totals().keys()
+    assert counters <= totals_of(Journal([header()])).keys()
 
 
 # The SDK's chat as the oracle
@@ -1031,4 +1032,4 @@ def test_any_record_folds_or_is_refused(data: st.DataObject) -> None:
         return
     assert everything(reread(journal)) == everything(journal)
     assert turn_order.check(journal.history) is not None
-    assert all(isinstance(count, int) for count in journal.totals().values())
+    assert all(isinstance(count, int) for count in totals_of(journal).values())

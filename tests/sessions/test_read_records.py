@@ -16,6 +16,7 @@ from gemcli.errors import GemcliError
 from gemcli.sessions import record_lines
 from gemcli.sessions.journal import Journal
 from gemcli.sessions.read_records import Lines, fold, scan
+from gemcli.sessions.totals import totals_of
 from tests.builders import answer, contents, error_from
 from tests.support import Gemcli, InProcess
 
@@ -235,7 +236,7 @@ def test_every_file_is_named() -> None:
 def test_valid_files(name: str) -> None:
     """A session of format 1 is read today as it was when it was written."""
     journal = load("valid", name)
-    totals = journal.totals()
+    totals = totals_of(journal)
     open_turn = journal.open_turn.number if journal.open_turn else None
     found = [turn.number for turn in journal.live], totals["requests"], totals["totalTokenCount"], open_turn
     assert (journal.history, *found) == VALID[name]

@@ -14,6 +14,7 @@ from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, user_text
 from gemcli.sessions import imported_history, record_lines, record_types, records
 from gemcli.sessions.journal import Journal
+from gemcli.sessions.totals import totals_of
 from gemcli.text import strict_json
 from tests.builders import contents, json_values
 
@@ -128,7 +129,7 @@ def test_imported() -> None:
     assert all(record["imported"] is True for record in made)
     journal = Journal([HEADER, *made])
     assert journal.history == history
-    assert journal.totals()["requests"] == 0
+    assert totals_of(journal)["requests"] == 0
 
 
 def test_imported_open_turn() -> None:
