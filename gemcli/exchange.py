@@ -40,7 +40,7 @@ from gemcli.chat.answers import Answer, Verdict, content_of, continuation_token
 from gemcli.chat.contents import text_of
 from gemcli.chat.long_answers import is_unfinished
 from gemcli.errors import GemcliError, counted
-from gemcli.requests.call_model import Transport, resume_event
+from gemcli.requests.call_model import ResumeEvent, Transport
 from gemcli.requests.hop import Hop, ask
 from gemcli.requests.prepare_request import Request, how_to_continue
 from gemcli.sessions import records
@@ -226,8 +226,10 @@ def _tell_of_resuming(exchange: Exchange, transport: Transport) -> None:
     """Say where the answer goes on, if the stream of its newest hop broke."""
     broke = any("reason" in attempt for attempt in exchange.hops[-1]["attempts"][-1:])
     if broke and transport.on_resume:
-        text = text_of(content_of(exchange.answer))
-        transport.on_resume(resume_event(len(exchange.hops) + 1, len(text)))
+        length = len(text_of(content_of(exchange.answer)))
+        hop = len(exchange.hops) + 1
+        event = ResumeEvent(event="resume", time=records.now(), hop=hop, text_length=length)
+        transport.on_resume(event)
 
 
 def _ended(result: Result, end: str) -> Result:

@@ -126,11 +126,6 @@ def wait_event(seconds: float, reason: str, message: str) -> WaitEvent:
     )
 
 
-def resume_event(hop: int, text_length: int) -> ResumeEvent:
-    """The answer is about to go on after so many characters, in this hop."""
-    return ResumeEvent(event="resume", time=records.now(), hop=hop, text_length=text_length)
-
-
 def _announce_wait(transport: Transport, error: GemcliError, seconds: float) -> None:
     if transport.on_wait:
         transport.on_wait(wait_event(round(seconds, 3), error.reason, error.message))
