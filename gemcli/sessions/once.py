@@ -110,8 +110,10 @@ def stored_answer(
     found = delivery(journal, exchange)
     if found is Delivery.IN_DOUBT and not resend:
         outcome = "is not recorded" if exchange.failure is None else "is unknown"
-        what = f"it was sent before, as turn {exchange.turn}, and its outcome {outcome}"
-        raise GemcliError("IN_DOUBT", what)
+        sent = f"it was sent before, as turn {exchange.turn}"
+        if exchange.hops:
+            sent = f"hop {len(exchange.hops) + 1} of turn {exchange.turn} was asked for before"
+        raise GemcliError("IN_DOUBT", f"{sent}, and its outcome {outcome}")
     if found in (Delivery.UNSENT, Delivery.RETRYABLE) or not exchange.hops:
         return None
     difference = _difference(journal.header, exchange.request, message)

@@ -237,12 +237,15 @@ def test_stored_answer(content: list[Record], wanted: Message, found: str | None
 
 @pytest.mark.parametrize(
     ("content", "outcome"),
-    [(broken(1, "unknown"), "its outcome is unknown"), (broken(1, "unknown")[:1], "its outcome is not recorded")],
+    [
+        (broken(1, "unknown"), "it was sent before, as turn 1, and its outcome is unknown"),
+        (broken(1, "unknown")[:1], "it was sent before, as turn 1, and its outcome is not recorded"),
+    ],
     ids=["unknown", "no-outcome"],
 )
 def test_in_doubt(content: list[Record], outcome: str) -> None:
     """What may have been answered is an error that names the turn, unless it may be sent again."""
-    with pytest.raises(GemcliError, match=f"as turn 1, and {outcome}") as caught:
+    with pytest.raises(GemcliError, match=outcome) as caught:
         stored(content)
     assert caught.value.reason == "IN_DOUBT"
     assert stored(content, resend=True) is None
@@ -270,7 +273,7 @@ def test_answers_that_must_go_on(content: list[Record], resend: bool, expected: 
     assert exchange is not None
     assert once.must_go_on(session, session.turns[1].exchanges[0]) == expected
     if resend:
-        with pytest.raises(GemcliError, match="as turn 1, and its outcome is") as caught:
+        with pytest.raises(GemcliError, match="hop 2 of turn 1 was asked for before, and its outcome is") as caught:
             stored(content)
         assert caught.value.reason == "IN_DOUBT"
 
