@@ -111,7 +111,8 @@ def _require_certain(
         names = ", ".join(call["name"] for call in doubtful)
         what = f"{names}: started before, and whether it did its work is unknown"
         by_hand = " ".join(option_for(call, calls) for call in doubtful)
-        hint = f"run it again with --on-unknown resend, or say what it returned: {by_hand}"
+        answer_it = f"answer it: gemcli send -s SESSION {by_hand}"
+        hint = f"use --on-unknown resend to run it again, or {answer_it}"
         raise GemcliError("IN_DOUBT", what, hint=hint)
 
 

@@ -247,5 +247,5 @@ def test_interrupt(gemcli: Gemcli, model: Model) -> None:
         os.kill(int(pid.read_text()), 0)
     done = gemcli.failed("send", "-s", "a", "--continue", *RUN)
     assert (done.status, done.error["reason"]) == (13, "IN_DOUBT")
-    assert "--response hang=JSON" in done.error["hint"]
+    assert "gemcli send -s a --response hang=JSON" in done.error["hint"]
     assert gemcli.ok("send", "-s", "a", "--response", "hang=1")[0]["text"] == "Done."
