@@ -402,7 +402,7 @@ def loopback(server: Model, tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(tmp_path_factory.mktemp("runs"), client)
 
 
-@settings(max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 3), STEPS)
 def test_random_runs(
     loopback: World, server: Model, monkeypatch: pytest.MonkeyPatch, length: int, rounds: list[Any]

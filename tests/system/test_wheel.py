@@ -148,11 +148,9 @@ def test_the_simulator_as_a_server(installed: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the packages that the wheel asks for and what those ask for, and nothing else."""
-    place = tmp_path_factory.mktemp("bare")
-    packages = place / "packages"
-    packages.mkdir()
+    packages = tmp_path_factory.mktemp("bare")
     for name in _needed(PYPROJECT["dependencies"]):
         found = distribution(name)
         for file in found.files or ():
@@ -160,8 +158,7 @@ def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             source = Path(str(found.locate_file(top)))
             if top not in ("..", "__pycache__") and source.exists() and not (packages / top).exists():
                 (packages / top).symlink_to(source)
-    _pip("install", "--no-deps", "--no-compile", "--target", place / "installed", wheel)
-    return place
+    return packages
 
 
 def _needed(requirements: Sequence[str]) -> set[str]:
@@ -176,10 +173,10 @@ def _needed(requirements: Sequence[str]) -> set[str]:
     return found
 
 
-def test_bare(bare: Path, tmp_path: Path) -> None:
+def test_bare(installed: Path, bare: Path, tmp_path: Path) -> None:
     """With nothing installed but what the wheel asks for, a session can be made, talked to, replayed and shown."""
     (tmp_path / "s.yaml").write_text("- hello\n", encoding="utf-8")
-    places = f"{bare / 'installed'}:{bare / 'packages'}"
+    places = f"{installed}:{bare}"
     for words, expected in (
         (["new", "-s", "a", "--model", "simulator/echo"], '"turns":0'),
         (["send", "-s", "a", "hello"], '"saved":true'),
