@@ -114,9 +114,11 @@ def _play(
         return turn.play(session, result, request_for, transport, options.tooling)
     except GemcliError as error:
         may_go_on = options.tooling.max_rounds and session.journal.open_turn
-        if error.status not in ("tempfail", "signal") or not may_go_on:
+        command = options.tooling.command
+        is_told = command in (error.hint or "")
+        if error.status not in ("tempfail", "signal") or not may_go_on or is_told:
             raise
-        hint = f"go on with the turn: {options.tooling.command}"
+        hint = f"go on with the turn: {command}"
         raise error.replace(hint=hint) from error.__cause__
 
 

@@ -105,15 +105,19 @@ def _require_certain(
     calls: Sequence[FunctionCall], started: Sequence[int], tooling: Tooling
 ) -> None:
     """Raise `GemcliError` (IN_DOUBT) for tools that were started, and may not run again."""
-    again = {tool.name for tool in tooling.toolbox.tools.values() if tool.idempotent}
-    doubtful = [calls[place] for place in started if calls[place]["name"] not in again]
+    doubtful = _once_only([calls[place] for place in started], tooling)
     if doubtful and not tooling.resend:
-        names = ", ".join(call["name"] for call in doubtful)
-        what = f"{names}: started before, and whether it did its work is unknown"
+        what = f"{_names(doubtful)}: started before, and whether it did its work is unknown"
         by_hand = " ".join(option_for(call, calls) for call in doubtful)
         answer_it = f"answer it: gemcli send -s SESSION {by_hand}"
         hint = f"use --on-unknown resend to run it again, or {answer_it}"
         raise GemcliError("IN_DOUBT", what, hint=hint)
+
+
+def _once_only(calls: Sequence[FunctionCall], tooling: Tooling) -> list[FunctionCall]:
+    """Those of the calls that are not run again without a word of the user."""
+    again = {tool.name for tool in tooling.toolbox.tools.values() if tool.idempotent}
+    return [call for call in calls if call["name"] not in again]
 
 
 _News = tuple[int, FunctionResult | Exception, int] | None
@@ -206,16 +210,25 @@ class _SideBySide:
 
     def _stopped(self, ended: Mapping[int, Run]) -> GemcliError:
         """The error of a turn in which only these runs have ended."""
-        lost = [self._calls[place]["name"] for place in self._threads if place not in ended]
-        what = f"{', '.join(lost)} did not end, and what was done is unknown"
+        lost = [self._calls[place] for place in self._threads if place not in ended]
+        what = f"{_names(lost)} did not end, and what was done is unknown"
         outcome = "unknown" if lost else "rejected"
+        hint = f"go on with the turn: {self._tooling.command}"
+        if doubtful := _once_only(lost, self._tooling):
+            again = f"{self._tooling.command} --on-unknown resend"
+            hint = f"if {_names(doubtful)} may run again: {again}"
         if not deferred.arrived:
             message = f"at the deadline {what}"
-            return GemcliError("TIMEOUT", message, outcome=outcome, hint="raise --deadline")
+            return GemcliError("TIMEOUT", message, outcome=outcome, hint=hint)
         number = deferred.arrived[0]
         by = f"stopped by {signal.Signals(number).name}"
         message = f"{by}; {what if lost else 'no tool was started'}"
-        return GemcliError("INTERRUPTED", message, outcome=outcome, exit_code=128 + number)
+        exit_code = 128 + number
+        return GemcliError("INTERRUPTED", message, outcome=outcome, hint=hint, exit_code=exit_code)
+
+
+def _names(calls: Sequence[FunctionCall]) -> str:
+    return ", ".join(call["name"] for call in calls)
 
 
 def _run(call: FunctionCall, tooling: Tooling) -> FunctionResult:

@@ -242,7 +242,8 @@ def test_interrupt(gemcli: Gemcli, model: Model) -> None:
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, b"")
     assert b"hang did not end" in err
-    assert b"--continue --run-tools" in err
+    again = b"gemcli send -s a --continue --run-tools --tools tools.yaml --on-unknown resend"
+    assert b"hint: if hang may run again: " + again in err
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
     done = gemcli.failed("send", "-s", "a", "--continue", *RUN)
