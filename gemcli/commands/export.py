@@ -35,7 +35,7 @@ def _script(journal: Journal, notice: Notice) -> object:
 
     if _other_models(journal):
         notice("left out: the models of single messages, since a script has one model")
-    settings = [turn.exchanges[0].request.get("config") or {} for turn in journal.live]
+    settings = [turn.exchanges[0].answered_config for turn in journal.live]
     return replay_script.dump(journal.history, journal.header, settings)
 
 

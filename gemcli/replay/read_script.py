@@ -26,7 +26,6 @@ from gemcli.replay.script_schema import MAX_MESSAGES, refuse_so_many
 from gemcli.replay.suites import CollectedScripts
 from gemcli.sessions import read_records
 from gemcli.sessions.turns import Turn as Recorded
-from gemcli.settings.config import Config
 from gemcli.text import json_or_yaml, json_tree, outputs, tree
 from gemcli.text.problems import Problems, how_many
 from gemcli.text.tree import Node, Text
@@ -109,10 +108,16 @@ def _read_session(text: str, file: str, collected: CollectedScripts) -> None:
 
 def _recorded(turn: Recorded, line: int) -> Turn:
     """A turn of a session, whose request is in `line`, to be sent again; its calls are answered."""
-    request = turn.exchanges[0].request
-    config: Config = request.get("config") or {}
+    first = turn.exchanges[0]
     results = tuple(map(recorded_result, answered_calls(turn.contents)))
-    return Turn("", request["content"], True, config=config, line=line, tool_results=results)
+    return Turn(
+        "",
+        first.request["content"],
+        True,
+        config=first.answered_config,
+        line=line,
+        tool_results=results,
+    )
 
 
 def _document(text: str, file: str, problems: Problems) -> Node | None:

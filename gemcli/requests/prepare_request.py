@@ -18,7 +18,7 @@ from gemcli.chat.open_calls import how_to_answer
 from gemcli.errors import GemcliError, require_none
 from gemcli.sessions import signatures
 from gemcli.sessions.journal import Journal
-from gemcli.sessions.turns import ANSWERED, Exchange
+from gemcli.sessions.turns import Exchange
 from gemcli.settings import config as settings
 from gemcli.settings.config import Config
 
@@ -88,13 +88,12 @@ def settings_of_turn(journal: Journal) -> TurnSettings:
     A turn keeps the model and the settings of its message until it ends: those of the request whose
     answer called. An imported one has the model of its new session.
     """
-    turn = journal.open_turn
-    if turn is None:
+    last = journal.open_exchange
+    if last is None:
         return TurnSettings(journal.header["model"], {})
-    answered = [exchange for exchange in turn.exchanges if exchange.state == ANSWERED]
-    request = answered[-1].request
-    model = journal.header["model"] if request.get("imported") else request["model"]
-    return TurnSettings(model, request.get("config") or {})
+    imported = last.request.get("imported")
+    model = journal.header["model"] if imported else last.request["model"]
+    return TurnSettings(model, last.answered_config)
 
 
 def last_request(journal: Journal) -> Request | None:
@@ -103,7 +102,7 @@ def last_request(journal: Journal) -> Request | None:
     if not answered:
         return None
     last = answered[-1]
-    return _same_request(journal, last, last.request.get("config") or {})
+    return _same_request(journal, last, last.answered_config)
 
 
 def prepare_continuation(

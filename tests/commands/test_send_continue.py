@@ -86,6 +86,17 @@ def test_max_tokens(here: InProcess, model: Model) -> None:
     assert again == [{"generationConfig": {"maxOutputTokens": 200}}] * 2
 
 
+def test_more_tokens_are_for_the_turn(here: InProcess, model: Model) -> None:
+    """What follows in the turn has the larger limit, too, and so has what is exported."""
+    cut_off(here, model, "--max-output-tokens", "100", finish="MAX_TOKENS")
+    model.script(answer(CALL), answer("The end"))
+    assert go_on(here, "--max-output-tokens", "200").status == 5
+    assert here("export", "request", "-s", "a").json["generationConfig"] == {"maxOutputTokens": 200}
+    here.ok("send", "-s", "a", "--response", "f=1")
+    assert model.requests[-1]["generationConfig"] == {"maxOutputTokens": 200}
+    assert "maxOutputTokens: 200" in here("export", "script", "-s", "a").out
+
+
 def test_max_tokens_of_thoughts(here: InProcess, model: Model) -> None:
     """Where thoughts took all tokens, there is no answer yet; they are not paid for again."""
     model.script(unfinished({"text": "hm", "thought": True}, token="t1", finish="MAX_TOKENS"), answer("Once"))
