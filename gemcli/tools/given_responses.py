@@ -109,7 +109,8 @@ def _place(
         hint = did_you_mean(one.call, names) or f"the calls are {', '.join(map(_shown, calls))}"
         problems.append(Problem("unknown-call", f"{label}: no such call waits", hint=hint))
         return None
-    if len(places) > 1 and all("id" in calls[place] for place in places):
+    own_ids = {calls[place].get("id") for place in places} - {None}
+    if len(places) > 1 and len(own_ids) == len(places):
         several = ", ".join(short_name(calls[place], calls) for place in places)
         message = f"{label}: {len(places)} calls have this name"
         problems.append(Problem("ambiguous-call", message, hint=f"use an id: {several}"))

@@ -41,6 +41,7 @@ FITTED: dict[str, tuple[list[Any], list[tuple[str, str]], list[tuple[str | None,
     "order": ([ROLL, FLIP], [("flip", "1"), ("roll", '{"b": 2}')], [("c1", {"b": 2}), ("c2", {"output": 1})]),
     "one-name-two-ids": ([ROLL, AGAIN], [("c3", "20"), ("c1", "6")], [("c1", {"output": 6}), ("c3", {"output": 20})]),
     "one-name-no-ids": ([OLD, OLD], [("roll", "1"), ("roll", "2")], [(None, {"output": 1}), (None, {"output": 2})]),
+    "one-name-one-id": ([ROLL, ROLL], [("c1", "1"), ("roll", "2")], [("c1", {"output": 1}), ("c1", {"output": 2})]),
     "text": ([ROLL], [("roll", '"four"')], [("c1", {"output": "four"})]),
 }  # fmt: skip
 
