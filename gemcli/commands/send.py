@@ -215,8 +215,10 @@ def command(
         if skip_empty and not text.strip():
             return
         content = user_text(_required(text, message, session))
-    if continues:  # whatever the environment says, an answer goes on as it began
-        settings = {"max_output_tokens": settings["max_output_tokens"]}
+    else:  # whatever the environment says, only a message has a name
+        key = None
+    if continues:  # and an answer goes on as it began
+        model, settings = None, {"max_output_tokens": settings["max_output_tokens"]}
     printer = printer_for(
         app.output,
         lambda: deferred.stopping or limits.remaining < 0,

@@ -60,6 +60,8 @@ def test_the_request_is_as_it_was(here: InProcess, model: Model) -> None:
     cut_off(here, model, "--model", "gemini-other", "--temperature", "0.5")
     here.env["GEMCLI_SEND_TEMPERATURE"] = "1"
     here.env["GEMCLI_SEND_SYSTEM"] = "Be brief"
+    here.env["GEMCLI_SEND_MODEL"] = "gemini-newest"
+    here.env["GEMCLI_SEND_ONCE"] = "chapter"
     go_on(here)
     assert model.requests[2] == model.requests[0] | {"continuationToken": "t1"}
     assert "gemini-other:" in model.targets[2]
