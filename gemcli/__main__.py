@@ -34,7 +34,7 @@ def _let_ctrl_c_end_it() -> None:
 
 def _collect_garbage_seldom() -> None:
     """Let loading go on undisturbed: what the SDK loads stays, and visiting it again takes long."""
-    gc.set_threshold(100_000)
+    gc.set_threshold(5_000)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # As in the program (`gemcli.__main__`): what is loaded stays, and need not be visited again and again.
-gc.set_threshold(100_000)
+gc.set_threshold(5_000)
 
 # How fast this machine happens to be is nothing that a test is about.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
