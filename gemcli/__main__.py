@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 from typing import NoReturn
 
@@ -10,7 +9,6 @@ from typing import NoReturn
 def run() -> NoReturn:
     """Run the program `gemcli`."""
     _let_ctrl_c_end_it()
-    _collect_garbage_seldom()
     from gemcli import cli
 
     cli.run()
@@ -19,7 +17,6 @@ def run() -> NoReturn:
 def run_simulator() -> int:
     """Run the program `gemcli-simulator`, and return its exit status."""
     _let_ctrl_c_end_it()
-    _collect_garbage_seldom()
     from gemcli.simulator.__main__ import run
 
     return run()
@@ -30,11 +27,6 @@ def _let_ctrl_c_end_it() -> None:
     # Otherwise Python prints where in the imports it was. What is ignored (nohup) stays ignored.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _collect_garbage_seldom() -> None:
-    """Let loading go on undisturbed: what the SDK loads stays, and visiting it again takes long."""
-    gc.set_threshold(5_000)
 
 
 if __name__ == "__main__":

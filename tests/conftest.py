@@ -29,7 +29,7 @@ from tests.support import CANARY, LONG, Gemcli, InProcess, Model, clients_collec
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# As in the program (`gemcli.__main__`): what is loaded stays, and need not be visited again and again.
+# What is loaded stays, and need not be visited again and again.
 gc.set_threshold(5_000)
 
 # How fast this machine happens to be is nothing that a test is about.
