@@ -174,6 +174,7 @@ def printed(here: InProcess, model: Model) -> Iterator[tuple[str, Any]]:
     yield from each("session", "new", "-s", "a", "--system", "Be brief")
     yield from each("session", "new", "-s", "a", "--force", "--history", "history.json")
     yield from each("session", "new", "-s", "b", "--from", "a", "--at", "1")
+    yield from each("session", "new", "-s", "copy", "--from", "tools")
     yield from each("session", "new", "-s", "v", "--backend", "vertex", "--project", "p-1", "--location", "global")
     yield from each("answer", "send", "-s", "a", "--once", "k", "Hello")
     yield from each("answer", "send", "-s", "a", "--once", "k", "Hello")

@@ -21,6 +21,9 @@ def from_session(journal: Journal) -> list[Record]:
             if number > 1:
                 made.append({**asked[number], "imported": True})
             made.append({**hop, "imported": True})
+        # What has run for an open turn is not to run again in a copy of it.
+        runs = journal.tool_runs(exchange.id).values()
+        made += [{**run, "imported": True} for run in runs]
     return made
 
 

@@ -117,6 +117,7 @@ class ToolRecord(TypedDict):
     response: NotRequired[dict[str, Any]]
     parts: NotRequired[list[Any]]
     elapsed_ms: NotRequired[int]
+    imported: NotRequired[bool]
 
 
 class RewindRecord(TypedDict):

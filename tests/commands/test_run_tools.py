@@ -155,6 +155,15 @@ def test_a_failure_on_the_way(house: InProcess, model: Model) -> None:
     assert (done.json["text"], done.json["tools"][0]["reused"], runs(house)) == ("Done.", True, ["light"])
 
 
+def test_a_fork(house: InProcess, model: Model) -> None:
+    """A copy of an open turn knows what was run for it, and runs nothing twice either."""
+    model.script(answer(call("light", id="c", args={"level": 3})), overloaded(), answer("Done."))
+    assert house("send", "-s", "a", "Dim it", *RUN, "--retries", "0").status == 75
+    house.ok("new", "-s", "b", "--from", "a")
+    done = house.ok("send", "-s", "b", "--continue", *RUN)[0]
+    assert (done["text"], done["tools"][0]["reused"], runs(house)) == ("Done.", True, ["light"])
+
+
 def test_once(house: InProcess, model: Model) -> None:
     """A message that is sent once has one turn: a second run goes on with it, and a third one has its answer."""
     send = ("send", "-s", "a", "Dim it", *RUN, "--once", "monday", "--retries", "0")
