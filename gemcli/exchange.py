@@ -32,6 +32,7 @@ away; the result is then what the hops before it make, and incomplete.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -39,6 +40,7 @@ from gemcli.api.request_thread import interrupted
 from gemcli.chat.answers import Answer, Verdict, content_of, continuation_token
 from gemcli.chat.contents import text_of
 from gemcli.chat.long_answers import is_unfinished
+from gemcli.chat.merge_answers import sum_usage
 from gemcli.errors import GemcliError, counted
 from gemcli.requests.call_model import ResumeEvent, Transport
 from gemcli.requests.hop import Hop, ask
@@ -155,6 +157,24 @@ def stored_result(exchange: Exchange, journal: Journal) -> Result:
         hops=len(exchange.hops),
         context_token_count=exchange.context_token_count,
         resumable=resumable,
+    )
+
+
+def taken_together(results: Sequence[Result]) -> Result:
+    """The last of these answers of a turn, with what all have cost: tokens, attempts and time."""
+    last = results[-1]
+    if len(results) == 1:
+        return last
+    usages = [result.answer.get("usageMetadata") for result in results]
+    usage = sum_usage([one for one in usages if isinstance(one, dict)])
+    return replace(
+        last,
+        time=results[0].time,
+        answer={**last.answer, "usageMetadata": usage},
+        attempts=[attempt for result in results for attempt in result.attempts],
+        elapsed_ms=sum(result.elapsed_ms for result in results),
+        waited_ms=sum(result.waited_ms for result in results),
+        notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
     )
 
 

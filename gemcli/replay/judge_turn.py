@@ -9,9 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from gemcli.chat.answers import USAGE_COUNTERS, Answer, token_count
 from gemcli.chat.contents import FunctionCall, function_calls
-from gemcli.chat.merge_answers import sum_usage
 from gemcli.errors import GemcliError, counted
-from gemcli.exchange import Result
+from gemcli.exchange import Result, taken_together
 from gemcli.replay.checks import Check, Expected, is_too_slow, observe, run_checks, unmet
 from gemcli.replay.context import RunContext
 from gemcli.replay.events import Outcome
@@ -39,19 +38,7 @@ class PlayedTurn:
     @property
     def result(self) -> Result:
         """The last answer, with what all of them together have cost: tokens, attempts and time."""
-        last = self.results[-1]
-        if len(self.results) == 1:
-            return last
-        usages = [result.answer.get("usageMetadata") for result in self.results]
-        usage = sum_usage([one for one in usages if isinstance(one, dict)])
-        return replace(
-            last,
-            answer={**last.answer, "usageMetadata": usage},
-            attempts=[attempt for result in self.results for attempt in result.attempts],
-            elapsed_ms=sum(result.elapsed_ms for result in self.results),
-            waited_ms=sum(result.waited_ms for result in self.results),
-            notes=tuple(dict.fromkeys(note for result in self.results for note in result.notes)),
-        )
+        return taken_together(self.results)
 
     @property
     def calls(self) -> list[FunctionCall]:
@@ -72,8 +59,7 @@ def judge_turn(
     `unanswered` says why the calls of the last one have no results.
     """
     result, sent = played.result, played.sent
-    time = played.results[0].time
-    outcome = Outcome("error", plan, sent, result.turn, result, time=time, paid=played.paid)
+    outcome = Outcome("error", plan, sent, result.turn, result, time=result.time, paid=played.paid)
     try:
         expected = _rendered(plan.turn.expect, script.vars)
         checks = run_checks(expected, observe(result, played.calls), context.find)

@@ -14,7 +14,7 @@ from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, FunctionCall
 from gemcli.chat.open_calls import how_to_answer
 from gemcli.errors import GemcliError, counted
-from gemcli.exchange import Result, exchange
+from gemcli.exchange import Result, exchange, taken_together
 from gemcli.requests.call_model import Transport
 from gemcli.requests.prepare_request import Request, settings_of_turn
 from gemcli.sessions.journal import Journal
@@ -28,7 +28,7 @@ from gemcli.tools.declarations import Toolbox
 
 
 class Played(NamedTuple):
-    """The last answer of a turn, as far as it was played, and the runs of tools before it."""
+    """The last answer of a turn, with the cost of those before it, and the runs of tools."""
 
     result: Result
     runs: list[Run]
@@ -48,6 +48,7 @@ def play(
     (OPEN_CALL) if that is the first one, and what `exchange` and `call_tools` raise.
     """
     runs: list[Run] = []
+    answered = [result] if result else []
     rounds = tooling.max_rounds
     while result is None or (rounds and _calls_functions(result)):
         if by_hand := _calls_by_hand(session.journal, tooling.toolbox):
@@ -56,11 +57,12 @@ def play(
             break
         responses = _responses(session, tooling, runs)
         result = exchange(session, request_for(responses), transport)
+        answered.append(result)
         rounds -= 1
     if tooling.max_rounds and not rounds and _calls_functions(result):
         what = f"functions were called {counted(tooling.max_rounds, 'time')}, and are called again"
         transport.notice(f"{what}; to go on with the turn: {tooling.command}")
-    return Played(result, runs)
+    return Played(taken_together(answered), runs)
 
 
 def _calls_functions(result: Result) -> bool:

@@ -155,6 +155,14 @@ def test_a_failure_on_the_way(house: InProcess, model: Model) -> None:
     assert (done.json["text"], done.json["tools"][0]["reused"], runs(house)) == ("Done.", True, ["light"])
 
 
+def test_cost(house: InProcess, model: Model) -> None:
+    """The document of a turn has the tokens and attempts of all its answers, and the time of its message."""
+    model.script(answer(call("light", args={})), answer(call("light", args={})), answer("Done."))
+    done = house.ok("send", "-s", "a", "Dim it", *RUN)[0]
+    assert (done["id"], done["usage_metadata"]["total_token_count"], done["attempts"]) == ("1.3", 3 * 7, 3)
+    assert done["time"] == next(record["time"] for record in house.records("a") if record["kind"] == "request")
+
+
 def test_a_fork(house: InProcess, model: Model) -> None:
     """A copy of an open turn knows what was run for it, and runs nothing twice either."""
     model.script(answer(call("light", id="c", args={"level": 3})), overloaded(), answer("Done."))
