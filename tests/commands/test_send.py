@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gemcli.api.attempt import Attempt
 from gemcli.api.gemini import Gemini
 from gemcli.chat.answers import judge
 from gemcli.commands.send import ALLOWED
@@ -150,6 +152,14 @@ def test_waited(here: InProcess, model: Model) -> None:
     assert [turn[key] for key in ("attempts", "elapsed_ms", "waited_ms")] == [
         done[key] for key in ("attempts", "elapsed_ms", "waited_ms")
     ]
+
+
+def test_no_waits(here: InProcess, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was waited for where the first attempt was answered, however slowly the clock is read."""
+    ticks = itertools.count()
+    monkeypatch.setattr(Attempt, "elapsed_ms", property(lambda _attempt: next(ticks)))
+    done = here.ok("send", "-s", "a", "--create", "Hello", env=model.env)[0]
+    assert (done["attempts"], done["waited_ms"]) == (1, 0)
 
 
 def test_totals_grow(here: InProcess, model: Model) -> None:
