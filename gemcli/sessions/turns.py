@@ -71,7 +71,7 @@ class Exchange:
     def is_stuck(self) -> bool:
         """Whether it is no use to go on: the newest token was refused, or is not a new one."""
         tokens = [continuation_token(answer) for answer in self.answers]
-        refused = self.failure is not None and self.failure["reason"] in TOKEN_REFUSED
+        refused = self.failure is not None and self.failure.get("reason") in TOKEN_REFUSED
         return refused or tokens[-1] in tokens[:-1]
 
     @property

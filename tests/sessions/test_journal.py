@@ -739,6 +739,14 @@ def test_fork_of_a_long_answer() -> None:
     assert totals_of(Journal([header(), *fork]))["requests"] == 0
 
 
+def test_a_failed_hop_without_a_reason() -> None:
+    """Only the request, the outcome and the kind of a failure are there for certain: a hop may still be asked for."""
+    failure: Any = failed("2.1")
+    failure.pop("reason", None)
+    journal = Journal([header(), *turn("1.1"), *LONG, goes_on("2.1", 3, "t2"), failure])
+    assert journal.resumable is journal.continuable is not None
+
+
 def test_going_back_to_a_long_answer() -> None:
     """A session at the turn of a long answer has its hops, and can go on there; one before that turn has none."""
     journal = Journal([header(), *turn("1.1"), *LONG, *turn("3.1")])
