@@ -60,7 +60,7 @@ def prepare(
     turn = settings_of_turn(journal)
     name = model or turn.model
     config = settings.merge(turn.config, config or {})
-    calls = turn_order.open_calls(journal.history)
+    calls = journal.open_calls
     if calls and not contents.function_responses(content):
         waiting = ", ".join(str(call.get("name")) for call in calls)
         what = f"the history ends in calls of {waiting} that wait for their responses"
@@ -157,7 +157,7 @@ def _token_limit(body: Mapping[str, Any]) -> int:
 
 
 def _nothing_to_continue(journal: Journal) -> GemcliError:
-    if calls := turn_order.open_calls(journal.history):
+    if calls := journal.open_calls:
         what = "the last answer is complete, and its function calls wait for their responses"
         run = "gemcli send -s SESSION --continue --run-tools --tools FILE"
         hint = f"{how_to_answer(calls)}; or run the functions: {run}"

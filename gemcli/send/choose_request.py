@@ -11,7 +11,6 @@ from gemcli.api.backends import Backend
 from gemcli.api.limits import Limits
 from gemcli.api.models import check_model
 from gemcli.app import App
-from gemcli.chat import turn_order
 from gemcli.chat.contents import Content
 from gemcli.chat.long_answers import is_unfinished
 from gemcli.create_session import NewOptions
@@ -158,5 +157,4 @@ def _content(journal: Journal, options: SendOptions) -> Content:
     """The message, or the responses of the calls that wait. Raises `GemcliError` (RESPONSES)."""
     if options.content is not None:
         return options.content
-    calls = turn_order.open_calls(journal.history)
-    return given_responses.fit(calls, options.responses, recorded_results(journal))
+    return given_responses.fit(journal.open_calls, options.responses, recorded_results(journal))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from gemcli.chat import turn_order
 from gemcli.chat.answers import continuation_token
-from gemcli.chat.contents import Content, function_responses
+from gemcli.chat.contents import Content, FunctionCall, function_responses
 from gemcli.chat.long_answers import is_continuable
 from gemcli.sessions.record_lines import RecordError
 from gemcli.sessions.record_types import (
@@ -89,6 +89,12 @@ class Journal:
         return answered if answered and turn_order.open_calls(answered.contents) else None
 
     @property
+    def open_calls(self) -> list[FunctionCall]:
+        """The function calls at the end of the history, which wait for responses."""
+        exchange = self.open_exchange
+        return turn_order.open_calls(exchange.contents) if exchange else []
+
+    @property
     def last_number(self) -> int:
         """The highest turn number given so far, 0 before the first turn."""
         return next(reversed(self.turns), 0)
@@ -129,11 +135,8 @@ class Journal:
     @property
     def open_runs(self) -> dict[int, ToolRecord]:
         """The newest record of each tool that was run for the calls that wait, by their places."""
-        exchange = self.open_exchange
-        if exchange is None:
-            return {}
-        calls = turn_order.open_calls(exchange.contents)
-        runs = self.tool_runs(exchange.id).items()
+        exchange, calls = self.open_exchange, self.open_calls
+        runs = self.tool_runs(exchange.id).items() if exchange else ()
         return {place: run for place, run in runs if run["call"] in calls[place : place + 1]}
 
     def tool_runs(self, exchange: str) -> dict[int, ToolRecord]:

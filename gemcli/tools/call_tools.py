@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, TypedDict
 
-from gemcli.chat import turn_order
 from gemcli.chat.contents import FunctionCall
 from gemcli.chat.open_calls import option_for
 from gemcli.errors import GemcliError
@@ -79,7 +78,7 @@ def call_tools(session: Session, exchange: Exchange, tooling: Tooling) -> list[R
     Raises `GemcliError`: IN_DOUBT before anything is run; INTERRUPTED or TIMEOUT when the tools
     that still run are killed, and those that have ended are recorded; `Unsaved`.
     """
-    calls = turn_order.open_calls(exchange.contents)
+    calls = session.journal.open_calls
     recorded = session.journal.open_runs
     runs = {
         place: Run(calls[place], result, recorded[place].get("elapsed_ms", 0), reused=True)
@@ -222,7 +221,7 @@ class _SideBySide:
             return GemcliError("TIMEOUT", message, outcome=outcome, hint=hint)
         number = deferred.arrived[0]
         by = f"stopped by {signal.Signals(number).name}"
-        message = f"{by}; {what if lost else 'no tool was started'}"
+        message = f"{by}; {what if lost else 'no tool is in doubt'}"
         exit_code = 128 + number
         return GemcliError("INTERRUPTED", message, outcome=outcome, hint=hint, exit_code=exit_code)
 

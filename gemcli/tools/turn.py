@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gemcli.api.request_thread import interrupted
-from gemcli.chat import turn_order
 from gemcli.chat.contents import Content, FunctionCall
 from gemcli.chat.open_calls import how_to_answer
 from gemcli.errors import GemcliError, counted
@@ -87,7 +86,7 @@ def _calls_by_hand(journal: Journal, toolbox: Toolbox) -> list[FunctionCall]:
     config = settings.merge(journal.header["config"], settings_of_turn(journal).config)
     declared = {function.get("name") for function in declared_functions(config)}
     declared -= {tool.name for tool in toolbox.tools.values() if tool.runs}
-    calls = turn_order.open_calls(journal.history)
+    calls = journal.open_calls
     return [call for call in calls if call["name"] in declared]
 
 
