@@ -32,6 +32,7 @@ from gemcli.sessions.store import Store
 from gemcli.settings.config import Config
 from gemcli.tools.call_tools import ToolEvent, Tooling
 from gemcli.tools.declarations import Tool, Toolbox
+from gemcli.tools.results import FunctionResult
 from gemcli.tools.tool_context import ToolContext
 from gemcli.tools.turn import Played, play
 from tests.builders import answer, call, overloaded
@@ -304,6 +305,24 @@ def test_a_signal_ends_tools(house: House, model: Model) -> None:
     assert (error.reason, error.exit) == ("INTERRUPTED", 130)
     assert "hang did not end" in error.message
     assert sorted(house.kinds[2:]) == ["ended light", "started hang", "started light"]
+
+
+@pytest.mark.usefixtures("interrupting")
+def test_a_signal_between_tools(house: House, model: Model) -> None:
+    """Ctrl-C before the next tool starts: what was started has ended, so nothing is in doubt."""
+
+    class Interrupting(list[ToolEvent]):
+        def append(self, event: ToolEvent) -> None:
+            super().append(event)
+            if event["state"] == "started":
+                os.kill(os.getpid(), signal.SIGINT)
+
+    house.events = Interrupting()
+    house.tools = [Tool("switch", {"name": "switch"}, function=lambda _tool, _args: FunctionResult({"on": True}))]
+    model.script(answer(call("switch", id="a"), call("switch", id="b")))
+    error = house.failed()
+    assert (error.message, error.outcome) == ("stopped by SIGINT; no tool is in doubt", "rejected")
+    assert house.kinds[2:] == ["started switch", "ended switch"]
 
 
 def test_results_that_cannot_be_recorded(house: House, model: Model) -> None:
